@@ -1,0 +1,1 @@
+"""What every other part of the runtime stands on: tensors, dtypes, devices, observers."""

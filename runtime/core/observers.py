@@ -1,0 +1,81 @@
+"""Observers: how profiler, tracer, graph printer and memory ledger see the runtime.
+
+An observer subscribes to events; with no observer an operation pays one global load. Callbacks run
+in the thread that caused the event, in order of subscription, and see arrays and nodes, never copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
+__all__ = ["Observer", "active", "observing", "subscribe", "unsubscribe"]
+
+
+class Observer:
+    """Base class of observers; override the events you want. All times are in seconds."""
+
+    def operation_done(
+        self, name: str, inputs: tuple[Any, ...], outputs: tuple[Tensor, ...], seconds: float
+    ) -> None:
+        """An operation `name` turned `inputs` (tensors, numbers, lists) into `outputs`."""
+
+    def node_recorded(self, node: Any) -> None:
+        """The tape got a backward `node`; `node.metadata` is a dict that observers may write to."""
+
+    def backward_entered(self, node: Any, gradients: tuple[Any, ...]) -> None:
+        """The engine is about to run `node` on `gradients`, bare arrays (None means zero)."""
+
+    def backward_left(self, node: Any, gradients: tuple[Any, ...], seconds: float) -> None:
+        """`node` handed `gradients` (bare arrays, one per edge, None means none) to its edges."""
+
+    def step_started(self, optimizer: Any) -> None:
+        """`optimizer.step()` was called and has not yet changed a parameter."""
+
+    def step_done(self, optimizer: Any, seconds: float) -> None:
+        """`optimizer.step()` has updated its parameters."""
+
+
+active: list[Observer] = []
+"""The subscribed observers, first come first."""
+
+_switches: list[Callable[[bool], None]] = []
+
+
+def on_switch(callback: Callable[[bool], None]) -> None:
+    """Call `callback(observed)` whenever the runtime starts or stops being observed."""
+    _switches.append(callback)
+    callback(bool(active))
+
+
+def _switch() -> None:
+    for callback in _switches:
+        callback(bool(active))
+
+
+def subscribe(observer: Observer) -> None:
+    """Send events to `observer` from now on; a second subscription of the same one is ignored."""
+    if observer not in active:
+        active.append(observer)
+        _switch()
+
+
+def unsubscribe(observer: Observer) -> None:
+    """Stop sending events to `observer`; one that never subscribed is ignored."""
+    if observer in active:
+        active.remove(observer)
+        _switch()
+
+
+@contextmanager
+def observing(observer: Observer) -> Iterator[Observer]:
+    """Subscribe `observer` for the length of a `with` block."""
+    subscribe(observer)
+    try:
+        yield observer
+    finally:
+        unsubscribe(observer)
