@@ -1,0 +1,3 @@
+"""The operations, a family a file."""
+
+from . import methods as methods

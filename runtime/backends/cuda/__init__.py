@@ -1,0 +1,77 @@
+"""The GPU: CuPy arrays. CuPy is imported when a GPU is first asked for."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+from ...core import dtypes
+from ...core.devices import device
+from ...errors import DeviceError
+from ..array import ArrayBackend
+
+
+class CUDABackend(ArrayBackend):
+    """Computes with CuPy and cupyx.scipy.special on the current device of the array."""
+
+    type = "cuda"
+
+    @property
+    def xp(self) -> Any:  # type: ignore[override]
+        """The module `cupy`."""
+        import cupy
+
+        return cupy
+
+    @property
+    def array_class(self) -> Any:  # type: ignore[override]
+        """`cupy.ndarray`."""
+        return self.xp.ndarray
+
+    def special(self) -> Any:
+        import cupyx.scipy.special
+
+        return cupyx.scipy.special
+
+    def array_dtype(self, dtype: dtypes.dtype) -> Any:
+        return dtype.numpy
+
+    def as_array(self, value: Any, dtype: dtypes.dtype | None, index: int | None) -> Any:
+        with self.xp.cuda.Device(index or 0):
+            return self.xp.asarray(value, None if dtype is None else dtype.numpy)
+
+    def to_numpy(self, array: Any) -> Any:
+        return self.xp.asnumpy(array)
+
+    def device_count(self) -> int:
+        """Number of GPUs that CuPy can use; 0 without CuPy, a driver or a card."""
+        if importlib.util.find_spec("cupy") is None:
+            return 0
+        try:
+            return int(self.xp.cuda.runtime.getDeviceCount())
+        except self.xp.cuda.runtime.CUDARuntimeError:
+            return 0
+
+    def current_device(self) -> int:
+        """Index of the GPU that `cuda` without an index means."""
+        return int(self.xp.cuda.runtime.getDevice())
+
+    def check(self, place: device) -> device:
+        count = self.device_count()
+        if count == 0:
+            raise DeviceError(
+                f"Expected a CUDA device for {str(place)!r}. None is usable: {self._why_none()} "
+                "Use device='cpu', or ask torch.cuda.is_available() first."
+            )
+        index = self.current_device() if place.index is None else place.index
+        if index >= count:
+            raise DeviceError(
+                f"Expected a CUDA device below {count}. Got {str(place)!r}. Use 'cuda:0'"
+                + (f" to 'cuda:{count - 1}'." if count > 1 else ".")
+            )
+        return device("cuda", index)
+
+    def _why_none(self) -> str:
+        if importlib.util.find_spec("cupy") is None:
+            return "CuPy is not installed (pip install 'flambeau[cuda13]' or 'flambeau[cuda12]')."
+        return "CuPy finds no driver or no GPU."

@@ -1,0 +1,406 @@
+"""The backward pass: walks the graph from the youngest node to the oldest.
+
+Nodes are taken from a heap by age, never by recursion, so depth is no limit; each gradient is let go as
+soon as its last reader has it. On a first-order pass gradients are bare arrays.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from ..core import observers
+from ..core.dispatch import operations
+from ..core.tensor import Tensor, wrap
+from ..errors import GradientError, ShapeError
+from .grad_mode import is_grad_enabled, no_grad, set_grad_enabled
+from .node import AccumulateGrad, Node, OutputEdge
+
+__all__ = ["backward", "grad"]
+
+
+class _Anomaly(threading.local):
+    enabled = False
+    check_nan = True
+
+
+anomaly = _Anomaly()
+
+
+class _Pass:
+    """One backward pass: the gradients under way and where they finally go."""
+
+    def __init__(self, create_graph: bool, retain_graph: bool, wanted: dict[Any, int] | None) -> None:
+        self.create_graph = create_graph
+        self.retain_graph = retain_graph
+        self.wanted = wanted
+        self.needed = None  # edges that lead to a wanted one; None means all do
+        self.found: dict[int, Any] = {}
+        self.heap: list[tuple[int, Any]] = []
+        self.pending: dict[Any, Any] = {}  # edge -> gradient, or list of them for several outputs
+        self.owned: set[Any] = set()  # edges whose pending gradient nobody else can see
+
+    def send(self, edge: Any, g: Any, fresh: bool) -> None:
+        """Add `g` to what waits for `edge`; `fresh` says that `g` is new memory."""
+        pending = self.pending
+        before = pending.get(edge)
+        if before is None:
+            pending[edge] = g
+            if fresh:
+                self.owned.add(edge)
+            heapq.heappush(self.heap, (-edge.sequence, edge))
+        elif self.create_graph:
+            pending[edge] = before + g
+        elif edge in self.owned and before.__class__ is np.ndarray:
+            np.add(before, g, before)
+        else:
+            pending[edge] = before + g
+            self.owned.add(edge)
+
+    def run(self) -> None:
+        """Process edges until none is left."""
+        heap, pending, owned = self.heap, self.pending, self.owned
+        while heap:
+            edge = heapq.heappop(heap)[1]
+            g = pending.pop(edge)
+            fresh = edge in owned
+            if fresh:
+                owned.discard(edge)
+            if edge.prehooks:
+                g, fresh = self._run_prehooks(edge, g, fresh)
+            if self.wanted is not None and self._capture(edge, g):
+                continue
+            if edge.__class__ is AccumulateGrad:
+                if self.wanted is None:
+                    accumulate(edge, g, fresh, self.create_graph)
+            elif edge.__class__ is OutputEdge:
+                self._collect(edge, g)
+            else:
+                self._run_node(edge, g, fresh)
+
+    def _run_node(self, node: Node, g: Any, fresh: bool) -> None:
+        if node.output_shapes is not None:
+            g = self._with_zeros(node, g)
+        started = 0.0
+        if observers.active:
+            for observer in observers.active:
+                observer.backward_entered(node, g if node.outputs != 1 else (g,))
+            started = perf_counter()
+        if self.create_graph:
+            grads, freshness = node.apply_recorded(g), _NEVER
+        else:
+            grads, freshness = node.apply(g)
+        if observers.active:
+            seconds = perf_counter() - started
+            for observer in observers.active:
+                observer.backward_left(node, grads, seconds)
+        if node.hooks:
+            grads, freshness = self._run_hooks(node, grads, g), _NEVER
+        if anomaly.enabled:
+            _inspect(node, grads)
+        if not self.retain_graph:
+            node.saved = None
+        needed = self.needed
+        for k, edge in enumerate(node.edges):
+            if edge is not None and (needed is None or edge in needed):
+                gradient = grads[k]
+                if gradient is not None:
+                    is_fresh = freshness[k] if freshness is not _NEVER else False
+                    self.send(edge, gradient, fresh if is_fresh is None else is_fresh)
+
+    def _collect(self, edge: OutputEdge, g: Any) -> None:
+        node = edge.node
+        slots = self.pending.get(node)
+        if slots is None:
+            count = len(node.output_shapes) if node.output_shapes is not None else node.outputs
+            slots = self.pending[node] = [None] * count
+            heapq.heappush(self.heap, (-node.sequence, node))
+        slots[edge.index] = g
+
+    def _with_zeros(self, node: Node, slots: list[Any]) -> list[Any]:
+        """Zeros for the outputs that no gradient reached."""
+        assert node.output_shapes is not None
+        like = next(g for g in slots if g is not None)
+        zeros = operations["zeros_of"]
+        for k, g in enumerate(slots):
+            if g is None:
+                shape = node.output_shapes[k]
+                if self.create_graph:
+                    slots[k] = zeros.function(like, shape=shape)
+                else:
+                    slots[k] = node.key.zeros_of(like, shape=shape)
+        return slots
+
+    def _as_tensor(self, g: Any, edge: Any) -> Tensor:
+        return g if self.create_graph else wrap_gradient(g, _key(edge))
+
+    def _run_prehooks(self, edge: Any, g: Any, fresh: bool) -> tuple[Any, bool]:
+        """Tensor hooks: each may replace the gradient by the tensor it returns."""
+        tensor = self._as_tensor(g, edge)
+        for hook in list(edge.prehooks):
+            result = hook(tensor)
+            if result is not None:
+                tensor = result
+        return (tensor, False) if self.create_graph else (tensor._array, False)
+
+    def _run_hooks(self, node: Node, grads: Any, g: Any) -> list[Any]:
+        """Node hooks, called with tensors (gradients of inputs, gradients of outputs)."""
+        assert node.hooks is not None
+        inputs = tuple(None if x is None else self._as_tensor(x, node) for x in grads)
+        gs = g if isinstance(g, list | tuple) else (g,)
+        outputs = tuple(None if x is None else self._as_tensor(x, node) for x in gs)
+        for hook in list(node.hooks):
+            result = hook(inputs, outputs)
+            if result is not None:
+                inputs = result if isinstance(result, tuple) else (result,)
+        if self.create_graph:
+            return list(inputs)
+        return [None if x is None else x._array for x in inputs]
+
+    def _capture(self, edge: Any, g: Any) -> bool:
+        """Keep `g` if `edge` is wanted; whether the pass ends there."""
+        assert self.wanted is not None
+        index = self.wanted.get(edge)
+        if index is not None:
+            self.found[index] = self._as_tensor(g, edge)
+        return edge.__class__ is AccumulateGrad
+
+
+_NEVER: tuple[bool, ...] = ()
+"""Freshness of gradients that others may hold."""
+
+
+def _key(edge: Any) -> Any:
+    if edge.__class__ is AccumulateGrad:
+        return edge.variable._key if edge.variable is not None else None
+    return edge.node.key if edge.__class__ is OutputEdge else edge.key
+
+
+def wrap_gradient(g: Any, key: Any) -> Tensor:
+    """The bare gradient `g` as a tensor on the device of `key`."""
+    if g.__class__ is not key.array_class:
+        g = key.as_array(g)
+    return wrap(g, key.of_array(g))
+
+
+def accumulate(edge: AccumulateGrad, g: Any, fresh: bool, create_graph: bool) -> None:
+    """Add `g` to the leaf's `grad`; it is copied unless its memory is new."""
+    leaf = edge.variable
+    if leaf is None:
+        return
+    if create_graph:
+        leaf._grad = g if leaf._grad is None else leaf._grad + g
+    else:
+        key = leaf._key
+        if g.__class__ is not key.array_class:
+            g, fresh = key.as_array(g), True
+        if leaf._grad is not None:
+            _add_to(leaf, g)
+        elif fresh or key.device.type == "meta":
+            leaf._grad = wrap(g, key.of_array(g))
+        else:
+            leaf._grad = wrap(g.copy(), key.of_array(g))
+    for hook in edge.post_hooks or ():
+        hook(leaf)
+
+
+def _add_to(leaf: Tensor, g: Any) -> None:
+    before = leaf._grad
+    assert before is not None
+    if before._edge is not None or before.is_meta or before._array.dtype != g.dtype:
+        leaf._grad = wrap_gradient(before._array + g, leaf._key) if not before.is_meta else before
+    else:
+        before._array += g
+        before._version[0] += 1
+
+
+def _inspect(node: Node, grads: Any) -> None:
+    """Anomaly mode: each gradient must have its input's shape, and no NaN."""
+    for k, (edge, g) in enumerate(zip(node.edges, grads, strict=True)):
+        if edge is None or g is None:
+            continue
+        saved = node.saved[k] if node.saved is not None else None
+        expected = saved if saved.__class__ is tuple else getattr(saved, "shape", None)
+        if expected is not None and tuple(g.shape) != tuple(expected):
+            raise ShapeError(
+                f"{node.name()}: expected a gradient of shape {tuple(expected)} for input {k}. The rule "
+                f"gave {tuple(g.shape)}."
+            )
+        values = g._array if isinstance(g, Tensor) else g
+        if anomaly.check_nan and hasattr(values, "__array__") and np.isnan(values).any():
+            raise GradientError(
+                f"{node.name()} returned nan values in its gradient for input {k}, in anomaly mode."
+            )
+
+
+def _first_gradient(root: Tensor, given: Tensor | None, create_graph: bool) -> Any:
+    if given is None:
+        if root.numel() != 1:
+            raise GradientError(
+                f"backward: expected a scalar, or a gradient of the same shape. Got a tensor of shape "
+                f"{tuple(root.shape)} and no gradient. Reduce it first, as in loss.sum().backward(), or "
+                "pass gradient=."
+            )
+        given = operations["ones_of"].function(root.detach(), shape=tuple(root.shape))
+    elif tuple(given.shape) != tuple(root.shape):
+        raise ShapeError(
+            f"backward: expected a gradient of shape {tuple(root.shape)}, that of the tensor. Got "
+            f"{tuple(given.shape)}."
+        )
+    return given if create_graph else given._array
+
+
+def _reach(edges: list[Any], wanted: dict[Any, int]) -> set[Any]:
+    """All edges from `edges` on that lead to a wanted one."""
+    order: list[Any] = []
+    seen = set()
+    stack = list(edges)
+    while stack:
+        edge = stack.pop()
+        if edge is not None and edge not in seen:
+            seen.add(edge)
+            order.append(edge)
+            stack.extend([edge.node] if edge.__class__ is OutputEdge else edge.edges)
+    needed = set(wanted)
+    for edge in sorted(order, key=lambda e: e.sequence):
+        below = [edge.node] if edge.__class__ is OutputEdge else edge.edges
+        if any(e in needed for e in below if e is not None):
+            needed.add(edge)
+    return needed
+
+
+def run(
+    roots: Sequence[Tensor],
+    gradients: Sequence[Tensor | None],
+    wanted: dict[Any, int] | None,
+    retain_graph: bool,
+    create_graph: bool,
+) -> dict[int, Any]:
+    """Send `gradients` from `roots` through the graph; returns the gradients of wanted edges."""
+    walk = _Pass(create_graph, retain_graph, wanted)
+    edges = []
+    for root in roots:
+        if root._edge is None:
+            raise GradientError(
+                f"backward: expected a tensor that depends on one with requires_grad=True. Got one of "
+                f"shape {tuple(root.shape)} that depends on none"
+                + (". Gradients are switched off here (no_grad)." if not is_grad_enabled() else ".")
+            )
+        edges.append(root._edge)
+    if wanted is not None:
+        walk.needed = _reach(edges, wanted)
+    for root, given in zip(roots, gradients, strict=True):
+        walk.send(root._edge, _first_gradient(root, given, create_graph), False)
+    with np.errstate(all="ignore"):
+        if create_graph:
+            with set_grad_enabled(True):
+                walk.run()
+        else:
+            with no_grad():
+                walk.run()
+    return walk.found
+
+
+def _as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, tuple | list) else [value]
+
+
+def backward(
+    tensors: Tensor | Sequence[Tensor],
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Add to each leaf's `grad` the gradient of `tensors`, weighted by `grad_tensors`.
+
+    `grad_tensors` has the shapes of `tensors` and may be left out for scalars. `inputs` restricts which
+    tensors get a `grad`. `create_graph` records the pass, for higher derivatives.
+    Raises: GradientError for a graph already freed, a tensor changed in place, or no graph at all.
+    """
+    roots = _as_list(tensors)
+    gradients = [None] * len(roots) if grad_tensors is None else _as_list(grad_tensors)
+    retain = create_graph if retain_graph is None else retain_graph
+    if inputs is None:
+        run(roots, gradients, None, retain, create_graph)
+        return
+    leaves = _as_list(inputs)
+    found = run(roots, gradients, _wanted(leaves), retain, create_graph)
+    for k, leaf in enumerate(leaves):
+        if k in found:
+            leaf.grad = found[k] if leaf.grad is None else leaf.grad + found[k]
+
+
+def _wanted(inputs: list[Tensor]) -> dict[Any, int]:
+    for k, tensor in enumerate(inputs):
+        if tensor._edge is None:
+            raise GradientError(
+                f"grad: expected inputs with requires_grad=True. Input {k}, of shape "
+                f"{tuple(tensor.shape)}, requires no gradient."
+            )
+    return {tensor._edge: k for k, tensor in enumerate(inputs)}
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """The gradients of `outputs` by `inputs`, one per input, in their shapes; no `grad` is touched.
+
+    Raises: GradientError if an input does not enter `outputs` and neither `allow_unused` (gives None)
+    nor `materialize_grads` (gives zeros) is set.
+    """
+    if is_grads_batched:
+        raise GradientError("grad: is_grads_batched=True is not offered; call grad once per row.")
+    roots, leaves = _as_list(outputs), _as_list(inputs)
+    gradients = [None] * len(roots) if grad_outputs is None else _as_list(grad_outputs)
+    retain = create_graph if retain_graph is None else retain_graph
+    found = run(roots, gradients, _wanted(leaves), retain, create_graph)
+    edges = _wanted(leaves)
+    results = [found.get(edges[leaf._edge]) for leaf in leaves]
+    if materialize_grads:
+        zeros = operations["zeros_of"].function
+        results = [
+            zeros(leaf.detach(), shape=tuple(leaf.shape)) if g is None else g
+            for g, leaf in zip(results, leaves, strict=True)
+        ]
+    elif not allow_unused and any(g is None for g in results):
+        unused = next(k for k, g in enumerate(results) if g is None)
+        raise GradientError(
+            f"grad: expected every input to enter the outputs. Input {unused} does not. Pass "
+            "allow_unused=True to get None for it, or materialize_grads=True to get zeros."
+        )
+    return tuple(results)
+
+
+class set_detect_anomaly:
+    """Check every gradient of this thread's backward passes for its shape and for NaN, from now on
+    or for the length of a `with` block."""
+
+    def __init__(self, mode: bool, check_nan: bool = True) -> None:
+        self._before = anomaly.enabled, anomaly.check_nan
+        anomaly.enabled, anomaly.check_nan = mode, check_nan
+
+    def __enter__(self) -> None:
+        """The mode is set since the constructor."""
+
+    def __exit__(self, *exception: object) -> None:
+        anomaly.enabled, anomaly.check_nan = self._before
+
+
+class detect_anomaly(set_detect_anomaly):
+    """`set_detect_anomaly(True)` as a `with` block."""
+
+    def __init__(self, check_nan: bool = True) -> None:
+        super().__init__(True, check_nan)

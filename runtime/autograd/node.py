@@ -1,0 +1,224 @@
+"""Nodes of the backward graph: what an operation leaves behind so that its gradient can be computed."""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..core.spec import Spec
+from ..core.tensor import Tensor, wrap
+from ..errors import GradientError
+from . import record
+
+if TYPE_CHECKING:
+    from ..core.dispatch import DispatchKey
+    from ..ops.declare import Operation
+
+tick = itertools.count(1).__next__
+"""Gives each node its place in time. A node is younger than all it leads to, so youngest first is
+an order in which every node has its whole gradient before it runs."""
+
+
+class Node:
+    """One step of the backward pass.
+
+    `edges`       the nodes that its gradients go to, one per tensor input; None where none is needed
+    `saved`       per input the bare array, or its shape where the values are not needed; then the output
+    `versions`    in-place counters of the saved arrays and their values when saved, alternating
+    `attributes`  the operation's keyword values, in the order of its declaration
+    `sequence`    the node's place in time
+    """
+
+    operation: Operation
+    edges: tuple[Any, ...]
+    key: DispatchKey
+    sequence: int
+    saved: Any = None
+    versions: tuple[Any, ...] = ()
+    attributes: tuple[Any, ...] = ()
+    hooks: list[Any] | None = None
+    prehooks: list[Callable[..., Any]] | None = None
+    outputs: int = 1
+    output_shapes: tuple[tuple[int, ...], ...] | None = None
+    _metadata: dict[str, Any] | None = None
+
+    def name(self) -> str:
+        """The operation's name as PyTorch would print it, such as `MulBackward0`."""
+        return self.operation.node_name
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """A dict for observers and users to write to."""
+        if self._metadata is None:
+            self._metadata = {}
+        return self._metadata
+
+    @property
+    def next_functions(self) -> tuple[tuple[Any, int], ...]:
+        """The nodes that gradients go to, each with the number of the output it belongs to."""
+        return tuple(
+            (None, 0) if e is None else (e.as_target(), getattr(e, "index", 0)) for e in self.edges
+        )
+
+    def as_grad_fn(self) -> Any:
+        """What a tensor with this edge shows as `grad_fn`."""
+        return self
+
+    def as_target(self) -> Any:
+        """The node that stands behind this edge."""
+        return self
+
+    def register_hook(self, hook: Callable[..., Any]) -> Any:
+        """Call `hook(grad_inputs, grad_outputs)` after the node ran; it may return new grad_inputs."""
+        if self.hooks is None:
+            self.hooks = []
+        return RemovableHandle(self.hooks, hook)
+
+    def check(self) -> None:
+        """Raises: GradientError if what was saved is gone or was changed in place."""
+        if self.saved is None:
+            raise GradientError(
+                f"backward: expected the values saved for {self.name()}. They were freed by an earlier "
+                "backward pass through this graph. Pass retain_graph=True to that earlier one."
+            )
+        versions = self.versions
+        for k in range(0, len(versions), 2):
+            if versions[k][0] != versions[k + 1] and self.saved[k // 2].__class__ is not tuple:
+                raise self._changed(k // 2)
+
+    def _changed(self, k: int) -> GradientError:
+        names = [*self.operation.array_names, "its result"]
+        which = names[min(k, len(names) - 1)] if not self.operation.takes_list else f"input {k}"
+        return GradientError(
+            f"backward: expected {which} of {self.operation.name} (node {self.name()}) as it was in the "
+            f"forward pass. A tensor of shape {tuple(self.saved[k].shape)} was since changed in place "
+            f"{self.versions[2 * k][0] - self.versions[2 * k + 1]} time(s). Use the out-of-place "
+            "operation, or clone() the tensor before changing it."
+        )
+
+    def apply(self, g: Any) -> Any:
+        """Gradients for the edges from the bare gradient `g` (a tuple for several outputs)."""
+        self.check()
+        vjp = record.compiled_vjp(self, g)
+        return vjp(g, self.saved, self.attributes), vjp.fresh
+
+    def apply_recorded(self, g: Any) -> Any:
+        """Like `apply` on tensors, by operations that the tape records in their turn."""
+        self.check()
+        needs = tuple([e is not None for e in self.edges])
+        inputs, outputs = self._rewrapped()
+        rule = self.operation.vjp_rule
+        attributes = dict(zip(self.operation.attribute_names, self.attributes, strict=True))
+        extra = {"out": outputs[0] if self.outputs == 1 else outputs} if outputs else {}
+        grads = rule(record.TAPE, g, needs, *inputs, **extra, **attributes)
+        return grads if isinstance(grads, tuple | list) else (grads,)
+
+    def _rewrapped(self) -> tuple[list[Any], list[Any]]:
+        """Saved inputs as tensors on their edges (Specs where only the shape was saved), and outputs."""
+        count = len(self.edges)
+        inputs = [
+            self._rewrap(value, edge)
+            for value, edge in zip(self.saved[:count], self.edges, strict=True)
+        ]
+        outputs = []
+        for index, array in enumerate(self.saved[count:]):
+            edge = self if self.outputs == 1 else OutputEdge.of(self, index)
+            outputs.append(wrap(array, self.key.of_array(array), edge))
+        return ([inputs] if self.operation.takes_list else inputs), outputs
+
+    def _rewrap(self, value: Any, edge: Any) -> Any:
+        if value is None:
+            return None
+        if value.__class__ is tuple:
+            return Spec(value, self.key.dtype)
+        return wrap(value, self.key.of_array(value), edge)
+
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {id(self):#x}>"
+
+
+class OutputEdge:
+    """The edge of one output of a node that has several; collects that output's gradient."""
+
+    __slots__ = ("hooks", "index", "node", "prehooks", "sequence")
+
+    def __init__(self, node: Node, index: int) -> None:
+        self.node = node
+        self.index = index
+        self.sequence = tick()
+        self.prehooks: list[Callable[..., Any]] | None = None
+        self.hooks: list[Any] | None = None
+
+    @classmethod
+    def of(cls, node: Node, index: int) -> OutputEdge:
+        """The edge of output `index`: the one its tensor carries while that tensor lives."""
+        for reference in node.metadata.get("output_edges", ()):
+            edge = reference()
+            if edge is not None and edge.index == index:
+                return edge
+        return cls(node, index)
+
+    def as_grad_fn(self) -> Node:
+        """The node with several outputs."""
+        return self.node
+
+    as_target = as_grad_fn
+
+
+class AccumulateGrad:
+    """The edge of a leaf: adds what arrives to the leaf's `grad`.
+
+    It knows its leaf weakly, so that a leaf and its edge make no cycle.
+    """
+
+    __slots__ = ("__weakref__", "_variable", "hooks", "post_hooks", "prehooks", "sequence")
+
+    def __init__(self, variable: Tensor) -> None:
+        self._variable = weakref.ref(variable)
+        self.sequence = tick()
+        self.prehooks: list[Callable[..., Any]] | None = None
+        self.hooks: list[Any] | None = None
+        self.post_hooks: list[Callable[..., Any]] | None = None
+
+    @property
+    def variable(self) -> Tensor | None:
+        """The leaf, while it lives."""
+        return self._variable()
+
+    edges: tuple[Any, ...] = ()
+    next_functions: tuple[Any, ...] = ()
+
+    def name(self) -> str:
+        """`AccumulateGrad`, whatever the leaf."""
+        return "AccumulateGrad"
+
+    def as_grad_fn(self) -> None:
+        """A leaf has no grad_fn."""
+        return None
+
+    def as_target(self) -> AccumulateGrad:
+        """The node that stands behind this edge."""
+        return self
+
+    def __repr__(self) -> str:
+        return f"<AccumulateGrad object at {id(self):#x}>"
+
+
+class RemovableHandle:
+    """Takes a hook out of its list again; as a `with` block, at its end."""
+
+    def __init__(self, hooks: list[Any], hook: Any) -> None:
+        self._hooks, self._hook = hooks, hook
+        hooks.append(hook)
+
+    def remove(self) -> None:
+        """Take the hook out; a second time does nothing."""
+        self._hooks[:] = [h for h in self._hooks if h is not self._hook]
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.remove()

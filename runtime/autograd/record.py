@@ -1,0 +1,277 @@
+"""Gradient rules as compiled code.
+
+A rule is written once against a namespace `F`. For a first-order backward pass it is run once on
+symbols (`Recorder`) and turned into a straight-line function of bare arrays. The code is kept by
+operation, by which inputs need a gradient and by the attributes that the rule branches on; never by shapes,
+so that ragged inputs share it. With `F = TAPE` the same rule is differentiable.
+"""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..core.dispatch import operations
+
+if TYPE_CHECKING:
+    from ..core.dispatch import DispatchKey
+    from ..ops.declare import Operation
+    from .node import Node
+
+
+class Symbol:
+    """An array, a shape or an attribute that is only known when the compiled rule runs."""
+
+    def __init__(self, recorder: Recorder, name: str) -> None:
+        self.recorder = recorder
+        self.name = name
+
+    @property
+    def dtype(self) -> Any:
+        """The element type that the code is compiled for."""
+        return self.recorder.key.dtype
+
+    def _refuse(self, *args: Any) -> Any:
+        raise TypeError(
+            f"A gradient rule must not look at {self.name}: it is compiled for all shapes and values. "
+            "Use operations of F, or declare the attribute in static=."
+        )
+
+    __bool__ = __iter__ = __getitem__ = __len__ = __eq__ = __lt__ = __add__ = __mul__ = _refuse  # type: ignore[assignment]
+    __hash__ = object.__hash__
+
+
+class Recorder:
+    """A namespace F that writes down what a rule calls."""
+
+    def __init__(self, key: DispatchKey, shape_of: Callable[[Symbol], str]) -> None:
+        self.key = key
+        self.lines: list[str] = []
+        self.names: dict[str, Any] = {}
+        self.data_used: set[str] = set()
+        self.shapes_used: set[str] = set()
+        self.fresh: dict[str, bool | None] = {}
+        self._shape_of = shape_of
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        operation = operations.get(name)
+        if operation is None:
+            raise AttributeError(f"A gradient rule called F.{name}, which is no operation.")
+        if operation.is_plain_composite:
+            return lambda *args, **kwargs: operation.body(self, *args, **kwargs)
+        return lambda *args, **attributes: self._call(operation, args, attributes)
+
+    def _call(self, operation: Operation, args: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
+        if operation.name == "sum_to":
+            return self._sum_to(args[0], attributes["like"])
+        self.names[f"k_{operation.name}"] = getattr(self.key, operation.name)
+        words = [self._data(a) for a in args]
+        words += [f"{n}={self._attribute(n, v)}" for n, v in attributes.items()]
+        call = f"k_{operation.name}({', '.join(words)})"
+        fresh = not operation.may_alias
+        if operation.outputs == 1:
+            return self._emit(call, fresh)
+        results = [self._result(fresh) for _ in range(operation.outputs)]
+        self.lines.append(f"{', '.join(r.name for r in results)} = {call}")
+        return tuple(results)
+
+    def _sum_to(self, x: Symbol, like: Symbol) -> Symbol:
+        shape = self._attribute("like", like)
+        self.names["k_sum_to"] = self.key.sum_to
+        x_name = self._data(x)
+        fresh = self.fresh.get(x_name, None if x_name.startswith("g") else False)
+        return self._emit(
+            f"{x_name} if {x_name}.shape == {shape} else k_sum_to({x_name}, like={shape})", fresh
+        )
+
+    def _result(self, fresh: bool | None) -> Symbol:
+        name = f"v{len(self.fresh)}"
+        self.fresh[name] = fresh
+        return Symbol(self, name)
+
+    def _emit(self, expression: str, fresh: bool | None) -> Symbol:
+        result = self._result(fresh)
+        self.lines.append(f"{result.name} = {expression}")
+        return result
+
+    def _data(self, value: Any) -> str:
+        if isinstance(value, list | tuple):
+            return "[" + ", ".join(self._data(v) for v in value) + "]"
+        if isinstance(value, Symbol):
+            self.data_used.add(value.name)
+            return value.name
+        return self._constant(value)
+
+    def _attribute(self, name: str, value: Any) -> str:
+        if name == "like":
+            if isinstance(value, list | tuple) and any(isinstance(v, Symbol) for v in value):
+                return "(" + "".join(self._like(v) + ", " for v in value) + ")"
+            return self._like(value)
+        if isinstance(value, Symbol):
+            return value.name
+        return self._constant(value)
+
+    def _like(self, value: Any) -> str:
+        if not isinstance(value, Symbol):
+            return self._constant(value)
+        self.shapes_used.add(value.name)
+        return self._shape_of(value)
+
+    def _constant(self, value: Any) -> str:
+        if value is None or isinstance(value, bool | int | str):
+            return repr(value)
+        name = f"c{len(self.names)}"
+        self.names[name] = value
+        return name
+
+
+class _Tape:
+    """The namespace F whose operations the tape records."""
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        function = operations[name].function
+
+        def call(*args: Any, like: Any = None, **attributes: Any) -> Any:
+            if like is None:
+                return function(*args, **attributes)
+            return function(*args, like=_shape(like), **attributes)
+
+        setattr(self, name, call)
+        return call
+
+
+def _shape(like: Any) -> Any:
+    if isinstance(like, list | tuple) and like and not isinstance(like[0], int):
+        return tuple(_shape(x) for x in like)
+    return tuple(like.shape) if hasattr(like, "shape") else like
+
+
+TAPE = _Tape()
+
+
+class Recording:
+    """One run of an operation's rule on symbols: its code and what it reads."""
+
+    def __init__(
+        self,
+        operation: Operation,
+        key: DispatchKey,
+        needs: tuple[bool, ...],
+        given: tuple[bool, ...],
+        grads: tuple[bool, ...],
+        statics: dict[str, Any],
+    ) -> None:
+        self.operation = operation
+        self.inputs = [f"i{k}" for k in range(len(needs))]
+        arrays = _saved_as_arrays(operation, needs)
+
+        def shape_of(symbol: Symbol) -> str:
+            if symbol.name in self.inputs and not arrays[self.inputs.index(symbol.name)]:
+                return symbol.name
+            return f"{symbol.name}.shape"
+
+        F = self.recorder = Recorder(key, shape_of)
+        attributes = {
+            n: statics[n] if n in statics else Symbol(F, f"a_{n}") for n in operation.attribute_names
+        }
+        inputs: list[Any] = [
+            Symbol(F, name) if there else None for name, there in zip(self.inputs, given, strict=True)
+        ]
+        if operation.takes_list:
+            inputs = [inputs]
+        g: Any = tuple(Symbol(F, f"g{k}") if there else None for k, there in enumerate(grads))
+        out: Any = tuple(Symbol(F, f"o{k}") for k in range(len(grads)))
+        extra = {"out": out if operation.outputs != 1 else out[0]} if operation.saves_out else {}
+        single = operation.outputs == 1
+        result = operation.vjp_rule(F, g[0] if single else g, needs, *inputs, **extra, **attributes)
+        self.results = list(result) if isinstance(result, tuple | list) else [result]
+        if len(self.results) != len(needs):
+            raise TypeError(
+                f"The gradient rule of {operation.name} must return {len(needs)} gradients. "
+                f"It returned {len(self.results)}."
+            )
+        self.needs, self.single, self.grads = needs, single, grads
+
+    def compile(self) -> Callable[..., Any]:
+        """The function f(g, saved, attributes) -> gradients, with `f.fresh`: per gradient, whether its
+        memory is new (True), someone else's (False) or that of `g` handed on (None)."""
+        operation = self.operation
+        outs = [f"o{k}" for k in range(len(self.grads))] if operation.saves_out else []
+        lines = [f"def vjp({'g0' if self.single else 'g'}, saved, attributes):"]
+        if not self.single:
+            lines.append(f"    {''.join(f'g{k}, ' for k in range(len(self.grads)))} = g")
+        if self.inputs + outs:
+            lines.append(f"    {''.join(n + ', ' for n in self.inputs + outs)} = saved")
+        if operation.attribute_names:
+            names = "".join(f"a_{n}, " for n in operation.attribute_names)
+            lines.append(f"    {names} = attributes")
+        lines += ["    " + line for line in self.recorder.lines]
+        words = "".join(("None" if r is None or not n else r.name) + ", " for r, n in self._pairs())
+        lines.append(f"    return ({words})")
+        function = _execute("\n".join(lines), self.recorder.names, f"{operation.name} gradient")
+        function.fresh = self._freshness()  # type: ignore[attr-defined]
+        return function
+
+    def _pairs(self) -> list[tuple[Any, bool]]:
+        return list(zip(self.results, self.needs, strict=True))
+
+    def _freshness(self) -> tuple[bool | None, ...]:
+        names = [r.name for r, n in self._pairs() if r is not None and n]
+        found: list[bool | None] = []
+        for result, need in self._pairs():
+            if result is None or not need or names.count(result.name) > 1:
+                found.append(False)
+            else:
+                handed_on = None if result.name.startswith("g") else False
+                found.append(self.recorder.fresh.get(result.name, handed_on))
+        return tuple(found)
+
+
+def _saved_as_arrays(operation: Operation, needs: tuple[bool, ...]) -> list[bool]:
+    """For each input, whether its array (not only its shape) is saved when `needs` is asked for."""
+    if operation.takes_list:
+        return [operation.array_names[0] in operation.saves] * len(needs)
+    readers = operation.readers
+    return [
+        any(needs[k] for k in readers[name]) if name in readers else name in operation.saves
+        for name in operation.array_names
+    ]
+
+
+def compiled_vjp(node: Node, g: Any) -> Any:
+    """The compiled gradient rule for `node`."""
+    operation, key = node.operation, node.key
+    needs = tuple([e is not None for e in node.edges])
+    identity: Any = (operation.name, needs)
+    if operation.has_variants:
+        identity = _variant(node, g, needs)
+    vjp = key.vjps.get(identity)
+    if vjp is None:
+        vjp = key.vjps[identity] = _compile(node, g, needs)
+    return vjp
+
+
+def _variant(node: Node, g: Any, needs: tuple[bool, ...]) -> Any:
+    operation = node.operation
+    given = tuple([s is not None for s in node.saved[: len(needs)]])
+    grads = () if operation.outputs == 1 else tuple([x is not None for x in g])
+    statics = tuple([node.attributes[k] for k in operation.static_positions])
+    return operation.name, needs, given, grads, statics
+
+
+def _compile(node: Node, g: Any, needs: tuple[bool, ...]) -> Any:
+    operation = node.operation
+    given = tuple(s is not None for s in node.saved[: len(needs)])
+    grads = (True,) if operation.outputs == 1 else tuple(x is not None for x in g)
+    names = operation.attribute_names
+    statics = {names[k]: node.attributes[k] for k in operation.static_positions}
+    return Recording(operation, node.key, needs, given, grads, statics).compile()
+
+
+def _execute(source: str, names: dict[str, Any], label: str) -> Any:
+    filename = f"<flambeau {label}>"
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    namespace = {**names, "__name__": "flambeau.generated"}
+    exec(compile(source, filename, "exec"), namespace)
+    return namespace["vjp"]

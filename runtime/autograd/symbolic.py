@@ -1,0 +1,126 @@
+"""Derivatives of scalar expressions, by reverse accumulation over the expression graph.
+
+The result is again an expression, so a gradient is one fused pass over memory and can be derived
+once more, to any order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from ..core.expressions import BOOLEAN, TWO_OVER_SQRT_PI, Expression, Maths, walk
+
+E = Expression
+
+PARTIALS: dict[str, Callable[..., tuple[Any, ...]]] = {
+    "add": lambda m, out, x, y: (1.0, 1.0),
+    "sub": lambda m, out, x, y: (1.0, -1.0),
+    "mul": lambda m, out, x, y: (y, x),
+    "div": lambda m, out, x, y: (m.reciprocal(y), -out / y),
+    # At x = 0 the slope of x**0 is 0, not 0 * inf; that of 0**p by p is 0 where p >= 0.
+    "pow": lambda m, out, x, p: (
+        p * m.pow(x, p - 1.0) if p.op == "constant" else m.where(m.eq(p, 0), 0.0, p * m.pow(x, p - 1.0)),
+        m.where(m.logical_and(m.eq(x, 0), p >= 0), 0.0, out * m.log(m.where(m.eq(x, 0), 1.0, x))),
+    ),
+    "neg": lambda m, out, x: (-1.0,),
+    "abs": lambda m, out, x: (m.sign(x),),
+    "square": lambda m, out, x: (2.0 * x,),
+    "sqrt": lambda m, out, x: (0.5 / out,),
+    "rsqrt": lambda m, out, x: (-0.5 * out * m.square(out),),
+    "reciprocal": lambda m, out, x: (-m.square(out),),
+    "exp": lambda m, out, x: (out,),
+    "exp2": lambda m, out, x: (out * math.log(2.0),),
+    "expm1": lambda m, out, x: (out + 1.0,),
+    "log": lambda m, out, x: (m.reciprocal(x),),
+    "log2": lambda m, out, x: (m.reciprocal(x * math.log(2.0)),),
+    "log10": lambda m, out, x: (m.reciprocal(x * math.log(10.0)),),
+    "log1p": lambda m, out, x: (m.reciprocal(x + 1.0),),
+    "sin": lambda m, out, x: (m.cos(x),),
+    "cos": lambda m, out, x: (-m.sin(x),),
+    "tan": lambda m, out, x: (m.square(out) + 1.0,),
+    "asin": lambda m, out, x: (m.rsqrt(1.0 - m.square(x)),),
+    "acos": lambda m, out, x: (-m.rsqrt(1.0 - m.square(x)),),
+    "atan": lambda m, out, x: (m.reciprocal(m.square(x) + 1.0),),
+    "sinh": lambda m, out, x: (m.cosh(x),),
+    "cosh": lambda m, out, x: (m.sinh(x),),
+    "tanh": lambda m, out, x: (1.0 - m.square(out),),
+    "asinh": lambda m, out, x: (m.rsqrt(m.square(x) + 1.0),),
+    "acosh": lambda m, out, x: (m.rsqrt((x - 1.0) * (x + 1.0)),),
+    "atanh": lambda m, out, x: (m.reciprocal(1.0 - m.square(x)),),
+    "erf": lambda m, out, x: (TWO_OVER_SQRT_PI * m.exp(-m.square(x)),),
+    "erfc": lambda m, out, x: (-TWO_OVER_SQRT_PI * m.exp(-m.square(x)),),
+    "erfinv": lambda m, out, x: (m.exp(m.square(out)) / TWO_OVER_SQRT_PI,),
+    "lgamma": lambda m, out, x: (m.digamma(x),),
+    "sigmoid": lambda m, out, x: (out * (1.0 - out),),
+    "softplus": lambda m, out, x: (m.sigmoid(x),),
+    "logaddexp": lambda m, out, x, y: (m.exp(x - out), m.exp(y - out)),
+    "atan2": lambda m, out, y, x: (
+        x / (m.square(x) + m.square(y)),
+        -y / (m.square(x) + m.square(y)),
+    ),
+    "hypot": lambda m, out, x, y: (x / out, y / out),
+    "fmod": lambda m, out, x, y: (1.0, -m.trunc(x / y)),
+    "remainder": lambda m, out, x, y: (1.0, -m.floor(x / y)),
+    # Where both are equal each gets half, as PyTorch has it.
+    "maximum": lambda m, out, x, y: (_share(m, x > y, x, y), _share(m, y > x, x, y)),
+    "minimum": lambda m, out, x, y: (_share(m, x < y, x, y), _share(m, y < x, x, y)),
+}
+"""Partial derivatives by each argument, of the operation's result `out` and its arguments."""
+
+FLAT = BOOLEAN | {"sign", "floor", "ceil", "trunc", "round", "floor_divide"}
+"""Operations whose derivative is zero wherever there is one."""
+
+
+def _share(m: Maths, wins: E, x: E, y: E) -> E:
+    return m.where(wins, 1.0, m.where(m.eq(x, y), 0.5, 0.0))
+
+
+def _contributions(m: Maths, node: E, g: E) -> list[tuple[E, E]]:
+    """The gradients that `node`, reached by `g`, hands to its arguments."""
+    if node.op in FLAT:
+        return []
+    if node.op == "where":
+        condition, a, b = node.args
+        return [(a, m.where(condition, g, 0.0)), (b, m.where(condition, 0.0, g))]
+    if node.op not in PARTIALS:
+        raise TypeError(f"The derivative of {node.op} is not known; give the formula a gradient.")
+    partials = PARTIALS[node.op](m, node, *node.args)
+    return [(a, _scaled(g, p)) for a, p in zip(node.args, partials, strict=True) if p is not None]
+
+
+def _scaled(g: E, partial: Any) -> E:
+    """g * partial, as a division where the partial is a reciprocal."""
+    if isinstance(partial, Expression) and partial.op == "reciprocal":
+        return g / partial.args[0]
+    return g * partial
+
+
+def gradients(root: E, g: E, wanted: list[E]) -> list[E]:
+    """The gradients g * d(root)/d(leaf) for the leaves `wanted` of `root`.
+
+    Occurrences of `root` itself stay in the result; the caller may replace them by the saved output.
+    """
+    m = root.maths
+    order = list(walk([root]))
+    reached = _depends_on(order, wanted)
+    total: dict[int, E] = {id(root): g}
+    for node in reversed(order):
+        if id(node) not in total or id(node) not in reached or not node.args:
+            continue
+        for argument, gradient in _contributions(m, node, total[id(node)]):
+            if id(argument) in reached:
+                before = total.get(id(argument))
+                total[id(argument)] = gradient if before is None else before + gradient
+    zero = m.leaf("constant", 0.0)
+    return [total.get(id(leaf), zero) for leaf in wanted]
+
+
+def _depends_on(order: list[E], wanted: list[E]) -> set[int]:
+    """Identities of the expressions in `order` that some leaf of `wanted` enters."""
+    reached = {id(leaf) for leaf in wanted}
+    for node in order:
+        if any(id(a) in reached for a in node.args):
+            reached.add(id(node))
+    return reached

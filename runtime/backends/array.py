@@ -1,0 +1,94 @@
+"""What the CPU's and the GPU's backends share: both compute on arrays with NumPy's interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core import dtypes
+from ..core.expressions import Expression
+from . import pointwise
+
+if TYPE_CHECKING:
+    from ..core.dispatch import DispatchKey
+    from ..ops.declare import Operation
+
+
+class ArrayBackend:
+    """Kernels for arrays of the library `xp`: formulas become array code, the rest is the
+    operation's array kernel, unless a faster one is registered for the device."""
+
+    type: str
+    array_class: type
+    xp: Any
+
+    def special(self) -> Any:
+        """The module of special functions; imported when a formula first needs it."""
+        raise NotImplementedError
+
+    def kernel(self, operation: Operation, key: DispatchKey) -> Callable[..., Any]:
+        """The function that computes `operation` on bare arrays."""
+        if operation.formula is not None:
+            plain = self._pointwise(operation, key)
+        elif operation.array is not None:
+            plain = partial(operation.array, self.xp)
+        else:
+            plain = operation.composed(key)
+        for when, fast in operation.kernels.get(self.type, ()):
+            plain = _preferring(fast, when, plain)
+        return plain
+
+    def _pointwise(self, operation: Operation, key: DispatchKey) -> Callable[..., Any]:
+        if not operation.statics:
+            return self.compile(operation.expression({}), operation, key)
+        return _by_statics(operation, lambda e: self.compile(e, operation, key))
+
+    def compile(self, expression: Expression, operation: Operation, key: DispatchKey) -> Any:
+        """Array code for a formula of `operation` on arrays of `key`."""
+        is_float = key.dtype.category >= dtypes.FLOAT
+
+        def constant(value: Any) -> Any:
+            # Ufuncs take a 0-d array of their own type in half the time of a Python number.
+            return np.asarray(value, key.dtype.numpy) if is_float and type(value) is float else value
+
+        return pointwise.compile_array(
+            expression,
+            operation.array_names,
+            operation.parameter_names,
+            self.xp,
+            self.special,
+            constant,
+            blocks=True,
+            label=f"{operation.name} {key.dtype.name}",
+        )
+
+
+def _preferring(fast: Any, when: Callable[..., bool], plain: Any) -> Callable[..., Any]:
+    def kernel(*args: Any, **attributes: Any) -> Any:
+        chosen = fast if when(*args, **attributes) else plain
+        return chosen(*args, **attributes)
+
+    return kernel
+
+
+def _by_statics(operation: Operation, compiled: Callable[[Expression], Any]) -> Callable[..., Any]:
+    """A kernel that picks the code for the values of the attributes its formula branches on."""
+    codes: dict[Any, Any] = {}
+    statics = operation.statics
+    parameters = operation.parameter_names
+    defaults = operation.defaults
+
+    def kernel(*arrays: Any, **attributes: Any) -> Any:
+        chosen = tuple([attributes.get(n, defaults.get(n)) for n in statics])
+        code = codes.get(chosen)
+        if code is None:
+            if len(codes) >= 256:  # attributes that never repeat must not fill memory
+                codes.clear()
+            expression = operation.expression(dict(zip(statics, chosen, strict=True)))
+            code = codes[chosen] = compiled(expression)
+        return code(*arrays, *[attributes.get(n, defaults.get(n)) for n in parameters])
+
+    return kernel

@@ -1,0 +1,220 @@
+"""Pointwise expressions as straight-line array code, for NumPy and CuPy.
+
+A formula of one operation is that array function itself. A longer one becomes a Python function; on large
+contiguous arrays it runs in blocks that stay in cache, so that a formula of ten operations
+passes over memory once instead of ten times.
+"""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable
+from typing import Any
+
+from ..core.expressions import Expression, walk
+
+BLOCK = 16_384
+"""Elements per block: 64 KiB of float32, so that a handful of blocks fit into the L2 cache."""
+
+UFUNCS = {
+    "add": "add", "sub": "subtract", "mul": "multiply", "div": "true_divide", "neg": "negative",
+    "pow": "power", "abs": "absolute", "sign": "sign", "floor": "floor", "ceil": "ceil",
+    "trunc": "trunc", "round": "rint", "exp": "exp", "exp2": "exp2", "expm1": "expm1", "log": "log",
+    "log2": "log2", "log10": "log10", "log1p": "log1p", "sqrt": "sqrt", "square": "square",
+    "reciprocal": "reciprocal", "sin": "sin", "cos": "cos", "tan": "tan", "asin": "arcsin",
+    "acos": "arccos", "atan": "arctan", "sinh": "sinh", "cosh": "cosh", "tanh": "tanh",
+    "asinh": "arcsinh", "acosh": "arccosh", "atanh": "arctanh", "atan2": "arctan2", "fmod": "fmod",
+    "remainder": "remainder", "floor_divide": "floor_divide", "maximum": "maximum",
+    "minimum": "minimum", "logaddexp": "logaddexp", "hypot": "hypot", "copysign": "copysign",
+    "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal",
+    "ne": "not_equal", "logical_and": "logical_and", "logical_or": "logical_or",
+    "logical_not": "logical_not", "logical_xor": "logical_xor", "isnan": "isnan", "isinf": "isinf",
+    "isfinite": "isfinite", "signbit": "signbit", "bitwise_and": "bitwise_and",
+    "bitwise_or": "bitwise_or", "bitwise_xor": "bitwise_xor", "bitwise_not": "invert",
+}  # fmt: skip
+"""Array functions by formula operation; all take `out=` as their last positional argument."""
+
+SPECIAL = {
+    "erf": "erf", "erfc": "erfc", "erfinv": "erfinv", "lgamma": "gammaln", "digamma": "digamma",
+    "sigmoid": "expit",
+}  # fmt: skip
+"""Functions that scipy.special and cupyx.scipy.special name alike."""
+
+
+def lower(expression: Expression) -> Expression:
+    """`expression` in terms of array functions only: rsqrt and softplus are taken apart."""
+    done: dict[int, Expression] = {}
+    m = expression.maths
+    for node in walk([expression]):
+        args = tuple(done[id(a)] for a in node.args)
+        if node.op == "rsqrt":
+            done[id(node)] = m.make("reciprocal", m.make("sqrt", *args))
+        elif node.op == "softplus":
+            # log(1 + exp(x)) without overflow.
+            done[id(node)] = m.make("logaddexp", args[0], 0.0)
+        elif node.args:
+            done[id(node)] = m.make(node.op, *args)
+        else:
+            done[id(node)] = node
+    return done[id(expression)]
+
+
+class _Code:
+    """Source of one array function of `inputs` and `parameters`, and the names it uses."""
+
+    def __init__(self, expression: Expression, inputs: list[str], parameters: list[str]) -> None:
+        self.inputs, self.parameters = inputs, parameters
+        self.steps = [n for n in walk([expression]) if n.args]
+        self.root = expression
+        self.names: dict[int, str] = {}
+        self.constants: dict[str, Any] = {}
+        for node in walk([expression]):
+            self.names[id(node)] = self._name(node)
+
+    def _name(self, node: Expression) -> str:
+        if node.op == "input":
+            return f"x_{node.value}"
+        if node.op == "parameter":
+            return f"p_{node.value}"
+        if node.op == "constant":
+            name = f"c{len(self.constants)}"
+            self.constants[name] = node.value
+            return name
+        return f"t{len(self.names)}"
+
+    def call(self, node: Expression, out: str = "") -> str:
+        """The line that computes `node`, into the array `out` if one is named."""
+        args = ", ".join([self.names[id(a)] for a in node.args] + ([out] if out else []))
+        return f"f_{node.op}({args})"
+
+    @property
+    def signature(self) -> str:
+        return ", ".join([f"x_{n}" for n in self.inputs] + [f"p_{n}" for n in self.parameters])
+
+    def plain(self) -> str:
+        """Source of the function that makes an array per operation."""
+        lines = [f"def plain({self.signature}):"]
+        lines += [f"    {self.names[id(n)]} = {self.call(n)}" for n in self.steps]
+        return "\n".join([*lines, f"    return {self.names[id(self.root)]}"])
+
+    def blocked(self) -> str:
+        """Source of the function that computes `out` block by block with reused scratch arrays."""
+        arrays = ", ".join([f"x_{n}" for n in self.inputs])
+        lines = [f"def blocked({self.signature}, out, empty):"]
+        slots, scratch = self._scratch()
+        lines += [f"    {s} = empty({BLOCK}, {t})" for s, t in scratch.items()]
+        lines += [f"    whole = ({arrays},)", f"    for start in range(0, out.size, {BLOCK}):"]
+        lines += [f"        stop = start + {BLOCK}", "        o = out[start:stop]", "        n = o.size"]
+        for name in self.inputs:
+            k = self.inputs.index(name)
+            lines.append(f"        x_{name} = whole[{k}][start:stop] if whole[{k}].ndim else whole[{k}]")
+        for node in self.steps:
+            out = "o" if node is self.root else f"{slots[id(node)]}[:n]"
+            lines.append(f"        {self.names[id(node)]} = {self.call(node, out)}")
+        return "\n".join(lines)
+
+    def _scratch(self) -> tuple[dict[int, str], dict[str, str]]:
+        """A scratch array for every step; it is free again after the step's last reader."""
+        last: dict[int, int] = {}
+        for k, node in enumerate(self.steps):
+            for argument in node.args:
+                last[id(argument)] = k
+        slots: dict[int, str] = {}
+        scratch: dict[str, str] = {}
+        free: dict[str, list[str]] = {"bool": [], "dtype": []}
+        for k, node in enumerate(self.steps):
+            kind = "bool" if node.is_boolean else "dtype"
+            if node is not self.root:
+                if free[kind]:
+                    slots[id(node)] = free[kind].pop()
+                else:
+                    slots[id(node)] = f"s{len(scratch)}"
+                    scratch[slots[id(node)]] = "bool" if kind == "bool" else "out.dtype"
+            for argument in dict.fromkeys(node.args):
+                if last.get(id(argument)) == k and id(argument) in slots:
+                    free["bool" if argument.is_boolean else "dtype"].append(slots[id(argument)])
+        return slots, scratch
+
+
+def _where_into(copyto: Callable[..., None]) -> Callable[..., Any]:
+    """`where(condition, a, b, out)`, which array libraries do not offer; `out` is none of the others."""
+
+    def where(condition: Any, a: Any, b: Any, out: Any) -> Any:
+        copyto(out, b)
+        copyto(out, a, where=condition)
+        return out
+
+    return where
+
+
+def compile_array(
+    expression: Expression,
+    inputs: list[str],
+    parameters: list[str],
+    xp: Any,
+    special: Callable[[], Any],
+    constant: Callable[[Any], Any],
+    blocks: bool,
+    label: str,
+) -> Callable[..., Any]:
+    """The function `f(*inputs, *parameters)` on arrays of library `xp` that computes `expression`.
+
+    `special()` gives the module of special functions, `constant(value)` a fast form of a number,
+    `blocks` allows evaluation in cache-sized blocks, `label` names the code in tracebacks.
+    """
+    expression = lower(expression)
+    code = _Code(expression, inputs, parameters)
+    functions = {f"f_{n.op}": _function(n.op, xp, special) for n in code.steps}
+    operands = [code.names[id(a)] for a in expression.args]
+    if len(code.steps) == 1 and operands == [f"x_{n}" for n in inputs] and not parameters:
+        return functions[f"f_{expression.op}"]
+    names = {**functions, **{n: constant(v) for n, v in code.constants.items()}}
+    if not code.steps:
+        return _execute(_leaf_source(code), {**names, "full_like": xp.full_like}, label)["plain"]
+    plain = _execute(code.plain(), dict(names), label)["plain"]
+    if not blocks or len(code.steps) < 2 or expression.is_boolean:
+        return plain
+    into = {**names, "f_where": _where_into(xp.copyto)} if "f_where" in names else names
+    return _by_size(plain, _execute(code.blocked(), into, label + "-blocks")["blocked"], inputs, xp)
+
+
+def _leaf_source(code: _Code) -> str:
+    """Source of a formula that is only an input or a number."""
+    name = code.names[id(code.root)]
+    value = name if code.root.op == "input" else f"full_like(x_{code.inputs[0]}, {name})"
+    return f"def plain({code.signature}):\n    return {value}"
+
+
+def _function(op: str, xp: Any, special: Callable[[], Any]) -> Callable[..., Any]:
+    if op in SPECIAL:
+        return getattr(special(), SPECIAL[op])
+    return getattr(xp, UFUNCS.get(op, op))
+
+
+def _by_size(plain: Any, blocked: Any, inputs: list[str], xp: Any) -> Callable[..., Any]:
+    """`plain` for small or strided arrays, `blocked` for large contiguous ones of one shape."""
+    count = len(inputs)
+
+    def pointwise(first: Any, *rest: Any) -> Any:
+        if first.size < 2 * BLOCK or not first.flags.c_contiguous:
+            return plain(first, *rest)
+        shape, dtype = first.shape, first.dtype
+        for a in rest[: count - 1]:
+            same = a.shape == shape and a.flags.c_contiguous and (a.dtype == dtype or a.dtype == bool)
+            if a.ndim and not same:
+                return plain(first, *rest)
+        out = xp.empty(shape, dtype)
+        flat = (a.reshape(-1) if a.ndim else a for a in rest[: count - 1])
+        blocked(first.reshape(-1), *flat, *rest[count - 1 :], out.reshape(-1), xp.empty)
+        return out
+
+    return pointwise
+
+
+def _execute(source: str, namespace: dict[str, Any], label: str) -> dict[str, Any]:
+    """The names that `source` defines; its text is kept for tracebacks."""
+    filename = f"<flambeau {label}>"
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    namespace["__name__"] = "flambeau.generated"
+    exec(compile(source, filename, "exec"), namespace)
+    return namespace

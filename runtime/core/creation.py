@@ -1,0 +1,339 @@
+"""Making tensors: from data, and filled with constants or ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import dtypes
+from .devices import device as Device
+from .dispatch import DispatchKey, backends, key_of
+from .tensor import Tensor, wrap
+
+__all__ = [
+    "arange", "as_tensor", "empty", "empty_like", "eye", "from_numpy", "full", "full_like",
+    "get_default_device", "linspace", "logspace", "ones", "ones_like", "scalar_tensor",
+    "set_default_device", "tensor", "zeros", "zeros_like",
+]  # fmt: skip
+
+_default_device = Device("cpu")
+
+
+def get_default_device() -> Device:
+    """Where new tensors are made unless told otherwise."""
+    return _default_device
+
+
+def set_default_device(device: Any) -> None:
+    """Make new tensors on `device` unless told otherwise. Raises: DeviceError if it is not there."""
+    global _default_device
+    _default_device = place_of(Device("cpu") if device is None else device)
+
+
+def place_of(device: Any) -> Device:
+    """`device` (a device, a name, a GPU's number or None for the default) as one that is there."""
+    if device is None:
+        return _default_device
+    found = device if isinstance(device, Device) else Device(device)
+    return backends[found.type].check(found)
+
+
+def key_for(dtype: dtypes.dtype | None, device: Any) -> DispatchKey:
+    """The key of `dtype` (default: the default floating type) on `device` (default: the default)."""
+    if dtype is not None and not isinstance(dtype, dtypes.dtype):
+        raise TypeError(
+            f"Expected a dtype such as torch.float32. Got {type(dtype).__name__} {dtype!r}."
+        )
+    return key_of(place_of(device), dtypes.get_default_dtype() if dtype is None else dtype)
+
+
+def sizes(size: tuple[Any, ...]) -> tuple[int, ...]:
+    """Sizes given one by one or as one sequence. Raises: RuntimeError if one is negative."""
+    if len(size) == 1 and not isinstance(size[0], int) and hasattr(size[0], "__iter__"):
+        size = tuple(size[0])
+    try:
+        shape = tuple([n.__index__() for n in size])
+    except (AttributeError, TypeError):
+        raise TypeError(f"Expected sizes that are ints. Got {size!r}.") from None
+    if any(n < 0 for n in shape):
+        raise RuntimeError(f"Expected sizes that are not negative. Got {shape}.")
+    return shape
+
+
+def _place(array: Any, key: DispatchKey, requires_grad: bool = False) -> Tensor:
+    """A tensor of the NumPy array's values where `key` says."""
+    if key.device.type != "cpu":
+        array = key.backend.as_array(array, key.dtype, key.device.index)
+    out = wrap(array, key)
+    if requires_grad:
+        out.requires_grad = True
+    return out
+
+
+# -- from data -------------------------------------------------------------------------------------
+
+
+def _nested_tensors(data: Any) -> Any:
+    """Lists with tensors in them as lists of numbers; anything else as it is."""
+    if isinstance(data, Tensor):
+        return data.numpy_values()
+    if isinstance(data, list | tuple) and any(isinstance(d, Tensor | list | tuple) for d in data):
+        return [_nested_tensors(d) for d in data]
+    return data
+
+
+def _array_of(data: Any, dtype: dtypes.dtype | None) -> np.ndarray[Any, Any]:
+    """`data` as a NumPy array of the dtype PyTorch infers: floats become the default type."""
+    python = not isinstance(data, np.ndarray | np.generic)
+    try:
+        array = np.asarray(_nested_tensors(data))
+    except ValueError as error:
+        raise ValueError(
+            f"tensor: expected nested lists of equal lengths, of numbers. Got uneven ones ({error})."
+        ) from None
+    if array.dtype.kind in "OUSV" and array.dtype not in (d.numpy for d in dtypes.ALL):
+        raise TypeError(
+            f"tensor: expected numbers, bools, or nested lists or arrays of them. Got "
+            f"{type(data).__name__} with elements of {_odd_one(data)}."
+        )
+    if dtype is not None:
+        return array.astype(dtype.numpy, copy=False)
+    if python and array.dtype.kind == "f" and not _has_numpy(data):
+        return array.astype(dtypes.get_default_dtype().numpy)
+    if python and array.dtype.kind == "c":
+        return array.astype(dtypes.get_default_dtype().to_complex().numpy)
+    if array.size == 0 and python:
+        return array.astype(dtypes.get_default_dtype().numpy)
+    return array
+
+
+def _has_numpy(data: Any) -> bool:
+    while isinstance(data, list | tuple) and data:
+        data = data[0]
+    return isinstance(data, np.ndarray | np.generic | Tensor)
+
+
+def _odd_one(data: Any) -> str:
+    while isinstance(data, list | tuple) and data:
+        data = next((d for d in data if not isinstance(d, int | float | complex)), data[0])
+    return type(data).__name__
+
+
+def tensor(
+    data: Any,
+    *,
+    dtype: dtypes.dtype | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
+    """A tensor of a copy of `data`: numbers, nested lists, or arrays.
+
+    Python floats become the default floating type, ints int64, bools bool; arrays keep their dtype.
+    Raises: ValueError for uneven lists, TypeError for what is no number.
+
+    Example:
+        >>> torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+        tensor([[1., 2.],
+                [3., 4.]])
+    """
+    if isinstance(data, Tensor):
+        out = data.detach().clone().to(place_of(device) if device is not None else data.device)
+        out = out if dtype is None else out.to(dtype)
+        out.requires_grad = requires_grad
+        return out
+    array = _array_of(data, dtype)
+    key = key_for(dtypes.from_numpy(array.dtype), device)
+    if not isinstance(data, list | tuple | int | float):
+        array = np.array(array)
+    return _place(array, key, requires_grad)
+
+
+def as_tensor(data: Any, dtype: dtypes.dtype | None = None, device: Any = None) -> Tensor:
+    """`data` as a tensor, sharing memory with a tensor or NumPy array where dtype and device allow."""
+    if isinstance(data, Tensor):
+        return data.to(data.device if device is None else device, dtype or data.dtype)
+    array = _array_of(data, dtype)
+    return _place(array, key_for(dtypes.from_numpy(array.dtype), device))
+
+
+def from_numpy(ndarray: Any) -> Tensor:
+    """A tensor that shares the memory of a NumPy array: a change to one changes both.
+
+    Raises: TypeError for another object or a dtype without counterpart; ValueError for negative
+    strides.
+    """
+    if not isinstance(ndarray, np.ndarray):
+        raise TypeError(f"from_numpy: expected a NumPy array. Got {type(ndarray).__name__}.")
+    if any(s < 0 for s in ndarray.strides):
+        raise ValueError(
+            "from_numpy: expected an array without negative strides. Got strides "
+            f"{ndarray.strides}. Pass array.copy()."
+        )
+    return wrap(ndarray, key_of(Device("cpu"), dtypes.from_numpy(ndarray.dtype)))
+
+
+def legacy_constructor(cls: type[Tensor], *args: Any, device: Any = None) -> Tensor:
+    """`torch.Tensor(2, 3)` is uninitialized of those sizes, `torch.Tensor([2, 3])` is a copy of data."""
+    if len(args) == 1 and not isinstance(args[0], int):
+        out = tensor(args[0], dtype=dtypes.get_default_dtype(), device=device)
+    else:
+        out = empty(*args, device=device) if args else empty(0, device=device)
+    out.__class__ = cls
+    return out
+
+
+# -- constants -------------------------------------------------------------------------------------
+
+
+def full(
+    size: Any,
+    fill_value: Any,
+    *,
+    dtype: dtypes.dtype | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    layout: Any = None,
+    pin_memory: bool = False,
+) -> Tensor:
+    """A tensor of `size` filled with `fill_value`; its dtype follows the value unless given."""
+    if isinstance(fill_value, Tensor):
+        fill_value = fill_value.item()
+    key = key_for(dtypes.of_number(fill_value) if dtype is None else dtype, device)
+    return _filled(sizes((size,)), fill_value, key, requires_grad)
+
+
+def _filled(shape: tuple[int, ...], value: Any, key: DispatchKey, requires_grad: bool) -> Tensor:
+    if key.device.type == "meta":
+        from .spec import Spec
+
+        return _place(Spec(shape, key.dtype), key, requires_grad)
+    xp = key.backend.xp  # type: ignore[attr-defined]
+    if key.device.type == "cuda":
+        with xp.cuda.Device(key.device.index):
+            array = xp.full(shape, value, key.dtype.numpy)
+    elif value is None:
+        array = xp.empty(shape, key.dtype.numpy)
+    elif value == 0:
+        array = xp.zeros(shape, key.dtype.numpy)
+    else:
+        array = xp.full(shape, value, key.dtype.numpy)
+    out = wrap(array, key)
+    if requires_grad:
+        out.requires_grad = True
+    return out
+
+
+def _filler(name: str, value: Any, doc: str) -> Any:
+    def filled(
+        *size: Any,
+        dtype: dtypes.dtype | None = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        layout: Any = None,
+        pin_memory: bool = False,
+        memory_format: Any = None,
+    ) -> Tensor:
+        return _filled(sizes(size), value, key_for(dtype, device), requires_grad)
+
+    def filled_like(
+        input: Tensor,
+        *,
+        dtype: dtypes.dtype | None = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        layout: Any = None,
+        memory_format: Any = None,
+    ) -> Tensor:
+        key = key_of(input.device if device is None else place_of(device), dtype or input.dtype)
+        return _filled(tuple(input.shape), value, key, requires_grad)
+
+    filled.__name__, filled_like.__name__ = name, f"{name}_like"
+    filled.__doc__ = f"A tensor of {doc}, of the given sizes."
+    filled_like.__doc__ = f"A tensor of {doc}, with the shape, dtype and device of input."
+    return filled, filled_like
+
+
+zeros, zeros_like = _filler("zeros", 0, "zeros")
+ones, ones_like = _filler("ones", 1, "ones")
+empty, empty_like = _filler("empty", None, "whatever the memory held")
+
+
+def full_like(input: Tensor, fill_value: Any, **options: Any) -> Tensor:
+    """A tensor filled with `fill_value`, with the shape, dtype and device of input."""
+    options = {"dtype": input.dtype, "device": input.device, **options}
+    options.pop("memory_format", None)
+    return full(tuple(input.shape), fill_value, **options)
+
+
+def scalar_tensor(value: Any, *, dtype: dtypes.dtype | None = None, device: Any = None) -> Tensor:
+    """A 0-d tensor of `value`."""
+    return full((), value, dtype=dtype or dtypes.get_default_dtype(), device=device)
+
+
+# -- ranges ----------------------------------------------------------------------------------------
+
+
+def arange(
+    start: Any,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    dtype: dtypes.dtype | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """start, start + step, ... below `end` (from 0 if only one bound is given); int64 for ints.
+
+    Raises: RuntimeError if the step is 0 or leads away from the end.
+    """
+    start, end, step = (v.item() if isinstance(v, Tensor) else v for v in (start, end, step))
+    if end is None:
+        start, end = 0, start
+    if step == 0 or (end - start) * step < 0:
+        raise RuntimeError(
+            f"arange: expected a nonzero step that leads from start to end. Got start {start}, end {end}, "
+            f"step {step}."
+        )
+    if dtype is None:
+        numbers = [dtypes.of_number(v) for v in (start, end, step)]
+        floats = [d for d in numbers if d.is_floating_point]
+        dtype = dtypes.get_default_dtype() if floats else dtypes.int64
+    count = int(np.ceil((end - start) / step))
+    exact = np.int64 if all(isinstance(v, int) for v in (start, step)) else np.float64
+    array = (start + np.arange(count, dtype=exact) * step).astype(dtype.numpy)
+    return _place(array, key_for(dtype, device), requires_grad)
+
+
+def linspace(
+    start: Any,
+    end: Any,
+    steps: int,
+    *,
+    dtype: dtypes.dtype | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """`steps` numbers from `start` to `end`, both included, evenly spaced."""
+    key = key_for(dtype, device)
+    array = np.linspace(float(start), float(end), steps).astype(key.dtype.numpy)
+    return _place(array, key, requires_grad)
+
+
+def logspace(
+    start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None
+) -> Tensor:
+    """`steps` numbers from base**start to base**end, evenly spaced in their logarithm."""
+    key = key_for(dtype, device)
+    array = np.logspace(float(start), float(end), steps, base=base).astype(key.dtype.numpy)
+    return _place(array, key)
+
+
+def eye(
+    n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """The n x m matrix with ones on its diagonal; square without m."""
+    key = key_for(dtype, device)
+    return _place(np.eye(n, m, dtype=key.dtype.numpy), key, requires_grad)

@@ -1,0 +1,107 @@
+"""Dispatch keys: which kernels run for a device and an element type.
+
+Every tensor carries the key of its device and dtype. There is one key object per pair, so an
+eager operation compares keys by identity, and finds the kernel of operation `f` as `key.f`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from . import dtypes
+from .devices import device
+
+if TYPE_CHECKING:
+    from ..ops.declare import Operation
+
+operations: dict[str, Operation] = {}
+"""Every declared operation by name."""
+
+
+class Backend(Protocol):
+    """What a device must offer. An `array` is whatever its kernels compute on."""
+
+    type: str
+    array_class: type
+
+    def kernel(self, operation: Operation, key: DispatchKey) -> Callable[..., Any]:
+        """The function that computes `operation` on bare arrays."""
+
+    def array_dtype(self, dtype: dtypes.dtype) -> Any:
+        """`dtype` as arrays of this device name it."""
+
+    def as_array(self, value: Any, dtype: dtypes.dtype | None, index: int | None) -> Any:
+        """Numbers, a NumPy array or an array of another device, as a new or shared array here."""
+
+    def to_numpy(self, array: Any) -> Any:
+        """The array's values as a NumPy array (shared where the memory is the CPU's)."""
+
+    def check(self, place: device) -> device:
+        """`place` with its index filled in. Raises: DeviceError if it is not there."""
+
+
+backends: dict[str, Backend] = {}
+"""Backends by device type; `flambeau.backends` fills it."""
+
+
+class DispatchKey:
+    """A device and a dtype, with the kernels that compute there as attributes."""
+
+    array_class: type
+    array_dtype: Any
+
+    def __init__(self, place: device, dtype: dtypes.dtype) -> None:
+        self.device = place
+        self.dtype = dtype
+        self.is_float = dtype.category >= dtypes.FLOAT
+        self.backend = backends[place.type]
+        self.array_class = self.backend.array_class
+        self.array_dtype = self.backend.array_dtype(dtype)
+        self.vjps: dict[Any, Any] = {}  # compiled raw gradients, see autograd.record
+        self.constants: dict[Any, Any] = {}  # 0-d tensors of Python numbers, see ops.wrappers
+
+    def __getattr__(self, name: str) -> Any:
+        operation = operations.get(name)
+        if operation is None:
+            raise AttributeError(f"No operation is called {name!r}.")
+        kernel = self.backend.kernel(operation, self)
+        setattr(self, name, kernel)
+        return kernel
+
+    def of_array(self, array: Any) -> DispatchKey:
+        """The key of `array`, which lies on this key's device."""
+        if array.dtype == self.array_dtype:
+            return self
+        dtype = array.dtype
+        if not isinstance(dtype, dtypes.dtype):
+            dtype = dtypes.from_numpy(dtype)
+        return key_of(self.device, dtype)
+
+    def as_array(self, value: Any) -> Any:
+        """`value`, usually a scalar that NumPy made of a 0-d result, as an array."""
+        return self.backend.as_array(value, None, self.device.index)
+
+    def __repr__(self) -> str:
+        return f"DispatchKey({self.device}, {self.dtype})"
+
+
+_keys: dict[tuple[device, dtypes.dtype], DispatchKey] = {}
+_places: dict[device, device] = {}
+
+
+def key_of(place: device, dtype: dtypes.dtype) -> DispatchKey:
+    """The one key of `place` (a device with its index filled in) and `dtype`."""
+    key = _keys.get((place, dtype))
+    if key is None:
+        place = _places.setdefault(place, place)  # keys of one place share it, `is` compares
+        key = _keys.setdefault((place, dtype), DispatchKey(place, dtype))
+    return key
+
+
+def forget_kernels() -> None:
+    """Drop all resolved kernels, after a backend or a kernel was registered or replaced."""
+    for key in _keys.values():
+        for name in operations.keys() & vars(key).keys():
+            delattr(key, name)
+        key.vjps.clear()

@@ -1,0 +1,156 @@
+"""Element types and PyTorch's promotion rules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+BOOL, INTEGER, FLOAT, COMPLEX = range(4)
+"""Categories of element types, in order of promotion."""
+
+
+class dtype:
+    """An element type; there is one object per type, so `is` compares them.
+
+    `numpy` is the NumPy dtype that carries it, `itemsize` its size in bytes.
+    """
+
+    __slots__ = ("category", "is_complex", "is_floating_point", "is_signed", "itemsize", "name",
+                 "numpy")  # fmt: skip
+
+    def __init__(self, name: str, numpy: Any, category: int) -> None:
+        self.name = name
+        self.numpy = np.dtype(numpy)
+        self.category = category
+        self.itemsize = self.numpy.itemsize
+        self.is_floating_point = category == FLOAT
+        self.is_complex = category == COMPLEX
+        self.is_signed = name not in ("bool", "uint8")
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return by_name, (self.name,)
+
+    def to_complex(self) -> dtype:
+        """The complex type with parts of this type's precision."""
+        return complex128 if self is float64 or self is complex128 else complex64
+
+    def to_real(self) -> dtype:
+        """The type of the parts of a complex type; any other type is its own."""
+        return {complex64: float32, complex128: float64}.get(self, self)
+
+
+bool_ = dtype("bool", np.bool_, BOOL)
+uint8 = dtype("uint8", np.uint8, INTEGER)
+int8 = dtype("int8", np.int8, INTEGER)
+int16 = dtype("int16", np.int16, INTEGER)
+int32 = dtype("int32", np.int32, INTEGER)
+int64 = dtype("int64", np.int64, INTEGER)
+float16 = dtype("float16", np.float16, FLOAT)
+bfloat16 = dtype("bfloat16", ml_dtypes.bfloat16, FLOAT)
+float32 = dtype("float32", np.float32, FLOAT)
+float64 = dtype("float64", np.float64, FLOAT)
+complex64 = dtype("complex64", np.complex64, COMPLEX)
+complex128 = dtype("complex128", np.complex128, COMPLEX)
+
+ALL = (bool_, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64, complex64,
+       complex128)  # fmt: skip
+_BY_NAME = {d.name: d for d in ALL}
+_BY_NUMPY = {d.numpy: d for d in ALL}
+_PYTHON = {bool: bool_, int: int64}
+_default = float32
+
+
+def by_name(name: str) -> dtype:
+    """The type called `name`, as in `by_name("float32")`."""
+    return _BY_NAME[name]
+
+
+def from_numpy(numpy: Any) -> dtype:
+    """The type that carries NumPy's `numpy`.
+
+    Raises: TypeError if there is none.
+    """
+    try:
+        return _BY_NUMPY[np.dtype(numpy)]
+    except (KeyError, TypeError):
+        names = ", ".join(d.name for d in ALL)
+        raise TypeError(
+            f"Expected an array of numbers of one of the types {names}. Got {numpy}. "
+            f"Convert the array first, for example with .astype('float32')."
+        ) from None
+
+
+def get_default_dtype() -> dtype:
+    """The floating type that Python floats become; float32 unless changed."""
+    return _default
+
+
+def set_default_dtype(d: dtype) -> None:
+    """Make `d`, a floating type, the type that Python floats become.
+
+    Raises: TypeError if `d` is not a floating type.
+    """
+    global _default
+    if not (isinstance(d, dtype) and d.is_floating_point):
+        raise TypeError(
+            f"set_default_dtype: expected a floating type such as torch.float64. Got {d!r}."
+        )
+    _default = d
+
+
+def of_number(value: Any) -> dtype:
+    """The type of a Python number: bool, int64, the default floating type or its complex."""
+    found = _PYTHON.get(type(value))
+    if found is not None:
+        return found
+    if isinstance(value, np.generic):
+        return from_numpy(value.dtype)
+    if isinstance(value, bool):
+        return bool_
+    if isinstance(value, int):
+        return int64
+    return _default.to_complex() if isinstance(value, complex) else _default
+
+
+def promote_types(a: dtype, b: dtype) -> dtype:
+    """The smallest type to which both can be converted without leaving their category.
+
+    An integer met by a floating type becomes that floating type, whatever its size.
+    """
+    if a is b:
+        return a
+    if a.category != b.category:
+        low, high = (a, b) if a.category < b.category else (b, a)
+        return high.to_complex() if high.is_complex and low is float64 else high
+    if {a, b} == {float16, bfloat16}:
+        return float32
+    if uint8 in (a, b):
+        other = b if a is uint8 else a
+        return int16 if other is int8 else other
+    return a if a.itemsize > b.itemsize else b
+
+
+def result_type(
+    dimensioned: dtype | None, zero_dim: dtype | None, number: dtype | None
+) -> dtype:
+    """The type of an operation on tensors with dimensions, 0-d tensors and Python numbers.
+
+    The types of each group are promoted beforehand; a weaker group only counts where its category
+    is higher. Source: PyTorch's documentation, "Type promotion".
+    """
+    result = dimensioned
+    for weaker in (zero_dim, number):
+        if result is None:
+            result = weaker
+        elif weaker is not None and weaker.category > result.category:
+            if result.is_floating_point:
+                result = result.to_complex()
+            else:
+                result = weaker
+    assert result is not None
+    return result

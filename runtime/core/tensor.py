@@ -1,0 +1,290 @@
+"""The tensor: an array, where it lives, and where it stands in the graph.
+
+Operations attach themselves as methods (`ops.methods`); this file holds what a tensor *is*.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import dtypes, printing
+from .devices import device
+from .dispatch import DispatchKey
+
+__all__ = ["Size", "Tensor"]
+
+
+class Size(tuple[int, ...]):
+    """The shape of a tensor: a tuple that prints as `torch.Size([2, 3])`."""
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        """Number of elements of a tensor of this shape."""
+        product = 1
+        for size in self:
+            product *= size
+        return product
+
+    def __repr__(self) -> str:
+        return f"torch.Size({list(self)})"
+
+
+class Tensor:
+    """An n-dimensional array on a device, recorded by the tape when it requires a gradient.
+
+    `_array`    the bare array (NumPy, CuPy or Spec), `_key` its device and dtype
+    `_version`  a list of one counter of in-place writes, shared by all views of one memory; a list
+                is the cheapest shared cell there is (a class costs twice as much to make)
+    `_edge`     where the gradient goes: the node that made this tensor, the leaf's accumulator,
+                or None if no gradient is required
+    `_base`     for a view, the tensor whose memory it shows
+    """
+
+    _array: Any
+    _key: DispatchKey
+    _version: list[int]
+    _edge: Any = None
+    _base: Tensor | None = None
+    _grad: Tensor | None = None
+
+    __array_priority__ = 1000  # NumPy arrays and scalars leave mixed operators to us
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Tensor:
+        from . import creation
+
+        return creation.legacy_constructor(cls, *args, **kwargs)
+
+    # -- what it is ------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> Size:
+        """Sizes of the dimensions."""
+        return Size(self._array.shape)
+
+    def size(self, dim: int | None = None) -> Any:
+        """All sizes, or that of dimension `dim`."""
+        if dim is None:
+            return Size(self._array.shape)
+        try:
+            return self._array.shape[dim]
+        except IndexError:
+            raise IndexError(
+                f"size: expected a dimension from {-self.ndim} to {self.ndim - 1}. Got {dim} for a "
+                f"tensor of shape {tuple(self.shape)}."
+            ) from None
+
+    @property
+    def dtype(self) -> dtypes.dtype:
+        """The element type."""
+        return self._key.dtype
+
+    @property
+    def device(self) -> device:
+        """Where the memory lies."""
+        return self._key.device
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self._array.shape)
+
+    def dim(self) -> int:
+        """Number of dimensions."""
+        return len(self._array.shape)
+
+    def numel(self) -> int:
+        """Number of elements."""
+        return int(self._array.size)
+
+    nelement = numel
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes per element."""
+        return self._key.dtype.itemsize
+
+    element_size = itemsize.fget
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self.numel() * self.itemsize
+
+    def stride(self, dim: int | None = None) -> Any:
+        """Steps between neighbours of each dimension (or of `dim`), in elements."""
+        strides = self._array.strides
+        if self._key.device.type != "meta":
+            strides = tuple([s // self._key.dtype.itemsize for s in strides])
+        return strides if dim is None else strides[dim]
+
+    def is_floating_point(self) -> bool:
+        """Whether the elements are floating-point numbers."""
+        return self._key.dtype.is_floating_point
+
+    def is_complex(self) -> bool:
+        """Whether the elements are complex numbers."""
+        return self._key.dtype.is_complex
+
+    @property
+    def is_cuda(self) -> bool:
+        """Whether the memory is a GPU's."""
+        return self._key.device.type == "cuda"
+
+    @property
+    def is_meta(self) -> bool:
+        """Whether there is no memory at all, only a shape and a dtype."""
+        return self._key.device.type == "meta"
+
+    def data_ptr(self) -> int:
+        """Address of the first element; 0 on meta."""
+        if self.is_meta:
+            return 0
+        if self.is_cuda:
+            return int(self._array.data.ptr)
+        return int(self._array.ctypes.data)
+
+    # -- where it stands in the graph ------------------------------------------------------------
+
+    @property
+    def grad_fn(self) -> Any:
+        """The backward node that made this tensor; None for a leaf."""
+        edge = self._edge
+        return None if edge is None else edge.as_grad_fn()
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation made this tensor."""
+        return self._edge is None or self._edge.as_grad_fn() is None
+
+    @property
+    def output_nr(self) -> int:
+        """Which of its operation's outputs this tensor is."""
+        return getattr(self._edge, "index", 0)
+
+    @property
+    def _version_count(self) -> int:
+        """How often the memory was written in place."""
+        return self._version[0]
+
+    # -- how it prints ---------------------------------------------------------------------------
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        return printing.tensor_repr(self)
+
+    def __format__(self, specification: str) -> str:
+        if self.ndim == 0 and not self.is_meta:
+            return format(self.item(), specification)
+        return format(repr(self), specification)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def item(self) -> Any:
+        """The only element, as a Python number.
+
+        Raises: RuntimeError if there is not exactly one element, or no value (meta).
+        """
+        if self.numel() != 1 or self.is_meta:
+            what = "a meta tensor, which has no values" if self.is_meta else "this one"
+            raise RuntimeError(
+                f"item: expected a tensor with one element. Got {what}, of shape "
+                f"{tuple(self.shape)}. Use tolist() for all elements."
+            )
+        return self._array.item()
+
+    def tolist(self) -> Any:
+        """All elements as nested lists of Python numbers."""
+        return self.numpy_values().tolist()
+
+    def numpy_values(self) -> Any:
+        """The values as a NumPy array, from any device, gradient or not.
+
+        Raises: RuntimeError on meta, which has no values.
+        """
+        return self._key.backend.to_numpy(self._array)
+
+    def numpy(self, *, force: bool = False) -> Any:
+        """The NumPy array that shares this tensor's memory.
+
+        `force` allows tensors that require a gradient or live on a GPU (then a copy).
+        """
+        if not force:
+            if self._edge is not None:
+                raise RuntimeError(
+                    "numpy: expected a tensor that requires no gradient. Got one that does. Use "
+                    "tensor.detach().numpy()."
+                )
+            if self.is_cuda:
+                raise TypeError(
+                    f"numpy: expected a tensor in the CPU's memory. Got one on {self.device}. Use "
+                    "tensor.cpu() first."
+                )
+        return self.numpy_values()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        array = self.numpy()
+        if dtype is not None and array.dtype != dtype:
+            if copy is False:
+                raise ValueError(f"Converting {self.dtype} to {dtype} needs a copy; copy=False came.")
+            return array.astype(dtype)
+        return array.copy() if copy else array
+
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            raise TypeError("len: expected a tensor with dimensions. Got a 0-d tensor.")
+        return int(self._array.shape[0])
+
+    def __bool__(self) -> bool:
+        if self.numel() != 1:
+            raise RuntimeError(
+                f"bool: expected a tensor with one element. Got shape {tuple(self.shape)}, whose "
+                "truth is ambiguous. Use .any() or .all()."
+            )
+        return bool(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __index__(self) -> int:
+        if self.numel() != 1 or self.dtype.category > dtypes.INTEGER:
+            raise TypeError(
+                f"Expected a tensor with one integer. Got shape {tuple(self.shape)}, {self.dtype}."
+            )
+        return int(self.item())
+
+    def __contains__(self, element: Any) -> bool:
+        return bool((self == element).any().item())
+
+    def __dir__(self) -> list[str]:
+        return sorted(n for n in super().__dir__() if not n.startswith("_") or n.endswith("__"))
+
+
+_new = object.__new__
+
+
+def wrap(array: Any, key: DispatchKey, edge: Any = None) -> Tensor:
+    """A tensor of `array`, which lies where `key` says, with fresh in-place history."""
+    tensor = _new(Tensor)
+    tensor._array = array
+    tensor._key = key
+    tensor._version = [0]
+    if edge is not None:
+        tensor._edge = edge
+    return tensor
+
+
+def wrap_view(array: Any, key: DispatchKey, base: Tensor) -> Tensor:
+    """A tensor of `array`, which shares the memory of `base` and its in-place history."""
+    tensor = _new(Tensor)
+    tensor._array = array
+    tensor._key = key
+    tensor._version = base._version
+    tensor._base = base if base._base is None else base._base
+    return tensor

@@ -1,0 +1,46 @@
+"""The runtime's exceptions.
+
+    FlambeauError
+      ShapeError (RuntimeError)         sizes that do not fit
+      DTypeError (RuntimeError)         element types that do not fit
+      DeviceError (RuntimeError)        tensors on different devices, or a device that is absent
+      GradientError (RuntimeError)      a backward pass that cannot be run
+      OutOfBoundsError (IndexError)     an index outside its dimension
+
+Each also is what PyTorch raises in its place, so that `except RuntimeError` goes on working.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "DTypeError",
+    "DeviceError",
+    "FlambeauError",
+    "GradientError",
+    "OutOfBoundsError",
+    "ShapeError",
+]
+
+
+class FlambeauError(Exception):
+    """Base of all errors that the runtime raises on its own account."""
+
+
+class ShapeError(FlambeauError, RuntimeError):
+    """Sizes or numbers of dimensions do not fit the operation."""
+
+
+class DTypeError(FlambeauError, RuntimeError):
+    """An element type does not fit the operation."""
+
+
+class DeviceError(FlambeauError, RuntimeError):
+    """Tensors live on different devices, or the device is not there."""
+
+
+class GradientError(FlambeauError, RuntimeError):
+    """A backward pass cannot be run, or would give wrong gradients."""
+
+
+class OutOfBoundsError(FlambeauError, IndexError):
+    """An index lies outside its dimension."""

@@ -1,0 +1,183 @@
+"""Activation functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.expressions import INV_SQRT_2, SQRT_2_OVER_PI
+from . import shapes
+from .declare import Spec, composite, pointwise, primitive
+
+
+@pointwise
+def relu(m: Any, input: Spec) -> Spec:
+    """max(input, 0); NaN stays NaN."""
+    return m.maximum(input, 0.0)
+
+
+@relu.gradient
+def relu_gradient(m: Any, g: Any, out: Any, input: Any) -> Any:
+    """From the output, so that the input need not be kept; 0 at 0."""
+    return m.where(out > 0, g, 0.0)
+
+
+@pointwise
+def leaky_relu(m: Any, input: Spec, negative_slope: float = 0.01) -> Spec:
+    """input where positive, negative_slope * input elsewhere."""
+    return m.where(input > 0, input, input * negative_slope)
+
+
+@pointwise
+def elu(m: Any, input: Spec, alpha: float = 1.0) -> Spec:
+    """input where positive, alpha * (exp(input) - 1) elsewhere. Source: arXiv:1511.07289."""
+    # The masked branch must not overflow, or its gradient would be 0 * inf.
+    return m.where(input > 0, input, alpha * m.expm1(m.minimum(input, 0.0)))
+
+
+@pointwise
+def gelu(m: Any, input: Spec, *, approximate: str = "none") -> Spec:
+    """input * Phi(input), the Gaussian error linear unit; `approximate="tanh"` for the tanh form.
+
+    Source: arXiv:1606.08415, section 2.
+    """
+    if approximate == "tanh":
+        inner = SQRT_2_OVER_PI * (input + 0.044715 * input * m.square(input))
+        return 0.5 * input * (1.0 + m.tanh(inner))
+    if approximate != "none":
+        raise RuntimeError(f"gelu: expected approximate 'none' or 'tanh'. Got {approximate!r}.")
+    return 0.5 * input * (1.0 + m.erf(input * INV_SQRT_2))
+
+
+@pointwise
+def silu(m: Any, input: Spec) -> Spec:
+    """input * sigmoid(input). Source: arXiv:1702.03118."""
+    return input * m.sigmoid(input)
+
+
+@pointwise
+def mish(m: Any, input: Spec) -> Spec:
+    """input * tanh(softplus(input)). Source: arXiv:1908.08681."""
+    return input * m.tanh(m.softplus(input))
+
+
+@pointwise
+def softplus(m: Any, input: Spec, beta: float = 1.0, threshold: float = 20.0) -> Spec:
+    """log(1 + exp(beta * input)) / beta; `input` itself where beta * input > threshold."""
+    scaled = input * beta
+    return m.where(scaled > threshold, input, m.softplus(m.minimum(scaled, threshold)) / beta)
+
+
+@pointwise
+def logsigmoid(m: Any, input: Spec) -> Spec:
+    """log(sigmoid(input)), without overflow."""
+    return -m.softplus(-input)
+
+
+@pointwise
+def hardtanh(m: Any, input: Spec, min_val: float = -1.0, max_val: float = 1.0) -> Spec:
+    """input limited to [min_val, max_val]."""
+    return m.minimum(m.maximum(input, min_val), max_val)
+
+
+@hardtanh.gradient
+def hardtanh_gradient(
+    m: Any, g: Any, out: Any, input: Any, min_val: Any = -1.0, max_val: Any = 1.0
+) -> Any:
+    """g strictly inside the limits, 0 elsewhere."""
+    return m.where((input > min_val) & (input < max_val), g, 0.0)
+
+
+@composite
+def relu6(F: Any, input: Spec) -> Spec:
+    """min(max(input, 0), 6)."""
+    return F.hardtanh(input, min_val=0.0, max_val=6.0)
+
+
+@pointwise
+def hardsigmoid(m: Any, input: Spec) -> Spec:
+    """min(max(input + 3, 0), 6) / 6. Source: arXiv:1905.02244."""
+    return m.where(input >= 3, 1.0, m.where(input <= -3, 0.0, input * (1.0 / 6.0) + 0.5))
+
+
+@pointwise
+def hardswish(m: Any, input: Spec) -> Spec:
+    """input * hardsigmoid(input). Source: arXiv:1905.02244."""
+    middle = input * (input + 3.0) * (1.0 / 6.0)
+    return m.where(input >= 3, input, m.where(input <= -3, 0.0, middle))
+
+
+@pointwise
+def softsign(m: Any, input: Spec) -> Spec:
+    """input / (1 + |input|)."""
+    return input / (1.0 + m.abs(input))
+
+
+def _softmax_rule(input: Spec, dim: int, operation: str) -> Spec:
+    shapes.require_float(operation, "input", input)
+    shapes.normalized_dim(dim, len(input.shape), operation)
+    return shapes.Spec(input.shape, input.dtype)
+
+
+@primitive(node_name="Softmax")
+def softmax_over(input: Spec, *, dim: int) -> Spec:
+    """exp(input) / sum(exp(input)) along `dim`; same shape."""
+    return _softmax_rule(input, dim, "softmax")
+
+
+@softmax_over.array
+def softmax_array(xp: Any, input: Any, dim: int) -> Any:
+    """Shifted by the maximum, so that no exponential overflows."""
+    if input.shape == ():
+        return xp.ones_like(input)
+    out = input - input.max(dim, keepdims=True)
+    xp.exp(out, out)
+    out /= out.sum(dim, keepdims=True)
+    return out
+
+
+@softmax_over.vjp(saves="out")
+def softmax_vjp(F: Any, g: Any, needs: Any, input: Any, out: Any, dim: Any) -> Any:
+    """out * (g - sum(g * out))."""
+    weighted = F.mul(g, out)
+    return F.minus(weighted, F.mul(out, F.sum(weighted, dim=dim, keepdim=True)))
+
+
+@primitive(node_name="LogSoftmax")
+def log_softmax_over(input: Spec, *, dim: int) -> Spec:
+    """input - log(sum(exp(input))) along `dim`; same shape."""
+    return _softmax_rule(input, dim, "log_softmax")
+
+
+@log_softmax_over.array
+def log_softmax_array(xp: Any, input: Any, dim: int) -> Any:
+    """Shifted by the maximum, so that no exponential overflows."""
+    if input.shape == ():
+        return xp.zeros_like(input)
+    shifted = input - input.max(dim, keepdims=True)
+    shifted -= xp.log(xp.exp(shifted).sum(dim, keepdims=True))
+    return shifted
+
+
+@log_softmax_over.vjp(saves="out")
+def log_softmax_vjp(F: Any, g: Any, needs: Any, input: Any, out: Any, dim: Any) -> Any:
+    """g - softmax * sum(g)."""
+    return F.minus(g, F.mul(F.exp(out), F.sum(g, dim=dim, keepdim=True)))
+
+
+def _softmax_input(F: Any, input: Any, dtype: Any) -> Any:
+    return input if dtype is None else F.cast(input, dtype=dtype)
+
+
+@composite
+def softmax(F: Any, input: Spec, dim: int, _stacklevel: int = 3, dtype: Any = None) -> Spec:
+    """exp(input) / sum(exp(input)) along `dim`; the same shape, in `dtype` if given.
+
+    Raises: IndexError for a dimension that is not there, RuntimeError for integers.
+    """
+    return F.softmax_over(_softmax_input(F, input, dtype), dim=dim)
+
+
+@composite
+def log_softmax(F: Any, input: Spec, dim: int, _stacklevel: int = 3, dtype: Any = None) -> Spec:
+    """log(softmax(input)) along `dim`, computed without under- or overflow."""
+    return F.log_softmax_over(_softmax_input(F, input, dtype), dim=dim)

@@ -1,0 +1,275 @@
+"""Arithmetic, element by element; operands broadcast."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .declare import Mask, Spec, composite, pointwise
+
+
+@pointwise(name="plus", node_name="Add")
+def plus(m: Any, input: Spec, other: Spec) -> Spec:
+    """input + other."""
+    return input + other
+
+
+@pointwise(name="minus", node_name="Sub")
+def minus(m: Any, input: Spec, other: Spec) -> Spec:
+    """input - other."""
+    return input - other
+
+
+@pointwise
+def mul(m: Any, input: Spec, other: Spec) -> Spec:
+    """input * other."""
+    return input * other
+
+
+@pointwise(name="divide", node_name="Div", float_result=True)
+def divide(m: Any, input: Spec, other: Spec) -> Spec:
+    """input / other as floating-point numbers."""
+    return input / other
+
+
+@composite
+def add(F: Any, input: Spec, other: Spec, *, alpha: float = 1) -> Spec:
+    """input + alpha * other.
+
+    Example:
+        >>> torch.add(torch.tensor([1.0, 2.0]), 10)
+        tensor([11., 12.])
+    """
+    return F.plus(input, other if alpha == 1 else F.mul(other, alpha))
+
+
+@composite
+def sub(F: Any, input: Spec, other: Spec, *, alpha: float = 1) -> Spec:
+    """input - alpha * other."""
+    return F.minus(input, other if alpha == 1 else F.mul(other, alpha))
+
+
+@composite
+def rsub(F: Any, input: Spec, other: Spec, *, alpha: float = 1) -> Spec:
+    """other - alpha * input."""
+    return F.minus(other, input if alpha == 1 else F.mul(input, alpha))
+
+
+@composite
+def div(F: Any, input: Spec, other: Spec, *, rounding_mode: str | None = None) -> Spec:
+    """input / other; `rounding_mode` "floor" or "trunc" rounds the quotient to an integer.
+
+    Raises: RuntimeError for another rounding mode.
+    """
+    if rounding_mode is None:
+        return F.divide(input, other)
+    if rounding_mode == "floor":
+        return F.floor_divide(input, other)
+    if rounding_mode == "trunc":
+        return F.trunc_divide(input, other)
+    raise RuntimeError(
+        f"div: expected rounding_mode None, 'trunc' or 'floor'. Got {rounding_mode!r}."
+    )
+
+
+@pointwise
+def floor_divide(m: Any, input: Spec, other: Spec) -> Spec:
+    """The largest integer not above input / other, in the operands' dtype."""
+    return m.floor_divide(input, other)
+
+
+@pointwise
+def trunc_divide(m: Any, input: Spec, other: Spec) -> Spec:
+    """input / other rounded towards zero, in the operands' dtype."""
+    # Through fmod integers stay exact where a floating-point quotient would round.
+    return m.floor_divide(input - m.fmod(input, other), other)
+
+
+@pointwise
+def remainder(m: Any, input: Spec, other: Spec) -> Spec:
+    """input - other * floor(input / other): has the sign of `other`."""
+    return m.remainder(input, other)
+
+
+@pointwise
+def fmod(m: Any, input: Spec, other: Spec) -> Spec:
+    """input - other * trunc(input / other): has the sign of `input`."""
+    return m.fmod(input, other)
+
+
+@pointwise
+def neg(m: Any, input: Spec) -> Spec:
+    """-input."""
+    return -input
+
+
+@pointwise
+def abs(m: Any, input: Spec) -> Spec:
+    """|input|."""
+    return m.abs(input)
+
+
+@pointwise
+def sign(m: Any, input: Spec) -> Spec:
+    """-1, 0 or 1."""
+    return m.sign(input)
+
+
+@pointwise
+def floor(m: Any, input: Spec) -> Spec:
+    """The largest integer not above input."""
+    return m.floor(input)
+
+
+@pointwise
+def ceil(m: Any, input: Spec) -> Spec:
+    """The smallest integer not below input."""
+    return m.ceil(input)
+
+
+@pointwise
+def trunc(m: Any, input: Spec) -> Spec:
+    """input rounded towards zero."""
+    return m.trunc(input)
+
+
+@pointwise(name="rint", node_name="Round")
+def rint(m: Any, input: Spec) -> Spec:
+    """input rounded to the nearest integer, halves to the even one."""
+    return m.round(input)
+
+
+@composite
+def round(F: Any, input: Spec, *, decimals: int = 0) -> Spec:
+    """input rounded to `decimals` digits after the point, halves to the even one."""
+    if decimals == 0:
+        return F.rint(input)
+    scale = 10.0**decimals
+    return F.divide(F.rint(F.mul(input, scale)), scale)
+
+
+@pointwise
+def square(m: Any, input: Spec) -> Spec:
+    """input**2."""
+    return m.square(input)
+
+
+@pointwise(float_result=True)
+def reciprocal(m: Any, input: Spec) -> Spec:
+    """1 / input."""
+    return m.reciprocal(input)
+
+
+@pointwise(name="power", node_name="Pow")
+def power(m: Any, input: Spec, other: Spec) -> Spec:
+    """input**other, both tensors."""
+    return m.pow(input, other)
+
+
+@pointwise(name="power_number", node_name="Pow")
+def power_number(m: Any, input: Spec, *, exponent: Any) -> Spec:
+    """input**exponent for a Python number; small exponents are products."""
+    if exponent == 0:
+        return m.where(m.eq(input, input), 1.0, 1.0)
+    if exponent == 0.5:
+        return m.sqrt(input)
+    if exponent == -1:
+        return m.reciprocal(input)
+    if exponent == 3:
+        return m.square(input) * input
+    return m.pow(input, exponent)
+
+
+@composite
+def pow(F: Any, input: Spec, exponent: Spec) -> Spec:
+    """input**exponent.
+
+    Example:
+        >>> torch.tensor([1.0, 2.0, 3.0]) ** 2
+        tensor([1., 4., 9.])
+    """
+    if exponent.__class__ in (int, float) and hasattr(input, "dtype"):
+        if exponent.__class__ is float and exponent.is_integer() and input.dtype.is_floating_point:
+            exponent = int(exponent)
+        if input.dtype.is_floating_point or (exponent.__class__ is int and exponent > 0):
+            return F.power_number(input, exponent=exponent)
+    return F.power(input, exponent)
+
+
+@pointwise
+def maximum(m: Any, input: Spec, other: Spec) -> Spec:
+    """The larger of each pair; NaN if one is NaN."""
+    return m.maximum(input, other)
+
+
+@pointwise
+def minimum(m: Any, input: Spec, other: Spec) -> Spec:
+    """The smaller of each pair; NaN if one is NaN."""
+    return m.minimum(input, other)
+
+
+@pointwise(name="clamp_numbers", node_name="Clamp")
+def clamp_numbers(m: Any, input: Spec, *, min: Any = None, max: Any = None) -> Spec:
+    """input limited to [min, max]; None leaves a side open."""
+    if min is not None:
+        input = m.maximum(input, min)
+    if max is not None:
+        input = m.minimum(input, max)
+    return input
+
+
+@clamp_numbers.gradient
+def clamp_numbers_gradient(
+    m: Any, g: Any, out: Any, input: Any, min: Any = None, max: Any = None
+) -> Any:
+    """g inside the limits, the limits themselves included; 0 outside."""
+    inside = None if min is None else input >= min
+    if max is not None:
+        inside = input <= max if inside is None else inside & (input <= max)
+    return g if inside is None else m.where(inside, g, 0.0)
+
+
+@composite
+def clamp(F: Any, input: Spec, min: Any = None, max: Any = None) -> Spec:
+    """input limited to [min, max], which are numbers or tensors; None leaves a side open.
+
+    Raises: RuntimeError if both are None.
+    """
+    if min is None and max is None:
+        raise RuntimeError("clamp: expected min, max or both. Got neither.")
+    if not hasattr(min, "shape") and not hasattr(max, "shape"):
+        if input.dtype.category < 2 and (min.__class__ is float or max.__class__ is float):
+            input = F.divide(input, 1)
+        return F.clamp_numbers(input, min=min, max=max)
+    if min is not None:
+        input = F.maximum(input, min)
+    return input if max is None else F.minimum(input, max)
+
+
+@pointwise
+def where(m: Any, condition: Mask, input: Spec, other: Spec) -> Spec:
+    """input where `condition` (bool) holds, else other."""
+    return m.where(condition, input, other)
+
+
+@composite
+def masked_fill(F: Any, input: Spec, mask: Mask, value: Any) -> Spec:
+    """input with `value` (a number or 0-d tensor) wherever `mask` holds."""
+    return F.where(mask, value, input)
+
+
+@pointwise
+def lerp(m: Any, input: Spec, end: Spec, weight: Spec) -> Spec:
+    """input + weight * (end - input)."""
+    return input + weight * (end - input)
+
+
+@pointwise
+def addcmul(m: Any, input: Spec, tensor1: Spec, tensor2: Spec, *, value: float = 1.0) -> Spec:
+    """input + value * tensor1 * tensor2."""
+    return input + value * tensor1 * tensor2
+
+
+@pointwise
+def addcdiv(m: Any, input: Spec, tensor1: Spec, tensor2: Spec, *, value: float = 1.0) -> Spec:
+    """input + value * tensor1 / tensor2."""
+    return input + value * (tensor1 / tensor2)

@@ -1,0 +1,485 @@
+"""The declaration of operations, in three strengths.
+
+`@pointwise` one scalar formula; kernels and gradients of every order follow from it
+`@primitive` a shape rule, an array kernel and a gradient rule
+`@composite` a body of other operations, with a fused kernel and gradient beside it if it pays
+
+The decorated function is the public signature. Parameters annotated `Spec` are tensors that share one
+dtype (mixed ones are promoted), `Index` and `Mask` are tensors of their own dtype that get no gradient,
+`list[Spec]` a list of tensors; everything else is an attribute. In a formula, attributes annotated `float`
+are numbers given at each call; the others are fixed when the formula is read.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..autograd import symbolic
+from ..autograd.node import Node
+from ..core import expressions
+from ..core.dispatch import forget_kernels, operations
+from ..core.spec import Spec as _Spec
+from . import shapes, wrappers
+
+if TYPE_CHECKING:
+    from ..core.tensor import Tensor
+
+    Spec = Tensor
+    Index = Tensor
+    Mask = Tensor
+else:
+    Spec = Index = Mask = _Spec
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Rule = Callable[..., Any]
+
+ROLES = {
+    "Spec": "main", "Spec | None": "main", "Index": "free", "Index | None": "free",
+    "Mask": "free", "Mask | None": "free", "list[Spec]": "list",
+}  # fmt: skip
+
+
+class Parameter:
+    """One parameter of an operation: its `role` is main, free, list or attribute."""
+
+    def __init__(self, parameter: inspect.Parameter) -> None:
+        annotation = str(parameter.annotation)
+        self.name = parameter.name
+        self.role = ROLES.get(annotation, "attribute")
+        self.optional = annotation.endswith("| None") and self.role != "attribute"
+        self.is_number = annotation in ("float", "float | None")
+        self.default = parameter.default
+        self.keyword_only = parameter.kind is parameter.KEYWORD_ONLY
+
+
+class Operation:
+    """All that is known of one operation. Everything else in the runtime is a reading of it."""
+
+    def __init__(self, function: Callable[..., Any], name: str | None, node_name: str | None) -> None:
+        self.declared = function
+        self.name = name or function.__name__
+        self.node_name = (node_name or _camel(self.name)) + "Backward0"
+        found = list(inspect.signature(function).parameters.values())
+        if found and found[0].name in ("m", "F"):
+            found = found[1:]
+        self.parameters = [Parameter(p) for p in found]
+        self.rule: Rule = self._arrays_first(function)
+        self.body: Rule | None = None
+        self.array: Rule | None = None
+        self.formula: Rule | None = None
+        self.vjp_rule: Any = None
+        self.saves: frozenset[str] = frozenset()
+        self.readers: dict[str, list[int]] = {}
+        self.static_names: tuple[str, ...] = ()
+        self.kernels: dict[str, list[tuple[Any, Any]]] = {}
+        self.outputs = _output_count(inspect.signature(function).return_annotation)
+        self.is_view = False
+        self.may_alias = False
+        self.promotes = True
+        self.float_result = False
+        self.derived = False
+        self.node_class: type[Node] = type(self.node_name, (Node,), {"operation": self})
+        self.function: Callable[..., Any] = wrappers.lazy(self)
+
+    def _arrays_first(self, rule: Rule) -> Rule:
+        """`rule` called like a kernel: arrays by position, attributes by keyword."""
+        names = self.array_names
+        if [p.name for p in self.parameters[: len(names)]] == names:
+            return rule
+        return lambda *arrays, **rest: rule(**dict(zip(names, arrays, strict=False)), **rest)
+
+    # -- parameters ------------------------------------------------------------------------------
+
+    @cached_property
+    def arrays(self) -> list[Parameter]:
+        """The parameters that are tensors."""
+        return [p for p in self.parameters if p.role != "attribute"]
+
+    @cached_property
+    def array_names(self) -> list[str]:
+        """Names of the tensor parameters."""
+        return [p.name for p in self.arrays]
+
+    @cached_property
+    def attributes(self) -> list[Parameter]:
+        """The parameters that are no tensors."""
+        return [p for p in self.parameters if p.role == "attribute"]
+
+    @cached_property
+    def attribute_names(self) -> list[str]:
+        """Names of the attributes, in the order in which nodes keep their values."""
+        return [p.name for p in self.attributes]
+
+    @cached_property
+    def defaults(self) -> dict[str, Any]:
+        """Default values of the attributes that have one."""
+        return {p.name: p.default for p in self.attributes if p.default is not inspect.Parameter.empty}
+
+    @cached_property
+    def takes_list(self) -> bool:
+        """Whether the tensors come as one list."""
+        return any(p.role == "list" for p in self.arrays)
+
+    @cached_property
+    def parameter_names(self) -> list[str]:
+        """Attributes of a formula that are numbers given at each call."""
+        return [p.name for p in self.attributes if p.is_number and p.name not in self.static_names]
+
+    @cached_property
+    def statics(self) -> list[str]:
+        """Attributes of a formula that are fixed when it is read."""
+        return [p.name for p in self.attributes if p.name not in self.parameter_names]
+
+    @cached_property
+    def static_positions(self) -> list[int]:
+        """Which attributes the gradient rule branches on."""
+        names = self.statics if self.formula is not None else self.static_names
+        return [self.attribute_names.index(n) for n in names]
+
+    @cached_property
+    def has_variants(self) -> bool:
+        """Whether one compiled gradient per choice of needs is not enough."""
+        optional = any(p.optional for p in self.arrays)
+        return bool(self.static_positions) or optional or self.outputs != 1 or self.takes_list
+
+    @property
+    def saves_out(self) -> bool:
+        """Whether the gradient rule reads the output."""
+        return "out" in self.saves
+
+    @property
+    def is_differentiable(self) -> bool:
+        """Whether there is a gradient rule."""
+        return self.vjp_rule is not None
+
+    @property
+    def is_plain_composite(self) -> bool:
+        """Whether the operation is only its body: no kernel of its own."""
+        return self.body is not None and self.array is None and not self.kernels
+
+    @cached_property
+    def label(self) -> str:
+        """The name that users know the operation by: `add` for the addition of two tensors."""
+        words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", self.node_name.removesuffix("Backward0"))
+        return words.lower()
+
+    # -- readings --------------------------------------------------------------------------------
+
+    def expression(self, statics: dict[str, Any]) -> expressions.Expression:
+        """The formula for the given values of its static attributes."""
+        assert self.formula is not None
+        chosen = {n: statics.get(n, self.defaults.get(n)) for n in self.statics}
+        return expressions.read(self.formula, self.array_names, self.parameter_names, chosen)
+
+    def composed(self, key: Any) -> Rule:
+        """The body on the raw kernels of `key`: what a fused kernel is checked against."""
+        body = self.body
+        if body is None:
+            raise TypeError(f"{self.name} has no kernel.")
+        return lambda *args, **attributes: body(_Kernels(key), *args, **attributes)
+
+    def __repr__(self) -> str:
+        return f"<Operation {self.name}>"
+
+
+class _Kernels:
+    """The namespace F of raw kernels."""
+
+    def __init__(self, key: Any) -> None:
+        self._key = key
+
+    def __getattr__(self, name: str) -> Rule:
+        kernel = getattr(self._key, name)
+
+        def call(*args: Any, like: Any = None, **attributes: Any) -> Any:
+            if like is None:
+                return kernel(*args, **attributes)
+            return kernel(*args, like=tuple(getattr(like, "shape", like)), **attributes)
+
+        return call
+
+
+def _camel(name: str) -> str:
+    return "".join(part[:1].upper() + part[1:] for part in name.split("_"))
+
+
+def _output_count(annotation: Any) -> int:
+    """1, the length of `tuple[Spec, Spec]`, or 0 for `tuple[Spec, ...]`: as many as it turns out."""
+    text = str(annotation)
+    if not text.startswith("tuple["):
+        return 1
+    return 0 if "..." in text else text.count(",") + 1
+
+
+def _register(operation: Operation) -> None:
+    if operation.name in operations:
+        raise TypeError(f"Two operations are called {operation.name!r}.")
+    operations[operation.name] = operation
+
+
+def _public(operation: Operation) -> Any:
+    """The eager function of `operation`, with the decorators that complete the declaration."""
+    function: Any = operation.function
+    function.operation = operation
+    function.array = lambda f: _set(operation, "array", f)
+    function.vjp = lambda saves="", static="": lambda f: _set_vjp(operation, f, saves, static)
+    function.gradient = lambda f: _set_gradient(operation, f)
+    return function
+
+
+def _set(operation: Operation, what: str, function: Function) -> Function:
+    setattr(operation, what, function)
+    return function
+
+
+def _set_vjp(operation: Operation, rule: Function, saves: str, static: str) -> Function:
+    operation.vjp_rule = rule
+    operation.saves = frozenset(saves.split())
+    operation.static_names = tuple(static.split())
+    unknown = operation.saves - {*operation.array_names, "out"}
+    if unknown:
+        raise TypeError(f"{operation.name} has no input {', '.join(unknown)} to save.")
+    return rule
+
+
+def primitive(
+    function: Any = None,
+    *,
+    name: str | None = None,
+    node_name: str | None = None,
+    is_view: bool = False,
+    may_alias: bool = False,
+    promotes: bool = True,
+) -> Any:
+    """Declare an operation by its shape rule, the decorated function: Specs in, Spec or Specs out.
+
+    Complete it with `@f.array` (kernel of `xp`, arrays, attributes) and `@f.vjp(saves=..., static=...)`
+    (gradient rule of `F`, `g`, `needs`, inputs, `out` if saved, attributes). A result of an `is_view`
+    operation always shares its input's memory, that of one which `may_alias` sometimes does.
+    """
+    if function is None:
+        return lambda f: primitive(
+            f, name=name, node_name=node_name, is_view=is_view, may_alias=may_alias, promotes=promotes
+        )
+    operation = Operation(function, name, node_name)
+    operation.is_view = is_view
+    operation.may_alias = is_view or may_alias
+    operation.promotes = promotes
+    _register(operation)
+    return _public(operation)
+
+
+def composite(function: Any = None, *, name: str | None = None, node_name: str | None = None) -> Any:
+    """Declare an operation by its body, the decorated function of `F` and the arguments.
+
+    With `@f.array` and `@f.vjp` it becomes one node with a fused kernel; the body then gives its shape
+    rule and is what the kernel is tested against.
+    """
+    if function is None:
+        return lambda f: composite(f, name=name, node_name=node_name)
+    operation = Operation(function, name, node_name)
+    operation.body = function
+    operation.rule = lambda *args, **attributes: function(shapes.META, *args, **attributes)
+    _register(operation)
+    return _public(operation)
+
+
+def pointwise(
+    function: Any = None,
+    *,
+    name: str | None = None,
+    node_name: str | None = None,
+    float_result: bool = False,
+) -> Any:
+    """Declare an operation by its formula of the maths namespace `m` and scalars.
+
+    `float_result`: integers are converted to the default floating type first.
+    """
+    if function is None:
+        return lambda f: pointwise(f, name=name, node_name=node_name, float_result=float_result)
+    operation = Operation(function, name, node_name)
+    operation.float_result = float_result
+    _make_pointwise(operation, function)
+    _register(operation)
+    return _public(operation)
+
+
+def _make_pointwise(operation: Operation, formula: Rule) -> None:
+    operation.formula = formula
+    operation.rule = lambda *args, **attributes: shapes.pointwise_rule(operation, args, attributes)
+    operation.may_alias = False
+    _PointwiseGradient(operation, None)
+
+
+class _PointwiseGradient:
+    """Gradient rule of a pointwise operation: per input one more pointwise operation, made on demand.
+
+    The gradient operation of input x takes `g` and what the derivative reads of the inputs and the output.
+    """
+
+    def __init__(self, operation: Operation, given: Rule | None) -> None:
+        self.operation = operation
+        self.given = given
+        operation.vjp_rule = self
+        self.made: dict[tuple[Any, ...], tuple[Any, list[str]]] = {}
+
+    def prepare(self) -> None:
+        """Find out what must be saved, for the values of static attributes that need most."""
+        operation = self.operation
+        if operation.formula is None or "prepared" in vars(operation):
+            return
+        vars(operation)["prepared"] = True
+        operation.readers = {}
+        saves = set()
+        differentiable = self._can_differentiate()
+        if not differentiable:
+            operation.vjp_rule = None
+            return
+        for k, name in enumerate(operation.array_names):
+            if operation.arrays[k].role == "free":
+                continue
+            for used in self._reads(name):
+                saves.add(used)
+                if used != "out":
+                    operation.readers.setdefault(used, []).append(k)
+        operation.saves = frozenset(saves)
+
+    def _can_differentiate(self) -> bool:
+        expression = self.operation.expression({})
+        return not expression.is_boolean
+
+    def _reads(self, name: str) -> set[str]:
+        """What the gradient of input `name` reads; with static attributes, all that any value may need."""
+        operation = self.operation
+        if operation.statics:
+            found = set(operation.array_names)
+            return found | {"out"} if self.given is not None else found
+        expression = self._gradient(name, {})
+        return {n for n in expressions.leaves(expression, "input") if n != "g"}
+
+    def _gradient(self, name: str, statics: dict[str, Any]) -> expressions.Expression:
+        """The gradient by input `name` as an expression of g, inputs and out."""
+        operation = self.operation
+        m = expressions.Maths()
+        inputs = {n: m.leaf("input", n) for n in operation.array_names}
+        numbers = {n: m.leaf("parameter", n) for n in operation.parameter_names}
+        chosen = {n: statics.get(n, operation.defaults.get(n)) for n in operation.statics}
+        g, out = m.leaf("input", "g"), m.leaf("input", "out")
+        if self.given is not None:
+            results = self.given(m, g, out, *inputs.values(), **numbers, **chosen)
+            results = results if isinstance(results, tuple) else (results,)
+            return results[operation.array_names.index(name)]
+        assert operation.formula is not None
+        root = operation.formula(m, *inputs.values(), **numbers, **chosen)
+        if not isinstance(root, expressions.Expression):
+            return m.leaf("constant", 0.0)
+        result = symbolic.gradients(root, g, [inputs[name]])[0]
+        if root.args and not operation.statics:
+            result = m.substitute(result, root, out)
+        return result
+
+    def operation_for(self, name: str, statics: dict[str, Any]) -> tuple[Any, list[str]] | None:
+        """The gradient operation of input `name` and the names of the arrays it takes; None if zero."""
+        identity = (name, *statics.values())
+        found = self.made.get(identity)
+        if found is None:
+            expression = self._gradient(name, statics)
+            if expression.is_constant(0):
+                return None
+            found = self.made[identity] = self._make(expression, f"{self.operation.name}_{name}_gradient")
+        return found
+
+    def _make(self, expression: expressions.Expression, name: str) -> tuple[Any, list[str]]:
+        arrays = expressions.leaves(expression, "input")
+        numbers = expressions.leaves(expression, "parameter")
+        if expression.op == "input":
+            return None, arrays
+        name = _unused(name)
+        operation = Operation(_signature(arrays, numbers), name, _camel(self.operation.name) + "Gradient")
+        operation.derived = True
+        _make_pointwise(operation, lambda m, *args, **kw: _transplant(m, expression, arrays, args, kw))
+        _register(operation)
+        return operation, arrays
+
+    def __call__(self, F: Any, g: Any, needs: Any, *inputs: Any, **rest: Any) -> Any:
+        operation = self.operation
+        values = dict(zip(operation.array_names, inputs, strict=True), g=g, out=rest.pop("out", None))
+        statics = {n: rest[n] for n in operation.statics}
+        several = len(inputs) > 1
+        grads = []
+        for name, need in zip(operation.array_names, needs, strict=True):
+            made = self.operation_for(name, statics) if need else None
+            if made is None:
+                grads.append(None)
+                continue
+            derived, arrays = made
+            gradient = g
+            if derived is not None:
+                numbers = {n: rest[n] for n in derived.parameter_names}
+                gradient = getattr(F, derived.name)(*[values[n] for n in arrays], **numbers)
+            grads.append(F.sum_to(gradient, like=values[name]) if several else gradient)
+        return tuple(grads)
+
+
+def _unused(name: str) -> str:
+    """`name`, with a number behind it if an operation is called so already."""
+    if name not in operations:
+        return name
+    number = 2
+    while f"{name}{number}" in operations:
+        number += 1
+    return f"{name}{number}"
+
+
+def _signature(arrays: list[str], numbers: list[str]) -> Callable[..., Any]:
+    """A function whose signature takes `arrays` as tensors and `numbers` as keyword-only floats."""
+
+    def gradient(*args: Any, **kwargs: Any) -> Any:
+        raise TypeError("A gradient operation is its formula.")
+
+    kinds = inspect.Parameter
+    parameters = [kinds(n, kinds.POSITIONAL_OR_KEYWORD, annotation="Spec") for n in arrays]
+    parameters += [kinds(n, kinds.KEYWORD_ONLY, annotation="float") for n in numbers]
+    gradient.__signature__ = inspect.Signature(parameters, return_annotation="Spec")  # type: ignore[attr-defined]
+    return gradient
+
+
+def _transplant(
+    m: Any, expression: Any, arrays: list[str], args: tuple[Any, ...], numbers: dict[str, Any]
+) -> Any:
+    """`expression` rebuilt in the namespace `m` on the leaves given."""
+    leaves = {("input", n): a for n, a in zip(arrays, args, strict=True)}
+    leaves.update({("parameter", n): v for n, v in numbers.items()})
+    done: dict[int, Any] = {}
+    for node in expressions.walk([expression]):
+        if node.args:
+            done[id(node)] = m.make(node.op, *[done[id(a)] for a in node.args])
+        elif node.op == "constant":
+            done[id(node)] = m.leaf("constant", node.value)
+        else:
+            done[id(node)] = leaves[node.op, node.value]
+    return done[id(expression)]
+
+
+def _set_gradient(operation: Operation, formula: Function) -> Function:
+    """Use a better-conditioned gradient: a formula of m, g, out, inputs that returns one per input."""
+    _PointwiseGradient(operation, formula)
+    return formula
+
+
+def kernel(function: Any, device: str, when: Callable[..., bool] | None = None) -> Any:
+    """Register a faster kernel for the public operation `function` on `device`, used where
+    `when(*arrays, **attributes)` holds. It must mean the same as the array kernel."""
+    operation: Operation = function.operation
+
+    def register(fast: Function) -> Function:
+        accepts = when if when is not None else lambda *args, **attributes: True
+        operation.kernels.setdefault(device, []).append((accepts, fast))
+        forget_kernels()
+        return fast
+
+    return register

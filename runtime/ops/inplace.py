@@ -1,0 +1,172 @@
+"""In-place operations: the functional result written into the tensor's memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..autograd.grad_mode import is_grad_enabled
+from ..autograd.node import AccumulateGrad, Node, tick
+from ..core import dtypes
+from ..core.creation import as_tensor
+from ..core.tensor import Tensor
+from ..errors import DTypeError, GradientError, ShapeError
+from .indexing import index_elements, index_put_values, parse_index, zero_at
+from .movement import cast
+
+
+def check_writable(tensor: Tensor, operation: str) -> None:
+    """Raises: GradientError for a leaf that requires a gradient while operations are recorded."""
+    edge = tensor._edge
+    if edge is not None and is_grad_enabled():
+        base = tensor._base
+        if edge.__class__ is AccumulateGrad or (base is not None and base._edge.__class__ is AccumulateGrad):
+            raise GradientError(
+                f"{operation}: expected a tensor that is no leaf requiring a gradient (nor a view of one). "
+                f"Got one of shape {tuple(tensor.shape)}. Write under torch.no_grad(), or use the "
+                "out-of-place operation."
+            )
+
+
+def overwrite(tensor: Tensor, result: Tensor, operation: str) -> Tensor:
+    """Write `result` into `tensor`, whose place in the graph it takes over.
+
+    Raises: RuntimeError if the result does not fit the tensor's shape or dtype.
+    """
+    if tuple(result.shape) != tuple(tensor.shape):
+        raise ShapeError(
+            f"{operation}: expected a result of the tensor's own shape {tuple(tensor.shape)}. The operands "
+            f"give {tuple(result.shape)}. Use the out-of-place operation."
+        )
+    if result.dtype.category > tensor.dtype.category:
+        raise DTypeError(
+            f"{operation}: expected a result that fits into {tensor.dtype}. The operands give "
+            f"{result.dtype}. Use the out-of-place operation."
+        )
+    if result.dtype is not tensor.dtype:
+        result = cast(result, dtype=tensor.dtype)
+    write(tensor, result._array, operation)
+    if is_grad_enabled():
+        _adopt_edge(tensor, result._edge)
+    return tensor
+
+
+def write(tensor: Tensor, values: Any, operation: str) -> None:
+    """Write bare `values` into the tensor's memory and count the write."""
+    if not tensor.is_meta:
+        if not getattr(tensor._array.flags, "writeable", True):
+            raise RuntimeError(
+                f"{operation}: expected a tensor whose elements have memory of their own. Got one of "
+                f"shape {tuple(tensor.shape)} that was expanded. Clone it first."
+            )
+        tensor._array[...] = values
+    tensor._version[0] += 1
+
+
+def _adopt_edge(tensor: Tensor, edge: Any) -> None:
+    base = tensor._base
+    if base is not None and (edge is not None or base._edge is not None):
+        node = ViewWrite(base, tensor, edge)
+        base._edge = node
+    if tensor._edge is not edge:
+        tensor._edge = edge
+
+
+class ViewWrite(Node):
+    """A write through a view, as a step of its base's past: outside the view the gradient goes to
+    what the base was, inside it to what was written."""
+
+    def __init__(self, base: Tensor, view: Tensor, written: Any) -> None:
+        self.edges = (base._edge, written)
+        self.key = base._key
+        self.saved = (None, None)
+        self.sequence = tick()
+        self.index = _positions(base, view)
+
+    def name(self) -> str:
+        """As PyTorch names it."""
+        return "CopySlices"
+
+    def apply(self, g: Any) -> Any:
+        """Bare gradients for the old base and the written values."""
+        outside = self.key.zero_at(g, index=self.index)
+        inside = self.key.index_elements(g, index=self.index)
+        return (outside, inside), (True, True)
+
+    def apply_recorded(self, g: Any) -> Any:
+        """The same by recorded operations."""
+        return zero_at(g, index=self.index), index_elements(g, index=self.index)
+
+
+def _positions(base: Tensor, view: Tensor) -> Any:
+    """Where the view's elements lie in the base, as an index of arrays."""
+    xp = base._key.backend.xp
+    numbers = xp.empty_like(base._array, dtype=xp.int64)  # keeps the base's memory layout
+    numbers[...] = xp.arange(numbers.size).reshape(numbers.shape)
+    itemsize = base.dtype.itemsize
+    offset = (view.data_ptr() - base.data_ptr()) // itemsize
+    memory = xp.lib.stride_tricks.as_strided(numbers, (numbers.size,), (8,))
+    strides = tuple(8 * s for s in view.stride())
+    shown = xp.lib.stride_tricks.as_strided(memory[offset:], tuple(view.shape), strides)
+    return xp.unravel_index(shown, numbers.shape)
+
+
+def inplace(function: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
+    """The method `name` that does `function` in place."""
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        check_writable(self, name)
+        return overwrite(self, function(self, *args, **kwargs), name)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"`{function.__name__}`, written into this tensor, which is returned."
+    return method
+
+
+def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
+    """Write the values of `src`, broadcast and converted, into this tensor; recorded.
+
+    Raises: RuntimeError if the shape of src does not broadcast to this one.
+    """
+    check_writable(self, "copy_")
+    value = src.to(self.device, self.dtype)
+    return overwrite(self, value.expand(tuple(self.shape)), "copy_")
+
+
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """Write `value`, a number or 0-d tensor, everywhere."""
+    check_writable(self, "fill_")
+    if isinstance(value, Tensor):
+        return copy_(self, value)
+    if self.dtype.category < dtypes.COMPLEX and isinstance(value, complex):
+        raise DTypeError(f"fill_: expected a real number for {self.dtype}. Got {value!r}.")
+    write(self, value, "fill_")
+    if is_grad_enabled():
+        _adopt_edge(self, None)
+    return self
+
+
+def zero_(self: Tensor) -> Tensor:
+    """Write 0 everywhere."""
+    return fill_(self, 0)
+
+
+def setitem(self: Tensor, index: Any, value: Any) -> None:
+    """self[index] = value: a number, or a tensor that broadcasts to the selected shape; recorded."""
+    check_writable(self, "setitem")
+    parsed, _ = parse_index(self, index)
+    if not isinstance(value, Tensor):
+        value = as_tensor(value, dtype=self.dtype, device=self.device)
+    elif value.device != self.device or value.dtype is not self.dtype:
+        value = value.to(self.device, self.dtype)
+    if is_grad_enabled() and (self._edge is not None or value._edge is not None):
+        result = index_put_values(self, value, index=parsed, accumulate=False)
+        overwrite(self, result, "setitem")
+        return
+    if not self.is_meta:
+        try:
+            self._array[parsed] = value._array
+        except (ValueError, IndexError):
+            index_put_values(self, value, index=parsed, accumulate=False)  # explains what is wrong
+            raise
+    self._version[0] += 1

@@ -1,0 +1,249 @@
+"""Matrix products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import ShapeError
+from . import shapes
+from .declare import Spec, composite, primitive
+
+
+def _product_error(operation: str, input: Spec, other: Spec) -> ShapeError:
+    a, b = tuple(input.shape), tuple(other.shape)
+    hint = ""
+    if len(b) == 2 and b[1] == a[-1]:
+        hint = " Did you mean other.mT?"
+    elif len(a) == 2 and len(b) >= 1 and a[0] == b[-2 if len(b) > 1 else 0]:
+        hint = " Did you mean input.mT?"
+    rows = "elements" if len(b) == 1 else "rows"
+    columns = "elements" if len(a) == 1 else "columns"
+    return ShapeError(
+        f"{operation}: input {a} has {a[-1]} {columns}, other {b} has {b[0 if len(b) == 1 else -2]} "
+        f"{rows}; they must be equal.{hint}"
+    )
+
+
+@primitive
+def matmul(input: Spec, other: Spec) -> Spec:
+    """The matrix product: (..., n, k) @ (..., k, m) -> (..., n, m); batch dimensions broadcast.
+
+    A 1-d operand is a row (left) or a column (right) whose dimension vanishes from the result.
+    """
+    a, b = tuple(input.shape), tuple(other.shape)
+    for name, shape in (("input", a), ("other", b)):
+        if not shape:
+            raise ShapeError(f"matmul: expected {name} with dimensions. Got a 0-d tensor. Use *.")
+    if a[-1] != b[0 if len(b) == 1 else -2]:
+        raise _product_error("matmul", input, other)
+    batch = {"input": shapes.Spec(a[:-2], input.dtype), "other": shapes.Spec(b[:-2], other.dtype)}
+    shape = shapes.broadcast("matmul", batch)
+    shape += a[-2:-1] if len(a) > 1 else ()
+    shape += b[-1:] if len(b) > 1 else ()
+    return shapes.Spec(shape, input.dtype)
+
+
+@matmul.array
+def matmul_array(xp: Any, input: Any, other: Any) -> Any:
+    """The library's own product."""
+    return xp.matmul(input, other)
+
+
+@matmul.vjp(saves="input other")
+def matmul_vjp(F: Any, g: Any, needs: Any, input: Any, other: Any) -> Any:
+    """g @ other.mT and input.mT @ g, summed over broadcast batches."""
+    return (
+        F.matmul_input_gradient(g, other, like=input) if needs[0] else None,
+        F.matmul_other_gradient(g, input, like=other) if needs[1] else None,
+    )
+
+
+@primitive
+def matmul_input_gradient(g: Spec, other: Spec, *, like: shapes.Shape) -> Spec:
+    """The gradient of input @ other by an input of shape `like`."""
+    return shapes.Spec(like, g.dtype)
+
+
+@matmul_input_gradient.array
+def matmul_input_gradient_array(xp: Any, g: Any, other: Any, like: Any) -> Any:
+    """g @ other.mT; 1-d operands as rows and columns; summed to `like`."""
+    if other.ndim == 1:
+        full = g[..., None] * other
+    elif len(like) == 1:
+        full = xp.matmul(g[..., None, :], other.swapaxes(-1, -2))[..., 0, :]
+    else:
+        full = xp.matmul(g, other.swapaxes(-1, -2))
+    return full if full.shape == like else _sum_to(xp, full, like)
+
+
+@matmul_input_gradient.vjp(saves="g other")
+def matmul_input_gradient_vjp(
+    F: Any, h: Any, needs: Any, g: Any, other: Any, like: Any
+) -> Any:
+    """The map is bilinear: h @ other by g, and h.mT @ g by other."""
+    return (
+        F.sum_to(F.matmul(h, other), like=g) if needs[0] else None,
+        F.matmul_other_gradient(g, h, like=other) if needs[1] else None,
+    )
+
+
+@primitive
+def matmul_other_gradient(g: Spec, input: Spec, *, like: shapes.Shape) -> Spec:
+    """The gradient of input @ other by an other of shape `like`."""
+    return shapes.Spec(like, g.dtype)
+
+
+@matmul_other_gradient.array
+def matmul_other_gradient_array(xp: Any, g: Any, input: Any, like: Any) -> Any:
+    """input.mT @ g; 1-d operands as rows and columns; summed to `like`."""
+    if len(like) == 2 and input.ndim > 2:
+        # One product over all batches instead of one each and their sum.
+        return xp.matmul(input.reshape(-1, input.shape[-1]).T, g.reshape(-1, like[1]))
+    if input.ndim == 1:
+        full = input if g.ndim == 0 else input[:, None] * g[..., None, :]
+        full = full * g if g.ndim == 0 else full
+    elif len(like) == 1:
+        full = xp.matmul(input.swapaxes(-1, -2), g[..., None])[..., 0]
+    else:
+        full = xp.matmul(input.swapaxes(-1, -2), g)
+    return full if full.shape == like else _sum_to(xp, full, like)
+
+
+@matmul_other_gradient.vjp(saves="g input")
+def matmul_other_gradient_vjp(
+    F: Any, h: Any, needs: Any, g: Any, input: Any, like: Any
+) -> Any:
+    """The map is bilinear: input @ h by g, and g @ h.mT by input."""
+    return (
+        F.sum_to(F.matmul(input, h), like=g) if needs[0] else None,
+        F.matmul_input_gradient(g, h, like=input) if needs[1] else None,
+    )
+
+
+def _sum_to(xp: Any, array: Any, shape: shapes.Shape) -> Any:
+    from .reductions import sum_to_array
+
+    return sum_to_array(xp, array, shape)
+
+
+def _require_dims(operation: str, ndim: int, **operands: Any) -> None:
+    for name, x in operands.items():
+        shapes.require_ndim(operation, name, x, ndim)
+
+
+@composite
+def mm(F: Any, input: Spec, mat2: Spec) -> Spec:
+    """The product of two matrices: (n, k) @ (k, m) -> (n, m)."""
+    _require_dims("mm", 2, input=input, mat2=mat2)
+    return F.matmul(input, mat2)
+
+
+@composite
+def bmm(F: Any, input: Spec, mat2: Spec) -> Spec:
+    """The products of two batches of matrices: (b, n, k) @ (b, k, m) -> (b, n, m)."""
+    _require_dims("bmm", 3, input=input, mat2=mat2)
+    if input.shape[0] != mat2.shape[0]:
+        raise ShapeError(
+            f"bmm: expected batches of one size. Got input {tuple(input.shape)} and mat2 "
+            f"{tuple(mat2.shape)}. Use matmul to broadcast a batch."
+        )
+    return F.matmul(input, mat2)
+
+
+@composite
+def mv(F: Any, input: Spec, vec: Spec) -> Spec:
+    """The product of a matrix and a vector: (n, k) @ (k,) -> (n,)."""
+    _require_dims("mv", 2, input=input)
+    _require_dims("mv", 1, vec=vec)
+    return F.matmul(input, vec)
+
+
+@composite
+def dot(F: Any, input: Spec, tensor: Spec) -> Spec:
+    """The inner product of two vectors of one length: (n,), (n,) -> ()."""
+    _require_dims("dot", 1, input=input, tensor=tensor)
+    return F.matmul(input, tensor)
+
+
+@composite
+def outer(F: Any, input: Spec, vec2: Spec) -> Spec:
+    """The products of all pairs: (n,), (m,) -> (n, m)."""
+    _require_dims("outer", 1, input=input, vec2=vec2)
+    return F.mul(F.unsqueeze(input, dim=1), vec2)
+
+
+@composite
+def addmm(
+    F: Any, input: Spec, mat1: Spec, mat2: Spec, *, beta: float = 1, alpha: float = 1
+) -> Spec:
+    """beta * input + alpha * (mat1 @ mat2), where input broadcasts to the product."""
+    product = F.mm(mat1, mat2)
+    if alpha != 1:
+        product = F.mul(product, alpha)
+    return F.plus(input if beta == 1 else F.mul(input, beta), product)
+
+
+def _linear_shape(input: Spec, weight: Spec, bias: Spec | None) -> shapes.Shape:
+    shapes.require_ndim("linear", "weight", weight, 2)
+    a, w = tuple(input.shape), tuple(weight.shape)
+    if not a or a[-1] != w[-1]:
+        raise ShapeError(
+            f"linear: expected input with {w[-1]} features in its last dimension, as weight {w} has "
+            f"{w[-1]} columns. Got input {a}. Change in_features or reshape the input."
+        )
+    out = a[:-1] + w[:-1]
+    if bias is not None and tuple(bias.shape) not in (w[:-1], ()):
+        raise ShapeError(f"linear: expected bias of shape {w[:-1]}. Got {tuple(bias.shape)}.")
+    return out
+
+
+@primitive(node_name="Addmm")
+def linear(input: Spec, weight: Spec, bias: Spec | None = None) -> Spec:
+    """input @ weight.mT + bias: (..., in), (out, in), (out,) -> (..., out)."""
+    return shapes.Spec(_linear_shape(input, weight, bias), input.dtype)
+
+
+@linear.array
+def linear_array(xp: Any, input: Any, weight: Any, bias: Any = None) -> Any:
+    """One product over all leading dimensions, the bias added in place."""
+    if input.ndim > 2:
+        out = xp.matmul(input.reshape(-1, input.shape[-1]), weight.T)
+        out = out.reshape(*input.shape[:-1], weight.shape[0])
+    else:
+        out = xp.matmul(input, weight.T)
+    if bias is not None:
+        out += bias
+    return out
+
+
+@linear.vjp(saves="input weight")
+def linear_vjp(F: Any, g: Any, needs: Any, input: Any, weight: Any, bias: Any) -> Any:
+    """g @ weight, g.mT @ input, and g summed over all but the last dimension."""
+    return (
+        F.matmul(g, weight) if needs[0] else None,
+        F.linear_weight_gradient(g, input, like=weight) if needs[1] else None,
+        F.sum_to(g, like=bias) if needs[2] else None,
+    )
+
+
+@primitive
+def linear_weight_gradient(g: Spec, input: Spec, *, like: shapes.Shape) -> Spec:
+    """g.mT @ input over all leading dimensions at once, in the shape of the weight."""
+    return shapes.Spec(like, g.dtype)
+
+
+@linear_weight_gradient.array
+def linear_weight_gradient_array(xp: Any, g: Any, input: Any, like: Any) -> Any:
+    """(out, n) @ (n, in)."""
+    return xp.matmul(g.reshape(-1, like[0]).T, input.reshape(-1, like[1]))
+
+
+@linear_weight_gradient.vjp(saves="g input")
+def linear_weight_gradient_vjp(
+    F: Any, h: Any, needs: Any, g: Any, input: Any, like: Any
+) -> Any:
+    """The map is bilinear: input @ h.mT by g, and g @ h by input."""
+    return (
+        F.linear(input, h) if needs[0] else None,
+        F.matmul(g, h) if needs[1] else None,
+    )

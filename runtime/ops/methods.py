@@ -1,0 +1,252 @@
+"""Operations as methods and operators of tensors."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..core import creation, dtypes
+from ..core.dispatch import key_of
+from ..core.tensor import Tensor
+from . import (
+    activations, arithmetic, comparison, elementary, indexing, inplace, linalg, movement, reductions,
+    transfer,
+)  # fmt: skip
+from .wrappers import NUMBERS
+
+ARITHMETIC = (
+    "add sub mul div neg abs pow floor_divide remainder fmod floor ceil trunc round sign square "
+    "reciprocal clamp maximum minimum lerp addcmul addcdiv masked_fill"
+).split()
+ELEMENTARY = (
+    "exp exp2 expm1 log log2 log10 log1p sqrt rsqrt sin cos tan asin acos atan sinh cosh tanh asinh acosh "
+    "atanh erf erfc erfinv lgamma sigmoid atan2 logaddexp"
+).split()
+COMPARISON = (
+    "eq ne lt le gt ge logical_and logical_or logical_xor logical_not isnan isinf isfinite bitwise_and "
+    "bitwise_or bitwise_xor bitwise_not"
+).split()
+REDUCTIONS = (
+    "sum mean prod amax amin max min argmax argmin var std norm logsumexp all any count_nonzero cumsum"
+).split()
+MOVEMENT = (
+    "view reshape view_as reshape_as permute expand expand_as broadcast_to transpose t movedim unsqueeze squeeze "
+    "flatten ravel unflatten clone contiguous split chunk unbind narrow select flip roll repeat tril triu"
+).split()
+INDEXING = (
+    "gather scatter scatter_add take_along_dim index_select masked_select nonzero"
+).split()
+
+FAMILIES = {
+    arithmetic: ARITHMETIC,
+    elementary: ELEMENTARY,
+    comparison: COMPARISON,
+    reductions: REDUCTIONS,
+    movement: MOVEMENT,
+    indexing: INDEXING,
+    activations: ["relu", "softmax", "log_softmax"],
+    linalg: ["matmul", "mm", "bmm", "mv", "dot", "outer", "addmm"],
+    transfer: ["to", "type_as", "cpu", "cuda"],
+}
+
+IN_PLACE = {
+    arithmetic: "add sub mul div neg abs pow floor_divide remainder floor ceil trunc round clamp lerp addcmul "
+    "addcdiv masked_fill square reciprocal".split(),
+    elementary: "exp log sqrt rsqrt sigmoid tanh sin cos".split(),
+    activations: ["relu"],
+    movement: ["unsqueeze", "squeeze", "tril", "triu"],
+    indexing: ["scatter", "scatter_add"],
+}
+
+OPERATORS = {
+    "add": (arithmetic.plus, True), "sub": (arithmetic.minus, True), "mul": (arithmetic.mul, True),
+    "truediv": (arithmetic.divide, True), "floordiv": (arithmetic.floor_divide, True),
+    "mod": (arithmetic.remainder, True), "pow": (arithmetic.pow, True),
+    "matmul": (linalg.matmul, False), "and": (comparison.bitwise_and, True),
+    "or": (comparison.bitwise_or, True), "xor": (comparison.bitwise_xor, True),
+}  # fmt: skip
+"""Binary operators, and whether Python numbers may stand on the left."""
+
+
+def _reflected(function: Any) -> Any:
+    def operator(self: Tensor, other: Any) -> Any:
+        return function(other, self)
+
+    return operator
+
+
+def _guarded(function: Any, name: str) -> Any:
+    """`function` as an operator: NotImplemented for what is neither tensor nor number."""
+
+    def operator(self: Tensor, other: Any) -> Any:
+        if isinstance(other, np.ndarray):
+            other = creation.as_tensor(other)
+        elif not isinstance(other, Tensor | NUMBERS):
+            return NotImplemented
+        return function(self, other)
+
+    operator.__name__ = name
+    return operator
+
+
+def _attach_operators() -> None:
+    for name, (function, reflects) in OPERATORS.items():
+        setattr(Tensor, f"__{name}__", function)
+        setattr(Tensor, f"__i{name}__", inplace.inplace(function, f"__i{name}__"))
+        if reflects:
+            setattr(Tensor, f"__r{name}__", _reflected(function))
+    for name in ("eq", "ne"):  # comparing with anything is allowed in Python
+        function = getattr(comparison, name)
+        setattr(Tensor, f"__{name}__", _guarded(function, f"__{name}__"))
+    for name in ("lt", "le", "gt", "ge"):
+        setattr(Tensor, f"__{name}__", getattr(comparison, name))
+    Tensor.__neg__ = arithmetic.neg  # type: ignore[attr-defined]
+    Tensor.__abs__ = arithmetic.abs  # type: ignore[attr-defined]
+    Tensor.__invert__ = comparison.bitwise_not  # type: ignore[attr-defined]
+    Tensor.__getitem__ = indexing.getitem  # type: ignore[attr-defined]
+    Tensor.__setitem__ = inplace.setitem  # type: ignore[attr-defined]
+
+
+def _attach_methods() -> None:
+    for module, names in FAMILIES.items():
+        for name in names:
+            setattr(Tensor, name, getattr(module, name))
+    for module, names in IN_PLACE.items():
+        for name in names:
+            setattr(Tensor, f"{name}_", inplace.inplace(getattr(module, name), f"{name}_"))
+    aliases = {
+        "subtract": "sub", "multiply": "mul", "divide": "div", "true_divide": "div", "negative": "neg",
+        "absolute": "abs", "clip": "clamp", "greater": "gt", "less": "lt", "swapaxes": "transpose",
+        "swapdims": "transpose", "arctan2": "atan2",
+    }  # fmt: skip
+    for alias, name in aliases.items():
+        setattr(Tensor, alias, getattr(Tensor, name))
+    for function in (inplace.copy_, inplace.fill_, inplace.zero_):
+        setattr(Tensor, function.__name__, function)
+    for name, dtype in CONVERSIONS.items():
+        setattr(Tensor, name, transfer.conversion(dtype))
+
+
+CONVERSIONS = {
+    "float": dtypes.float32, "double": dtypes.float64, "half": dtypes.float16,
+    "bfloat16": dtypes.bfloat16, "int": dtypes.int32, "long": dtypes.int64, "short": dtypes.int16,
+    "char": dtypes.int8, "byte": dtypes.uint8, "bool": dtypes.bool_, "cfloat": dtypes.complex64,
+    "cdouble": dtypes.complex128,
+}  # fmt: skip
+
+
+def iterate(self: Tensor) -> Iterator[Tensor]:
+    """The slices of the first dimension. Raises: TypeError for a 0-d tensor."""
+    if self.ndim == 0:
+        raise TypeError("iter: expected a tensor with dimensions. Got a 0-d tensor.")
+    return iter(movement.unbind(self))
+
+
+def is_contiguous(self: Tensor, memory_format: Any = None) -> bool:
+    """Whether the elements lie in memory in row-major order without gaps."""
+    if self.is_meta:
+        expected, sizes = 1, zip(reversed(self.shape), reversed(self.stride()), strict=True)
+        for size, step in sizes:
+            if size != 1 and step != expected:
+                return False
+            expected *= size
+        return True
+    return bool(self._array.flags.c_contiguous)
+
+
+def type_(self: Tensor, dtype: Any = None) -> Any:
+    """The tensor in `dtype`; without one, the name of its legacy type, such as torch.FloatTensor."""
+    if dtype is None:
+        prefix = "torch.cuda." if self.is_cuda else "torch."
+        return prefix + LEGACY_NAMES[self.dtype]
+    if isinstance(dtype, str):
+        short = dtype.removeprefix("torch.")
+        dtype = next((d for d, n in LEGACY_NAMES.items() if short in (n, d.name)), None)
+    return transfer.to(self, dtype)
+
+
+LEGACY_NAMES = {
+    dtypes.float32: "FloatTensor", dtypes.float64: "DoubleTensor", dtypes.float16: "HalfTensor",
+    dtypes.bfloat16: "BFloat16Tensor", dtypes.int64: "LongTensor", dtypes.int32: "IntTensor",
+    dtypes.int16: "ShortTensor", dtypes.int8: "CharTensor", dtypes.uint8: "ByteTensor",
+    dtypes.bool_: "BoolTensor", dtypes.complex64: "ComplexFloatTensor",
+    dtypes.complex128: "ComplexDoubleTensor",
+}  # fmt: skip
+
+
+def _new(function: Any) -> Any:
+    def new(self: Tensor, *args: Any, **options: Any) -> Tensor:
+        options = {"dtype": self.dtype, "device": self.device, **options}
+        if options["dtype"] is None:
+            options["dtype"] = self.dtype
+        return function(*args, **options)
+
+    new.__doc__ = f"`torch.{function.__name__}` with this tensor's dtype and device unless given."
+    return new
+
+
+def deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
+    """A copy with memory of its own. Raises: RuntimeError for a non-leaf, which has a past."""
+    if not self.is_leaf:
+        raise RuntimeError(
+            f"deepcopy: expected a leaf. Got the result of {self.grad_fn.name()}. Use detach().clone()."
+        )
+    out = copy_leaf(self)
+    memo[id(self)] = out
+    if self.grad is not None:
+        out.grad = copy.deepcopy(self.grad, memo)
+    return out
+
+
+def copy_leaf(self: Tensor) -> Tensor:
+    """A leaf of the same class, values and `requires_grad` with memory of its own."""
+    out = movement.copied(self.detach())
+    out.__class__ = self.__class__
+    out.requires_grad = self.requires_grad
+    return out
+
+
+def reduce(self: Tensor, protocol: Any) -> tuple[Any, ...]:
+    """Pickled by value, device and class. Raises: RuntimeError for a non-leaf, which has a past."""
+    if not self.is_leaf:
+        raise RuntimeError("pickle: expected a leaf. Got a non-leaf tensor. Use detach().")
+    state = {k: v for k, v in vars(self).items() if not k.startswith("_")}
+    values = self._array if self.is_meta else np.ascontiguousarray(self.numpy_values())
+    return rebuild, (type(self), values, str(self.device), self.dtype, self.requires_grad, state)
+
+
+def rebuild(
+    cls: type[Tensor], values: Any, place: str, dtype: dtypes.dtype, requires_grad: bool, state: Any
+) -> Tensor:
+    """The tensor that `reduce` took apart."""
+    from ..core.tensor import wrap
+
+    key = key_of(creation.place_of(place), dtype)
+    out = wrap(key.backend.as_array(values, dtype, key.device.index), key)
+    out.__class__ = cls
+    out.requires_grad = requires_grad
+    vars(out).update(state)
+    return out
+
+
+def _attach_protocol() -> None:
+    Tensor.__iter__ = iterate  # type: ignore[attr-defined]
+    Tensor.is_contiguous = is_contiguous  # type: ignore[attr-defined]
+    Tensor.type = type_  # type: ignore[attr-defined]
+    Tensor.T = property(movement.reversed_dims)  # type: ignore[attr-defined]
+    Tensor.mT = property(movement.mT)  # type: ignore[attr-defined]
+    Tensor.__deepcopy__ = deepcopy  # type: ignore[attr-defined]
+    Tensor.__reduce_ex__ = reduce  # type: ignore[assignment,method-assign]
+    Tensor.new_tensor = lambda self, data, **options: creation.tensor(  # type: ignore[attr-defined]
+        data, **{"dtype": self.dtype, "device": self.device, **options}
+    )
+    for name in ("zeros", "ones", "empty", "full"):
+        setattr(Tensor, f"new_{name}", _new(getattr(creation, name)))
+
+
+_attach_operators()
+_attach_methods()
+_attach_protocol()

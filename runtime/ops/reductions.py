@@ -1,0 +1,528 @@
+"""Reductions: sums, means, extremes, counts; and their opposite, expansion."""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any, NamedTuple
+
+from ..core import dtypes
+from ..errors import DTypeError, ShapeError
+from . import shapes
+from .declare import Mask, Spec, composite, primitive
+from .shapes import Dims, Shape, reduced_shape
+
+
+def _axis(dim: Dims) -> Any:
+    """A `dim` as NumPy's axis: () means all dimensions, as None does."""
+    if isinstance(dim, int) or dim is None:
+        return dim
+    return tuple(dim) or None
+
+
+# -- sum and its opposite --------------------------------------------------------------------------
+
+
+@primitive(node_name="Sum")
+def sum_over(input: Spec, *, dim: Dims = None, keepdim: bool = False) -> Spec:
+    """The sum over `dim`."""
+    return Spec(reduced_shape(tuple(input.shape), dim, keepdim, "sum"), input.dtype)
+
+
+@sum_over.array
+def sum_array(xp: Any, input: Any, dim: Dims = None, keepdim: bool = False) -> Any:
+    """NumPy sums pairwise along the last axis; small types accumulate in float32."""
+    if input.dtype.itemsize < 4:
+        return xp.add.reduce(input, _axis(dim), xp.float32, None, keepdim).astype(input.dtype)
+    return xp.add.reduce(input, _axis(dim), None, None, keepdim)
+
+
+@sum_over.vjp()
+def sum_vjp(F: Any, g: Any, needs: Any, input: Any, dim: Any, keepdim: Any) -> Any:
+    """g for every element that was added."""
+    return F.expand_reduced(g, like=input, dim=dim, keepdim=keepdim)
+
+
+@primitive(may_alias=True)
+def expand_reduced(g: Spec, *, like: Shape, dim: Dims, keepdim: bool) -> Spec:
+    """`g`, the result of reducing an array of shape `like` over `dim`, repeated to that shape."""
+    return Spec(like, g.dtype)
+
+
+@expand_reduced.array
+def expand_reduced_array(xp: Any, g: Any, like: Shape, dim: Dims, keepdim: bool) -> Any:
+    """A read-only view of g."""
+    if not keepdim and g.shape:
+        dims = shapes.normalized_dims(dim, len(like), "sum")
+        g = g.reshape([1 if k in dims else n for k, n in enumerate(like)])
+    return xp.broadcast_to(g, like)
+
+
+@expand_reduced.vjp()
+def expand_reduced_vjp(
+    F: Any, h: Any, needs: Any, g: Any, like: Any, dim: Any, keepdim: Any
+) -> Any:
+    """The sum again."""
+    return F.sum_over(h, dim=dim, keepdim=keepdim)
+
+
+@primitive(may_alias=True)
+def sum_to(input: Spec, *, like: Shape) -> Spec:
+    """The sum over the dimensions that broadcasting from shape `like` repeated."""
+    return Spec(like, input.dtype)
+
+
+@sum_to.array
+def sum_to_array(xp: Any, input: Any, like: Shape) -> Any:
+    """All repeated dimensions in one reduction."""
+    if input.shape == like:
+        return input
+    extra = input.ndim - len(like)
+    repeated = [k + extra for k, n in enumerate(like) if n == 1 and input.shape[k + extra] != 1]
+    axes = (*range(extra), *repeated)
+    return xp.add.reduce(input, axes, keepdims=True).reshape(like)
+
+
+@sum_to.vjp()
+def sum_to_vjp(F: Any, g: Any, needs: Any, input: Any, like: Any) -> Any:
+    """g repeated again."""
+    return F.expand_to(g, like=input)
+
+
+@primitive(may_alias=True)
+def expand_to(input: Spec, *, like: Shape) -> Spec:
+    """input broadcast to the shape `like`."""
+    return Spec(like, input.dtype)
+
+
+@expand_to.array
+def expand_to_array(xp: Any, input: Any, like: Shape) -> Any:
+    """A read-only view."""
+    return xp.broadcast_to(input, like)
+
+
+@expand_to.vjp()
+def expand_to_vjp(F: Any, g: Any, needs: Any, input: Any, like: Any) -> Any:
+    """The sum of all copies."""
+    return F.sum_to(g, like=input)
+
+
+def _accumulated(F: Any, input: Any, dtype: Any) -> Any:
+    """`input` in `dtype`; integers and bools are added up as int64 unless told otherwise."""
+    if dtype is None and input.dtype.category < dtypes.FLOAT:
+        dtype = dtypes.int64
+    return input if dtype is None or dtype is input.dtype else F.cast(input, dtype=dtype)
+
+
+@composite
+def sum(F: Any, input: Spec, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Spec:
+    """The sum over `dim` (an int, a tuple, or all); integers add up as int64.
+
+    Example:
+        >>> torch.ones(2, 3).sum(dim=1)
+        tensor([3., 3.])
+    """
+    if hasattr(input, "shape"):
+        input = _accumulated(F, input, dtype)
+    return F.sum_over(input, dim=dim, keepdim=keepdim)
+
+
+@primitive(node_name="Mean")
+def mean_over(input: Spec, *, dim: Dims = None, keepdim: bool = False) -> Spec:
+    """The mean over `dim`."""
+    if input.dtype.category < dtypes.FLOAT:
+        raise DTypeError(
+            f"mean: expected a floating-point tensor. Got {input.dtype}, shape {tuple(input.shape)}. "
+            "Pass dtype=torch.float32, or use x.float().mean()."
+        )
+    return Spec(reduced_shape(tuple(input.shape), dim, keepdim, "mean"), input.dtype)
+
+
+@mean_over.array
+def mean_array(xp: Any, input: Any, dim: Dims = None, keepdim: bool = False) -> Any:
+    """The sum divided by the count; refuses integers so that the rule explains."""
+    if input.dtype.kind in "biu":
+        raise TypeError("mean of integers")
+    axis = _axis(dim)
+    total = sum_array(xp, input, axis, keepdim)
+    return total / (input.size // builtins.max(total.size, 1) if total.size else 1)
+
+
+@mean_over.vjp()
+def mean_vjp(F: Any, g: Any, needs: Any, input: Any, dim: Any, keepdim: Any) -> Any:
+    """g / count for every element."""
+    return F.expand_mean(g, like=input, dim=dim, keepdim=keepdim)
+
+
+@primitive(may_alias=True)
+def expand_mean(g: Spec, *, like: Shape, dim: Dims, keepdim: bool) -> Spec:
+    """`g` divided by the number of elements it is the mean of, repeated to the shape `like`."""
+    return Spec(like, g.dtype)
+
+
+@expand_mean.array
+def expand_mean_array(xp: Any, g: Any, like: Shape, dim: Dims, keepdim: bool) -> Any:
+    """Divides before it repeats."""
+    count = shapes.Spec(like, None).size // builtins.max(g.size, 1)  # type: ignore[arg-type]
+    scaled = g / g.dtype.type(builtins.max(count, 1))
+    return expand_reduced_array(xp, scaled, like, dim, keepdim)
+
+
+@expand_mean.vjp()
+def expand_mean_vjp(F: Any, h: Any, needs: Any, g: Any, like: Any, dim: Any, keepdim: Any) -> Any:
+    """The mean again."""
+    return F.mean_over(h, dim=dim, keepdim=keepdim)
+
+
+@composite
+def mean(F: Any, input: Spec, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Spec:
+    """The mean over `dim` (an int, a tuple, or all) of floating-point numbers.
+
+    Raises: RuntimeError for integers without `dtype`.
+    """
+    if dtype is not None:
+        input = F.cast(input, dtype=dtype)
+    return F.mean_over(input, dim=dim, keepdim=keepdim)
+
+
+# -- products and extremes -------------------------------------------------------------------------
+
+
+@primitive(node_name="Prod")
+def prod_over(input: Spec, *, dim: Dims = None, keepdim: bool = False) -> Spec:
+    """The product over `dim`."""
+    return Spec(reduced_shape(tuple(input.shape), dim, keepdim, "prod"), input.dtype)
+
+
+@prod_over.array
+def prod_array(xp: Any, input: Any, dim: Dims = None, keepdim: bool = False) -> Any:
+    """NumPy's product."""
+    return xp.multiply.reduce(input, _axis(dim), None, None, keepdim)
+
+
+@prod_over.vjp(saves="input")
+def prod_vjp(F: Any, g: Any, needs: Any, input: Any, dim: Any, keepdim: Any) -> Any:
+    """g times the product of all other elements, which is right at zeros too."""
+    expanded = F.expand_reduced(g, like=input, dim=dim, keepdim=keepdim)
+    return F.mul(expanded, F.product_of_others(input, dim=dim))
+
+
+@primitive
+def product_of_others(input: Spec, *, dim: Dims) -> Spec:
+    """For each element, the product over `dim` of all others; same shape."""
+    return Spec(input.shape, input.dtype)
+
+
+@product_of_others.array
+def product_of_others_array(xp: Any, input: Any, dim: Dims) -> Any:
+    """Products of what stands before and what stands behind, along the reduced dimensions in one."""
+    dims = shapes.normalized_dims(dim, input.ndim, "prod")
+    moved = xp.moveaxis(input, dims, range(-len(dims), 0)) if dims else input[..., None]
+    flat = moved.reshape(*moved.shape[: moved.ndim - builtins.max(len(dims), 1)], -1)
+    one = xp.ones_like(flat[..., :1])
+    before = xp.cumprod(xp.concatenate([one, flat[..., :-1]], -1), -1)
+    behind = xp.cumprod(xp.concatenate([one, flat[..., :0:-1]], -1), -1)[..., ::-1]
+    others = (before * behind).reshape(moved.shape)
+    return xp.moveaxis(others, range(-len(dims), 0), dims) if dims else others[..., 0]
+
+
+@product_of_others.vjp(saves="input", static="dim")
+def product_of_others_vjp(F: Any, g: Any, needs: Any, input: Any, dim: Any) -> Any:
+    """Sum over i of g_i times the product of all but i and j, by one masked copy per pair."""
+    return F.pairs_of_others(g, input, dim=dim)
+
+
+@primitive
+def pairs_of_others(g: Spec, input: Spec, *, dim: Dims) -> Spec:
+    """For each j the sum over i != j of g_i times the product of all elements but i and j."""
+    return Spec(input.shape, input.dtype)
+
+
+@pairs_of_others.array
+def pairs_of_others_array(xp: Any, g: Any, input: Any, dim: Dims) -> Any:
+    """One pass per element i: its factor set to 1, the products of the others weighted by g_i."""
+    dims = shapes.normalized_dims(dim, input.ndim, "prod")
+    if not dims:
+        return xp.zeros_like(input)
+    moved = xp.moveaxis(input, dims, range(-len(dims), 0))
+    kept = moved.shape[: moved.ndim - len(dims)]
+    flat = moved.reshape(*kept, -1)
+    weights = xp.moveaxis(g, dims, range(-len(dims), 0)).reshape(*kept, -1)
+    total = xp.zeros_like(flat)
+    for i in range(flat.shape[-1]):
+        without = flat.copy()
+        without[..., i] = 1
+        part = product_of_others_array(xp, without, -1) * weights[..., i : i + 1]
+        part[..., i] = 0
+        total += part
+    return xp.moveaxis(total.reshape(moved.shape), range(-len(dims), 0), dims)
+
+
+@composite
+def prod(F: Any, input: Spec, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Spec:
+    """The product over `dim`, or of all elements; integers multiply as int64."""
+    return F.prod_over(_accumulated(F, input, dtype), dim=dim, keepdim=keepdim)
+
+
+def _extreme(name: str, doc: str) -> Any:
+    def rule(input: Spec, dim: Dims = None, keepdim: bool = False) -> Spec:
+        shape = tuple(input.shape)
+        for d in shapes.normalized_dims(dim, len(shape), name):
+            if shape and shape[d] == 0:
+                raise ShapeError(f"{name}: expected elements in dimension {d}. Got shape {shape}.")
+        return Spec(reduced_shape(shape, dim, keepdim, name), input.dtype)
+
+    rule.__name__, rule.__doc__, rule.__module__ = name, doc, __name__
+    function = primitive(rule, name=name)
+
+    @function.array
+    def array(xp: Any, input: Any, dim: Dims = None, keepdim: bool = False) -> Any:
+        return getattr(xp, "max" if name == "amax" else "min")(input, axis=_axis(dim), keepdims=keepdim)
+
+    @function.vjp(saves="input out")
+    def vjp(F: Any, g: Any, needs: Any, input: Any, out: Any, dim: Any, keepdim: Any) -> Any:
+        """g shared evenly among all elements that equal the extreme."""
+        extreme = F.expand_reduced(out, like=input, dim=dim, keepdim=keepdim)
+        hits = F.cast(F.eq(input, extreme), dtype=input.dtype)
+        count = F.sum_over(hits, dim=dim, keepdim=True)
+        expanded = F.expand_reduced(g, like=input, dim=dim, keepdim=keepdim)
+        return F.mul(expanded, F.divide(hits, count))
+
+    return function
+
+
+amax = _extreme("amax", "The largest element over `dim`; ties share the gradient.")
+amin = _extreme("amin", "The smallest element over `dim`; ties share the gradient.")
+
+
+def _arg_extreme(name: str, doc: str) -> Any:
+    def rule(input: Spec, dim: int | None = None, keepdim: bool = False) -> Spec:
+        shape = reduced_shape(tuple(input.shape), dim, keepdim, name)
+        return Spec(shape, dtypes.int64)
+
+    rule.__name__, rule.__doc__, rule.__module__ = name, doc, __name__
+    function = primitive(rule, name=name)
+
+    @function.array
+    def array(xp: Any, input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+        found = getattr(xp, name)(input, axis=dim, keepdims=keepdim)
+        return xp.asarray(found, xp.int64)
+
+    return function
+
+
+argmax = _arg_extreme("argmax", "Index of the largest element along `dim`, or in the flat tensor; int64.")
+argmin = _arg_extreme("argmin", "Index of the smallest element along `dim`, or in the flat tensor; int64.")
+
+
+class ValuesAndIndices(NamedTuple):
+    """Values and their positions along a dimension; replaced by PyTorch's names per operation."""
+
+    values: Any
+    indices: Any
+
+
+def _returning(name: str) -> Any:
+    """A named tuple type that prints as PyTorch's `torch.return_types.<name>`."""
+
+    class Result(ValuesAndIndices):
+        __slots__ = ()
+
+        def __repr__(self) -> str:
+            return f"torch.return_types.{name}(\nvalues={self.values!r},\nindices={self.indices!r})"
+
+    Result.__name__ = Result.__qualname__ = name
+    return Result
+
+
+RETURN_TYPES = {n: _returning(n) for n in ("max", "min", "sort", "topk", "median", "mode", "kthvalue")}
+
+
+def _max_or_min(F: Any, name: str, input: Any, dim: Any, keepdim: bool, other: Any) -> Any:
+    if hasattr(dim, "shape"):
+        other, dim = dim, None
+    if other is not None:
+        return getattr(F, "maximum" if name == "max" else "minimum")(input, other)
+    if dim is None:
+        return getattr(F, f"a{name}")(input)
+    indices = getattr(F, f"arg{name}")(input, dim=dim, keepdim=True)
+    values = F.take_along_dim(input, indices, dim=dim)
+    if not keepdim:
+        values, indices = F.squeeze(values, dim=dim), F.squeeze(indices, dim=dim)
+    return RETURN_TYPES[name](values, indices)
+
+
+@composite
+def max(F: Any, input: Spec, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
+    """The largest element; over `dim`, values and indices; of two tensors, the larger of each pair."""
+    return _max_or_min(F, "max", input, dim, keepdim, other)
+
+
+@composite
+def min(F: Any, input: Spec, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
+    """The smallest element; over `dim`, values and indices; of two tensors, the smaller of each pair."""
+    return _max_or_min(F, "min", input, dim, keepdim, other)
+
+
+# -- spread ----------------------------------------------------------------------------------------
+
+
+def _correction(unbiased: bool | None, correction: float | None) -> float:
+    if correction is not None:
+        return correction
+    return 1.0 if unbiased is None or unbiased else 0.0
+
+
+@composite
+def var(
+    F: Any,
+    input: Spec,
+    dim: Dims = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> Spec:
+    """sum((input - mean)**2) / (n - correction) over `dim`; correction is 1 unless told otherwise."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    count = 1
+    for d in shapes.normalized_dims(dim, len(input.shape), "var"):
+        count *= input.shape[d] if input.shape else 1
+    centred = F.minus(input, F.mean_over(input, dim=dim, keepdim=True))
+    squares = F.sum_over(F.square(centred), dim=dim, keepdim=keepdim)
+    freedom = count - _correction(unbiased, correction)
+    return F.divide(squares, freedom if freedom > 0 else 0.0)
+
+
+@composite
+def std(
+    F: Any,
+    input: Spec,
+    dim: Dims = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> Spec:
+    """The square root of `var`."""
+    return F.sqrt(F.var(input, dim, unbiased, keepdim, correction=correction))
+
+
+@composite
+def norm(F: Any, input: Spec, p: Any = "fro", dim: Dims = None, keepdim: bool = False) -> Spec:
+    """sum(|input|**p)**(1/p) over `dim`; p is 2 unless told otherwise, inf for the largest."""
+    if p in ("fro", None, 2):
+        return F.euclidean_norm(input, dim=dim, keepdim=keepdim)
+    size = F.abs(input)
+    if p == float("inf"):
+        return F.amax(size, dim=dim, keepdim=keepdim)
+    if p == float("-inf"):
+        return F.amin(size, dim=dim, keepdim=keepdim)
+    if p == 0:
+        return F.sum_over(F.cast(F.ne(input, 0), dtype=input.dtype), dim=dim, keepdim=keepdim)
+    if p == 1:
+        return F.sum_over(size, dim=dim, keepdim=keepdim)
+    return F.pow(F.sum_over(F.pow(size, p), dim=dim, keepdim=keepdim), 1.0 / p)
+
+
+@primitive(node_name="LinalgVectorNorm")
+def euclidean_norm(input: Spec, *, dim: Dims = None, keepdim: bool = False) -> Spec:
+    """sqrt(sum(input**2)) over `dim`."""
+    shapes.require_float("norm", "input", input)
+    return Spec(reduced_shape(tuple(input.shape), dim, keepdim, "norm"), input.dtype)
+
+
+@euclidean_norm.array
+def euclidean_norm_array(xp: Any, input: Any, dim: Dims = None, keepdim: bool = False) -> Any:
+    """Squares added up in float32 at least."""
+    if input.dtype.kind in "biu":
+        raise TypeError("norm of integers")
+    return xp.sqrt(sum_array(xp, xp.square(input), dim, keepdim))
+
+
+@euclidean_norm.vjp(saves="input out")
+def euclidean_norm_vjp(
+    F: Any, g: Any, needs: Any, input: Any, out: Any, dim: Any, keepdim: Any
+) -> Any:
+    """g * input / norm, and 0 where the norm is 0."""
+    length = F.expand_reduced(out, like=input, dim=dim, keepdim=keepdim)
+    safe = F.where(F.eq(length, 0.0), 1.0, length)
+    expanded = F.expand_reduced(g, like=input, dim=dim, keepdim=keepdim)
+    return F.mul(expanded, F.divide(input, safe))
+
+
+@primitive
+def logsumexp(input: Spec, dim: Dims, keepdim: bool = False) -> Spec:
+    """log(sum(exp(input))) over `dim`, without overflow."""
+    shapes.require_float("logsumexp", "input", input)
+    return Spec(reduced_shape(tuple(input.shape), dim, keepdim, "logsumexp"), input.dtype)
+
+
+@logsumexp.array
+def logsumexp_array(xp: Any, input: Any, dim: Dims, keepdim: bool = False) -> Any:
+    """Shifted by the maximum where that is finite."""
+    axis = _axis(dim)
+    top = input.max(axis, keepdims=True)
+    top = xp.where(xp.isfinite(top), top, top.dtype.type(0))
+    out = xp.log(xp.exp(input - top).sum(axis, keepdims=True)) + top
+    return out if keepdim else out.squeeze(axis) if axis is not None else out.reshape(())
+
+
+@logsumexp.vjp(saves="input out")
+def logsumexp_vjp(F: Any, g: Any, needs: Any, input: Any, out: Any, dim: Any, keepdim: Any) -> Any:
+    """g * softmax(input)."""
+    total = F.expand_reduced(out, like=input, dim=dim, keepdim=keepdim)
+    expanded = F.expand_reduced(g, like=input, dim=dim, keepdim=keepdim)
+    return F.mul(expanded, F.exp(F.minus(input, total)))
+
+
+# -- truth, counts, running sums -------------------------------------------------------------------
+
+
+def _truth(name: str, doc: str) -> Any:
+    def rule(input: Mask, dim: Dims = None, keepdim: bool = False) -> Spec:
+        return Spec(reduced_shape(tuple(input.shape), dim, keepdim, name), dtypes.bool_)
+
+    rule.__name__, rule.__doc__, rule.__module__ = name, doc, __name__
+    function = primitive(rule, name=name)
+
+    @function.array
+    def array(xp: Any, input: Any, dim: Dims = None, keepdim: bool = False) -> Any:
+        return getattr(xp, name)(input, axis=_axis(dim), keepdims=keepdim)
+
+    return function
+
+
+all = _truth("all", "Whether all elements over `dim` are nonzero.")
+any = _truth("any", "Whether some element over `dim` is nonzero.")
+
+
+@composite
+def count_nonzero(F: Any, input: Spec, dim: Dims = None) -> Spec:
+    """How many elements over `dim` are nonzero; int64."""
+    return F.sum_over(F.cast(F.ne(input, 0), dtype=dtypes.int64), dim=dim)
+
+
+@primitive(node_name="Cumsum")
+def cumsum_along(input: Spec, *, dim: int) -> Spec:
+    """Running sums along `dim`; same shape."""
+    shapes.normalized_dim(dim, len(input.shape), "cumsum")
+    return Spec(input.shape, input.dtype)
+
+
+@cumsum_along.array
+def cumsum_array(xp: Any, input: Any, dim: int) -> Any:
+    """NumPy's cumulative sum."""
+    return xp.cumsum(input, dim, dtype=input.dtype).reshape(input.shape)
+
+
+@cumsum_along.vjp()
+def cumsum_vjp(F: Any, g: Any, needs: Any, input: Any, dim: Any) -> Any:
+    """Running sums of g from the end."""
+    return F.flip_along(F.cumsum_along(F.flip_along(g, dims=dim), dim=dim), dims=dim)
+
+
+@composite
+def cumsum(F: Any, input: Spec, dim: int, *, dtype: Any = None) -> Spec:
+    """Running sums along `dim`; integers add up as int64."""
+    return F.cumsum_along(_accumulated(F, input, dtype), dim=dim)

@@ -1,0 +1,120 @@
+"""Between devices, dtypes and NumPy: `to`, `cpu`, `cuda`, conversions of dtype."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..autograd.grad_mode import is_grad_enabled
+from ..autograd.node import Node, tick
+from ..core import dtypes
+from ..core.devices import device
+from ..core.dispatch import backends, key_of
+from ..core.tensor import Tensor, wrap
+from .declare import Spec
+from .movement import cast, copied
+
+
+def resolve(place: Any) -> device:
+    """`place` (a device, its name, or a GPU's number) as a device that is there.
+
+    Raises: DeviceError if it is not.
+    """
+    found = place if isinstance(place, device) else device(place)
+    return backends[found.type].check(found)
+
+
+def _moved_array(array: Any, source: Any, target: Any) -> Any:
+    if target.device.type == "meta":
+        return target.backend.as_array(array, None, None)
+    if target.device.type == "cpu":
+        return source.backend.to_numpy(array)
+    values = source.backend.to_numpy(array) if source.device.type == "meta" else array
+    return target.backend.as_array(values, None, target.device.index)
+
+
+class MoveNode(Node):
+    """Sends the gradient back to the device that the tensor came from."""
+
+    source: Any
+
+    def name(self) -> str:
+        """As PyTorch names the copy."""
+        return "ToCopyBackward0"
+
+    def apply(self, g: Any) -> Any:
+        """The bare gradient, moved."""
+        return (_moved_array(g, self.key, self.source),), (False,)
+
+    def apply_recorded(self, g: Any) -> Any:
+        """The gradient, moved by a recorded copy."""
+        return (to_device(g, place=self.source.device),)
+
+
+def to_device(input: Tensor, *, place: device) -> Tensor:
+    """input's values on `place`, a device that is there; recorded."""
+    source = input._key
+    target = key_of(place, source.dtype)
+    out = wrap(_moved_array(input._array, source, target), target)
+    if input._edge is not None and is_grad_enabled():
+        node = MoveNode()
+        node.edges, node.key, node.source = (input._edge,), target, source
+        node.saved, node.sequence = (None,), tick()
+        out._edge = node
+    return out
+
+
+def to(input: Spec, *args: Any, **options: Any) -> Spec:
+    """input on another device, with another dtype, or both: `to(device)`, `to(dtype)`,
+    `to(device, dtype)`, `to(other_tensor)`; keywords `device`, `dtype`, `copy`, `non_blocking`,
+    `memory_format`. The tensor itself if nothing changes and `copy` is not set.
+
+    Raises: TypeError for another argument, DeviceError for a device that is not there.
+    """
+    place, dtype, copy = options.get("device"), options.get("dtype"), options.get("copy", False)
+    unknown = options.keys() - {"device", "dtype", "copy", "non_blocking", "memory_format"}
+    if unknown:
+        raise TypeError(f"to: expected device, dtype or copy. Got {', '.join(sorted(unknown))}.")
+    for value in args:
+        if isinstance(value, Tensor):
+            place, dtype = value.device, value.dtype
+        elif isinstance(value, dtypes.dtype):
+            dtype = value
+        elif isinstance(value, device | str) or type(value) is int:
+            place = value
+        elif not isinstance(value, bool) and value is not None:
+            raise TypeError(
+                f"to: expected a device, a dtype or a tensor. Got {type(value).__name__} {value!r}."
+            )
+    out = input
+    if place is not None:
+        target = resolve(place)
+        if target != out.device:
+            out = to_device(out, place=target)
+    if dtype is not None and dtype is not out.dtype:
+        out = cast(out, dtype=dtype)
+    return copied(out) if copy and out is input else out
+
+
+def type_as(input: Spec, other: Spec) -> Spec:
+    """input with the dtype and on the device of `other`."""
+    return to(input, other)
+
+
+def cpu(input: Spec) -> Spec:
+    """input in the CPU's memory."""
+    return to(input, "cpu")
+
+
+def cuda(input: Spec, device: Any = None, non_blocking: bool = False) -> Spec:
+    """input in a GPU's memory: the current one unless `device` names another."""
+    return to(input, "cuda" if device is None else device)
+
+
+def conversion(dtype: dtypes.dtype) -> Any:
+    """The method that converts to `dtype`, such as `x.float()`."""
+
+    def convert(input: Spec, memory_format: Any = None) -> Spec:
+        return input if input.dtype is dtype else cast(input, dtype=dtype)
+
+    convert.__doc__ = f"input as {dtype}; itself if it is so already."
+    return convert

@@ -1,0 +1,534 @@
+"""Eager functions, generated from declarations.
+
+A generated function is what one would write by hand for its operation: fetch arrays, call the kernel,
+wrap, record. It serves tensors of one device and dtype that nobody observes; whatever else comes
+(numbers, mixed dtypes, observers, errors) goes through `general`, once, to the same body.
+"""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+from time import perf_counter
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..autograd import grad_mode
+from ..autograd.node import Node, OutputEdge, tick
+from ..autograd.record import TAPE
+from ..core import dtypes, observers
+from ..core.devices import device
+from ..core.dispatch import DispatchKey, key_of, operations
+from ..core.spec import Spec
+from ..core.tensor import Tensor, wrap
+from ..errors import DeviceError, DTypeError, FlambeauError
+
+if TYPE_CHECKING:
+    from .declare import Operation, Parameter
+
+NUMBERS = (bool, int, float, complex, np.number, np.bool_)
+
+
+def _share(namespace: dict[str, Any]) -> dict[str, Any]:
+    """The globals of all generated functions; the two switches are kept up to date in it."""
+    observers.on_switch(lambda on: namespace.update(observed=on))
+    grad_mode.on_switch(lambda on: namespace.update(unrecorded=on))
+    return namespace
+
+
+_namespace = _share(
+    {
+        "__name__": "flambeau.generated",
+        "new": object.__new__,
+        "Tensor": Tensor,
+        "OutputEdge": OutputEdge,
+        "tick": tick,
+        "is_grad_enabled": grad_mode.is_grad_enabled,
+    }
+)
+
+
+def lazy(operation: Operation) -> Any:
+    """The eager function of `operation`; its code is generated at the first call."""
+
+    def first_call(*args: Any, _operation: Any = None, **kwargs: Any) -> Any:
+        return generate(_operation)(*args, **kwargs)
+
+    function = FunctionType(first_call.__code__, _namespace, operation.name)
+    function.__kwdefaults__ = {"_operation": operation}
+    declared = operation.declared
+    signature = inspect.signature(declared)
+    parameters = [p for p in signature.parameters.values() if p.name not in ("m", "F")]
+    function.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    function.__doc__ = declared.__doc__
+    function.__module__ = declared.__module__
+    function.__qualname__ = operation.name
+    return function
+
+
+def generate(operation: Operation) -> Any:
+    """Write the code of `operation`'s eager function and put it in place."""
+    if hasattr(operation.vjp_rule, "prepare"):
+        operation.vjp_rule.prepare()
+    source = _Source(operation)
+    filename = f"<flambeau {operation.name}>"
+    text = source.text()
+    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+    name = operation.name
+    _namespace.update(source.defaults)
+    _namespace[f"operation_{name}"] = operation
+    _namespace[f"Node_{name}"] = operation.node_class
+    made: dict[str, Any] = {}
+    exec(compile(text, filename, "exec"), _namespace, made)
+    if f"{name}_body" in made:
+        _namespace[f"{name}_body"] = made[f"{name}_body"]
+    function = operation.function
+    function.__code__ = made[name].__code__
+    function.__defaults__ = made[name].__defaults__
+    function.__kwdefaults__ = made[name].__kwdefaults__
+    return function
+
+
+class _Source:
+    """The text of an operation's eager function `f` and of `f_body(key, ...)`, its unguarded part."""
+
+    def __init__(self, operation: Operation) -> None:
+        self.operation = operation
+        self.name = operation.name
+        self.defaults: dict[str, Any] = {}
+        self.main = [p for p in operation.arrays if p.role == "main"]
+        leads = [p for p in self.main if not p.optional] or operation.arrays
+        self.lead = leads[0] if leads else None
+
+    def text(self) -> str:
+        """The source of both functions."""
+        operation = self.operation
+        names = ", ".join(p.name for p in operation.parameters)
+        signature = self._signature()
+        if operation.is_plain_composite:
+            call = ", ".join(["TAPE"] + [self._pass(p) for p in operation.parameters])
+            _namespace["TAPE"] = TAPE
+            _namespace[f"body_{self.name}"] = operation.body
+            return f"def {self.name}({signature}):\n    return body_{self.name}({call})\n"
+        calls = f"general(operation_{self.name}, ({names},))"
+        if operation.takes_list:
+            return f"def {self.name}({signature}):\n    return {calls}\n\n\n" + self._body_text(names)
+        lines = [f"def {self.name}({signature}):", *self._numbers(), "    try:"]
+        assert self.lead is not None
+        lines += [
+            f"        key = {self.lead.name}._key",
+            f"        plain = not ({' or '.join(['observed', *self._guards()])})",
+            "        if plain:",
+            *("            " + line for line in self._compute()),
+            "    except Exception:",
+            "        plain = False",
+            "    if not plain:",
+            f"        return {calls}",
+            *("    " + line for line in self._finish()),
+        ]
+        return "\n".join(lines) + "\n\n\n" + self._body_text(names)
+
+    def _body_text(self, names: str) -> str:
+        lines = [f"def {self.name}_body(key, {names}):"]
+        lines += ["    " + line for line in self._compute() + self._finish()]
+        return "\n".join(lines) + "\n"
+
+    # -- signature -------------------------------------------------------------------------------
+
+    def _signature(self) -> str:
+        words = []
+        starred = False
+        for p in self.operation.parameters:
+            if p.keyword_only and not starred:
+                words.append("*")
+                starred = True
+            words.append(p.name + self._default(p))
+        return ", ".join(words)
+
+    def _default(self, p: Parameter) -> str:
+        if p.default is inspect.Parameter.empty:
+            return ""
+        if p.default is None or isinstance(p.default, bool | int | str):
+            return f"={p.default!r}"
+        name = f"default_{self.name}_{p.name}"
+        self.defaults[name] = p.default
+        return f"={name}"
+
+    def _pass(self, p: Parameter) -> str:
+        return f"{p.name}={p.name}" if p.keyword_only else p.name
+
+    # -- guard -----------------------------------------------------------------------------------
+
+    def _numbers(self) -> list[str]:
+        """Python numbers in binary arithmetic become cached 0-d tensors."""
+        if self.operation.formula is None or len(self.main) != 2 or self.operation.derived:
+            return []
+        x, y = (p.name for p in self.main)
+        return [
+            f"    if {y}.__class__ is float or {y}.__class__ is int:",
+            f"        {y} = constant({y}, {x})",
+        ]
+
+    def _guards(self) -> list[str]:
+        guards = []
+        for p in self.operation.arrays:
+            if p is self.lead:
+                continue
+            attribute = "_key" if p.role == "main" else "_key.device"
+            wanted = "key" if p.role == "main" else "key.device"
+            test = f"{p.name}.{attribute} is not {wanted}"
+            guards.append(f"{p.name} is not None and {test}" if p.optional else test)
+        if self.operation.float_result:
+            guards.append("not key.is_float")
+        return guards
+
+    # -- computation -----------------------------------------------------------------------------
+
+    def _compute(self) -> list[str]:
+        operation = self.operation
+        lines = []
+        words = []
+        for k, p in enumerate(operation.arrays):
+            if p.role == "list":
+                lines.append(f"a{k} = [t._array for t in {p.name}]")
+            else:
+                optional = f"None if {p.name} is None else " if p.optional else ""
+                lines.append(f"a{k} = {optional}{p.name}._array")
+            words.append(f"a{k}")
+        words += [f"{p.name}={p.name}" for p in operation.attributes]
+        lines.append(f"r = key.{self.name}({', '.join(words)})")
+        return lines
+
+    def _finish(self) -> list[str]:
+        operation = self.operation
+        lines = self._wrap_one("r", "out") if operation.outputs == 1 else self._wrap_several()
+        if operation.is_differentiable:
+            lines += self._record()
+        return [*lines, "return out"]
+
+    def _wrap_one(self, array: str, out: str) -> list[str]:
+        lines = [
+            f"if {array}.__class__ is not key.array_class:",
+            f"    {array} = key.as_array({array})",
+            f"{out} = new(Tensor)",
+            f"{out}._array = {array}",
+            f"{out}._key = key if {array}.dtype is key.array_dtype else key.of_array({array})",
+        ]
+        if not self.operation.is_view:
+            return [*lines, f"{out}._version = [0]"]
+        assert self.lead is not None
+        x = self.lead.name
+        return [
+            *lines,
+            f"{out}._version = {x}._version",
+            f"{out}._base = {x} if {x}._base is None else {x}._base",
+        ]
+
+    def _wrap_several(self) -> list[str]:
+        lines = ["out = []", "for one in r:"]
+        lines += ["    " + line for line in self._wrap_one("one", "t")]
+        return [*lines, "    out.append(t)", "out = tuple(out)"]
+
+    # -- recording -------------------------------------------------------------------------------
+
+    def _record(self) -> list[str]:
+        operation = self.operation
+        edges = []
+        lines = []
+        if operation.takes_list:
+            name = operation.array_names[0]
+            lines.append(f"edges = tuple([t._edge for t in {name}])")
+            condition = "any([e is not None for e in edges])"
+        else:
+            for k, p in enumerate(operation.arrays):
+                if p.role != "main":
+                    edges.append("None")
+                    continue
+                optional = f"None if {p.name} is None else " if p.optional else ""
+                lines.append(f"e{k} = {optional}{p.name}._edge")
+                edges.append(f"e{k}")
+            wanted = [e for e in edges if e != "None"]
+            condition = "(" + " or ".join(f"{e} is not None" for e in wanted) + ")"
+        first = "out" if operation.outputs == 1 else "out[0]"
+        floating = f"({first}._key is key or {first}._key.is_float)"
+        lines.append(f"if {condition} and (not unrecorded or is_grad_enabled()) and {floating}:")
+        body = [
+            f"node = new(Node_{self.name})",
+            f"node.edges = {'edges' if operation.takes_list else '(' + ', '.join(edges) + ',)'}",
+            "node.key = key",
+            *self._save(),
+            "node.sequence = tick()",
+        ]
+        if operation.attribute_names:
+            body.append(f"node.attributes = ({', '.join(operation.attribute_names)},)")
+        body += self._attach()
+        return lines + ["    " + line for line in body]
+
+    def _save(self) -> list[str]:
+        operation = self.operation
+        saved, versions = [], []
+        if operation.takes_list:
+            name = operation.array_names[0]
+            if name in operation.saves:
+                return [
+                    "node.saved = tuple(a0)",
+                    f"node.versions = tuple([v for t in {name} for v in (t._version, t._version[0])])",
+                ]
+            return ["node.saved = tuple([a.shape for a in a0])"]
+        for k, p in enumerate(operation.arrays):
+            saved.append(self._saved(k, p))
+            if p.name in operation.saves:
+                cell = f"{p.name}._version"
+                if p.optional:
+                    cell = f"(NEVER if {p.name} is None else {cell})"
+                versions += [cell, f"{cell}[0]"]
+            else:
+                versions += ["NEVER", "0"]
+        if "out" in operation.saves:
+            saved.append("r" if operation.outputs == 1 else "*r")
+            if operation.outputs == 1:
+                versions += ["out._version", "out._version[0]"]
+        while versions[-2:] == ["NEVER", "0"]:
+            versions = versions[:-2]
+        lines = [f"node.saved = ({', '.join(saved)},)"]
+        if versions:
+            lines.append(f"node.versions = ({', '.join(versions)},)")
+        return lines
+
+    def _saved(self, k: int, p: Parameter) -> str:
+        """What is kept of input `k`: its array where some needed gradient reads it, else its shape."""
+        operation = self.operation
+        shape = f"None if a{k} is None else a{k}.shape" if p.optional else f"a{k}.shape"
+        if p.name not in operation.saves:
+            if operation.formula is not None and len(operation.arrays) == 1:
+                return "None"  # the gradient has the shape of g
+            return shape
+        readers = operation.readers.get(p.name)
+        if readers is None or len(readers) == len(self.main):
+            return f"a{k}"
+        needed = " or ".join(f"e{i} is not None" for i in readers)
+        return f"a{k} if {needed} else {shape}"
+
+    def _attach(self) -> list[str]:
+        operation = self.operation
+        if operation.outputs == 1:
+            return ["out._edge = node"]
+        lines = [f"node.outputs = {operation.outputs}"]
+        if operation.outputs == 0:
+            lines.append("node.output_shapes = tuple([one.shape for one in r])")
+        return [
+            *lines,
+            "for index, t in enumerate(out):",
+            "    if t._key.is_float:",
+            "        t._edge = OutputEdge(node, index)",
+        ]
+
+
+# -- the general path ------------------------------------------------------------------------------
+
+
+def constant(number: float, like: Any) -> Any:
+    """`number` as a 0-d tensor that takes part in promotion only by its category.
+
+    Numbers that fit the category of `like` are made once and kept with its key.
+    """
+    try:
+        key = like._key
+    except AttributeError:
+        return number
+    if number.__class__ is float and not key.is_float:
+        return number
+    found = key.constants.get((number.__class__, number))
+    if found is None:
+        if key.dtype is dtypes.bool_:
+            return number
+        try:
+            array = key.backend.as_array(number, key.dtype, key.device.index)
+        except OverflowError:
+            return number
+        found = wrap(array, key)
+        if len(key.constants) >= 4096:
+            key.constants.clear()
+        if number != 0:  # -0.0 equals 0.0, and so finds its place in a dict
+            key.constants[number.__class__, number] = found
+    return found
+
+
+def general(operation: Operation, values: tuple[Any, ...]) -> Any:
+    """Run `operation` on arguments of any sort: numbers, mixed dtypes, under observers, or in error."""
+    arguments = dict(zip([p.name for p in operation.parameters], values, strict=True))
+    key = _conform(operation, arguments)
+    body = _namespace[f"{operation.name}_body"]
+    started = perf_counter()
+    try:
+        with np.errstate(all="ignore"):
+            out = body(key, *arguments.values())
+    except FlambeauError:
+        raise
+    except Exception as error:
+        raise _explained(operation, arguments, error) from None
+    if observers.active:
+        _notify(operation, arguments, out, perf_counter() - started)
+    return out
+
+
+def _notify(operation: Operation, arguments: dict[str, Any], out: Any, seconds: float) -> None:
+    outputs = out if isinstance(out, tuple) else (out,)
+    inputs = tuple(arguments.values())
+    edge = next((t._edge for t in outputs if t._edge is not None), None)
+    node = edge.as_grad_fn() if edge is not None else None
+    recorded = isinstance(node, Node) and node.operation is operation
+    for observer in observers.active:
+        observer.operation_done(operation.label, inputs, outputs, seconds)
+        if recorded:
+            observer.node_recorded(node)
+
+
+def _conform(operation: Operation, arguments: dict[str, Any]) -> DispatchKey:
+    """Make the tensor arguments tensors of one device, and the main ones of one dtype."""
+    place = _common_device(operation, arguments)
+    mains: dict[str, Any] = {}
+    for p in operation.arrays:
+        value = arguments[p.name]
+        if value is None and p.optional:
+            continue
+        if p.role == "list":
+            value = arguments[p.name] = list(value)
+            _require_tensors(operation, p.name, value)
+            mains.update({f"{p.name}[{k}]": t for k, t in enumerate(value)})
+        elif p.role == "main":
+            mains[p.name] = value
+        else:
+            arguments[p.name] = _as_tensor(operation, p.name, value, place, None)
+    dtype = _common_dtype(operation, mains, arguments)
+    for name, value in mains.items():
+        tensor = _as_tensor(operation, name, value, place, dtype)
+        if name in arguments:
+            arguments[name] = tensor
+        else:
+            list_name, _, index = name.partition("[")
+            arguments[list_name][int(index[:-1])] = tensor
+    return key_of(place, dtype)
+
+
+def _require_tensors(operation: Operation, name: str, values: list[Any]) -> None:
+    if not values:
+        raise RuntimeError(f"{operation.name}: expected at least one tensor in {name}. Got none.")
+    for k, value in enumerate(values):
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"{operation.name}: expected a tensor as {name}[{k}]. Got {type(value).__name__}."
+            )
+
+
+def _tensors(operation: Operation, arguments: dict[str, Any]) -> list[Tensor]:
+    found: list[Tensor] = []
+    for p in operation.arrays:
+        value = arguments[p.name]
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif p.role == "list":
+            found.extend(t for t in value if isinstance(t, Tensor))
+    return found
+
+
+def _common_device(operation: Operation, arguments: dict[str, Any]) -> device:
+    """The device of the tensors; 0-d CPU tensors go where the others are."""
+    tensors = _tensors(operation, arguments)
+    if not tensors:
+        names = ", ".join(operation.array_names)
+        found = ", ".join(type(arguments[n]).__name__ for n in operation.array_names)
+        raise TypeError(
+            f"{operation.name}: expected a tensor among {names}. Got {found}. Use torch.tensor(...)."
+        )
+    places = dict.fromkeys(t.device for t in tensors if t.ndim or t.device.type != "cpu")
+    if len(places) > 1:
+        listed = ", ".join(f"{tuple(t.shape)} on {t.device}" for t in tensors)
+        raise DeviceError(
+            f"{operation.name}: expected all tensors on one device. Got {listed}. Move them together "
+            f"with .to({str(tensors[0].device)!r})."
+        )
+    return next(iter(places), tensors[0].device)
+
+
+def _common_dtype(
+    operation: Operation, mains: dict[str, Any], arguments: dict[str, Any]
+) -> dtypes.dtype:
+    if not mains:
+        return next(t.dtype for t in _tensors(operation, arguments))
+    groups: list[dtypes.dtype | None] = [None, None, None]
+    for value in mains.values():
+        if isinstance(value, Tensor):
+            rank, dtype = (0 if value.ndim else 1), value.dtype
+        elif isinstance(value, NUMBERS):
+            rank, dtype = 2, dtypes.of_number(value)
+        else:
+            continue
+        before = groups[rank]
+        groups[rank] = dtype if before is None else dtypes.promote_types(before, dtype)
+    result = dtypes.result_type(*groups)
+    if not operation.promotes:
+        _require_one_dtype(operation, mains)
+    if operation.float_result and result.category < dtypes.FLOAT:
+        return dtypes.get_default_dtype()
+    return result
+
+
+def _require_one_dtype(operation: Operation, mains: dict[str, Any]) -> None:
+    found = {n: v.dtype for n, v in mains.items() if isinstance(v, Tensor)}
+    if len(set(found.values())) > 1:
+        listed = ", ".join(f"{n} {tuple(mains[n].shape)} of {d}" for n, d in found.items())
+        raise DTypeError(
+            f"{operation.name}: expected tensors of one dtype. Got {listed}. Convert one with .to()."
+        )
+
+
+def _as_tensor(
+    operation: Operation, name: str, value: Any, place: device, dtype: dtypes.dtype | None
+) -> Tensor:
+    """`value` on `place` and, if given, as `dtype`, by operations that the tape records."""
+    if isinstance(value, Tensor):
+        if value.device != place:
+            from .transfer import to_device  # built on the operations that are made here
+
+            value = to_device(value, place=place)
+        if dtype is not None and value.dtype is not dtype:
+            value = operations["cast"].function(value, dtype=dtype)
+        return value
+    if not isinstance(value, NUMBERS):
+        raise TypeError(
+            f"{operation.name}: expected a tensor or a number as {name}. Got {type(value).__name__}. "
+            "Use torch.tensor(...) or torch.from_numpy(...) first."
+        )
+    key = key_of(place, dtype if dtype is not None else dtypes.of_number(value))
+    return wrap(key.backend.as_array(value, key.dtype, place.index), key)
+
+
+def _explained(operation: Operation, arguments: dict[str, Any], error: Exception) -> Exception:
+    """The shape rule's error for these arguments; the kernel's own if the rule finds no fault."""
+    specs = []
+    for p in operation.arrays:
+        value = arguments[p.name]
+        if isinstance(value, list):
+            specs.append([as_spec(t) for t in value])
+        else:
+            specs.append(None if value is None else as_spec(value))
+    attributes = {n: arguments[n] for n in operation.attribute_names}
+    try:
+        operation.rule(*specs, **attributes)
+    except Exception as explained:
+        return explained
+    if isinstance(error, TypeError) and "ufunc" in str(error):
+        mains = ", ".join(f"{n} of {arguments[n].dtype}" for n in operation.array_names)
+        return DTypeError(f"{operation.name}: expected another dtype. Got {mains}. Convert with .to().")
+    return error
+
+
+def as_spec(tensor: Tensor) -> Spec:
+    """What is known of `tensor` without its values."""
+    return Spec(tuple(tensor._array.shape), tensor.dtype, tensor.stride())
+
+
+_namespace.update(general=general, generate=generate, constant=constant, NEVER=[0])
