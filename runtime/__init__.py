@@ -1,15 +1,112 @@
-"""Flambeau's tensor runtime: PyTorch's API on NumPy and CuPy. `import flambeau as torch`."""
+"""Flambeau's tensor runtime, with PyTorch's API: `import flambeau as torch`.
+
+Packages that not every program needs (`nn`, `optim`, `utils`, `cuda`) are imported when first asked for.
+"""
 
 from __future__ import annotations
 
+import importlib as _importlib
+import math as _math
 import warnings as _warnings
+from typing import TYPE_CHECKING, Any as _Any
 
-from . import backends as backends
-from .core.creation import *
-from .core.dtypes import *
-from .core.devices import device
-from .core.tensor import Size, Tensor
+from . import backends as _backends  # registers the devices
 from . import autograd as autograd
+from . import ops as _ops  # attaches the operations to tensors
 from .autograd import enable_grad, inference_mode, no_grad, set_grad_enabled
 from .autograd.grad_mode import is_grad_enabled
-from . import ops as ops
+from .core.creation import (
+    arange, as_tensor, empty, empty_like, eye, from_numpy, full, full_like, get_default_device,
+    linspace, logspace, ones, ones_like, scalar_tensor, set_default_device, tensor, zeros, zeros_like,
+)  # fmt: skip
+from .core.devices import device
+from .core.dtypes import (
+    bfloat16, bool_ as bool, complex64, complex128, dtype, float16, float32, float64,
+    get_default_dtype, int8, int16, int32, int64, promote_types, set_default_dtype, uint8,
+)  # fmt: skip
+from .core.printing import set_printoptions
+from .core.tensor import Size, Tensor
+from .ops.activations import log_softmax, relu, softmax
+from .ops.arithmetic import (
+    abs, add, addcdiv, addcmul, ceil, clamp, div, floor, floor_divide, fmod, lerp, masked_fill, maximum,
+    minimum, mul, neg, pow, reciprocal, remainder, round, rsub, sign, square, sub, trunc, where,
+)  # fmt: skip
+from .ops.comparison import (
+    bitwise_and, bitwise_not, bitwise_or, bitwise_xor, eq, ge, gt, isfinite, isinf, isnan, le, logical_and,
+    logical_not, logical_or, logical_xor, lt, ne,
+)  # fmt: skip
+from .ops.elementary import (
+    acos, acosh, asin, asinh, atan, atan2, atanh, cos, cosh, erf, erfc, erfinv, exp, exp2, expm1, lgamma,
+    log, log1p, log2, log10, logaddexp, rsqrt, sigmoid, sin, sinh, sqrt, tan, tanh,
+)  # fmt: skip
+from .ops.indexing import (
+    gather, index_select, masked_select, nonzero, scatter, scatter_add, take_along_dim,
+)  # fmt: skip
+from .ops.linalg import addmm, bmm, dot, matmul, mm, mv, outer
+from .ops.movement import (
+    broadcast_to, cat, chunk, clone, concat, concatenate, flatten, flip, movedim, narrow, permute, ravel,
+    reshape, roll, select, split, squeeze, stack, t, transpose, tril, triu, unbind, unflatten, unsqueeze,
+)  # fmt: skip
+from .ops.reductions import (
+    all, amax, amin, any, argmax, argmin, count_nonzero, cumsum, logsumexp, max, mean, min, norm, prod, std,
+    sum, var,
+)  # fmt: skip
+from .ops.sorting import allclose, argsort, equal, isclose, sort, topk
+
+if TYPE_CHECKING:
+    from . import cuda as cuda, nn as nn, optim as optim, utils as utils
+
+__version__ = "0.1.0"
+
+half, double, short, int, long = float16, float64, int16, int32, int64
+float = float32
+cfloat, cdouble = complex64, complex128
+absolute, subtract, multiply, divide, true_divide, negative = abs, sub, mul, div, div, neg
+clip, greater, less, greater_equal, less_equal, not_equal = clamp, gt, lt, ge, le, ne
+swapaxes = swapdims = transpose
+inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
+newaxis = None
+strided = "strided"
+contiguous_format, preserve_format = "contiguous_format", "preserve_format"
+
+_LAZY = ("cuda", "nn", "optim", "utils")
+
+# Infinities and NaN are values here, not events. NumPy decides by the module of the code that runs, and
+# ours is named flambeau.*; a `with np.errstate` around every operation would cost as much as
+# the operation.
+_warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"flambeau\.")
+
+
+def is_tensor(obj: _Any) -> _Any:
+    """Whether `obj` is a tensor."""
+    return isinstance(obj, Tensor)
+
+
+def is_floating_point(input: Tensor) -> _Any:
+    """Whether the elements are floating-point numbers."""
+    return input.is_floating_point()
+
+
+def numel(input: Tensor) -> _Any:
+    """Number of elements."""
+    return input.numel()
+
+
+def is_nonzero(input: Tensor) -> _Any:
+    """Whether the single element is not zero."""
+    return True if input else False  # the name bool is a dtype here
+
+
+def result_type(tensor1: _Any, tensor2: _Any) -> dtype:
+    """The dtype that arithmetic of the two, tensors or numbers, gives."""
+    return (tensor1 + tensor2).dtype if is_tensor(tensor1) or is_tensor(tensor2) else (
+        tensor(tensor1) + tensor2
+    ).dtype
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _LAZY:
+        return _importlib.import_module(f".{name}", __name__)
+    if name in ("save", "load"):
+        return getattr(_importlib.import_module(".serialization", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..core import observers
 from ..core.dispatch import operations
+from ..core.spec import Spec
 from ..core.tensor import Tensor, wrap
 from ..errors import GradientError, ShapeError
 from .grad_mode import is_grad_enabled, no_grad, set_grad_enabled
@@ -58,7 +59,7 @@ class _Pass:
             pending[edge] = before + g
         elif edge in self.owned and before.__class__ is np.ndarray:
             np.add(before, g, before)
-        else:
+        elif before.__class__ is not Spec:
             pending[edge] = before + g
             self.owned.add(edge)
 
@@ -103,7 +104,7 @@ class _Pass:
             grads, freshness = self._run_hooks(node, grads, g), _NEVER
         if anomaly.enabled:
             _inspect(node, grads)
-        if not self.retain_graph:
+        if not self.retain_graph and node.saves_arrays:
             node.saved = None
         needed = self.needed
         for k, edge in enumerate(node.edges):

@@ -41,6 +41,7 @@ class Node:
     hooks: list[Any] | None = None
     prehooks: list[Callable[..., Any]] | None = None
     outputs: int = 1
+    saves_arrays: bool = False
     output_shapes: tuple[tuple[int, ...], ...] | None = None
     _metadata: dict[str, Any] | None = None
 

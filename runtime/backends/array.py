@@ -89,6 +89,6 @@ def _by_statics(operation: Operation, compiled: Callable[[Expression], Any]) -> 
                 codes.clear()
             expression = operation.expression(dict(zip(statics, chosen, strict=True)))
             code = codes[chosen] = compiled(expression)
-        return code(*arrays, *[attributes.get(n, defaults.get(n)) for n in parameters])
+        return code(*arrays, **{n: attributes.get(n, defaults.get(n)) for n in parameters})
 
     return kernel

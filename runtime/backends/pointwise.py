@@ -75,7 +75,7 @@ class _Code:
         if node.op == "input":
             return f"x_{node.value}"
         if node.op == "parameter":
-            return f"p_{node.value}"
+            return str(node.value)
         if node.op == "constant":
             name = f"c{len(self.constants)}"
             self.constants[name] = node.value
@@ -89,7 +89,7 @@ class _Code:
 
     @property
     def signature(self) -> str:
-        return ", ".join([f"x_{n}" for n in self.inputs] + [f"p_{n}" for n in self.parameters])
+        return ", ".join([f"x_{n}" for n in self.inputs] + self.parameters)
 
     def plain(self) -> str:
         """Source of the function that makes an array per operation."""
@@ -100,7 +100,8 @@ class _Code:
     def blocked(self) -> str:
         """Source of the function that computes `out` block by block with reused scratch arrays."""
         arrays = ", ".join([f"x_{n}" for n in self.inputs])
-        lines = [f"def blocked({self.signature}, out, empty):"]
+        numbers = "".join(f", {n}" for n in self.parameters)
+        lines = [f"def blocked({arrays}, out, empty{numbers}):"]
         slots, scratch = self._scratch()
         lines += [f"    {s} = empty({BLOCK}, {t})" for s, t in scratch.items()]
         lines += [f"    whole = ({arrays},)", f"    for start in range(0, out.size, {BLOCK}):"]
@@ -157,7 +158,7 @@ def compile_array(
     blocks: bool,
     label: str,
 ) -> Callable[..., Any]:
-    """The function `f(*inputs, *parameters)` on arrays of library `xp` that computes `expression`.
+    """The function `f(*inputs, **parameters)` on arrays of library `xp` that computes `expression`.
 
     `special()` gives the module of special functions, `constant(value)` a fast form of a number,
     `blocks` allows evaluation in cache-sized blocks, `label` names the code in tracebacks.
@@ -175,7 +176,7 @@ def compile_array(
     if not blocks or len(code.steps) < 2 or expression.is_boolean:
         return plain
     into = {**names, "f_where": _where_into(xp.copyto)} if "f_where" in names else names
-    return _by_size(plain, _execute(code.blocked(), into, label + "-blocks")["blocked"], inputs, xp)
+    return _by_size(plain, _execute(code.blocked(), into, label + "-blocks")["blocked"], xp)
 
 
 def _leaf_source(code: _Code) -> str:
@@ -191,21 +192,20 @@ def _function(op: str, xp: Any, special: Callable[[], Any]) -> Callable[..., Any
     return getattr(xp, UFUNCS.get(op, op))
 
 
-def _by_size(plain: Any, blocked: Any, inputs: list[str], xp: Any) -> Callable[..., Any]:
+def _by_size(plain: Any, blocked: Any, xp: Any) -> Callable[..., Any]:
     """`plain` for small or strided arrays, `blocked` for large contiguous ones of one shape."""
-    count = len(inputs)
 
-    def pointwise(first: Any, *rest: Any) -> Any:
+    def pointwise(first: Any, *rest: Any, **numbers: Any) -> Any:
         if first.size < 2 * BLOCK or not first.flags.c_contiguous:
-            return plain(first, *rest)
+            return plain(first, *rest, **numbers)
         shape, dtype = first.shape, first.dtype
-        for a in rest[: count - 1]:
+        for a in rest:
             same = a.shape == shape and a.flags.c_contiguous and (a.dtype == dtype or a.dtype == bool)
             if a.ndim and not same:
-                return plain(first, *rest)
+                return plain(first, *rest, **numbers)
         out = xp.empty(shape, dtype)
-        flat = (a.reshape(-1) if a.ndim else a for a in rest[: count - 1])
-        blocked(first.reshape(-1), *flat, *rest[count - 1 :], out.reshape(-1), xp.empty)
+        flat = (a.reshape(-1) if a.ndim else a for a in rest)
+        blocked(first.reshape(-1), *flat, out.reshape(-1), xp.empty, **numbers)
         return out
 
     return pointwise

@@ -13,7 +13,7 @@ from ..core.dispatch import key_of
 from ..core.tensor import Tensor
 from . import (
     activations, arithmetic, comparison, elementary, indexing, inplace, linalg, movement, reductions,
-    transfer,
+    sorting, transfer,
 )  # fmt: skip
 from .wrappers import NUMBERS
 
@@ -48,6 +48,7 @@ FAMILIES = {
     movement: MOVEMENT,
     indexing: INDEXING,
     activations: ["relu", "softmax", "log_softmax"],
+    sorting: ["sort", "argsort", "topk", "isclose", "allclose", "equal"],
     linalg: ["matmul", "mm", "bmm", "mv", "dot", "outer", "addmm"],
     transfer: ["to", "type_as", "cpu", "cuda"],
 }

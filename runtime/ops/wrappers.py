@@ -72,6 +72,7 @@ def generate(operation: Operation) -> Any:
     """Write the code of `operation`'s eager function and put it in place."""
     if hasattr(operation.vjp_rule, "prepare"):
         operation.vjp_rule.prepare()
+    operation.node_class.saves_arrays = bool(operation.saves)
     source = _Source(operation)
     filename = f"<flambeau {operation.name}>"
     text = source.text()

@@ -1,0 +1,118 @@
+"""Gradients by finite differences: the oracle that gradient rules are checked against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core.tensor import Tensor
+from ..errors import GradientError
+from . import engine
+from .grad_mode import no_grad
+
+__all__ = ["gradcheck", "gradgradcheck"]
+
+
+def _outputs(function: Callable[..., Any], inputs: Sequence[Any]) -> list[Tensor]:
+    result = function(*inputs)
+    found = list(result) if isinstance(result, tuple | list) else [result]
+    return [t for t in found if isinstance(t, Tensor) and t.is_floating_point()]
+
+
+def _numeric(
+    function: Callable[..., Any], inputs: Sequence[Any], x: Tensor, v: list[Any], eps: float
+) -> Any:
+    """d sum(outputs * v) / dx by central differences, in the shape of x."""
+
+    def weighted() -> float:
+        with no_grad():
+            values = [t.numpy_values() for t in _outputs(function, inputs)]
+        return float(sum((a * w).sum() for a, w in zip(values, v, strict=True)))
+
+    gradient = np.zeros(tuple(x.shape))
+    array = x._array
+    for place in np.ndindex(*array.shape):
+        before = array[place]
+        array[place] = before + eps
+        above = weighted()
+        array[place] = before - eps
+        below = weighted()
+        array[place] = before
+        gradient[place] = (above - below) / (2 * eps)
+    return gradient
+
+
+def gradcheck(
+    func: Callable[..., Any],
+    inputs: Any,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    raise_exception: bool = True,
+) -> bool:
+    """Whether the gradients of `func` at float64 `inputs` agree with central differences.
+
+    Each output is weighted by fixed pseudo-random numbers, so that one backward pass checks all of them.
+    Raises: GradientError that says which input differs and how, unless `raise_exception` is off.
+    """
+    inputs = list(inputs) if isinstance(inputs, tuple | list) else [inputs]
+    checked = [x for x in inputs if isinstance(x, Tensor) and x._edge is not None]
+    for x in checked:
+        if x.dtype.itemsize != 8:
+            raise GradientError(f"gradcheck: expected float64 inputs. Got {x.dtype}.")
+    outputs = _outputs(func, inputs)
+    stream = np.random.RandomState(0)
+    v = [stream.uniform(0.5, 1.5, tuple(t.shape)) for t in outputs]
+    recorded = [(t, w) for t, w in zip(outputs, v, strict=True) if t._edge is not None]
+    weights = [x.new_tensor(w) for x, (_, w) in zip([outputs[0]] * len(recorded), recorded, strict=True)]
+    analytic = engine.grad([t for t, _ in recorded], checked, weights, allow_unused=True)
+    for k, (x, g) in enumerate(zip(checked, analytic, strict=True)):
+        found = np.zeros(tuple(x.shape)) if g is None else g.numpy_values()
+        expected = _numeric(func, inputs, x, v, eps)
+        if not np.allclose(found, expected, rtol, atol, equal_nan=True):
+            if not raise_exception:
+                return False
+            raise GradientError(
+                f"gradcheck: expected the gradient of input {k}, shape {tuple(x.shape)}, to be near "
+                f"{expected.tolist()}, by differences. The rule gives {found.tolist()}."
+            )
+    return True
+
+
+def gradgradcheck(
+    func: Callable[..., Any],
+    inputs: Any,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    raise_exception: bool = True,
+) -> bool:
+    """`gradcheck` of the gradients of `func`, as functions of the inputs and of the incoming gradient."""
+    inputs = list(inputs) if isinstance(inputs, tuple | list) else [inputs]
+    checked = [x for x in inputs if isinstance(x, Tensor) and x._edge is not None]
+    stream = np.random.RandomState(1)
+    outputs = [t for t in _outputs(func, inputs) if t._edge is not None]
+    weights = [t.new_tensor(stream.uniform(0.5, 1.5, tuple(t.shape))) for t in outputs]
+    for w in weights:
+        w.requires_grad = True
+
+    def first_order(*values: Any) -> tuple[Tensor, ...]:
+        given = values[: len(inputs)]
+        results = [t for t in _outputs(func, given) if t._edge is not None]
+        grads = engine.grad(
+            results, checked, values[len(inputs) :], create_graph=True, materialize_grads=True
+        )
+        return tuple(grads)
+
+    with_graph = _always_recorded(first_order)
+    return gradcheck(with_graph, [*inputs, *weights], eps, atol, rtol, raise_exception)
+
+
+def _always_recorded(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` with recording on, as a gradient inside needs it even under no_grad."""
+    from .grad_mode import enable_grad
+
+    recorded: Callable[..., Any] = enable_grad(function)
+    return recorded

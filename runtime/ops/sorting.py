@@ -1,0 +1,84 @@
+"""Sorting and selection by size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core import dtypes
+from ..core.dispatch import key_of
+from ..core.tensor import wrap
+from ..errors import ShapeError
+from .declare import Spec, primitive
+from .indexing import gather
+from .reductions import RETURN_TYPES
+from .shapes import normalized_dim
+
+
+@primitive
+def sort_order(input: Spec, *, dim: int, descending: bool, stable: bool) -> Spec:
+    """The positions along `dim` that sort input; int64."""
+    normalized_dim(dim, len(input.shape), "sort")
+    return Spec(input.shape, dtypes.int64)
+
+
+@sort_order.array
+def sort_order_array(xp: Any, input: Any, dim: int, descending: bool, stable: bool) -> Any:
+    """Descending order keeps equal elements in their order too; NaN counts as the largest."""
+    if input.ndim == 0:
+        return xp.zeros((), xp.int64)
+    kind = {"kind": "stable"} if xp.__name__ == "numpy" else {}
+    if not descending:
+        return xp.argsort(input, dim, **kind).astype(xp.int64, copy=False)
+    backwards = xp.flip(xp.argsort(xp.flip(input, dim), dim, **kind), dim)
+    return (input.shape[dim] - 1 - backwards).astype(xp.int64, copy=False)
+
+
+def argsort(input: Spec, dim: int = -1, descending: bool = False, stable: bool = False) -> Spec:
+    """The positions along `dim` that sort input; int64, same shape."""
+    return sort_order(input, dim=dim, descending=descending, stable=stable)
+
+
+def sort(input: Spec, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
+    """input sorted along `dim`: named tuple of values (with gradient) and int64 indices."""
+    order = sort_order(input, dim=dim, descending=descending, stable=stable)
+    return RETURN_TYPES["sort"](gather(input, dim, order), order)
+
+
+def topk(input: Spec, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
+    """The k largest (or smallest) elements along `dim`: named tuple of values and int64 indices.
+
+    Raises: RuntimeError if the dimension has fewer than k elements.
+    """
+    d = normalized_dim(dim, input.ndim, "topk")
+    n = input.shape[d] if input.ndim else 1
+    if not 0 <= k <= n:
+        raise ShapeError(
+            f"topk: expected k from 0 to {n}, the size of dimension {d} of shape {tuple(input.shape)}. Got "
+            f"{k}."
+        )
+    order = sort_order(input, dim=d, descending=largest, stable=True)
+    chosen = order.narrow(d, 0, k) if input.ndim else order
+    return RETURN_TYPES["topk"](gather(input, d, chosen), chosen)
+
+
+def isclose(
+    input: Spec, other: Spec, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> Spec:
+    """Whether |input - other| <= atol + rtol * |other|, element by element."""
+    xp = input._key.backend.xp
+    close = xp.isclose(input._array, other._array, rtol, atol, equal_nan)
+    return wrap(xp.asarray(close), key_of(input.device, dtypes.bool_))
+
+
+def allclose(
+    input: Spec, other: Spec, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> bool:
+    """Whether all elements are close, see `isclose`."""
+    return bool(isclose(input, other, rtol, atol, equal_nan).all())
+
+
+def equal(input: Spec, other: Spec) -> bool:
+    """Whether shapes and all elements are equal."""
+    if tuple(input.shape) != tuple(other.shape):
+        return False
+    return bool((input == other).all())

@@ -1,0 +1,21 @@
+"""What holds for every test: gradients are checked for shape, and no second copy of a package appears."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+import flambeau as torch
+
+
+@pytest.fixture(autouse=True)
+def _checked_gradients() -> Iterator[None]:
+    with torch.autograd.set_detect_anomaly(True, check_nan=False):
+        yield
+
+
+def pytest_sessionfinish() -> None:
+    doubled = {"runtime", "kernel", "repl", "magics"} & sys.modules.keys()
+    assert not doubled, f"Imported a second time under another name: {doubled}"
