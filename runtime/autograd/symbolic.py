@@ -70,6 +70,7 @@ PARTIALS: dict[str, Callable[..., tuple[Any, ...]]] = {
 """Partial derivatives by each argument, of the operation's result `out` and its arguments."""
 
 FLAT = BOOLEAN | {"sign", "floor", "ceil", "trunc", "round", "floor_divide"}
+FLAT |= {"bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not"}
 """Operations whose derivative is zero wherever there is one."""
 
 

@@ -32,7 +32,7 @@ UFUNCS = {
     "isfinite": "isfinite", "signbit": "signbit", "bitwise_and": "bitwise_and",
     "bitwise_or": "bitwise_or", "bitwise_xor": "bitwise_xor", "bitwise_not": "invert",
 }  # fmt: skip
-"""Array functions by formula operation; all take `out=` as their last positional argument."""
+"""Array functions by formula operation; all take `out=`."""
 
 SPECIAL = {
     "erf": "erf", "erfc": "erfc", "erfinv": "erfinv", "lgamma": "gammaln", "digamma": "digamma",
@@ -84,7 +84,7 @@ class _Code:
 
     def call(self, node: Expression, out: str = "") -> str:
         """The line that computes `node`, into the array `out` if one is named."""
-        args = ", ".join([self.names[id(a)] for a in node.args] + ([out] if out else []))
+        args = ", ".join([self.names[id(a)] for a in node.args] + ([f"out={out}"] if out else []))
         return f"f_{node.op}({args})"
 
     @property

@@ -394,12 +394,16 @@ class _PointwiseGradient:
         return found
 
     def _make(self, expression: expressions.Expression, name: str) -> tuple[Any, list[str]]:
+        """The operation of `expression`, and the names under which its arrays are known here."""
         arrays = expressions.leaves(expression, "input")
         numbers = expressions.leaves(expression, "parameter")
         if expression.op == "input":
             return None, arrays
-        name = _unused(name)
-        operation = Operation(_signature(arrays, numbers), name, _camel(self.operation.name) + "Gradient")
+        # Its own incoming gradient and output will be called g and out again.
+        renamed = [f"{n}_of_{self.operation.name}" if n in ("g", "out") else n for n in arrays]
+        masks = {p.name for p in self.operation.arrays if p.role == "free"}
+        declared = _signature({n: "Mask" if n in masks else "Spec" for n in renamed}, numbers)
+        operation = Operation(declared, _unused(name), _camel(self.operation.label) + "Gradient")
         operation.derived = True
         _make_pointwise(operation, lambda m, *args, **kw: _transplant(m, expression, arrays, args, kw))
         _register(operation)
@@ -435,14 +439,14 @@ def _unused(name: str) -> str:
     return f"{name}{number}"
 
 
-def _signature(arrays: list[str], numbers: list[str]) -> Callable[..., Any]:
-    """A function whose signature takes `arrays` as tensors and `numbers` as keyword-only floats."""
+def _signature(arrays: dict[str, str], numbers: list[str]) -> Callable[..., Any]:
+    """A function whose signature has `arrays` with their annotations and keyword-only `numbers`."""
 
     def gradient(*args: Any, **kwargs: Any) -> Any:
         raise TypeError("A gradient operation is its formula.")
 
     kinds = inspect.Parameter
-    parameters = [kinds(n, kinds.POSITIONAL_OR_KEYWORD, annotation="Spec") for n in arrays]
+    parameters = [kinds(n, kinds.POSITIONAL_OR_KEYWORD, annotation=a) for n, a in arrays.items()]
     parameters += [kinds(n, kinds.KEYWORD_ONLY, annotation="float") for n in numbers]
     gradient.__signature__ = inspect.Signature(parameters, return_annotation="Spec")  # type: ignore[attr-defined]
     return gradient

@@ -82,7 +82,8 @@ def broadcasts(a: Shape, b: Shape) -> bool:
 
 def pointwise_rule(operation: Operation, args: Sequence[Any], attributes: dict[str, Any]) -> Spec:
     """The result of a pointwise operation: broadcast shape; bool for predicates, else the common dtype."""
-    named = {n: a for n, a in zip(operation.array_names, args, strict=False) if a is not None}
+    pairs = zip(operation.array_names, args, strict=False)
+    named = {n: a for n, a in pairs if hasattr(a, "shape")}  # numbers take any shape
     shape = broadcast(operation.name, named)
     statics = {n: attributes[n] for n in operation.statics if n in attributes}
     mains = [named[p.name] for p in operation.arrays if p.role == "main" and p.name in named]

@@ -93,7 +93,11 @@ def generate(operation: Operation) -> Any:
 
 
 class _Source:
-    """The text of an operation's eager function `f` and of `f_body(key, ...)`, its unguarded part."""
+    """The text of an operation's eager function `f` and of `f_body(key, ...)`, its unguarded part.
+
+    Names that the generated code makes up end in an underscore, or are a letter and a number, so
+    that they never meet a parameter's name.
+    """
 
     def __init__(self, operation: Operation) -> None:
         self.operation = operation
@@ -119,20 +123,20 @@ class _Source:
         lines = [f"def {self.name}({signature}):", *self._numbers(), "    try:"]
         assert self.lead is not None
         lines += [
-            f"        key = {self.lead.name}._key",
-            f"        plain = not ({' or '.join(['observed', *self._guards()])})",
-            "        if plain:",
+            f"        key_ = {self.lead.name}._key",
+            f"        plain_ = not ({' or '.join(['observed', *self._guards()])})",
+            "        if plain_:",
             *("            " + line for line in self._compute()),
             "    except Exception:",
-            "        plain = False",
-            "    if not plain:",
+            "        plain_ = False",
+            "    if not plain_:",
             f"        return {calls}",
             *("    " + line for line in self._finish()),
         ]
         return "\n".join(lines) + "\n\n\n" + self._body_text(names)
 
     def _body_text(self, names: str) -> str:
-        lines = [f"def {self.name}_body(key, {names}):"]
+        lines = [f"def {self.name}_body(key_, {names}):"]
         lines += ["    " + line for line in self._compute() + self._finish()]
         return "\n".join(lines) + "\n"
 
@@ -178,11 +182,11 @@ class _Source:
             if p is self.lead:
                 continue
             attribute = "_key" if p.role == "main" else "_key.device"
-            wanted = "key" if p.role == "main" else "key.device"
+            wanted = "key_" if p.role == "main" else "key_.device"
             test = f"{p.name}.{attribute} is not {wanted}"
             guards.append(f"{p.name} is not None and {test}" if p.optional else test)
         if self.operation.float_result:
-            guards.append("not key.is_float")
+            guards.append("not key_.is_float")
         return guards
 
     # -- computation -----------------------------------------------------------------------------
@@ -193,29 +197,29 @@ class _Source:
         words = []
         for k, p in enumerate(operation.arrays):
             if p.role == "list":
-                lines.append(f"a{k} = [t._array for t in {p.name}]")
+                lines.append(f"a{k} = [t_._array for t_ in {p.name}]")
             else:
                 optional = f"None if {p.name} is None else " if p.optional else ""
                 lines.append(f"a{k} = {optional}{p.name}._array")
             words.append(f"a{k}")
         words += [f"{p.name}={p.name}" for p in operation.attributes]
-        lines.append(f"r = key.{self.name}({', '.join(words)})")
+        lines.append(f"r_ = key_.{self.name}({', '.join(words)})")
         return lines
 
     def _finish(self) -> list[str]:
         operation = self.operation
-        lines = self._wrap_one("r", "out") if operation.outputs == 1 else self._wrap_several()
+        lines = self._wrap_one("r_", "out_") if operation.outputs == 1 else self._wrap_several()
         if operation.is_differentiable:
             lines += self._record()
-        return [*lines, "return out"]
+        return [*lines, "return out_"]
 
     def _wrap_one(self, array: str, out: str) -> list[str]:
         lines = [
-            f"if {array}.__class__ is not key.array_class:",
-            f"    {array} = key.as_array({array})",
+            f"if {array}.__class__ is not key_.array_class:",
+            f"    {array} = key_.as_array({array})",
             f"{out} = new(Tensor)",
             f"{out}._array = {array}",
-            f"{out}._key = key if {array}.dtype is key.array_dtype else key.of_array({array})",
+            f"{out}._key = key_ if {array}.dtype is key_.array_dtype else key_.of_array({array})",
         ]
         if not self.operation.is_view:
             return [*lines, f"{out}._version = [0]"]
@@ -228,9 +232,9 @@ class _Source:
         ]
 
     def _wrap_several(self) -> list[str]:
-        lines = ["out = []", "for one in r:"]
-        lines += ["    " + line for line in self._wrap_one("one", "t")]
-        return [*lines, "    out.append(t)", "out = tuple(out)"]
+        lines = ["out_ = []", "for one_ in r_:"]
+        lines += ["    " + line for line in self._wrap_one("one_", "t_")]
+        return [*lines, "    out_.append(t_)", "out_ = tuple(out_)"]
 
     # -- recording -------------------------------------------------------------------------------
 
@@ -240,8 +244,8 @@ class _Source:
         lines = []
         if operation.takes_list:
             name = operation.array_names[0]
-            lines.append(f"edges = tuple([t._edge for t in {name}])")
-            condition = "any([e is not None for e in edges])"
+            lines.append(f"edges_ = tuple([t_._edge for t_ in {name}])")
+            condition = "any([e is not None for e in edges_])"
         else:
             for k, p in enumerate(operation.arrays):
                 if p.role != "main":
@@ -252,18 +256,18 @@ class _Source:
                 edges.append(f"e{k}")
             wanted = [e for e in edges if e != "None"]
             condition = "(" + " or ".join(f"{e} is not None" for e in wanted) + ")"
-        first = "out" if operation.outputs == 1 else "out[0]"
-        floating = f"({first}._key is key or {first}._key.is_float)"
+        first = "out_" if operation.outputs == 1 else "out_[0]"
+        floating = f"({first}._key is key_ or {first}._key.is_float)"
         lines.append(f"if {condition} and (not unrecorded or is_grad_enabled()) and {floating}:")
         body = [
-            f"node = new(Node_{self.name})",
-            f"node.edges = {'edges' if operation.takes_list else '(' + ', '.join(edges) + ',)'}",
-            "node.key = key",
+            f"node_ = new(Node_{self.name})",
+            f"node_.edges = {'edges_' if operation.takes_list else '(' + ', '.join(edges) + ',)'}",
+            "node_.key = key_",
             *self._save(),
-            "node.sequence = tick()",
+            "node_.sequence = tick()",
         ]
         if operation.attribute_names:
-            body.append(f"node.attributes = ({', '.join(operation.attribute_names)},)")
+            body.append(f"node_.attributes = ({', '.join(operation.attribute_names)},)")
         body += self._attach()
         return lines + ["    " + line for line in body]
 
@@ -274,10 +278,10 @@ class _Source:
             name = operation.array_names[0]
             if name in operation.saves:
                 return [
-                    "node.saved = tuple(a0)",
-                    f"node.versions = tuple([v for t in {name} for v in (t._version, t._version[0])])",
+                    "node_.saved = tuple(a0)",
+                    f"node_.versions = tuple([v for t_ in {name} for v in (t_._version, t_._version[0])])",
                 ]
-            return ["node.saved = tuple([a.shape for a in a0])"]
+            return ["node_.saved = tuple([a.shape for a in a0])"]
         for k, p in enumerate(operation.arrays):
             saved.append(self._saved(k, p))
             if p.name in operation.saves:
@@ -288,14 +292,14 @@ class _Source:
             else:
                 versions += ["NEVER", "0"]
         if "out" in operation.saves:
-            saved.append("r" if operation.outputs == 1 else "*r")
+            saved.append("r_" if operation.outputs == 1 else "*r_")
             if operation.outputs == 1:
-                versions += ["out._version", "out._version[0]"]
+                versions += ["out_._version", "out_._version[0]"]
         while versions[-2:] == ["NEVER", "0"]:
             versions = versions[:-2]
-        lines = [f"node.saved = ({', '.join(saved)},)"]
+        lines = [f"node_.saved = ({', '.join(saved)},)"]
         if versions:
-            lines.append(f"node.versions = ({', '.join(versions)},)")
+            lines.append(f"node_.versions = ({', '.join(versions)},)")
         return lines
 
     def _saved(self, k: int, p: Parameter) -> str:
@@ -315,15 +319,15 @@ class _Source:
     def _attach(self) -> list[str]:
         operation = self.operation
         if operation.outputs == 1:
-            return ["out._edge = node"]
-        lines = [f"node.outputs = {operation.outputs}"]
+            return ["out_._edge = node_"]
+        lines = [f"node_.outputs = {operation.outputs}"]
         if operation.outputs == 0:
-            lines.append("node.output_shapes = tuple([one.shape for one in r])")
+            lines.append("node_.output_shapes = tuple([one_.shape for one_ in r_])")
         return [
             *lines,
-            "for index, t in enumerate(out):",
-            "    if t._key.is_float:",
-            "        t._edge = OutputEdge(node, index)",
+            "for index_, t_ in enumerate(out_):",
+            "    if t_._key.is_float:",
+            "        t_._edge = OutputEdge(node_, index_)",
         ]
 
 

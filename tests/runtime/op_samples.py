@@ -96,7 +96,7 @@ POINTWISE: dict[str, list[Sample]] = {
     "floor": kinked(np.floor),
     "ceil": kinked(np.ceil),
     "trunc": kinked(np.trunc),
-    "round": [*kinked(np.round), Sample((apart(4),), {"decimals": 1}, lambda x, decimals: np.round(x, 1))],
+    "round": [Sample((apart(2, 3) + 0.05,), {}, np.round), Sample((apart(4),), {"decimals": 1}, lambda x, decimals: np.round(x, 1))],
     "square": unary(np.square),
     "reciprocal": unary(np.reciprocal, **POSITIVE),
     "pow": [
@@ -300,6 +300,10 @@ INDEXING: dict[str, list[Sample]] = {
         Sample((array(3, 4), _ROWS), {}, lambda x, i: x[i]),
         Sample((array(3, 4), (slice(None), _ROWS)), {}, lambda x, i: x[i]),
         Sample((array(3, 4), (_ROWS, np.array([1, 0, 0]))), {}, lambda x, i: x[i]),
+    ],
+    "index_put_values": [
+        Sample((array(3, 4), array(2, 1, seed=1)), {"index": (_ROWS[:2],), "accumulate": False}, None),
+        Sample((array(3, 4), array(3, 4, seed=1)), {"index": (_ROWS,), "accumulate": True}, None),
     ],
     "gather": [Sample((array(3, 4), 1, integers(3, 2, high=4)), {}, lambda x, d, i: np.take_along_axis(x, i, d)),
                Sample((array(3, 4), 0, integers(2, 4, high=3)), {}, lambda x, d, i: np.take_along_axis(x, i, d))],

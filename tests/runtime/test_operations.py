@@ -11,7 +11,7 @@ import pytest
 import flambeau as torch
 from flambeau.core.dispatch import key_of, operations
 from flambeau.core.tensor import Tensor
-from flambeau.ops import indexing
+from flambeau.ops import activations, indexing
 
 from .op_samples import SAMPLES
 from .samples.kit import Sample, leaves_of
@@ -28,10 +28,12 @@ def function_of(name: str) -> Any:
     """The public function called `name`."""
     if name in operations:
         return operations[name].function
-    for place in (torch, indexing, torch.nn.functional):
+    for place in (torch, indexing, activations):
         if hasattr(place, name):
             return getattr(place, name)
-    raise LookupError(name)
+    if hasattr(Tensor, name):
+        return getattr(Tensor, name)
+    return getattr(torch.nn.functional, name)
 
 
 def call(name: str, args: Any, sample: Sample) -> Any:
@@ -166,8 +168,8 @@ def test_every_declared_operation_is_sampled_or_reached_by_gradients() -> None:
     assert set(operations) - plain - used - set(SAMPLES) - EXEMPT == set()
 
 
-EXEMPT = {"detached", "cast", "reshape_like", "trunc_divide"}
-"""Reached by other tests: detach, conversion of dtype, and divisions of integers."""
+EXEMPT = {"detached", "cast", "reshape_like", "trunc_divide", "ones_of"}
+"""Reached by other tests: detach, conversion of dtype, division of integers, first gradients."""
 
 LARGE = ["gelu", "silu", "mish", "softplus", "leaky_relu", "elu", "hardswish", "logsigmoid"]
 
