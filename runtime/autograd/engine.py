@@ -19,7 +19,7 @@ from ..core.dispatch import operations
 from ..core.spec import Spec
 from ..core.tensor import Tensor, wrap
 from ..errors import GradientError, ShapeError
-from .grad_mode import is_grad_enabled, no_grad, set_grad_enabled
+from .grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .node import AccumulateGrad, Node, OutputEdge
 
 __all__ = ["backward", "grad"]
@@ -143,10 +143,11 @@ class _Pass:
     def _run_prehooks(self, edge: Any, g: Any, fresh: bool) -> tuple[Any, bool]:
         """Tensor hooks: each may replace the gradient by the tensor it returns."""
         tensor = self._as_tensor(g, edge)
-        for hook in list(edge.prehooks):
-            result = hook(tensor)
-            if result is not None:
-                tensor = result
+        with set_grad_enabled(self.create_graph):
+            for hook in list(edge.prehooks):
+                result = hook(tensor)
+                if result is not None:
+                    tensor = result
         return (tensor, False) if self.create_graph else (tensor._array, False)
 
     def _run_hooks(self, node: Node, grads: Any, g: Any) -> list[Any]:
@@ -155,10 +156,11 @@ class _Pass:
         inputs = tuple(None if x is None else self._as_tensor(x, node) for x in grads)
         gs = g if isinstance(g, list | tuple) else (g,)
         outputs = tuple(None if x is None else self._as_tensor(x, node) for x in gs)
-        for hook in list(node.hooks):
-            result = hook(inputs, outputs)
-            if result is not None:
-                inputs = result if isinstance(result, tuple) else (result,)
+        with set_grad_enabled(self.create_graph):
+            for hook in list(node.hooks):
+                result = hook(inputs, outputs)
+                if result is not None:
+                    inputs = result if isinstance(result, tuple) else (result,)
         if self.create_graph:
             return list(inputs)
         return [None if x is None else x._array for x in inputs]
@@ -206,8 +208,10 @@ def accumulate(edge: AccumulateGrad, g: Any, fresh: bool, create_graph: bool) ->
             leaf._grad = wrap(g, key.of_array(g))
         else:
             leaf._grad = wrap(g.copy(), key.of_array(g))
-    for hook in edge.post_hooks or ():
-        hook(leaf)
+    if edge.post_hooks:
+        with no_grad():
+            for hook in list(edge.post_hooks):
+                hook(leaf)
 
 
 def _add_to(leaf: Tensor, g: Any) -> None:
@@ -247,13 +251,24 @@ def _first_gradient(root: Tensor, given: Tensor | None, create_graph: bool) -> A
                 f"{tuple(root.shape)} and no gradient. Reduce it first, as in loss.sum().backward(), or "
                 "pass gradient=."
             )
-        given = operations["ones_of"].function(root.detach(), shape=tuple(root.shape))
+        one = _one(root)
+        return wrap(one, root._key) if create_graph else one
     elif tuple(given.shape) != tuple(root.shape):
         raise ShapeError(
             f"backward: expected a gradient of shape {tuple(root.shape)}, that of the tensor. Got "
             f"{tuple(given.shape)}."
         )
     return given if create_graph else given._array
+
+
+def _one(root: Tensor) -> Any:
+    """A bare 1 in the shape of `root`, which has one element; the 0-d one is kept with the key."""
+    key, shape = root._key, tuple(root.shape)
+    if shape:
+        return key.ones_of(root._array, shape=shape)
+    if key.one is None:
+        key.one = key.ones_of(root._array, shape=())
+    return key.one
 
 
 def _reach(edges: list[Any], wanted: dict[Any, int]) -> set[Any]:
@@ -299,11 +314,10 @@ def run(
         walk.send(root._edge, _first_gradient(root, given, create_graph), False)
     with np.errstate(all="ignore"):
         if create_graph:
-            with set_grad_enabled(True):
+            with enable_grad():
                 walk.run()
         else:
-            with no_grad():
-                walk.run()
+            walk.run()  # on bare arrays, which no mode concerns
     return walk.found
 
 

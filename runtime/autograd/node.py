@@ -101,7 +101,8 @@ class Node:
 
     def apply(self, g: Any) -> Any:
         """Gradients for the edges from the bare gradient `g` (a tuple for several outputs)."""
-        self.check()
+        if self.versions or self.saved is None:
+            self.check()
         vjp = record.compiled_vjp(self, g)
         return vjp(g, self.saved, self.attributes), vjp.fresh
 

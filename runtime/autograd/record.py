@@ -130,11 +130,13 @@ class _Tape:
     """The namespace F whose operations the tape records."""
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        function = operations[name].function
+        operation = operations[name]
+        function = operation.function
+        if "like" not in operation.attribute_names:
+            setattr(self, name, function)
+            return function
 
-        def call(*args: Any, like: Any = None, **attributes: Any) -> Any:
-            if like is None:
-                return function(*args, **attributes)
+        def call(*args: Any, like: Any, **attributes: Any) -> Any:
             return function(*args, like=_shape(like), **attributes)
 
         setattr(self, name, call)
@@ -241,23 +243,27 @@ def _saved_as_arrays(operation: Operation, needs: tuple[bool, ...]) -> list[bool
 
 def compiled_vjp(node: Node, g: Any) -> Any:
     """The compiled gradient rule for `node`."""
-    operation, key = node.operation, node.key
-    needs = tuple([e is not None for e in node.edges])
-    identity: Any = (operation.name, needs)
+    operation, vjps, edges = node.operation, node.key.vjps, node.edges
+    identity: Any
     if operation.has_variants:
-        identity = _variant(node, g, needs)
-    vjp = key.vjps.get(identity)
+        identity = _variant(node, g)
+    elif len(edges) == 1:
+        identity = operation
+    else:
+        identity = (operation, *[e is not None for e in edges])
+    vjp = vjps.get(identity)
     if vjp is None:
-        vjp = key.vjps[identity] = _compile(node, g, needs)
+        vjp = vjps[identity] = _compile(node, g, tuple([e is not None for e in edges]))
     return vjp
 
 
-def _variant(node: Node, g: Any, needs: tuple[bool, ...]) -> Any:
+def _variant(node: Node, g: Any) -> Any:
     operation = node.operation
+    needs = tuple([e is not None for e in node.edges])
     given = tuple([s is not None for s in node.saved[: len(needs)]])
     grads = () if operation.outputs == 1 else tuple([x is not None for x in g])
     statics = tuple([node.attributes[k] for k in operation.static_positions])
-    return operation.name, needs, given, grads, statics
+    return operation, needs, given, grads, statics
 
 
 def _compile(node: Node, g: Any, needs: tuple[bool, ...]) -> Any:

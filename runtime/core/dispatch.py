@@ -59,6 +59,7 @@ class DispatchKey:
         self.array_class = self.backend.array_class
         self.array_dtype = self.backend.array_dtype(dtype)
         self.vjps: dict[Any, Any] = {}  # compiled raw gradients, see autograd.record
+        self.one: Any = None  # a bare 0-d 1, where backward passes begin
         self.constants: dict[Any, Any] = {}  # 0-d tensors of Python numbers, see ops.wrappers
 
     def __getattr__(self, name: str) -> Any:
