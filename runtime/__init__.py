@@ -1,6 +1,7 @@
 """Flambeau's tensor runtime, with PyTorch's API: `import flambeau as torch`.
 
-Packages that not every program needs (`nn`, `optim`, `utils`, `cuda`) are imported when first asked for.
+Packages that not every program needs (`nn`, `optim`, `utils`, `cuda`) are imported when first
+asked for.
 """
 
 from __future__ import annotations
@@ -8,53 +9,198 @@ from __future__ import annotations
 import importlib as _importlib
 import math as _math
 import warnings as _warnings
-from typing import TYPE_CHECKING, Any as _Any
+from typing import TYPE_CHECKING
+from typing import Any as _Any
 
-from . import backends as _backends  # registers the devices
 from . import autograd as autograd
+from . import backends as _backends  # registers the devices
 from . import ops as _ops  # attaches the operations to tensors
 from .autograd import enable_grad, inference_mode, no_grad, set_grad_enabled
 from .autograd.grad_mode import is_grad_enabled
 from .core.creation import (
-    arange, as_tensor, empty, empty_like, eye, from_numpy, full, full_like, get_default_device,
-    linspace, logspace, ones, ones_like, scalar_tensor, set_default_device, tensor, zeros, zeros_like,
-)  # fmt: skip
+    arange,
+    as_tensor,
+    empty,
+    empty_like,
+    eye,
+    from_numpy,
+    full,
+    full_like,
+    get_default_device,
+    linspace,
+    logspace,
+    ones,
+    ones_like,
+    scalar_tensor,
+    set_default_device,
+    tensor,
+    zeros,
+    zeros_like,
+)
 from .core.devices import device
 from .core.dtypes import (
-    bfloat16, bool_ as bool, complex64, complex128, dtype, float16, float32, float64,
-    get_default_dtype, int8, int16, int32, int64, promote_types, set_default_dtype, uint8,
-)  # fmt: skip
+    bfloat16,
+    complex64,
+    complex128,
+    dtype,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    int8,
+    int16,
+    int32,
+    int64,
+    promote_types,
+    set_default_dtype,
+    uint8,
+)
+from .core.dtypes import (
+    bool_ as bool,
+)
 from .core.printing import set_printoptions
 from .core.tensor import Size, Tensor
 from .ops.activations import log_softmax, relu, softmax
 from .ops.arithmetic import (
-    abs, add, addcdiv, addcmul, ceil, clamp, div, floor, floor_divide, fmod, lerp, masked_fill, maximum,
-    minimum, mul, neg, pow, reciprocal, remainder, round, rsub, sign, square, sub, trunc, where,
-)  # fmt: skip
+    abs,
+    add,
+    addcdiv,
+    addcmul,
+    ceil,
+    clamp,
+    div,
+    floor,
+    floor_divide,
+    fmod,
+    lerp,
+    masked_fill,
+    maximum,
+    minimum,
+    mul,
+    neg,
+    pow,
+    reciprocal,
+    remainder,
+    round,
+    rsub,
+    sign,
+    square,
+    sub,
+    trunc,
+    where,
+)
 from .ops.comparison import (
-    bitwise_and, bitwise_not, bitwise_or, bitwise_xor, eq, ge, gt, isfinite, isinf, isnan, le, logical_and,
-    logical_not, logical_or, logical_xor, lt, ne,
-)  # fmt: skip
+    bitwise_and,
+    bitwise_not,
+    bitwise_or,
+    bitwise_xor,
+    eq,
+    ge,
+    gt,
+    isfinite,
+    isinf,
+    isnan,
+    le,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    lt,
+    ne,
+)
 from .ops.elementary import (
-    acos, acosh, asin, asinh, atan, atan2, atanh, cos, cosh, erf, erfc, erfinv, exp, exp2, expm1, lgamma,
-    log, log1p, log2, log10, logaddexp, rsqrt, sigmoid, sin, sinh, sqrt, tan, tanh,
-)  # fmt: skip
+    acos,
+    acosh,
+    asin,
+    asinh,
+    atan,
+    atan2,
+    atanh,
+    cos,
+    cosh,
+    erf,
+    erfc,
+    erfinv,
+    exp,
+    exp2,
+    expm1,
+    lgamma,
+    log,
+    log1p,
+    log2,
+    log10,
+    logaddexp,
+    rsqrt,
+    sigmoid,
+    sin,
+    sinh,
+    sqrt,
+    tan,
+    tanh,
+)
 from .ops.indexing import (
-    gather, index_select, masked_select, nonzero, scatter, scatter_add, take_along_dim,
-)  # fmt: skip
+    gather,
+    index_select,
+    masked_select,
+    nonzero,
+    scatter,
+    scatter_add,
+    take_along_dim,
+)
 from .ops.linalg import addmm, bmm, dot, matmul, mm, mv, outer
 from .ops.movement import (
-    broadcast_to, cat, chunk, clone, concat, concatenate, flatten, flip, movedim, narrow, permute, ravel,
-    reshape, roll, select, split, squeeze, stack, t, transpose, tril, triu, unbind, unflatten, unsqueeze,
-)  # fmt: skip
+    broadcast_to,
+    cat,
+    chunk,
+    clone,
+    concat,
+    concatenate,
+    flatten,
+    flip,
+    movedim,
+    narrow,
+    permute,
+    ravel,
+    reshape,
+    roll,
+    select,
+    split,
+    squeeze,
+    stack,
+    t,
+    transpose,
+    tril,
+    triu,
+    unbind,
+    unflatten,
+    unsqueeze,
+)
 from .ops.reductions import (
-    all, amax, amin, any, argmax, argmin, count_nonzero, cumsum, logsumexp, max, mean, min, norm, prod, std,
-    sum, var,
-)  # fmt: skip
+    all,
+    amax,
+    amin,
+    any,
+    argmax,
+    argmin,
+    count_nonzero,
+    cumsum,
+    logsumexp,
+    max,
+    mean,
+    min,
+    norm,
+    prod,
+    std,
+    sum,
+    var,
+)
 from .ops.sorting import allclose, argsort, equal, isclose, sort, topk
 
 if TYPE_CHECKING:
-    from . import cuda as cuda, nn as nn, optim as optim, utils as utils
+    from . import cuda as cuda
+    from . import nn as nn
+    from . import optim as optim
+    from . import utils as utils
 
 __version__ = "0.1.0"
 
@@ -71,7 +217,8 @@ contiguous_format, preserve_format = "contiguous_format", "preserve_format"
 
 _LAZY = ("cuda", "nn", "optim", "utils")
 
-# Infinities and NaN are values here, not events. NumPy decides by the module of the code that runs, and
+# Infinities and NaN are values here, not events. NumPy decides by the module of the code that
+# runs, and
 # ours is named flambeau.*; a `with np.errstate` around every operation would cost as much as
 # the operation.
 _warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"flambeau\.")
@@ -94,14 +241,16 @@ def numel(input: Tensor) -> _Any:
 
 def is_nonzero(input: Tensor) -> _Any:
     """Whether the single element is not zero."""
-    return True if input else False  # the name bool is a dtype here
+    return input.__bool__()
 
 
 def result_type(tensor1: _Any, tensor2: _Any) -> dtype:
     """The dtype that arithmetic of the two, tensors or numbers, gives."""
-    return (tensor1 + tensor2).dtype if is_tensor(tensor1) or is_tensor(tensor2) else (
-        tensor(tensor1) + tensor2
-    ).dtype
+    return (
+        (tensor1 + tensor2).dtype
+        if is_tensor(tensor1) or is_tensor(tensor2)
+        else (tensor(tensor1) + tensor2).dtype
+    )
 
 
 def __getattr__(name: str) -> _Any:

@@ -1,13 +1,12 @@
-"""What holds for every test: gradients are checked for shape, and no second copy of a package appears."""
+"""What holds for every test: gradients have the right shape, no package is there twice."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
 
-import pytest
-
 import flambeau as torch
+import pytest
 
 
 @pytest.fixture(autouse=True)

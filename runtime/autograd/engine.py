@@ -1,7 +1,7 @@
 """The backward pass: walks the graph from the youngest node to the oldest.
 
-Nodes are taken from a heap by age, never by recursion, so depth is no limit; each gradient is let go as
-soon as its last reader has it. On a first-order pass gradients are bare arrays.
+Nodes are taken from a heap by age, never by recursion, so depth is no limit; each gradient is let
+go as soon as its last reader has it. On a first-order pass gradients are bare arrays.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ anomaly = _Anomaly()
 class _Pass:
     """One backward pass: the gradients under way and where they finally go."""
 
-    def __init__(self, create_graph: bool, retain_graph: bool, wanted: dict[Any, int] | None) -> None:
+    def __init__(
+        self, create_graph: bool, retain_graph: bool, wanted: dict[Any, int] | None
+    ) -> None:
         self.create_graph = create_graph
         self.retain_graph = retain_graph
         self.wanted = wanted
@@ -233,7 +235,8 @@ def _inspect(node: Node, grads: Any) -> None:
         expected = saved if saved.__class__ is tuple else getattr(saved, "shape", None)
         if expected is not None and tuple(g.shape) != tuple(expected):
             raise ShapeError(
-                f"{node.name()}: expected a gradient of shape {tuple(expected)} for input {k}. The rule "
+                f"{node.name()}: expected a gradient of shape {tuple(expected)} for input {k}. "
+                "The rule "
                 f"gave {tuple(g.shape)}."
             )
         values = g._array if isinstance(g, Tensor) else g
@@ -247,13 +250,15 @@ def _first_gradient(root: Tensor, given: Tensor | None, create_graph: bool) -> A
     if given is None:
         if root.numel() != 1:
             raise GradientError(
-                f"backward: expected a scalar, or a gradient of the same shape. Got a tensor of shape "
-                f"{tuple(root.shape)} and no gradient. Reduce it first, as in loss.sum().backward(), or "
+                "backward: expected a scalar, or a gradient of the same shape. Got a tensor of "
+                "shape "
+                f"{tuple(root.shape)} and no gradient. Reduce it first, as in "
+                "loss.sum().backward(), or "
                 "pass gradient=."
             )
         one = _one(root)
         return wrap(one, root._key) if create_graph else one
-    elif tuple(given.shape) != tuple(root.shape):
+    if tuple(given.shape) != tuple(root.shape):
         raise ShapeError(
             f"backward: expected a gradient of shape {tuple(root.shape)}, that of the tensor. Got "
             f"{tuple(given.shape)}."
@@ -303,7 +308,8 @@ def run(
     for root in roots:
         if root._edge is None:
             raise GradientError(
-                f"backward: expected a tensor that depends on one with requires_grad=True. Got one of "
+                "backward: expected a tensor that depends on one with requires_grad=True. Got "
+                "one of "
                 f"shape {tuple(root.shape)} that depends on none"
                 + (". Gradients are switched off here (no_grad)." if not is_grad_enabled() else ".")
             )
@@ -334,8 +340,8 @@ def backward(
 ) -> None:
     """Add to each leaf's `grad` the gradient of `tensors`, weighted by `grad_tensors`.
 
-    `grad_tensors` has the shapes of `tensors` and may be left out for scalars. `inputs` restricts which
-    tensors get a `grad`. `create_graph` records the pass, for higher derivatives.
+    `grad_tensors` has the shapes of `tensors` and may be left out for scalars. `inputs` restricts
+    which tensors get a `grad`. `create_graph` records the pass, for higher derivatives.
     Raises: GradientError for a graph already freed, a tensor changed in place, or no graph at all.
     """
     roots = _as_list(tensors)
@@ -373,8 +379,8 @@ def grad(
 ) -> tuple[Tensor | None, ...]:
     """The gradients of `outputs` by `inputs`, one per input, in their shapes; no `grad` is touched.
 
-    Raises: GradientError if an input does not enter `outputs` and neither `allow_unused` (gives None)
-    nor `materialize_grads` (gives zeros) is set.
+    Raises: GradientError if an input does not enter `outputs` and neither `allow_unused` (gives
+    None) nor `materialize_grads` (gives zeros) is set.
     """
     if is_grads_batched:
         raise GradientError("grad: is_grads_batched=True is not offered; call grad once per row.")

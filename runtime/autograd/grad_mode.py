@@ -28,7 +28,8 @@ _disabled_threads = 0
 
 
 def on_switch(callback: Callable[[bool], None]) -> None:
-    """Call `callback(True)` when the first thread stops recording, `callback(False)` after the last."""
+    """Call `callback(True)` when the first thread stops recording, `callback(False)` after the
+    last."""
     _listeners.append(callback)
     callback(_disabled_threads > 0)
 

@@ -40,7 +40,8 @@ def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
 
 
 def _get_grad(self: Tensor) -> Tensor | None:
-    """The gradient accumulated by backward passes, in this tensor's shape; None before the first."""
+    """The gradient accumulated by backward passes, in this tensor's shape; None before the
+    first."""
     return self._grad
 
 
@@ -50,7 +51,8 @@ def _set_grad(self: Tensor, value: Tensor | None) -> None:
             raise TypeError(f"grad: expected a tensor or None. Got {type(value).__name__}.")
         if tuple(value.shape) != tuple(self.shape) or value.device != self.device:
             raise ShapeError(
-                f"grad: expected a tensor of shape {tuple(self.shape)} on {self.device}, as its tensor. Got "
+                f"grad: expected a tensor of shape {tuple(self.shape)} on {self.device}, as its "
+                "tensor. Got "
                 f"{tuple(value.shape)} on {value.device}."
             )
     self._grad = value
@@ -103,7 +105,8 @@ def _set_data(self: Tensor, value: Tensor) -> None:
 
 
 def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
-    """Call `hook(grad)` when this tensor's gradient is complete; what it returns replaces the gradient.
+    """Call `hook(grad)` when this tensor's gradient is complete; what it returns replaces the
+    gradient.
 
     Raises: RuntimeError if the tensor requires no gradient.
     """
@@ -123,7 +126,8 @@ def register_post_accumulate_grad_hook(
     """Call `hook(tensor)` after a backward pass has added to this leaf's `grad`."""
     if self._edge.__class__ is not AccumulateGrad:
         raise GradientError(
-            "register_post_accumulate_grad_hook: expected a leaf that requires a gradient. Got another."
+            "register_post_accumulate_grad_hook: expected a leaf that requires a gradient. Got "
+            "another."
         )
     if self._edge.post_hooks is None:
         self._edge.post_hooks = []

@@ -1,4 +1,5 @@
-"""Nodes of the backward graph: what an operation leaves behind so that its gradient can be computed."""
+"""Nodes of the backward graph: what an operation leaves behind so that its gradient can be
+computed."""
 
 from __future__ import annotations
 
@@ -24,8 +25,10 @@ an order in which every node has its whole gradient before it runs."""
 class Node:
     """One step of the backward pass.
 
-    `edges`       the nodes that its gradients go to, one per tensor input; None where none is needed
-    `saved`       per input the bare array, or its shape where the values are not needed; then the output
+    `edges`       the nodes that its gradients go to, one per tensor input; None where none is
+    needed
+    `saved`       per input the bare array, or its shape where the values are not needed; then the
+    output
     `versions`    in-place counters of the saved arrays and their values when saved, alternating
     `attributes`  the operation's keyword values, in the order of its declaration
     `sequence`    the node's place in time
@@ -72,7 +75,8 @@ class Node:
         return self
 
     def register_hook(self, hook: Callable[..., Any]) -> Any:
-        """Call `hook(grad_inputs, grad_outputs)` after the node ran; it may return new grad_inputs."""
+        """Call `hook(grad_inputs, grad_outputs)` after the node ran; it may return new
+        grad_inputs."""
         if self.hooks is None:
             self.hooks = []
         return RemovableHandle(self.hooks, hook)
@@ -81,7 +85,8 @@ class Node:
         """Raises: GradientError if what was saved is gone or was changed in place."""
         if self.saved is None:
             raise GradientError(
-                f"backward: expected the values saved for {self.name()}. They were freed by an earlier "
+                f"backward: expected the values saved for {self.name()}. They were freed by an "
+                "earlier "
                 "backward pass through this graph. Pass retain_graph=True to that earlier one."
             )
         versions = self.versions
@@ -93,8 +98,10 @@ class Node:
         names = [*self.operation.array_names, "its result"]
         which = names[min(k, len(names) - 1)] if not self.operation.takes_list else f"input {k}"
         return GradientError(
-            f"backward: expected {which} of {self.operation.name} (node {self.name()}) as it was in the "
-            f"forward pass. A tensor of shape {tuple(self.saved[k].shape)} was since changed in place "
+            f"backward: expected {which} of {self.operation.name} (node {self.name()}) as it was "
+            "in the "
+            f"forward pass. A tensor of shape {tuple(self.saved[k].shape)} was since changed in "
+            "place "
             f"{self.versions[2 * k][0] - self.versions[2 * k + 1]} time(s). Use the out-of-place "
             "operation, or clone() the tensor before changing it."
         )
@@ -118,7 +125,8 @@ class Node:
         return grads if isinstance(grads, tuple | list) else (grads,)
 
     def _rewrapped(self) -> tuple[list[Any], list[Any]]:
-        """Saved inputs as tensors on their edges (Specs where only the shape was saved), and outputs."""
+        """Saved inputs as tensors on their edges (Specs where only the shape was saved), and
+        outputs."""
         count = len(self.edges)
         inputs = [
             self._rewrap(value, edge)
@@ -198,7 +206,7 @@ class AccumulateGrad:
 
     def as_grad_fn(self) -> None:
         """A leaf has no grad_fn."""
-        return None
+        return
 
     def as_target(self) -> AccumulateGrad:
         """The node that stands behind this edge."""

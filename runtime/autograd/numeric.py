@@ -54,7 +54,8 @@ def gradcheck(
 ) -> bool:
     """Whether the gradients of `func` at float64 `inputs` agree with central differences.
 
-    Each output is weighted by fixed pseudo-random numbers, so that one backward pass checks all of them.
+    Each output is weighted by fixed pseudo-random numbers, so that one backward pass checks all of
+    them.
     Raises: GradientError that says which input differs and how, unless `raise_exception` is off.
     """
     inputs = list(inputs) if isinstance(inputs, tuple | list) else [inputs]
@@ -66,7 +67,9 @@ def gradcheck(
     stream = np.random.RandomState(0)
     v = [stream.uniform(0.5, 1.5, tuple(t.shape)) for t in outputs]
     recorded = [(t, w) for t, w in zip(outputs, v, strict=True) if t._edge is not None]
-    weights = [x.new_tensor(w) for x, (_, w) in zip([outputs[0]] * len(recorded), recorded, strict=True)]
+    weights = [
+        x.new_tensor(w) for x, (_, w) in zip([outputs[0]] * len(recorded), recorded, strict=True)
+    ]
     analytic = engine.grad([t for t, _ in recorded], checked, weights, allow_unused=True)
     for k, (x, g) in enumerate(zip(checked, analytic, strict=True)):
         found = np.zeros(tuple(x.shape)) if g is None else g.numpy_values()
@@ -75,7 +78,8 @@ def gradcheck(
             if not raise_exception:
                 return False
             raise GradientError(
-                f"gradcheck: expected the gradient of input {k}, shape {tuple(x.shape)}, to be near "
+                f"gradcheck: expected the gradient of input {k}, shape {tuple(x.shape)}, to be "
+                "near "
                 f"{expected.tolist()}, by differences. The rule gives {found.tolist()}."
             )
     return True
@@ -89,7 +93,8 @@ def gradgradcheck(
     rtol: float = 1e-3,
     raise_exception: bool = True,
 ) -> bool:
-    """`gradcheck` of the gradients of `func`, as functions of the inputs and of the incoming gradient."""
+    """`gradcheck` of the gradients of `func`, as functions of the inputs and of the incoming
+    gradient."""
     inputs = list(inputs) if isinstance(inputs, tuple | list) else [inputs]
     checked = [x for x in inputs if isinstance(x, Tensor) and x._edge is not None]
     stream = np.random.RandomState(1)

@@ -2,8 +2,8 @@
 
 A rule is written once against a namespace `F`. For a first-order backward pass it is run once on
 symbols (`Recorder`) and turned into a straight-line function of bare arrays. The code is kept by
-operation, by which inputs need a gradient and by the attributes that the rule branches on; never by shapes,
-so that ragged inputs share it. With `F = TAPE` the same rule is differentiable.
+operation, by which inputs need a gradient and by the attributes that the rule branches on; never by
+shapes, so that ragged inputs share it. With `F = TAPE` the same rule is differentiable.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class Symbol:
 
     def _refuse(self, *args: Any) -> Any:
         raise TypeError(
-            f"A gradient rule must not look at {self.name}: it is compiled for all shapes and values. "
+            f"A gradient rule must not look at {self.name}: it is compiled for all shapes and "
+            "values. "
             "Use operations of F, or declare the attribute in static=."
         )
 
@@ -175,10 +176,12 @@ class Recording:
 
         F = self.recorder = Recorder(key, shape_of)
         attributes = {
-            n: statics[n] if n in statics else Symbol(F, f"a_{n}") for n in operation.attribute_names
+            n: statics[n] if n in statics else Symbol(F, f"a_{n}")
+            for n in operation.attribute_names
         }
         inputs: list[Any] = [
-            Symbol(F, name) if there else None for name, there in zip(self.inputs, given, strict=True)
+            Symbol(F, name) if there else None
+            for name, there in zip(self.inputs, given, strict=True)
         ]
         if operation.takes_list:
             inputs = [inputs]
@@ -196,8 +199,8 @@ class Recording:
         self.needs, self.single, self.grads = needs, single, grads
 
     def compile(self) -> Callable[..., Any]:
-        """The function f(g, saved, attributes) -> gradients, with `f.fresh`: per gradient, whether its
-        memory is new (True), someone else's (False) or that of `g` handed on (None)."""
+        """The function f(g, saved, attributes) -> gradients, with `f.fresh`: per gradient, whether
+        its memory is new (True), someone else's (False) or that of `g` handed on (None)."""
         operation = self.operation
         outs = [f"o{k}" for k in range(len(self.grads))] if operation.saves_out else []
         lines = [f"def vjp({'g0' if self.single else 'g'}, saved, attributes):"]

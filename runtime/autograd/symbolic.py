@@ -21,7 +21,9 @@ PARTIALS: dict[str, Callable[..., tuple[Any, ...]]] = {
     "div": lambda m, out, x, y: (m.reciprocal(y), -out / y),
     # At x = 0 the slope of x**0 is 0, not 0 * inf; that of 0**p by p is 0 where p >= 0.
     "pow": lambda m, out, x, p: (
-        p * m.pow(x, p - 1.0) if p.op == "constant" else m.where(m.eq(p, 0), 0.0, p * m.pow(x, p - 1.0)),
+        p * m.pow(x, p - 1.0)
+        if p.op == "constant"
+        else m.where(m.eq(p, 0), 0.0, p * m.pow(x, p - 1.0)),
         m.where(m.logical_and(m.eq(x, 0), p >= 0), 0.0, out * m.log(m.where(m.eq(x, 0), 1.0, x))),
     ),
     "neg": lambda m, out, x: (-1.0,),
@@ -101,7 +103,8 @@ def _scaled(g: E, partial: Any) -> E:
 def gradients(root: E, g: E, wanted: list[E]) -> list[E]:
     """The gradients g * d(root)/d(leaf) for the leaves `wanted` of `root`.
 
-    Occurrences of `root` itself stay in the result; the caller may replace them by the saved output.
+    Occurrences of `root` itself stay in the result; the caller may replace them by the saved
+    output.
     """
     m = root.maths
     order = list(walk([root]))

@@ -52,7 +52,9 @@ class ArrayBackend:
 
         def constant(value: Any) -> Any:
             # Ufuncs take a 0-d array of their own type in half the time of a Python number.
-            return np.asarray(value, key.dtype.numpy) if is_float and type(value) is float else value
+            return (
+                np.asarray(value, key.dtype.numpy) if is_float and type(value) is float else value
+            )
 
         return pointwise.compile_array(
             expression,

@@ -37,7 +37,8 @@ class MetaBackend:
 
     def to_numpy(self, array: Any) -> Any:
         raise DeviceError(
-            f"Expected a tensor with values. Got a meta tensor of shape {array.shape}, which has only "
+            f"Expected a tensor with values. Got a meta tensor of shape {array.shape}, which has "
+            "only "
             "a shape and a dtype. Make it on 'cpu' or 'cuda' instead."
         )
 

@@ -1,7 +1,7 @@
 """Pointwise expressions as straight-line array code, for NumPy and CuPy.
 
-A formula of one operation is that array function itself. A longer one becomes a Python function; on large
-contiguous arrays it runs in blocks that stay in cache, so that a formula of ten operations
+A formula of one operation is that array function itself. A longer one becomes a Python function;
+on large contiguous arrays it runs in blocks that stay in cache, so that a formula of ten operations
 passes over memory once instead of ten times.
 """
 
@@ -105,10 +105,16 @@ class _Code:
         slots, scratch = self._scratch()
         lines += [f"    {s} = empty({BLOCK}, {t})" for s, t in scratch.items()]
         lines += [f"    whole = ({arrays},)", f"    for start in range(0, out.size, {BLOCK}):"]
-        lines += [f"        stop = start + {BLOCK}", "        o = out[start:stop]", "        n = o.size"]
+        lines += [
+            f"        stop = start + {BLOCK}",
+            "        o = out[start:stop]",
+            "        n = o.size",
+        ]
         for name in self.inputs:
             k = self.inputs.index(name)
-            lines.append(f"        x_{name} = whole[{k}][start:stop] if whole[{k}].ndim else whole[{k}]")
+            lines.append(
+                f"        x_{name} = whole[{k}][start:stop] if whole[{k}].ndim else whole[{k}]"
+            )
         for node in self.steps:
             out = "o" if node is self.root else f"{slots[id(node)]}[:n]"
             lines.append(f"        {self.names[id(node)]} = {self.call(node, out)}")
@@ -138,7 +144,8 @@ class _Code:
 
 
 def _where_into(copyto: Callable[..., None]) -> Callable[..., Any]:
-    """`where(condition, a, b, out)`, which array libraries do not offer; `out` is none of the others."""
+    """`where(condition, a, b, out)`, which array libraries do not offer; `out` is none of the
+    others."""
 
     def where(condition: Any, a: Any, b: Any, out: Any) -> Any:
         copyto(out, b)
@@ -200,7 +207,9 @@ def _by_size(plain: Any, blocked: Any, xp: Any) -> Callable[..., Any]:
             return plain(first, *rest, **numbers)
         shape, dtype = first.shape, first.dtype
         for a in rest:
-            same = a.shape == shape and a.flags.c_contiguous and (a.dtype == dtype or a.dtype == bool)
+            same = (
+                a.shape == shape and a.flags.c_contiguous and (a.dtype == dtype or a.dtype == bool)
+            )
             if a.ndim and not same:
                 return plain(first, *rest, **numbers)
         out = xp.empty(shape, dtype)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,8 @@ def get_default_device() -> Device:
 
 
 def set_default_device(device: Any) -> None:
-    """Make new tensors on `device` unless told otherwise. Raises: DeviceError if it is not there."""
+    """Make new tensors on `device` unless told otherwise. Raises: DeviceError if it is not
+    there."""
     global _default_device
     _default_device = place_of(Device("cpu") if device is None else device)
 
@@ -41,7 +41,8 @@ def place_of(device: Any) -> Device:
 
 
 def key_for(dtype: dtypes.dtype | None, device: Any) -> DispatchKey:
-    """The key of `dtype` (default: the default floating type) on `device` (default: the default)."""
+    """The key of `dtype` (default: the default floating type) on `device` (default: the
+    default)."""
     if dtype is not None and not isinstance(dtype, dtypes.dtype):
         raise TypeError(
             f"Expected a dtype such as torch.float32. Got {type(dtype).__name__} {dtype!r}."
@@ -91,7 +92,8 @@ def _array_of(data: Any, dtype: dtypes.dtype | None) -> np.ndarray[Any, Any]:
         array = np.asarray(_nested_tensors(data))
     except ValueError as error:
         raise ValueError(
-            f"tensor: expected nested lists of equal lengths, of numbers. Got uneven ones ({error})."
+            "tensor: expected nested lists of equal lengths, of numbers. Got uneven ones "
+            f"({error})."
         ) from None
     if array.dtype.kind in "OUSV" and array.dtype not in (d.numpy for d in dtypes.ALL):
         raise TypeError(
@@ -152,7 +154,8 @@ def tensor(
 
 
 def as_tensor(data: Any, dtype: dtypes.dtype | None = None, device: Any = None) -> Tensor:
-    """`data` as a tensor, sharing memory with a tensor or NumPy array where dtype and device allow."""
+    """`data` as a tensor, sharing memory with a tensor or NumPy array where dtype and device
+    allow."""
     if isinstance(data, Tensor):
         return data.to(data.device if device is None else device, dtype or data.dtype)
     array = _array_of(data, dtype)
@@ -176,7 +179,8 @@ def from_numpy(ndarray: Any) -> Tensor:
 
 
 def legacy_constructor(cls: type[Tensor], *args: Any, device: Any = None) -> Tensor:
-    """`torch.Tensor(2, 3)` is uninitialized of those sizes, `torch.Tensor([2, 3])` is a copy of data."""
+    """`torch.Tensor(2, 3)` is uninitialized of those sizes, `torch.Tensor([2, 3])` is a copy of
+    data."""
     if len(args) == 1 and not isinstance(args[0], int):
         out = tensor(args[0], dtype=dtypes.get_default_dtype(), device=device)
     else:
@@ -294,7 +298,8 @@ def arange(
         start, end = 0, start
     if step == 0 or (end - start) * step < 0:
         raise RuntimeError(
-            f"arange: expected a nonzero step that leads from start to end. Got start {start}, end {end}, "
+            f"arange: expected a nonzero step that leads from start to end. Got start {start}, "
+            f"end {end}, "
             f"step {step}."
         )
     if dtype is None:
@@ -332,7 +337,12 @@ def logspace(
 
 
 def eye(
-    n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    n: int,
+    m: int | None = None,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """The n x m matrix with ones on its diagonal; square without m."""
     key = key_for(dtype, device)

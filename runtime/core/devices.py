@@ -25,7 +25,11 @@ class device:
             type, index = "cuda", type
         else:
             name, colon, number = type.partition(":")
-            if name not in TYPES or (colon and not number.isdigit()) or (colon and index is not None):
+            if (
+                name not in TYPES
+                or (colon and not number.isdigit())
+                or (colon and index is not None)
+            ):
                 raise RuntimeError(
                     f"Expected a device such as 'cpu', 'cuda', 'cuda:0' or 'meta'. Got {type!r}."
                 )
@@ -34,12 +38,12 @@ class device:
         object.__setattr__(self, "index", index)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"A device cannot be changed. Make a new one instead of setting {name}.")
+        raise AttributeError(
+            f"A device cannot be changed. Make a new one instead of setting {name}."
+        )
 
     def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, device) and self.type == other.type and self.index == other.index
-        )
+        return isinstance(other, device) and self.type == other.type and self.index == other.index
 
     def __hash__(self) -> int:
         return hash((self.type, self.index))

@@ -135,9 +135,7 @@ def promote_types(a: dtype, b: dtype) -> dtype:
     return a if a.itemsize > b.itemsize else b
 
 
-def result_type(
-    dimensioned: dtype | None, zero_dim: dtype | None, number: dtype | None
-) -> dtype:
+def result_type(dimensioned: dtype | None, zero_dim: dtype | None, number: dtype | None) -> dtype:
     """The type of an operation on tensors with dimensions, 0-d tensors and Python numbers.
 
     The types of each group are promoted beforehand; a weaker group only counts where its category

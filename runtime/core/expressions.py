@@ -1,8 +1,8 @@
 """Scalar expressions: what a pointwise formula becomes when it is read symbolically.
 
 A formula is a Python function of a maths namespace `m` and its arguments. Called with `Maths()` and
-input expressions it returns an `Expression`, a graph with shared subexpressions, from which array code,
-device code and derivatives are made.
+input expressions it returns an `Expression`, a graph with shared subexpressions, from which array
+code, device code and derivatives are made.
 """
 
 from __future__ import annotations
@@ -28,10 +28,60 @@ BOOLEAN = COMPARISONS | LOGIC | PREDICATES
 """Operations whose result is a truth value."""
 
 MATHS = frozenset(
-    "abs sign floor ceil trunc round exp exp2 expm1 log log2 log10 log1p sqrt rsqrt square reciprocal "
-    "sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfc erfinv lgamma digamma "
-    "sigmoid softplus atan2 fmod remainder floor_divide maximum minimum logaddexp hypot copysign "
-    "div pow where bitwise_and bitwise_or bitwise_xor bitwise_not".split()
+    [
+        "abs",
+        "sign",
+        "floor",
+        "ceil",
+        "trunc",
+        "round",
+        "exp",
+        "exp2",
+        "expm1",
+        "log",
+        "log2",
+        "log10",
+        "log1p",
+        "sqrt",
+        "rsqrt",
+        "square",
+        "reciprocal",
+        "sin",
+        "cos",
+        "tan",
+        "asin",
+        "acos",
+        "atan",
+        "sinh",
+        "cosh",
+        "tanh",
+        "asinh",
+        "acosh",
+        "atanh",
+        "erf",
+        "erfc",
+        "erfinv",
+        "lgamma",
+        "digamma",
+        "sigmoid",
+        "softplus",
+        "atan2",
+        "fmod",
+        "remainder",
+        "floor_divide",
+        "maximum",
+        "minimum",
+        "logaddexp",
+        "hypot",
+        "copysign",
+        "div",
+        "pow",
+        "where",
+        "bitwise_and",
+        "bitwise_or",
+        "bitwise_xor",
+        "bitwise_not",
+    ]
 )
 """The other operations of the maths namespace."""
 
@@ -40,7 +90,8 @@ class Expression:
     """One node of a formula: an operation on expressions, or a leaf.
 
     Leaves are `input` (an array), `parameter` (a number given at each call) and `constant`; their
-    `value` is the name or the number. Expressions of one `Maths` are unique: equal ones are identical.
+    `value` is the name or the number. Expressions of one `Maths` are unique: equal ones are
+    identical.
     """
 
     __slots__ = ("args", "maths", "op", "value")
@@ -187,7 +238,9 @@ class Maths:
         for node in walk([root]):
             if id(node) not in done:
                 args = tuple(done[id(a)] for a in node.args)
-                done[id(node)] = node if args == node.args else self._unique(node.op, args, node.value)
+                done[id(node)] = (
+                    node if args == node.args else self._unique(node.op, args, node.value)
+                )
         return done[id(root)]
 
 
@@ -212,7 +265,10 @@ def leaves(root: Expression, op: str) -> list[str]:
 
 
 def read(
-    formula: Callable[..., Any], inputs: Iterable[str], parameters: Iterable[str], statics: dict[str, Any]
+    formula: Callable[..., Any],
+    inputs: Iterable[str],
+    parameters: Iterable[str],
+    statics: dict[str, Any],
 ) -> Expression:
     """The expression of `formula(m, *inputs, **parameters, **statics)`."""
     m = Maths()

@@ -1,7 +1,8 @@
 """Observers: how profiler, tracer, graph printer and memory ledger see the runtime.
 
 An observer subscribes to events; with no observer an operation pays one global load. Callbacks run
-in the thread that caused the event, in order of subscription, and see arrays and nodes, never copies.
+in the thread that caused the event, in order of subscription, and see arrays and nodes, never
+copies.
 """
 
 from __future__ import annotations

@@ -226,7 +226,9 @@ class Tensor:
         array = self.numpy()
         if dtype is not None and array.dtype != dtype:
             if copy is False:
-                raise ValueError(f"Converting {self.dtype} to {dtype} needs a copy; copy=False came.")
+                raise ValueError(
+                    f"Converting {self.dtype} to {dtype} needs a copy; copy=False came."
+                )
             return array.astype(dtype)
         return array.copy() if copy else array
 

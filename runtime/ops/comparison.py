@@ -35,4 +35,6 @@ isfinite = _declared("isfinite", "Whether input is neither infinite nor NaN.", u
 bitwise_and = _declared("bitwise_and", "Bitwise and of integers, logical and of bools.")
 bitwise_or = _declared("bitwise_or", "Bitwise or of integers, logical or of bools.")
 bitwise_xor = _declared("bitwise_xor", "Bitwise exclusive or of integers or bools.")
-bitwise_not = _declared("bitwise_not", "Bitwise complement of integers, logical of bools.", unary=True)
+bitwise_not = _declared(
+    "bitwise_not", "Bitwise complement of integers, logical of bools.", unary=True
+)

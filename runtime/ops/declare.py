@@ -4,10 +4,10 @@
 `@primitive` a shape rule, an array kernel and a gradient rule
 `@composite` a body of other operations, with a fused kernel and gradient beside it if it pays
 
-The decorated function is the public signature. Parameters annotated `Spec` are tensors that share one
-dtype (mixed ones are promoted), `Index` and `Mask` are tensors of their own dtype that get no gradient,
-`list[Spec]` a list of tensors; everything else is an attribute. In a formula, attributes annotated `float`
-are numbers given at each call; the others are fixed when the formula is read.
+The decorated function is the public signature. Parameters annotated `Spec` are tensors that share
+one dtype (mixed ones are promoted), `Index` and `Mask` are tensors of their own dtype that get no
+gradient, `list[Spec]` a list of tensors; everything else is an attribute. In a formula, attributes
+annotated `float` are numbers given at each call; the others are fixed when the formula is read.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ class Parameter:
 class Operation:
     """All that is known of one operation. Everything else in the runtime is a reading of it."""
 
-    def __init__(self, function: Callable[..., Any], name: str | None, node_name: str | None) -> None:
+    def __init__(
+        self, function: Callable[..., Any], name: str | None, node_name: str | None
+    ) -> None:
         self.declared = function
         self.name = name or function.__name__
         self.node_name = (node_name or _camel(self.name)) + "Backward0"
@@ -117,7 +119,9 @@ class Operation:
     @cached_property
     def defaults(self) -> dict[str, Any]:
         """Default values of the attributes that have one."""
-        return {p.name: p.default for p in self.attributes if p.default is not inspect.Parameter.empty}
+        return {
+            p.name: p.default for p in self.attributes if p.default is not inspect.Parameter.empty
+        }
 
     @cached_property
     def takes_list(self) -> bool:
@@ -208,7 +212,8 @@ def _camel(name: str) -> str:
 
 
 def _output_count(annotation: Any) -> int:
-    """1, the length of `tuple[Spec, Spec]`, or 0 for `tuple[Spec, ...]`: as many as it turns out."""
+    """1, the length of `tuple[Spec, Spec]`, or 0 for `tuple[Spec, ...]`: as many as it turns
+    out."""
     text = str(annotation)
     if not text.startswith("tuple["):
         return 1
@@ -257,13 +262,20 @@ def primitive(
 ) -> Any:
     """Declare an operation by its shape rule, the decorated function: Specs in, Spec or Specs out.
 
-    Complete it with `@f.array` (kernel of `xp`, arrays, attributes) and `@f.vjp(saves=..., static=...)`
-    (gradient rule of `F`, `g`, `needs`, inputs, `out` if saved, attributes). A result of an `is_view`
-    operation always shares its input's memory, that of one which `may_alias` sometimes does.
+    Complete it with `@f.array` (kernel of `xp`, arrays, attributes) and `@f.vjp(saves=...,
+    static=...)` (gradient rule of `F`, `g`, `needs`, inputs, `out` if saved, attributes). A result
+    of an
+    `is_view` operation always shares its input's memory, that of one which `may_alias` sometimes
+    does.
     """
     if function is None:
         return lambda f: primitive(
-            f, name=name, node_name=node_name, is_view=is_view, may_alias=may_alias, promotes=promotes
+            f,
+            name=name,
+            node_name=node_name,
+            is_view=is_view,
+            may_alias=may_alias,
+            promotes=promotes,
         )
     operation = Operation(function, name, node_name)
     operation.is_view = is_view
@@ -273,11 +285,13 @@ def primitive(
     return _public(operation)
 
 
-def composite(function: Any = None, *, name: str | None = None, node_name: str | None = None) -> Any:
+def composite(
+    function: Any = None, *, name: str | None = None, node_name: str | None = None
+) -> Any:
     """Declare an operation by its body, the decorated function of `F` and the arguments.
 
-    With `@f.array` and `@f.vjp` it becomes one node with a fused kernel; the body then gives its shape
-    rule and is what the kernel is tested against.
+    With `@f.array` and `@f.vjp` it becomes one node with a fused kernel; the body then gives its
+    shape rule and is what the kernel is tested against.
     """
     if function is None:
         return lambda f: composite(f, name=name, node_name=node_name)
@@ -316,9 +330,11 @@ def _make_pointwise(operation: Operation, formula: Rule) -> None:
 
 
 class _PointwiseGradient:
-    """Gradient rule of a pointwise operation: per input one more pointwise operation, made on demand.
+    """Gradient rule of a pointwise operation: per input one more pointwise operation, made on
+    demand.
 
-    The gradient operation of input x takes `g` and what the derivative reads of the inputs and the output.
+    The gradient operation of input x takes `g` and what the derivative reads of the inputs and the
+    output.
     """
 
     def __init__(self, operation: Operation, given: Rule | None) -> None:
@@ -353,7 +369,8 @@ class _PointwiseGradient:
         return not expression.is_boolean
 
     def _reads(self, name: str) -> set[str]:
-        """What the gradient of input `name` reads; with static attributes, all that any value may need."""
+        """What the gradient of input `name` reads; with static attributes, all that any value may
+        need."""
         operation = self.operation
         if operation.statics:
             found = set(operation.array_names)
@@ -383,14 +400,17 @@ class _PointwiseGradient:
         return result
 
     def operation_for(self, name: str, statics: dict[str, Any]) -> tuple[Any, list[str]] | None:
-        """The gradient operation of input `name` and the names of the arrays it takes; None if zero."""
+        """The gradient operation of input `name` and the names of the arrays it takes; None if
+        zero."""
         identity = (name, *statics.values())
         found = self.made.get(identity)
         if found is None:
             expression = self._gradient(name, statics)
             if expression.is_constant(0):
                 return None
-            found = self.made[identity] = self._make(expression, f"{self.operation.name}_{name}_gradient")
+            found = self.made[identity] = self._make(
+                expression, f"{self.operation.name}_{name}_gradient"
+            )
         return found
 
     def _make(self, expression: expressions.Expression, name: str) -> tuple[Any, list[str]]:
@@ -405,13 +425,17 @@ class _PointwiseGradient:
         declared = _signature({n: "Mask" if n in masks else "Spec" for n in renamed}, numbers)
         operation = Operation(declared, _unused(name), _camel(self.operation.label) + "Gradient")
         operation.derived = True
-        _make_pointwise(operation, lambda m, *args, **kw: _transplant(m, expression, arrays, args, kw))
+        _make_pointwise(
+            operation, lambda m, *args, **kw: _transplant(m, expression, arrays, args, kw)
+        )
         _register(operation)
         return operation, arrays
 
     def __call__(self, F: Any, g: Any, needs: Any, *inputs: Any, **rest: Any) -> Any:
         operation = self.operation
-        values = dict(zip(operation.array_names, inputs, strict=True), g=g, out=rest.pop("out", None))
+        values = dict(
+            zip(operation.array_names, inputs, strict=True), g=g, out=rest.pop("out", None)
+        )
         statics = {n: rest[n] for n in operation.statics}
         several = len(inputs) > 1
         grads = []
@@ -470,7 +494,8 @@ def _transplant(
 
 
 def _set_gradient(operation: Operation, formula: Function) -> Function:
-    """Use a better-conditioned gradient: a formula of m, g, out, inputs that returns one per input."""
+    """Use a better-conditioned gradient: a formula of m, g, out, inputs that returns one per
+    input."""
     _PointwiseGradient(operation, formula)
     return formula
 

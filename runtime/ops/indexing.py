@@ -68,7 +68,8 @@ def index_elements(input: Spec, *, index: Any) -> Spec:
     """input[index] with at least one array in the index: a copy."""
     if builtins.any(isinstance(i, _Spec) and i.dtype is dtypes.bool_ for i in index):
         raise ShapeError(
-            "index: a mask on the meta device selects an unknown number of elements. Index on a device "
+            "index: a mask on the meta device selects an unknown number of elements. Index on a "
+            "device "
             "with values instead."
         )
     concrete = tuple(np.zeros(i.shape, np.int64) if isinstance(i, _Spec) else i for i in index)
@@ -93,11 +94,16 @@ def index_embed(g: Spec, *, like: Shape, index: Any, unique: bool) -> Spec:
     return Spec(like, g.dtype)
 
 
+def _is_mask(item: Any) -> bool:
+    """Whether an item of an index is an array of bools."""
+    return getattr(getattr(item, "dtype", None), "kind", "") == "b"
+
+
 @index_embed.array
 def index_embed_array(xp: Any, g: Any, like: Shape, index: Any, unique: bool) -> Any:
     """Assigned where places are unique, as adding with repetition costs ten times as much."""
     out = xp.zeros(like, g.dtype)
-    if unique or builtins.all(getattr(i, "dtype", bool) == bool for i in index):
+    if unique or not builtins.any(hasattr(i, "shape") and not _is_mask(i) for i in index):
         out[index] = g
     else:
         xp.add.at(out, index, g)
@@ -105,9 +111,7 @@ def index_embed_array(xp: Any, g: Any, like: Shape, index: Any, unique: bool) ->
 
 
 @index_embed.vjp()
-def index_embed_vjp(
-    F: Any, h: Any, needs: Any, g: Any, like: Any, index: Any, unique: Any
-) -> Any:
+def index_embed_vjp(F: Any, h: Any, needs: Any, g: Any, like: Any, index: Any, unique: Any) -> Any:
     """h at the index."""
     return F.index_elements(h, index=index)
 
@@ -120,7 +124,8 @@ def index_put_values(input: Spec, values: Spec, *, index: Any, accumulate: bool)
         [n for n in values.shape if n != 1]
     ) > len(selected):
         raise ShapeError(
-            f"index_put: expected values that broadcast to the selected shape {tuple(selected)}. Got "
+            f"index_put: expected values that broadcast to the selected shape {tuple(selected)}. "
+            "Got "
             f"{tuple(values.shape)}."
         )
     return Spec(input.shape, input.dtype)
@@ -176,8 +181,8 @@ def zero_at_vjp(F: Any, h: Any, needs: Any, g: Any, index: Any) -> Any:
 def parse_index(input: Tensor, index: Any) -> tuple[tuple[Any, ...], bool]:
     """`index` as a tuple that arrays understand, and whether it selects a view.
 
-    Raises: IndexError for too many indices, out-of-range ints, arrays of another kind; ValueError for
-    negative steps, which PyTorch has not.
+    Raises: IndexError for too many indices, out-of-range ints, arrays of another kind; ValueError
+    for negative steps, which PyTorch has not.
     """
     items = index if isinstance(index, tuple) else (index,)
     found: list[Any] = []
@@ -199,7 +204,8 @@ def parse_index(input: Tensor, index: Any) -> tuple[tuple[Any, ...], bool]:
             found.append(item.__index__())
         else:
             raise IndexError(
-                "Expected indices that are ints, slices, None, ..., bools, or integer or bool tensors. "
+                "Expected indices that are ints, slices, None, ..., bools, or integer or bool "
+                "tensors. "
                 f"Got {type(item).__name__}."
             )
     _check_index(input, found)
@@ -248,7 +254,7 @@ def shapes_device(name: str) -> Any:
 
 def _check_index(input: Tensor, items: list[Any]) -> None:
     shape = tuple(input.shape)
-    dims = [getattr(i, "ndim", 1) if getattr(i, "dtype", None) == bool else 1 for i in items]
+    dims = [getattr(i, "ndim", 1) if _is_mask(i) else 1 for i in items]
     used = builtins.sum(
         n for n, i in zip(dims, items, strict=True) if i is not None and i is not Ellipsis
     )
@@ -313,7 +319,8 @@ def _gather_rule(operation: str, input: Spec, dim: int, index: Any) -> None:
     )
     if not fits and input.shape:
         raise ShapeError(
-            f"{operation}: expected index with as many dimensions as input and sizes not above its, "
+            f"{operation}: expected index with as many dimensions as input and sizes not above "
+            "its, "
             f"but for dimension {d}. Got input {tuple(input.shape)}, index {tuple(index.shape)}."
         )
 
@@ -391,9 +398,7 @@ def scatter_array(xp: Any, input: Any, index: Any, src: Any, dim: int) -> Any:
 
 
 @scatter_values.vjp(saves="index")
-def scatter_vjp(
-    F: Any, g: Any, needs: Any, input: Any, index: Any, src: Any, dim: Any
-) -> Any:
+def scatter_vjp(F: Any, g: Any, needs: Any, input: Any, index: Any, src: Any, dim: Any) -> Any:
     """g elsewhere to the input; g at the index to src, zeros where src was not read."""
     return (
         F.zero_along(g, index, dim=dim) if needs[0] else None,
@@ -461,8 +466,11 @@ def corner_vjp(F: Any, g: Any, needs: Any, input: Any, like: Any) -> Any:
 
 
 @composite
-def scatter(F: Any, input: Spec, dim: int, index: Index, src: Any = None, *, value: Any = None) -> Spec:
-    """input with `src` (a tensor, or one number) written at input[index[i][j]][j] for dim 0, and so on."""
+def scatter(
+    F: Any, input: Spec, dim: int, index: Index, src: Any = None, *, value: Any = None
+) -> Spec:
+    """input with `src` (a tensor, or one number) written at input[index[i][j]][j] for dim 0, and
+    so on."""
     source = value if src is None else src
     if not hasattr(source, "shape"):
         source = F.mul(F.zeros_of(input, shape=tuple(index.shape)), 0)
@@ -474,7 +482,9 @@ def scatter(F: Any, input: Spec, dim: int, index: Index, src: Any = None, *, val
 def take_along_dim(F: Any, input: Spec, indices: Index, dim: int | None = None) -> Spec:
     """The elements that `indices` names along `dim`; the other dimensions broadcast."""
     if dim is None:
-        return F.gather(F.view_as_shape(input, shape=(-1,)), 0, F.view_as_shape(indices, shape=(-1,)))
+        return F.gather(
+            F.view_as_shape(input, shape=(-1,)), 0, F.view_as_shape(indices, shape=(-1,))
+        )
     d = normalized_dim(dim, len(input.shape), "take_along_dim")
     wide = [max(a, b) for a, b in zip(input.shape, indices.shape, strict=True)]
     from_shape, index_shape = list(wide), list(wide)
@@ -502,7 +512,8 @@ def masked_select(input: Spec, mask: Spec) -> Spec:
 
 
 def nonzero(input: Spec, *, as_tuple: bool = False) -> Any:
-    """Positions of the nonzero elements: (n, ndim) int64, or a tuple of one tensor per dimension."""
+    """Positions of the nonzero elements: (n, ndim) int64, or a tuple of one tensor per
+    dimension."""
     xp = input._key.backend.xp
     found = xp.nonzero(input._array)
     key = key_of(input.device, dtypes.int64)
@@ -512,7 +523,8 @@ def nonzero(input: Spec, *, as_tuple: bool = False) -> Any:
 
 
 def one_hot(tensor: Spec, num_classes: int = -1) -> Spec:
-    """int64 vectors with a single 1 at the class that `tensor` names: (...) -> (..., num_classes)."""
+    """int64 vectors with a single 1 at the class that `tensor` names: (...) -> (...,
+    num_classes)."""
     classes = int(tensor.max().item()) + 1 if num_classes == -1 else num_classes
     if tensor.numel() and (int(tensor.min()) < 0 or int(tensor.max()) >= classes):
         raise RuntimeError(

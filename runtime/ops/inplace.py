@@ -20,9 +20,12 @@ def check_writable(tensor: Tensor, operation: str) -> None:
     edge = tensor._edge
     if edge is not None and is_grad_enabled():
         base = tensor._base
-        if edge.__class__ is AccumulateGrad or (base is not None and base._edge.__class__ is AccumulateGrad):
+        if edge.__class__ is AccumulateGrad or (
+            base is not None and base._edge.__class__ is AccumulateGrad
+        ):
             raise GradientError(
-                f"{operation}: expected a tensor that is no leaf requiring a gradient (nor a view of one). "
+                f"{operation}: expected a tensor that is no leaf requiring a gradient (nor a view "
+                "of one). "
                 f"Got one of shape {tuple(tensor.shape)}. Write under torch.no_grad(), or use the "
                 "out-of-place operation."
             )
@@ -35,7 +38,8 @@ def overwrite(tensor: Tensor, result: Tensor, operation: str) -> Tensor:
     """
     if tuple(result.shape) != tuple(tensor.shape):
         raise ShapeError(
-            f"{operation}: expected a result of the tensor's own shape {tuple(tensor.shape)}. The operands "
+            f"{operation}: expected a result of the tensor's own shape {tuple(tensor.shape)}. The "
+            "operands "
             f"give {tuple(result.shape)}. Use the out-of-place operation."
         )
     if result.dtype.category > tensor.dtype.category:
@@ -56,7 +60,8 @@ def write(tensor: Tensor, values: Any, operation: str) -> None:
     if not tensor.is_meta:
         if not getattr(tensor._array.flags, "writeable", True):
             raise RuntimeError(
-                f"{operation}: expected a tensor whose elements have memory of their own. Got one of "
+                f"{operation}: expected a tensor whose elements have memory of their own. Got one "
+                "of "
                 f"shape {tuple(tensor.shape)} that was expanded. Clone it first."
             )
         tensor._array[...] = values
@@ -152,7 +157,8 @@ def zero_(self: Tensor) -> Tensor:
 
 
 def setitem(self: Tensor, index: Any, value: Any) -> None:
-    """self[index] = value: a number, or a tensor that broadcasts to the selected shape; recorded."""
+    """self[index] = value: a number, or a tensor that broadcasts to the selected shape;
+    recorded."""
     check_writable(self, "setitem")
     parsed, _ = parse_index(self, index)
     if not isinstance(value, Tensor):

@@ -19,7 +19,8 @@ def _product_error(operation: str, input: Spec, other: Spec) -> ShapeError:
     rows = "elements" if len(b) == 1 else "rows"
     columns = "elements" if len(a) == 1 else "columns"
     return ShapeError(
-        f"{operation}: input {a} has {a[-1]} {columns}, other {b} has {b[0 if len(b) == 1 else -2]} "
+        f"{operation}: input {a} has {a[-1]} {columns}, other {b} has "
+        f"{b[0 if len(b) == 1 else -2]} "
         f"{rows}; they must be equal.{hint}"
     )
 
@@ -77,9 +78,7 @@ def matmul_input_gradient_array(xp: Any, g: Any, other: Any, like: Any) -> Any:
 
 
 @matmul_input_gradient.vjp(saves="g other")
-def matmul_input_gradient_vjp(
-    F: Any, h: Any, needs: Any, g: Any, other: Any, like: Any
-) -> Any:
+def matmul_input_gradient_vjp(F: Any, h: Any, needs: Any, g: Any, other: Any, like: Any) -> Any:
     """The map is bilinear: h @ other by g, and h.mT @ g by other."""
     return (
         F.sum_to(F.matmul(h, other), like=g) if needs[0] else None,
@@ -110,9 +109,7 @@ def matmul_other_gradient_array(xp: Any, g: Any, input: Any, like: Any) -> Any:
 
 
 @matmul_other_gradient.vjp(saves="g input")
-def matmul_other_gradient_vjp(
-    F: Any, h: Any, needs: Any, g: Any, input: Any, like: Any
-) -> Any:
+def matmul_other_gradient_vjp(F: Any, h: Any, needs: Any, g: Any, input: Any, like: Any) -> Any:
     """The map is bilinear: input @ h by g, and g @ h.mT by input."""
     return (
         F.sum_to(F.matmul(input, h), like=g) if needs[0] else None,
@@ -188,7 +185,8 @@ def _linear_shape(input: Spec, weight: Spec, bias: Spec | None) -> shapes.Shape:
     a, w = tuple(input.shape), tuple(weight.shape)
     if not a or a[-1] != w[-1]:
         raise ShapeError(
-            f"linear: expected input with {w[-1]} features in its last dimension, as weight {w} has "
+            f"linear: expected input with {w[-1]} features in its last dimension, as weight {w} "
+            "has "
             f"{w[-1]} columns. Got input {a}. Change in_features or reshape the input."
         )
     out = a[:-1] + w[:-1]
@@ -239,9 +237,7 @@ def linear_weight_gradient_array(xp: Any, g: Any, input: Any, like: Any) -> Any:
 
 
 @linear_weight_gradient.vjp(saves="g input")
-def linear_weight_gradient_vjp(
-    F: Any, h: Any, needs: Any, g: Any, input: Any, like: Any
-) -> Any:
+def linear_weight_gradient_vjp(F: Any, h: Any, needs: Any, g: Any, input: Any, like: Any) -> Any:
     """The map is bilinear: input @ h.mT by g, and g @ h by input."""
     return (
         F.linear(input, h) if needs[0] else None,

@@ -12,33 +12,153 @@ from ..core import creation, dtypes
 from ..core.dispatch import key_of
 from ..core.tensor import Tensor
 from . import (
-    activations, arithmetic, comparison, elementary, indexing, inplace, linalg, movement, reductions,
-    sorting, transfer,
+    activations,
+    arithmetic,
+    comparison,
+    elementary,
+    indexing,
+    inplace,
+    linalg,
+    movement,
+    reductions,
+    sorting,
+    transfer,
 )  # fmt: skip
 from .wrappers import NUMBERS
 
-ARITHMETIC = (
-    "add sub mul div neg abs pow floor_divide remainder fmod floor ceil trunc round sign square "
-    "reciprocal clamp maximum minimum lerp addcmul addcdiv masked_fill"
-).split()
-ELEMENTARY = (
-    "exp exp2 expm1 log log2 log10 log1p sqrt rsqrt sin cos tan asin acos atan sinh cosh tanh asinh acosh "
-    "atanh erf erfc erfinv lgamma sigmoid atan2 logaddexp"
-).split()
-COMPARISON = (
-    "eq ne lt le gt ge logical_and logical_or logical_xor logical_not isnan isinf isfinite bitwise_and "
-    "bitwise_or bitwise_xor bitwise_not"
-).split()
-REDUCTIONS = (
-    "sum mean prod amax amin max min argmax argmin var std norm logsumexp all any count_nonzero cumsum"
-).split()
-MOVEMENT = (
-    "view reshape view_as reshape_as permute expand expand_as broadcast_to transpose t movedim unsqueeze squeeze "
-    "flatten ravel unflatten clone contiguous split chunk unbind narrow select flip roll repeat tril triu"
-).split()
-INDEXING = (
-    "gather scatter scatter_add take_along_dim index_select masked_select nonzero"
-).split()
+ARITHMETIC = [
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "neg",
+    "abs",
+    "pow",
+    "floor_divide",
+    "remainder",
+    "fmod",
+    "floor",
+    "ceil",
+    "trunc",
+    "round",
+    "sign",
+    "square",
+    "reciprocal",
+    "clamp",
+    "maximum",
+    "minimum",
+    "lerp",
+    "addcmul",
+    "addcdiv",
+    "masked_fill",
+]
+ELEMENTARY = [
+    "exp",
+    "exp2",
+    "expm1",
+    "log",
+    "log2",
+    "log10",
+    "log1p",
+    "sqrt",
+    "rsqrt",
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "asinh",
+    "acosh",
+    "atanh",
+    "erf",
+    "erfc",
+    "erfinv",
+    "lgamma",
+    "sigmoid",
+    "atan2",
+    "logaddexp",
+]
+COMPARISON = [
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "logical_and",
+    "logical_or",
+    "logical_xor",
+    "logical_not",
+    "isnan",
+    "isinf",
+    "isfinite",
+    "bitwise_and",
+    "bitwise_or",
+    "bitwise_xor",
+    "bitwise_not",
+]
+REDUCTIONS = [
+    "sum",
+    "mean",
+    "prod",
+    "amax",
+    "amin",
+    "max",
+    "min",
+    "argmax",
+    "argmin",
+    "var",
+    "std",
+    "norm",
+    "logsumexp",
+    "all",
+    "any",
+    "count_nonzero",
+    "cumsum",
+]
+MOVEMENT = [
+    "view",
+    "reshape",
+    "view_as",
+    "reshape_as",
+    "permute",
+    "expand",
+    "expand_as",
+    "broadcast_to",
+    "transpose",
+    "t",
+    "movedim",
+    "unsqueeze",
+    "squeeze",
+    "flatten",
+    "ravel",
+    "unflatten",
+    "clone",
+    "contiguous",
+    "split",
+    "chunk",
+    "unbind",
+    "narrow",
+    "select",
+    "flip",
+    "roll",
+    "repeat",
+    "tril",
+    "triu",
+]
+INDEXING = [
+    "gather",
+    "scatter",
+    "scatter_add",
+    "take_along_dim",
+    "index_select",
+    "masked_select",
+    "nonzero",
+]
 
 FAMILIES = {
     arithmetic: ARITHMETIC,
@@ -54,9 +174,29 @@ FAMILIES = {
 }
 
 IN_PLACE = {
-    arithmetic: "add sub mul div neg abs pow floor_divide remainder floor ceil trunc round clamp lerp addcmul "
-    "addcdiv masked_fill square reciprocal".split(),
-    elementary: "exp log sqrt rsqrt sigmoid tanh sin cos".split(),
+    arithmetic: [
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "neg",
+        "abs",
+        "pow",
+        "floor_divide",
+        "remainder",
+        "floor",
+        "ceil",
+        "trunc",
+        "round",
+        "clamp",
+        "lerp",
+        "addcmul",
+        "addcdiv",
+        "masked_fill",
+        "square",
+        "reciprocal",
+    ],
+    elementary: ["exp", "log", "sqrt", "rsqrt", "sigmoid", "tanh", "sin", "cos"],
     activations: ["relu"],
     movement: ["unsqueeze", "squeeze", "tril", "triu"],
     indexing: ["scatter", "scatter_add"],
@@ -119,9 +259,18 @@ def _attach_methods() -> None:
         for name in names:
             setattr(Tensor, f"{name}_", inplace.inplace(getattr(module, name), f"{name}_"))
     aliases = {
-        "subtract": "sub", "multiply": "mul", "divide": "div", "true_divide": "div", "negative": "neg",
-        "absolute": "abs", "clip": "clamp", "greater": "gt", "less": "lt", "swapaxes": "transpose",
-        "swapdims": "transpose", "arctan2": "atan2",
+        "subtract": "sub", "multiply": "mul", "divide": "div", "true_divide": "div", "negative": "
+        ""
+        ""
+        ""
+        ""neg",
+        "absolute": "abs", "clip": "clamp", "greater": "gt", "less": "lt", "swapaxes": "
+        ""
+        ""
+        ""transpose",
+        "swapdims": "transpose", "arctan2": "
+        ""
+        ""atan2",
     }  # fmt: skip
     for alias, name in aliases.items():
         setattr(Tensor, alias, getattr(Tensor, name))
@@ -159,7 +308,8 @@ def is_contiguous(self: Tensor, memory_format: Any = None) -> bool:
 
 
 def type_(self: Tensor, dtype: Any = None) -> Any:
-    """The tensor in `dtype`; without one, the name of its legacy type, such as torch.FloatTensor."""
+    """The tensor in `dtype`; without one, the name of its legacy type, such as
+    torch.FloatTensor."""
     if dtype is None:
         prefix = "torch.cuda." if self.is_cuda else "torch."
         return prefix + LEGACY_NAMES[self.dtype]
@@ -170,12 +320,19 @@ def type_(self: Tensor, dtype: Any = None) -> Any:
 
 
 LEGACY_NAMES = {
-    dtypes.float32: "FloatTensor", dtypes.float64: "DoubleTensor", dtypes.float16: "HalfTensor",
-    dtypes.bfloat16: "BFloat16Tensor", dtypes.int64: "LongTensor", dtypes.int32: "IntTensor",
-    dtypes.int16: "ShortTensor", dtypes.int8: "CharTensor", dtypes.uint8: "ByteTensor",
-    dtypes.bool_: "BoolTensor", dtypes.complex64: "ComplexFloatTensor",
+    dtypes.float32: "FloatTensor",
+    dtypes.float64: "DoubleTensor",
+    dtypes.float16: "HalfTensor",
+    dtypes.bfloat16: "BFloat16Tensor",
+    dtypes.int64: "LongTensor",
+    dtypes.int32: "IntTensor",
+    dtypes.int16: "ShortTensor",
+    dtypes.int8: "CharTensor",
+    dtypes.uint8: "ByteTensor",
+    dtypes.bool_: "BoolTensor",
+    dtypes.complex64: "ComplexFloatTensor",
     dtypes.complex128: "ComplexDoubleTensor",
-}  # fmt: skip
+}
 
 
 def _new(function: Any) -> Any:
@@ -193,7 +350,8 @@ def deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
     """A copy with memory of its own. Raises: RuntimeError for a non-leaf, which has a past."""
     if not self.is_leaf:
         raise RuntimeError(
-            f"deepcopy: expected a leaf. Got the result of {self.grad_fn.name()}. Use detach().clone()."
+            f"deepcopy: expected a leaf. Got the result of {self.grad_fn.name()}. Use "
+            "detach().clone()."
         )
     out = copy_leaf(self)
     memo[id(self)] = out

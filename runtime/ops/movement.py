@@ -57,7 +57,8 @@ def resolved_shape(shape: Shape, wanted: Sequence[int], operation: str) -> Shape
         known = count
     if known != count or unknown > 1 or builtins.any(n < 0 for n in sizes):
         raise ShapeError(
-            f"{operation}: expected sizes whose product is {count}, the number of elements of a tensor "
+            f"{operation}: expected sizes whose product is {count}, the number of elements of a "
+            "tensor "
             f"of shape {shape}. Got {tuple(wanted)}."
         )
     return sizes
@@ -73,7 +74,8 @@ def view_as_shape(input: Spec, *, shape: Shape) -> Spec:
         if found is None:
             raise ShapeError(
                 f"view: expected a memory layout that can be seen as {wanted}. Got shape "
-                f"{tuple(input.shape)} with strides {tuple(input.strides)}. Use reshape(), which copies "
+                f"{tuple(input.shape)} with strides {tuple(input.strides)}. Use reshape(), which "
+                "copies "
                 "if it must."
             )
         strides = found
@@ -175,7 +177,9 @@ def expand_shape(input: Spec, *, shape: Shape) -> Spec:
     """Dimensions of size 1 repeated, without copying, to `shape`; -1 keeps a size."""
     old, new = tuple(input.shape), list(shape)
     if len(new) < len(old):
-        raise ShapeError(f"expand: expected at least {len(old)} sizes for shape {old}. Got {shape}.")
+        raise ShapeError(
+            f"expand: expected at least {len(old)} sizes for shape {old}. Got {shape}."
+        )
     extra = len(new) - len(old)
     strides = [0] * extra
     for k, (n, step) in enumerate(zip(old, input.strides, strict=True)):
@@ -183,7 +187,8 @@ def expand_shape(input: Spec, *, shape: Shape) -> Spec:
         new[extra + k] = n if wanted == -1 else wanted
         if new[extra + k] != n and n != 1:
             raise ShapeError(
-                f"expand: expected sizes that shape {old} broadcasts to. Got {tuple(shape)}: dimension "
+                f"expand: expected sizes that shape {old} broadcasts to. Got {tuple(shape)}: "
+                "dimension "
                 f"{k} has {n}, not 1 or {wanted}."
             )
         strides.append(step if new[extra + k] == n else 0)
@@ -474,7 +479,8 @@ def cat_vjp(F: Any, g: Any, needs: Any, tensors: Any, dim: Any) -> Any:
 
 @primitive(may_alias=True, node_name="Slice")
 def part_of_cat(g: Spec, *, like: tuple[Shape, ...], index: int, dim: int) -> Spec:
-    """The part of g that tensor `index` is, of tensors with the shapes `like` joined along `dim`."""
+    """The part of g that tensor `index` is, of tensors with the shapes `like` joined along
+    `dim`."""
     return Spec(like[index], g.dtype)
 
 
@@ -526,7 +532,8 @@ def stack(tensors: list[Spec], dim: int = 0) -> Spec:
     for k, x in enumerate(tensors):
         if list(x.shape) != shape:
             raise ShapeError(
-                f"stack: expected tensors of one shape. Got tensors[0] {tuple(shape)} and tensors[{k}] "
+                f"stack: expected tensors of one shape. Got tensors[0] {tuple(shape)} and "
+                f"tensors[{k}] "
                 f"{tuple(x.shape)}."
             )
     shape.insert(normalized_dim(dim, len(shape) + 1, "stack"), len(tensors))
@@ -542,9 +549,7 @@ def stack_array(xp: Any, tensors: Any, dim: int = 0) -> Any:
 @stack.vjp()
 def stack_vjp(F: Any, g: Any, needs: Any, tensors: Any, dim: Any) -> Any:
     """For each tensor its slice of g."""
-    return tuple(
-        F.select_at(g, dim=dim, index=k) if need else None for k, need in enumerate(needs)
-    )
+    return tuple(F.select_at(g, dim=dim, index=k) if need else None for k, need in enumerate(needs))
 
 
 @primitive(is_view=True, node_name="Select")
@@ -581,7 +586,8 @@ def narrow(input: Spec, dim: int, start: int, length: int) -> Spec:
     first = start + n if start < 0 else start
     if length < 0 or not 0 <= first <= n - length:
         raise ShapeError(
-            f"narrow: expected start and length within dimension {d} of shape {tuple(input.shape)}. "
+            f"narrow: expected start and length within dimension {d} of shape "
+            f"{tuple(input.shape)}. "
             f"Got start {start}, length {length}."
         )
     shape = (*input.shape[:d], length, *input.shape[d + 1 :])
@@ -606,7 +612,8 @@ def narrow_vjp(F: Any, g: Any, needs: Any, input: Any, dim: Any, start: Any, len
 
 @primitive
 def embed_slice(g: Spec, *, like: Shape, dim: int, start: int, length: int | None) -> Spec:
-    """Zeros of shape `like` with g at `start` of `dim`; without a length, g lacks that dimension."""
+    """Zeros of shape `like` with g at `start` of `dim`; without a length, g lacks that
+    dimension."""
     return Spec(like, g.dtype)
 
 
@@ -692,7 +699,8 @@ def split_vjp(F: Any, g: Any, needs: Any, input: Any, sizes: Any, dim: Any) -> A
 
 
 def split(tensor: Spec, split_size_or_sections: int | Sequence[int], dim: int = 0) -> Any:
-    """Views along `dim`: of that many slices each (the last may have fewer), or of the sizes listed."""
+    """Views along `dim`: of that many slices each (the last may have fewer), or of the sizes
+    listed."""
     n = tensor.size(dim)
     if isinstance(split_size_or_sections, int):
         step = split_size_or_sections
@@ -758,7 +766,8 @@ def roll_vjp(F: Any, g: Any, needs: Any, input: Any, shifts: Any, dims: Any) -> 
 
 
 def roll(input: Spec, shifts: Any, dims: Any = None) -> Spec:
-    """Elements moved by `shifts` along `dims` (or the flat tensor), re-entering at the other end."""
+    """Elements moved by `shifts` along `dims` (or the flat tensor), re-entering at the other
+    end."""
     if dims is not None and not isinstance(dims, int):
         shifts = tuple(shifts) if not isinstance(shifts, int) else (shifts,) * len(dims)
         dims = tuple(dims)
@@ -808,10 +817,12 @@ triu = _triangle("triu", "The upper triangle of matrices, from `diagonal` on; ze
 
 @primitive(node_name="ConstantPad")
 def pad_constant(input: Spec, *, pad: Shape, value: float = 0.0) -> Spec:
-    """`value` put around: pad holds (before, after) of the last dimension, then the one before it, ..."""
+    """`value` put around: pad holds (before, after) of the last dimension, then the one before it,
+    ..."""
     if len(pad) % 2 or len(pad) > 2 * len(input.shape):
         raise ShapeError(
-            f"pad: expected up to {len(input.shape)} pairs for shape {tuple(input.shape)}. Got {pad}."
+            f"pad: expected up to {len(input.shape)} pairs for shape {tuple(input.shape)}. Got "
+            f"{pad}."
         )
     shape = list(input.shape)
     for k in range(len(pad) // 2):

@@ -146,7 +146,8 @@ def mean_over(input: Spec, *, dim: Dims = None, keepdim: bool = False) -> Spec:
     """The mean over `dim`."""
     if input.dtype.category < dtypes.FLOAT:
         raise DTypeError(
-            f"mean: expected a floating-point tensor. Got {input.dtype}, shape {tuple(input.shape)}. "
+            f"mean: expected a floating-point tensor. Got {input.dtype}, shape "
+            f"{tuple(input.shape)}. "
             "Pass dtype=torch.float32, or use x.float().mean()."
         )
     return Spec(reduced_shape(tuple(input.shape), dim, keepdim, "mean"), input.dtype)
@@ -189,7 +190,9 @@ def expand_mean_vjp(F: Any, h: Any, needs: Any, g: Any, like: Any, dim: Any, kee
 
 
 @composite
-def mean(F: Any, input: Spec, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Spec:
+def mean(
+    F: Any, input: Spec, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None
+) -> Spec:
     """The mean over `dim` (an int, a tuple, or all) of floating-point numbers.
 
     Raises: RuntimeError for integers without `dtype`.
@@ -229,7 +232,8 @@ def product_of_others(input: Spec, *, dim: Dims) -> Spec:
 
 @product_of_others.array
 def product_of_others_array(xp: Any, input: Any, dim: Dims) -> Any:
-    """Products of what stands before and what stands behind, along the reduced dimensions in one."""
+    """Products of what stands before and what stands behind, along the reduced dimensions in
+    one."""
     dims = shapes.normalized_dims(dim, input.ndim, "prod")
     moved = xp.moveaxis(input, dims, range(-len(dims), 0)) if dims else input[..., None]
     flat = moved.reshape(*moved.shape[: moved.ndim - builtins.max(len(dims), 1)], -1)
@@ -273,7 +277,9 @@ def pairs_of_others_array(xp: Any, g: Any, input: Any, dim: Dims) -> Any:
 
 
 @composite
-def prod(F: Any, input: Spec, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Spec:
+def prod(
+    F: Any, input: Spec, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None
+) -> Spec:
     """The product over `dim`, or of all elements; integers multiply as int64."""
     return F.prod_over(_accumulated(F, input, dtype), dim=dim, keepdim=keepdim)
 
@@ -291,7 +297,9 @@ def _extreme(name: str, doc: str) -> Any:
 
     @function.array
     def array(xp: Any, input: Any, dim: Dims = None, keepdim: bool = False) -> Any:
-        return getattr(xp, "max" if name == "amax" else "min")(input, axis=_axis(dim), keepdims=keepdim)
+        return getattr(xp, "max" if name == "amax" else "min")(
+            input, axis=_axis(dim), keepdims=keepdim
+        )
 
     @function.vjp(saves="input out")
     def vjp(F: Any, g: Any, needs: Any, input: Any, out: Any, dim: Any, keepdim: Any) -> Any:
@@ -325,8 +333,12 @@ def _arg_extreme(name: str, doc: str) -> Any:
     return function
 
 
-argmax = _arg_extreme("argmax", "Index of the largest element along `dim`, or in the flat tensor; int64.")
-argmin = _arg_extreme("argmin", "Index of the smallest element along `dim`, or in the flat tensor; int64.")
+argmax = _arg_extreme(
+    "argmax", "Index of the largest element along `dim`, or in the flat tensor; int64."
+)
+argmin = _arg_extreme(
+    "argmin", "Index of the smallest element along `dim`, or in the flat tensor; int64."
+)
 
 
 class ValuesAndIndices(NamedTuple):
@@ -349,7 +361,9 @@ def _returning(name: str) -> Any:
     return Result
 
 
-RETURN_TYPES = {n: _returning(n) for n in ("max", "min", "sort", "topk", "median", "mode", "kthvalue")}
+RETURN_TYPES = {
+    n: _returning(n) for n in ("max", "min", "sort", "topk", "median", "mode", "kthvalue")
+}
 
 
 def _max_or_min(F: Any, name: str, input: Any, dim: Any, keepdim: bool, other: Any) -> Any:
@@ -368,13 +382,15 @@ def _max_or_min(F: Any, name: str, input: Any, dim: Any, keepdim: bool, other: A
 
 @composite
 def max(F: Any, input: Spec, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
-    """The largest element; over `dim`, values and indices; of two tensors, the larger of each pair."""
+    """The largest element; over `dim`, values and indices; of two tensors, the larger of each
+    pair."""
     return _max_or_min(F, "max", input, dim, keepdim, other)
 
 
 @composite
 def min(F: Any, input: Spec, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
-    """The smallest element; over `dim`, values and indices; of two tensors, the smaller of each pair."""
+    """The smallest element; over `dim`, values and indices; of two tensors, the smaller of each
+    pair."""
     return _max_or_min(F, "min", input, dim, keepdim, other)
 
 
@@ -397,7 +413,8 @@ def var(
     *,
     correction: float | None = None,
 ) -> Spec:
-    """sum((input - mean)**2) / (n - correction) over `dim`; correction is 1 unless told otherwise."""
+    """sum((input - mean)**2) / (n - correction) over `dim`; correction is 1 unless told
+    otherwise."""
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     count = 1

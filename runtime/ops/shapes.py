@@ -58,7 +58,8 @@ def _broadcast_two(operation: str, a: Shape, b: Shape, a_name: str, b_name: str)
     for k, (p, q) in enumerate(zip(padded_a, padded_b, strict=True)):
         if p != q and p != 1 and q != 1:
             raise ShapeError(
-                f"{operation}: expected shapes that broadcast. Got {a_name} {a} and {b_name} {b}: at "
+                f"{operation}: expected shapes that broadcast. Got {a_name} {a} and {b_name} {b}: "
+                "at "
                 f"dimension {k - n} they have {p} and {q}, which must be equal or 1."
                 + _transpose_hint(a, b, a_name, b_name)
             )
@@ -75,13 +76,12 @@ def _transpose_hint(a: Shape, b: Shape, a_name: str, b_name: str) -> str:
 
 def broadcasts(a: Shape, b: Shape) -> bool:
     """Whether arrays of these shapes broadcast."""
-    return all(
-        p == q or 1 in (p, q) for p, q in zip(reversed(a), reversed(b), strict=False)
-    )
+    return all(p == q or 1 in (p, q) for p, q in zip(reversed(a), reversed(b), strict=False))
 
 
 def pointwise_rule(operation: Operation, args: Sequence[Any], attributes: dict[str, Any]) -> Spec:
-    """The result of a pointwise operation: broadcast shape; bool for predicates, else the common dtype."""
+    """The result of a pointwise operation: broadcast shape; bool for predicates, else the common
+    dtype."""
     pairs = zip(operation.array_names, args, strict=False)
     named = {n: a for n, a in pairs if hasattr(a, "shape")}  # numbers take any shape
     shape = broadcast(operation.name, named)
@@ -98,7 +98,8 @@ def normalized_dim(dim: int, ndim: int, operation: str) -> int:
     bound = max(ndim, 1)
     if not -bound <= dim < bound:
         raise OutOfBoundsError(
-            f"{operation}: expected a dimension from {-bound} to {bound - 1}, as the tensor has {ndim}. "
+            f"{operation}: expected a dimension from {-bound} to {bound - 1}, as the tensor has "
+            f"{ndim}. "
             f"Got {dim}."
         )
     return dim % bound

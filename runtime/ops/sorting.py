@@ -53,7 +53,8 @@ def topk(input: Spec, k: int, dim: int = -1, largest: bool = True, sorted: bool 
     n = input.shape[d] if input.ndim else 1
     if not 0 <= k <= n:
         raise ShapeError(
-            f"topk: expected k from 0 to {n}, the size of dimension {d} of shape {tuple(input.shape)}. Got "
+            f"topk: expected k from 0 to {n}, the size of dimension {d} of shape "
+            f"{tuple(input.shape)}. Got "
             f"{k}."
         )
     order = sort_order(input, dim=d, descending=largest, stable=True)

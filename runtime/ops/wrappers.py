@@ -1,7 +1,7 @@
 """Eager functions, generated from declarations.
 
-A generated function is what one would write by hand for its operation: fetch arrays, call the kernel,
-wrap, record. It serves tensors of one device and dtype that nobody observes; whatever else comes
+A generated function is what one would write by hand for its operation: fetch arrays, call the
+kernel, wrap, record. It serves tensors of one device and dtype that nobody observes; whatever else comes
 (numbers, mixed dtypes, observers, errors) goes through `general`, once, to the same body.
 """
 
@@ -119,7 +119,9 @@ class _Source:
             return f"def {self.name}({signature}):\n    return body_{self.name}({call})\n"
         calls = f"general(operation_{self.name}, ({names},))"
         if operation.takes_list:
-            return f"def {self.name}({signature}):\n    return {calls}\n\n\n" + self._body_text(names)
+            return f"def {self.name}({signature}):\n    return {calls}\n\n\n" + self._body_text(
+                names
+            )
         lines = [f"def {self.name}({signature}):", *self._numbers(), "    try:"]
         assert self.lead is not None
         lines += [
@@ -279,7 +281,8 @@ class _Source:
             if name in operation.saves:
                 return [
                     "node_.saved = tuple(a0)",
-                    f"node_.versions = tuple([v for t_ in {name} for v in (t_._version, t_._version[0])])",
+                    f"node_.versions = tuple([v for t_ in {name} for v in (t_._version, "
+                    "t_._version[0])])",
                 ]
             return ["node_.saved = tuple([a.shape for a in a0])"]
         for k, p in enumerate(operation.arrays):
@@ -303,7 +306,8 @@ class _Source:
         return lines
 
     def _saved(self, k: int, p: Parameter) -> str:
-        """What is kept of input `k`: its array where some needed gradient reads it, else its shape."""
+        """What is kept of input `k`: its array where some needed gradient reads it, else its
+        shape."""
         operation = self.operation
         shape = f"None if a{k} is None else a{k}.shape" if p.optional else f"a{k}.shape"
         if p.name not in operation.saves:
@@ -362,7 +366,8 @@ def constant(number: float, like: Any) -> Any:
 
 
 def general(operation: Operation, values: tuple[Any, ...]) -> Any:
-    """Run `operation` on arguments of any sort: numbers, mixed dtypes, under observers, or in error."""
+    """Run `operation` on arguments of any sort: numbers, mixed dtypes, under observers, or in
+    error."""
     arguments = dict(zip([p.name for p in operation.parameters], values, strict=True))
     key = _conform(operation, arguments)
     body = _namespace[f"{operation.name}_body"]
@@ -446,13 +451,15 @@ def _common_device(operation: Operation, arguments: dict[str, Any]) -> device:
         names = ", ".join(operation.array_names)
         found = ", ".join(type(arguments[n]).__name__ for n in operation.array_names)
         raise TypeError(
-            f"{operation.name}: expected a tensor among {names}. Got {found}. Use torch.tensor(...)."
+            f"{operation.name}: expected a tensor among {names}. Got {found}. Use "
+            "torch.tensor(...)."
         )
     places = dict.fromkeys(t.device for t in tensors if t.ndim or t.device.type != "cpu")
     if len(places) > 1:
         listed = ", ".join(f"{tuple(t.shape)} on {t.device}" for t in tensors)
         raise DeviceError(
-            f"{operation.name}: expected all tensors on one device. Got {listed}. Move them together "
+            f"{operation.name}: expected all tensors on one device. Got {listed}. Move them "
+            "together "
             f"with .to({str(tensors[0].device)!r})."
         )
     return next(iter(places), tensors[0].device)
@@ -486,7 +493,8 @@ def _require_one_dtype(operation: Operation, mains: dict[str, Any]) -> None:
     if len(set(found.values())) > 1:
         listed = ", ".join(f"{n} {tuple(mains[n].shape)} of {d}" for n, d in found.items())
         raise DTypeError(
-            f"{operation.name}: expected tensors of one dtype. Got {listed}. Convert one with .to()."
+            f"{operation.name}: expected tensors of one dtype. Got {listed}. Convert one with "
+            ".to()."
         )
 
 
@@ -504,7 +512,8 @@ def _as_tensor(
         return value
     if not isinstance(value, NUMBERS):
         raise TypeError(
-            f"{operation.name}: expected a tensor or a number as {name}. Got {type(value).__name__}. "
+            f"{operation.name}: expected a tensor or a number as {name}. Got "
+            f"{type(value).__name__}. "
             "Use torch.tensor(...) or torch.from_numpy(...) first."
         )
     key = key_of(place, dtype if dtype is not None else dtypes.of_number(value))
@@ -527,7 +536,9 @@ def _explained(operation: Operation, arguments: dict[str, Any], error: Exception
         return explained
     if isinstance(error, TypeError) and "ufunc" in str(error):
         mains = ", ".join(f"{n} of {arguments[n].dtype}" for n in operation.array_names)
-        return DTypeError(f"{operation.name}: expected another dtype. Got {mains}. Convert with .to().")
+        return DTypeError(
+            f"{operation.name}: expected another dtype. Got {mains}. Convert with .to()."
+        )
     return error
 
 

@@ -1,8 +1,10 @@
 """The table of operations and sample inputs that all generic tests run over.
 
-Arrays are float64 (gradients are checked by differences), integers int64. `reference` is a NumPy function of
-the same arguments, given wherever NumPy has a counterpart.
+Arrays are float64 (gradients are checked by differences), integers int64. `reference` is a NumPy
+function of the same arguments, given wherever NumPy has a counterpart.
 """
+
+# ruff: noqa: E501 - a table reads best with a sample a line
 
 from __future__ import annotations
 
@@ -16,21 +18,30 @@ import scipy.special
 from .samples import nn_samples
 from .samples.kit import Sample, apart, array, integers
 
+
 def unary(
     reference: Callable[..., Any] | None, low: float = -2.0, high: float = 2.0, **kwargs: Any
 ) -> list[Sample]:
     """A vector, a matrix, a scalar and nothing, between `low` and `high`."""
     shapes = [(5,), (2, 3), (), (0, 3)]
-    return [Sample((array(*s, low=low, high=high, seed=k),), kwargs, reference) for k, s in enumerate(shapes)]
+    return [
+        Sample((array(*s, low=low, high=high, seed=k),), kwargs, reference)
+        for k, s in enumerate(shapes)
+    ]
 
 
-def kinked(reference: Callable[..., Any] | None, gradient: bool = True, **kwargs: Any) -> list[Sample]:
+def kinked(
+    reference: Callable[..., Any] | None, gradient: bool = True, **kwargs: Any
+) -> list[Sample]:
     """Like `unary` with numbers away from 0 and from each other."""
     return [Sample((apart(*s),), kwargs, reference, gradient) for s in [(6,), (2, 3), (0, 3)]]
 
 
 def binary(
-    reference: Callable[..., Any] | None, low: float = -2.0, high: float = 2.0, gradient: bool = True
+    reference: Callable[..., Any] | None,
+    low: float = -2.0,
+    high: float = 2.0,
+    gradient: bool = True,
 ) -> list[Sample]:
     """Equal shapes, broadcasting both ways, a number on the right, nothing."""
     pairs = [((3,), (3,)), ((2, 3), (3,)), ((2, 1), (1, 3)), ((), (2,)), ((0, 2), (2,))]
@@ -50,7 +61,8 @@ def distinct_pairs(reference: Callable[..., Any], gradient: bool = True) -> list
 
 
 def reduction(reference: Callable[..., Any], **kwargs: Any) -> list[Sample]:
-    """All elements, one dimension kept or not, several, negative; `reference` takes axis and keepdims."""
+    """All elements, one dimension kept or not, several, negative; `reference` takes axis and
+    keepdims."""
     calls: list[dict[str, Any]] = [{}, {"dim": 1}, {"dim": -1, "keepdim": True}, {"dim": (0, 2)}]
     samples = []
     for call in calls:
@@ -58,7 +70,10 @@ def reduction(reference: Callable[..., Any], **kwargs: Any) -> list[Sample]:
             reference, axis=call.get("dim"), keepdims=call.get("keepdim", False)
         )
         samples.append(Sample((apart(2, 3, 4),), {**kwargs, **call}, _ignoring_kwargs(ref)))
-    return [*samples, Sample((np.asarray(1.5),), kwargs, _ignoring_kwargs(functools.partial(reference)))]
+    return [
+        *samples,
+        Sample((np.asarray(1.5),), kwargs, _ignoring_kwargs(functools.partial(reference))),
+    ]
 
 
 def _ignoring_kwargs(function: Callable[..., Any]) -> Callable[..., Any]:

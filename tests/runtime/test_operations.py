@@ -5,10 +5,9 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import flambeau as torch
 import numpy as np
 import pytest
-
-import flambeau as torch
 from flambeau.core.dispatch import key_of, operations
 from flambeau.core.tensor import Tensor
 from flambeau.ops import activations, indexing
@@ -129,7 +128,9 @@ def test_float32_and_strided_inputs_give_the_same_values(name: str, sample: Samp
     found = outputs_of(call(name, strided, sample))
     for a, b in zip(found, wanted, strict=True):
         assert a.dtype is (torch.float32 if b.dtype is torch.float64 else b.dtype)
-        scale = max(1.0, float(np.abs(b.numpy()).max(initial=0)) if b.dtype is not torch.bool else 1.0)
+        scale = max(
+            1.0, float(np.abs(b.numpy()).max(initial=0)) if b.dtype is not torch.bool else 1.0
+        )
         np.testing.assert_allclose(
             a.numpy(), b.numpy(), rtol=2e-5, atol=2e-5 * (scale if np.isfinite(scale) else 1)
         )
@@ -142,7 +143,8 @@ def _mapped_tensors(args: Any, function: Any) -> Any:
 
 
 def _with_odd_strides(t: Tensor) -> Tensor:
-    """The same values with every second element of a larger memory, dimensions stored in reverse."""
+    """The same values with every second element of a larger memory, dimensions stored in
+    reverse."""
     if t.ndim == 0:
         return t
     array = t.numpy()
@@ -185,13 +187,25 @@ def test_large_arrays_computed_in_blocks_equal_small_ones(name: str) -> None:
         out = function_of(name)(p)
         out.backward(torch.ones_like(out))
     np.testing.assert_array_equal(
-        whole.detach().numpy(), np.concatenate([function_of(name)(p).detach().numpy() for p in parts])
+        whole.detach().numpy(),
+        np.concatenate([function_of(name)(p).detach().numpy() for p in parts]),
     )
     assert x.grad is not None
     np.testing.assert_array_equal(x.grad.numpy(), np.concatenate([p.grad.numpy() for p in parts]))
 
 
-TAILS = ["sigmoid", "tanh", "softplus", "gelu", "silu", "mish", "elu", "logsigmoid", "erf", "hardswish"]
+TAILS = [
+    "sigmoid",
+    "tanh",
+    "softplus",
+    "gelu",
+    "silu",
+    "mish",
+    "elu",
+    "logsigmoid",
+    "erf",
+    "hardswish",
+]
 
 
 @pytest.mark.parametrize("name", TAILS)

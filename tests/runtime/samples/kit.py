@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 import flambeau as torch
+import numpy as np
 from flambeau.core.tensor import Tensor
 
 
@@ -69,5 +68,3 @@ def apart(*shape: int, seed: int = 0) -> Any:
 def integers(*shape: int, high: int = 5, seed: int = 0) -> Any:
     """int64 numbers from 0 to high - 1."""
     return np.asarray(np.random.RandomState(seed).randint(0, high, shape), np.int64)
-
-
