@@ -259,19 +259,18 @@ def _attach_methods() -> None:
         for name in names:
             setattr(Tensor, f"{name}_", inplace.inplace(getattr(module, name), f"{name}_"))
     aliases = {
-        "subtract": "sub", "multiply": "mul", "divide": "div", "true_divide": "div", "negative": "
-        ""
-        ""
-        ""
-        ""neg",
-        "absolute": "abs", "clip": "clamp", "greater": "gt", "less": "lt", "swapaxes": "
-        ""
-        ""
-        ""transpose",
-        "swapdims": "transpose", "arctan2": "
-        ""
-        ""atan2",
-    }  # fmt: skip
+        "subtract": "sub",
+        "multiply": "mul",
+        "divide": "div",
+        "true_divide": "div",
+        "negative": "neg",
+        "absolute": "abs",
+        "clip": "clamp",
+        "greater": "gt",
+        "less": "lt",
+        "swapaxes": "transpose",
+        "swapdims": "transpose",
+    }
     for alias, name in aliases.items():
         setattr(Tensor, alias, getattr(Tensor, name))
     for function in (inplace.copy_, inplace.fill_, inplace.zero_):
