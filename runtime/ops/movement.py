@@ -772,7 +772,7 @@ def roll(input: Spec, shifts: Any, dims: Any = None) -> Spec:
         shifts = tuple(shifts) if not isinstance(shifts, int) else (shifts,) * len(dims)
         dims = tuple(dims)
     elif not isinstance(shifts, int):
-        shifts = tuple(shifts)[0]
+        (shifts,) = shifts
     return roll_along(input, shifts=shifts, dims=dims)
 
 

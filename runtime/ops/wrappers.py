@@ -1,8 +1,8 @@
 """Eager functions, generated from declarations.
 
 A generated function is what one would write by hand for its operation: fetch arrays, call the
-kernel, wrap, record. It serves tensors of one device and dtype that nobody observes; whatever else comes
-(numbers, mixed dtypes, observers, errors) goes through `general`, once, to the same body.
+kernel, wrap, record. It serves tensors of one device and dtype that nobody observes; whatever else
+comes (numbers, mixed dtypes, observers, errors) goes through `general`, once, to the same body.
 """
 
 from __future__ import annotations
