@@ -79,7 +79,8 @@ class _NumberFormat:
             self.integral = bool(np.isfinite(values).any()) or values.size == 0
         else:
             self._choose(np.abs(finite), integral=bool((finite == np.ceil(finite)).all()))
-        self.width = max((len(self.plain(v)) for v in values.ravel().tolist()), default=1)
+        # Like PyTorch's, the columns are as wide as the finite numbers need.
+        self.width = max((len(self.plain(v)) for v in finite.tolist()), default=1)
 
     def _choose(self, magnitudes: np.ndarray[Any, Any], integral: bool) -> None:
         largest, smallest = float(magnitudes.max()), float(magnitudes.min())
