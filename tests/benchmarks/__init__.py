@@ -1,0 +1,1 @@
+"""What is measured against PyTorch. `python -m tests.benchmarks` prints the tables."""
