@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-import flambeau as torch
 import pytest
+
+import flambeau as torch
 
 
 @pytest.fixture(autouse=True)

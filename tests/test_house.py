@@ -27,7 +27,7 @@ ALLOWED = {
 """What each package may import: repl -> kernel -> magics -> runtime."""
 
 RUNTIME_LAYERS = ["errors", "core", "backends", "autograd", "ops", "random"]
-"""Inside the runtime each imports only what stands before it, at import time; the rest imports all."""
+"""Inside the runtime each imports only what stands before it; what is not listed imports all."""
 
 
 def modules(folder: str) -> Iterator[tuple[str, Path]]:
@@ -80,7 +80,7 @@ def test_packages_import_only_downwards(folder: str) -> None:
 
 
 def layer_of(name: str) -> int | None:
-    part = (name.split(".") + [""])[1]
+    part = [*name.split("."), ""][1]
     return RUNTIME_LAYERS.index(part) if part in RUNTIME_LAYERS else None
 
 

@@ -42,7 +42,7 @@ class _Pass:
         self.create_graph = create_graph
         self.retain_graph = retain_graph
         self.wanted = wanted
-        self.needed = None  # edges that lead to a wanted one; None means all do
+        self.needed: set[Any] | None = None  # edges that lead to a wanted one; None means all
         self.found: dict[int, Any] = {}
         self.heap: list[tuple[int, Any]] = []
         self.pending: dict[Any, Any] = {}  # edge -> gradient, or list of them for several outputs

@@ -148,10 +148,14 @@ def retain_grad(self: Tensor) -> None:
     register_hook(self, keep)
 
 
-Tensor.requires_grad = property(_get_requires_grad, _set_requires_grad)  # type: ignore[attr-defined]
-Tensor.grad = property(_get_grad, _set_grad)  # type: ignore[attr-defined]
-Tensor.data = property(_get_data, _set_data)  # type: ignore[attr-defined]
-Tensor.retains_grad = False  # type: ignore[attr-defined]
+_ATTRIBUTES = {
+    "requires_grad": property(_get_requires_grad, _set_requires_grad),
+    "grad": property(_get_grad, _set_grad),
+    "data": property(_get_data, _set_data),
+    "retains_grad": False,
+}
+for _name, _member in _ATTRIBUTES.items():
+    setattr(Tensor, _name, _member)
 for _function in (
     requires_grad_, backward, detach, detach_, register_hook, register_post_accumulate_grad_hook,
     retain_grad,

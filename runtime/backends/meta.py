@@ -20,6 +20,7 @@ class MetaBackend:
 
     type = "meta"
     array_class = Spec
+    xp = None
 
     def kernel(self, operation: Operation, key: DispatchKey) -> Callable[..., Any]:
         return operation.rule

@@ -214,7 +214,7 @@ def _filled(shape: tuple[int, ...], value: Any, key: DispatchKey, requires_grad:
         from .spec import Spec
 
         return _place(Spec(shape, key.dtype), key, requires_grad)
-    xp = key.backend.xp  # type: ignore[attr-defined]
+    xp = key.backend.xp
     if key.device.type == "cuda":
         with xp.cuda.Device(key.device.index):
             array = xp.full(shape, value, key.dtype.numpy)

@@ -23,7 +23,8 @@ class Backend(Protocol):
     """What a device must offer. An `array` is whatever its kernels compute on."""
 
     type: str
-    array_class: type
+    array_class: Any
+    xp: Any
 
     def kernel(self, operation: Operation, key: DispatchKey) -> Callable[..., Any]:
         """The function that computes `operation` on bare arrays."""

@@ -53,7 +53,7 @@ def set_printoptions(
     global options
     if profile is not None:
         options = PROFILES[profile]
-    given = {
+    given: dict[str, Any] = {
         "precision": precision,
         "threshold": threshold,
         "edgeitems": edgeitems,

@@ -33,6 +33,10 @@ class Spec:
         self.dtype = dtype
         self.strides = contiguous_strides(self.shape) if strides is None else strides
 
+    def stride(self) -> tuple[int, ...]:
+        """Steps between neighbours of each dimension, in elements, as tensors tell them."""
+        return self.strides
+
     @property
     def ndim(self) -> int:
         """Number of dimensions."""

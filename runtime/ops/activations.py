@@ -115,7 +115,7 @@ def softsign(m: Any, input: Spec) -> Spec:
 def _softmax_rule(input: Spec, dim: int, operation: str) -> Spec:
     shapes.require_float(operation, "input", input)
     shapes.normalized_dim(dim, len(input.shape), operation)
-    return shapes.Spec(input.shape, input.dtype)
+    return Spec(input.shape, input.dtype)
 
 
 @primitive(node_name="Softmax")

@@ -37,11 +37,11 @@ def matmul(input: Spec, other: Spec) -> Spec:
             raise ShapeError(f"matmul: expected {name} with dimensions. Got a 0-d tensor. Use *.")
     if a[-1] != b[0 if len(b) == 1 else -2]:
         raise _product_error("matmul", input, other)
-    batch = {"input": shapes.Spec(a[:-2], input.dtype), "other": shapes.Spec(b[:-2], other.dtype)}
+    batch = {"input": Spec(a[:-2], input.dtype), "other": Spec(b[:-2], other.dtype)}
     shape = shapes.broadcast("matmul", batch)
     shape += a[-2:-1] if len(a) > 1 else ()
     shape += b[-1:] if len(b) > 1 else ()
-    return shapes.Spec(shape, input.dtype)
+    return Spec(shape, input.dtype)
 
 
 @matmul.array
@@ -62,7 +62,7 @@ def matmul_vjp(F: Any, g: Any, needs: Any, input: Any, other: Any) -> Any:
 @primitive
 def matmul_input_gradient(g: Spec, other: Spec, *, like: shapes.Shape) -> Spec:
     """The gradient of input @ other by an input of shape `like`."""
-    return shapes.Spec(like, g.dtype)
+    return Spec(like, g.dtype)
 
 
 @matmul_input_gradient.array
@@ -89,7 +89,7 @@ def matmul_input_gradient_vjp(F: Any, h: Any, needs: Any, g: Any, other: Any, li
 @primitive
 def matmul_other_gradient(g: Spec, input: Spec, *, like: shapes.Shape) -> Spec:
     """The gradient of input @ other by an other of shape `like`."""
-    return shapes.Spec(like, g.dtype)
+    return Spec(like, g.dtype)
 
 
 @matmul_other_gradient.array
@@ -198,7 +198,7 @@ def _linear_shape(input: Spec, weight: Spec, bias: Spec | None) -> shapes.Shape:
 @primitive(node_name="Addmm")
 def linear(input: Spec, weight: Spec, bias: Spec | None = None) -> Spec:
     """input @ weight.mT + bias: (..., in), (out, in), (out,) -> (..., out)."""
-    return shapes.Spec(_linear_shape(input, weight, bias), input.dtype)
+    return Spec(_linear_shape(input, weight, bias), input.dtype)
 
 
 @linear.array
@@ -227,7 +227,7 @@ def linear_vjp(F: Any, g: Any, needs: Any, input: Any, weight: Any, bias: Any) -
 @primitive
 def linear_weight_gradient(g: Spec, input: Spec, *, like: shapes.Shape) -> Spec:
     """g.mT @ input over all leading dimensions at once, in the shape of the weight."""
-    return shapes.Spec(like, g.dtype)
+    return Spec(like, g.dtype)
 
 
 @linear_weight_gradient.array

@@ -244,11 +244,10 @@ def _attach_operators() -> None:
         setattr(Tensor, f"__{name}__", _guarded(function, f"__{name}__"))
     for name in ("lt", "le", "gt", "ge"):
         setattr(Tensor, f"__{name}__", getattr(comparison, name))
-    Tensor.__neg__ = arithmetic.neg  # type: ignore[attr-defined]
-    Tensor.__abs__ = arithmetic.abs  # type: ignore[attr-defined]
-    Tensor.__invert__ = comparison.bitwise_not  # type: ignore[attr-defined]
-    Tensor.__getitem__ = indexing.getitem  # type: ignore[attr-defined]
-    Tensor.__setitem__ = inplace.setitem  # type: ignore[attr-defined]
+    unary = {"neg": arithmetic.neg, "abs": arithmetic.abs, "invert": comparison.bitwise_not}
+    access = {"getitem": indexing.getitem, "setitem": inplace.setitem, "iter": iterate}
+    for name, function in {**unary, **access}.items():
+        setattr(Tensor, f"__{name}__", function)
 
 
 def _attach_methods() -> None:
@@ -345,6 +344,11 @@ def _new(function: Any) -> Any:
     return new
 
 
+def new_tensor(self: Tensor, data: Any, **options: Any) -> Tensor:
+    """`torch.tensor` with this tensor's dtype and device unless given."""
+    return creation.tensor(data, **{"dtype": self.dtype, "device": self.device, **options})
+
+
 def deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
     """A copy with memory of its own. Raises: RuntimeError for a non-leaf, which has a past."""
     if not self.is_leaf:
@@ -391,16 +395,17 @@ def rebuild(
 
 
 def _attach_protocol() -> None:
-    Tensor.__iter__ = iterate  # type: ignore[attr-defined]
-    Tensor.is_contiguous = is_contiguous  # type: ignore[attr-defined]
-    Tensor.type = type_  # type: ignore[attr-defined]
-    Tensor.T = property(movement.reversed_dims)  # type: ignore[attr-defined]
-    Tensor.mT = property(movement.mT)  # type: ignore[attr-defined]
-    Tensor.__deepcopy__ = deepcopy  # type: ignore[attr-defined]
-    Tensor.__reduce_ex__ = reduce  # type: ignore[assignment,method-assign]
-    Tensor.new_tensor = lambda self, data, **options: creation.tensor(  # type: ignore[attr-defined]
-        data, **{"dtype": self.dtype, "device": self.device, **options}
-    )
+    attributes = {
+        "is_contiguous": is_contiguous,
+        "type": type_,
+        "T": property(movement.reversed_dims),
+        "mT": property(movement.mT),
+        "new_tensor": new_tensor,
+        "__deepcopy__": deepcopy,
+        "__reduce_ex__": reduce,
+    }
+    for name, member in attributes.items():
+        setattr(Tensor, name, member)
     for name in ("zeros", "ones", "empty", "full"):
         setattr(Tensor, f"new_{name}", _new(getattr(creation, name)))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core import dtypes
 from ..core.spec import contiguous_strides
-from ..errors import ShapeError
+from ..errors import OutOfBoundsError, ShapeError
 from . import shapes
 from .declare import Spec, composite, primitive
 from .shapes import Shape, normalized_dim, normalized_dims
@@ -70,11 +70,11 @@ def view_as_shape(input: Spec, *, shape: Shape) -> Spec:
     wanted = resolved_shape(tuple(input.shape), shape, "view")
     strides = contiguous_strides(wanted)
     if input.size:
-        found = view_strides(tuple(input.shape), input.strides, wanted)
+        found = view_strides(tuple(input.shape), input.stride(), wanted)
         if found is None:
             raise ShapeError(
                 f"view: expected a memory layout that can be seen as {wanted}. Got shape "
-                f"{tuple(input.shape)} with strides {tuple(input.strides)}. Use reshape(), which "
+                f"{tuple(input.shape)} with strides {tuple(input.stride())}. Use reshape(), which "
                 "copies "
                 "if it must."
             )
@@ -132,7 +132,7 @@ def permute_dims(input: Spec, *, dims: Shape) -> Spec:
             f"permute: expected each of the {len(input.shape)} dimensions of shape "
             f"{tuple(input.shape)} once. Got {tuple(dims)}."
         )
-    return Spec(_permuted(input.shape, order), input.dtype, _permuted(input.strides, order))
+    return Spec(_permuted(input.shape, order), input.dtype, _permuted(input.stride(), order))
 
 
 @permute_dims.array
@@ -157,7 +157,7 @@ def transpose(input: Spec, dim0: int, dim1: int) -> Spec:
     order = list(range(ndim))
     if ndim:
         order[a], order[b] = b, a
-    return Spec(_permuted(input.shape, order), input.dtype, _permuted(input.strides, order))
+    return Spec(_permuted(input.shape, order), input.dtype, _permuted(input.stride(), order))
 
 
 @transpose.array
@@ -182,7 +182,7 @@ def expand_shape(input: Spec, *, shape: Shape) -> Spec:
         )
     extra = len(new) - len(old)
     strides = [0] * extra
-    for k, (n, step) in enumerate(zip(old, input.strides, strict=True)):
+    for k, (n, step) in enumerate(zip(old, input.stride(), strict=True)):
         wanted = new[extra + k]
         new[extra + k] = n if wanted == -1 else wanted
         if new[extra + k] != n and n != 1:
@@ -213,7 +213,7 @@ def expand_vjp(F: Any, g: Any, needs: Any, input: Any, shape: Any) -> Any:
 @primitive(is_view=True, node_name="Detach")
 def detached(input: Spec) -> Spec:
     """The same memory, without a past."""
-    return Spec(input.shape, input.dtype, input.strides)
+    return Spec(input.shape, input.dtype, input.stride())
 
 
 @detached.array
@@ -558,12 +558,12 @@ def select_at(input: Spec, *, dim: int, index: int) -> Spec:
     d = normalized_dim(dim, len(input.shape), "select")
     n = input.shape[d] if input.shape else 0
     if not -n <= index < n:
-        raise shapes.OutOfBoundsError(
+        raise OutOfBoundsError(
             f"select: expected an index from {-n} to {n - 1} in dimension {d} of shape "
             f"{tuple(input.shape)}. Got {index}."
         )
     keep = [k for k in range(len(input.shape)) if k != d]
-    return Spec(_permuted(input.shape, keep), input.dtype, _permuted(input.strides, keep))
+    return Spec(_permuted(input.shape, keep), input.dtype, _permuted(input.stride(), keep))
 
 
 @select_at.array
@@ -591,7 +591,7 @@ def narrow(input: Spec, dim: int, start: int, length: int) -> Spec:
             f"Got start {start}, length {length}."
         )
     shape = (*input.shape[:d], length, *input.shape[d + 1 :])
-    return Spec(shape, input.dtype, input.strides)
+    return Spec(shape, input.dtype, input.stride())
 
 
 @narrow.array
@@ -676,7 +676,7 @@ def split_sizes(input: Spec, *, sizes: Shape, dim: int) -> tuple[Spec, ...]:
             f"{tuple(input.shape)}. Got {tuple(sizes)}."
         )
     shape = input.shape
-    return tuple(Spec((*shape[:d], n, *shape[d + 1 :]), input.dtype, input.strides) for n in sizes)
+    return tuple(Spec((*shape[:d], n, *shape[d + 1 :]), input.dtype, input.stride()) for n in sizes)
 
 
 @split_sizes.array

@@ -204,7 +204,7 @@ def test_grad_by_a_non_leaf() -> None:
 
 def test_grad_of_an_unused_input_says_what_to_do() -> None:
     x, y = leaf(2.0), leaf(3.0)
-    with pytest.raises(RuntimeError, match="Input 1.*allow_unused=True"):
+    with pytest.raises(RuntimeError, match=r"Input 1.*allow_unused=True"):
         torch.autograd.grad((x * 2).sum(), [x, y])
     assert torch.autograd.grad((x * 2).sum(), [x, y], allow_unused=True)[1] is None
     assert torch.autograd.grad((x * 2).sum(), [x, y], materialize_grads=True)[1].item() == 0.0

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import flambeau as torch
 import numpy as np
 import pytest
+
+import flambeau as torch
 from flambeau.core.dispatch import key_of, operations
 from flambeau.core.tensor import Tensor
 from flambeau.ops import activations, indexing

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import flambeau as torch
 import numpy as np
+
+import flambeau as torch
 from flambeau.core.tensor import Tensor
 
 
