@@ -1,0 +1,603 @@
+"""Convolutions of any spatial rank: three bilinear maps, each one's gradient in the other two.
+
+Kernels gather windows into the rows of a matrix, block by block so that it stays in cache, and
+leave the arithmetic to matrix products. Shapes: input (N, C, *sizes), weight (O, C / groups,
+*kernel), output (N, O, *sizes'). `padding` holds a pair (before, after) per spatial dimension.
+Source: Dumoulin and Visin, arXiv:1603.07285, for the arithmetic of sizes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from ..errors import ShapeError
+from . import shapes
+from .declare import Spec, composite, primitive
+from .shapes import Shape
+
+Pairs = tuple[tuple[int, int], ...]
+
+BLOCK = 1 << 18
+"""Elements of a gathered matrix: 1 MiB of float32, which stays in the L2 cache."""
+
+FEW_CHANNELS = 4
+"""Up to here, runs along the last spatial dimension are longer than runs along channels."""
+
+
+# -- shapes ----------------------------------------------------------------------------------------
+
+
+def output_sizes(
+    sizes: Shape, kernel: Shape, stride: Shape, padding: Pairs, dilation: Shape
+) -> Shape:
+    """Spatial sizes of a convolution's output."""
+    return tuple(
+        (n + low + high - d * (k - 1) - 1) // s + 1
+        for n, k, s, (low, high), d in zip(sizes, kernel, stride, padding, dilation, strict=True)
+    )
+
+
+def _output_shape(
+    input: Shape, weight: Shape, stride: Shape, padding: Pairs, dilation: Shape, groups: int
+) -> Shape:
+    """The shape of the output. Raises: ShapeError for operands that do not fit."""
+    if input[1] != weight[1] * groups:
+        raise _channels_error(input, weight, groups)
+    if weight[0] % groups:
+        raise ShapeError(
+            f"{_name(weight)}: expected a number of output channels that {groups} groups divide. "
+            f"Got weight {weight} with {weight[0]}."
+        )
+    sizes = output_sizes(input[2:], weight[2:], stride, padding, dilation)
+    if min(sizes) <= 0 and min(input[2:]) > 0 or min(sizes) < 0:
+        raise ShapeError(
+            f"{_name(weight)}: expected an input at least as large as the kernel. Got input "
+            f"{input} with padding {_shown(padding)} and weight {weight} with dilation {dilation}. "
+            "Pad the input, or use a smaller kernel."
+        )
+    return (input[0], weight[0], *sizes)
+
+
+def _channels_error(input: Shape, weight: Shape, groups: int) -> ShapeError:
+    grouped = f" in each of {groups} groups" if groups > 1 else ""
+    return ShapeError(
+        f"{_name(weight)}: expected input with {weight[1] * groups} channels, as weight {weight} "
+        f"takes {weight[1]}{grouped}. Got input {input}, which has {input[1]} in dimension 1. "
+        "Change in_channels, or the input."
+    )
+
+
+def _name(weight: Shape) -> str:
+    return f"conv{len(weight) - 2}d"
+
+
+def _shown(padding: Pairs) -> Any:
+    return tuple(low if low == high else (low, high) for low, high in padding)
+
+
+# -- the three maps --------------------------------------------------------------------------------
+
+
+@primitive(promotes=False)
+def convolution(
+    input: Spec,
+    weight: Spec,
+    bias: Spec | None = None,
+    *,
+    stride: Shape,
+    padding: Pairs,
+    dilation: Shape,
+    groups: int,
+) -> Spec:
+    """out[n, o, p] = bias[o] + the sum over c, k of weight[o, c, k] * input[n, c, stride * p + k].
+
+    Zeros stand outside the input.
+    """
+    name = _name(tuple(weight.shape))
+    if bias is not None and tuple(bias.shape) != (weight.shape[0],):
+        raise ShapeError(
+            f"{name}: expected bias of shape {(weight.shape[0],)}, one per output channel of "
+            f"weight {tuple(weight.shape)}. Got {tuple(bias.shape)}."
+        )
+    shape = _output_shape(
+        tuple(input.shape), tuple(weight.shape), stride, padding, dilation, groups
+    )
+    return shapes.Spec(shape, input.dtype)
+
+
+@convolution.array
+def convolution_array(
+    xp: Any,
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    *,
+    stride: Shape,
+    padding: Pairs,
+    dilation: Shape,
+    groups: int,
+) -> Any:
+    """Windows along channels where there are enough of them, else along the last dimension."""
+    shape = _output_shape(input.shape, weight.shape, stride, padding, dilation, groups)
+    wide_input, wide_weight = _wide(xp, input), _wide(xp, weight)
+    gather = _windows_last if _prefers_last(weight.shape, groups) else _windows_first
+    windows = gather(xp, wide_input, weight.shape[2:], shape[2:], stride, padding, dilation)
+    multiply = _product_last if gather is _windows_last else _product_first
+    out = multiply(xp, windows, wide_weight, shape, groups)
+    if bias is not None:
+        if bias.shape != (shape[1],):
+            raise ValueError("bias does not fit")
+        out += bias.reshape(-1, *[1] * (len(shape) - 2))
+    return out.astype(input.dtype, copy=False)
+
+
+@convolution.vjp(saves="input weight", static="stride")
+def convolution_vjp(
+    F: Any,
+    g: Any,
+    needs: Any,
+    input: Any,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: Any,
+) -> Any:
+    """The other two maps, and g summed over all but channels."""
+    how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    return (
+        F.convolution_input(g, weight, like=input, **how) if needs[0] else None,
+        F.convolution_weight(g, input, like=weight, **how) if needs[1] else None,
+        F.channel_sum(g) if needs[2] else None,
+    )
+
+
+@primitive
+def convolution_input(
+    g: Spec,
+    weight: Spec,
+    *,
+    like: Shape,
+    stride: Shape,
+    padding: Pairs,
+    dilation: Shape,
+    groups: int,
+) -> Spec:
+    """The gradient of a convolution by its input of shape `like`: the transposed convolution."""
+    return shapes.Spec(like, g.dtype)
+
+
+@convolution_input.array
+def convolution_input_array(
+    xp: Any,
+    g: Any,
+    weight: Any,
+    like: Shape,
+    stride: Shape,
+    padding: Pairs,
+    dilation: Shape,
+    groups: int,
+) -> Any:
+    """For stride 1 a convolution with the mirrored weight; else products scattered and added."""
+    if all(s == 1 for s in stride):
+        mirrored, outside = _mirrored(xp, g.shape, weight, like, padding, dilation, groups)
+        return convolution_array(
+            xp, g, mirrored, stride=stride, padding=outside, dilation=dilation, groups=groups
+        )
+    kernel, rank = weight.shape[2:], len(stride)
+    batch, positions = g.shape[0], math.prod(g.shape[2:])
+    matrix = _wide(xp, weight).reshape(groups, weight.shape[0] // groups, -1).swapaxes(1, 2)
+    padded = xp.zeros(
+        (*like[:2], *(n + a + b for n, (a, b) in zip(like[2:], padding, strict=True))),
+        matrix.dtype,
+    )
+    step = max(1, BLOCK // max(1, like[1] * math.prod(kernel) * positions))
+    for start in range(0, batch, step):
+        part = _wide(xp, g[start : start + step]).reshape(-1, groups, matrix.shape[2], positions)
+        terms = xp.matmul(matrix, part).reshape(len(part), like[1], *kernel, *g.shape[2:])
+        for offset in itertools.product(*map(range, kernel)):
+            place = taps(offset, g.shape[2:], stride, dilation)
+            padded[(slice(start, start + step), slice(None), *place)] += terms[
+                (slice(None), slice(None), *offset)
+            ]
+    inside = [
+        slice(low, low + n) for n, (low, _) in zip(like[2:], padding[:rank], strict=True)
+    ]
+    return xp.ascontiguousarray(padded[(slice(None), slice(None), *inside)]).astype(
+        g.dtype, copy=False
+    )
+
+
+@convolution_input.vjp(saves="g weight")
+def convolution_input_vjp(
+    F: Any,
+    h: Any,
+    needs: Any,
+    g: Any,
+    weight: Any,
+    like: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: Any,
+) -> Any:
+    """The map is bilinear: the convolution of h by g, and the third map by weight."""
+    how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    return (
+        F.convolution(h, weight, **how) if needs[0] else None,
+        F.convolution_weight(g, h, like=weight, **how) if needs[1] else None,
+    )
+
+
+@primitive
+def convolution_weight(
+    g: Spec,
+    input: Spec,
+    *,
+    like: Shape,
+    stride: Shape,
+    padding: Pairs,
+    dilation: Shape,
+    groups: int,
+) -> Spec:
+    """The gradient of a convolution by its weight of shape `like`."""
+    return shapes.Spec(like, g.dtype)
+
+
+@convolution_weight.array
+def convolution_weight_array(
+    xp: Any,
+    g: Any,
+    input: Any,
+    like: Shape,
+    stride: Shape,
+    padding: Pairs,
+    dilation: Shape,
+    groups: int,
+) -> Any:
+    """Products of windows and gradients over all positions at once."""
+    gather = _windows_last if _prefers_last(like, groups) else _windows_first
+    windows = gather(xp, _wide(xp, input), like[2:], g.shape[2:], stride, padding, dilation)
+    correlate = _correlation_last if gather is _windows_last else _correlation_first
+    return correlate(xp, windows, _wide(xp, g), like, groups).astype(g.dtype, copy=False)
+
+
+@convolution_weight.vjp(saves="g input")
+def convolution_weight_vjp(
+    F: Any,
+    h: Any,
+    needs: Any,
+    g: Any,
+    input: Any,
+    like: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: Any,
+) -> Any:
+    """The map is bilinear: the convolution with h by g, and the second map by input."""
+    how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    return (
+        F.convolution(input, h, **how) if needs[0] else None,
+        F.convolution_input(g, h, like=input, **how) if needs[1] else None,
+    )
+
+
+@primitive
+def channel_sum(input: Spec) -> Spec:
+    """The sum over all dimensions but 1: (N, C, ...) -> (C,)."""
+    return shapes.Spec(tuple(input.shape[1:2]), input.dtype)
+
+
+@channel_sum.array
+def channel_sum_array(xp: Any, input: Any) -> Any:
+    """By a product with ones, which NumPy does five times as fast as a sum over several axes."""
+    rows = _wide(xp, input).reshape(*input.shape[:2], -1)
+    sums = xp.matmul(rows, xp.ones(rows.shape[2], rows.dtype)).sum(0)
+    return sums.astype(input.dtype, copy=False)
+
+
+@channel_sum.vjp()
+def channel_sum_vjp(F: Any, g: Any, needs: Any, input: Any) -> Any:
+    """g repeated."""
+    return F.channel_expand(g, like=input)
+
+
+@primitive(may_alias=True)
+def channel_expand(g: Spec, *, like: Shape) -> Spec:
+    """(C,) repeated over all dimensions but 1 to the shape `like`."""
+    return shapes.Spec(like, g.dtype)
+
+
+@channel_expand.array
+def channel_expand_array(xp: Any, g: Any, like: Shape) -> Any:
+    """A read-only view."""
+    return xp.broadcast_to(g.reshape(-1, *[1] * (len(like) - 2)), like)
+
+
+@channel_expand.vjp()
+def channel_expand_vjp(F: Any, h: Any, needs: Any, g: Any, like: Any) -> Any:
+    """The sum again."""
+    return F.channel_sum(h)
+
+
+# -- kernels ---------------------------------------------------------------------------------------
+
+
+def _wide(xp: Any, array: Any) -> Any:
+    """`array` as float32 if its type is smaller, for which there are no matrix products."""
+    small = array.dtype.itemsize < 4 and array.dtype.kind not in "biu"
+    return array.astype(xp.float32) if small else array
+
+
+def _prefers_last(weight: Shape, groups: int) -> bool:
+    return groups == 1 and weight[1] > FEW_CHANNELS and math.prod(weight[2:]) > 1
+
+
+def taps(offset: Shape, sizes: Shape, stride: Shape, dilation: Shape) -> tuple[slice, ...]:
+    """Where the kernel element `offset` meets a padded input, for all `sizes` output positions."""
+    return tuple(
+        slice(o * d, o * d + s * (n - 1) + 1, s)
+        for o, n, s, d in zip(offset, sizes, stride, dilation, strict=True)
+    )
+
+
+def padded_array(xp: Any, array: Any, first: int, padding: Pairs, value: float = 0) -> Any:
+    """`array` in row-major memory with `value` around its dimensions from `first` on.
+
+    Negative padding crops.
+    """
+    none = (0, 0)
+    pairs = [none] * first + list(padding) + [none] * (array.ndim - first - len(padding))
+    if any(low < 0 or high < 0 for low, high in pairs):
+        crop = [
+            slice(max(-low, 0), n - max(-high, 0))
+            for n, (low, high) in zip(array.shape, pairs, strict=True)
+        ]
+        array = array[tuple(crop)]
+        pairs = [(max(low, 0), max(high, 0)) for low, high in pairs]
+    if all(pair == none for pair in pairs):
+        return xp.ascontiguousarray(array)
+    sizes = [n + low + high for n, (low, high) in zip(array.shape, pairs, strict=True)]
+    out = xp.zeros(sizes, array.dtype) if value == 0 else xp.full(sizes, value, array.dtype)
+    inside = [
+        slice(low, low + n) for n, (low, _) in zip(array.shape, pairs, strict=True)
+    ]
+    out[tuple(inside)] = array
+    return out
+
+
+def _mirrored(
+    xp: Any,
+    g: Shape,
+    weight: Any,
+    like: Shape,
+    padding: Pairs,
+    dilation: Shape,
+    groups: int,
+) -> tuple[Any, Pairs]:
+    """The weight turned round with its channels exchanged, and the padding of g, for which a
+    convolution of g gives the gradient of shape `like`."""
+    rank = len(dilation)
+    turned = xp.flip(weight, tuple(range(2, rank + 2)))
+    grouped = turned.reshape(groups, weight.shape[0] // groups, *weight.shape[1:])
+    exchanged = grouped.swapaxes(1, 2).reshape(like[1], -1, *weight.shape[2:])
+    outside = []
+    for axis, ((low, _), d) in enumerate(zip(padding, dilation, strict=True), 2):
+        reach = d * (weight.shape[axis] - 1)
+        before = reach - low
+        outside.append((before, like[axis] - g[axis] + reach - before))
+    return exchanged, tuple(outside)
+
+
+def _windows_last(
+    xp: Any,
+    input: Any,
+    kernel: Shape,
+    sizes: Shape,
+    stride: Shape,
+    padding: Pairs,
+    dilation: Shape,
+) -> Any:
+    """All windows as a view (N, *sizes, *kernel, C) of the input with channels last."""
+    rank = len(kernel)
+    padded = padded_array(xp, xp.moveaxis(input, 1, -1), 1, padding)
+    batch, *spatial, channel = padded.strides
+    steps = [t * s for t, s in zip(spatial, stride, strict=True)]
+    reach = [t * d for t, d in zip(spatial, dilation, strict=True)]
+    return xp.lib.stride_tricks.as_strided(
+        padded,
+        (input.shape[0], *sizes, *kernel, input.shape[1]),
+        (batch, *steps, *reach[:rank], channel),
+    )
+
+
+def _blocks(windows: Any, rank: int) -> Iterator[tuple[slice, slice]]:
+    """Parts of the batch and of the first output dimension that make about BLOCK elements."""
+    row = max(1, math.prod(windows.shape[2:]))
+    rows, image = windows.shape[1], row * windows.shape[1]
+    images = max(1, BLOCK // max(1, image))
+    height = rows if image <= BLOCK else max(1, BLOCK // row)
+    for start in range(0, windows.shape[0], images):
+        for top in range(0, rows, max(1, height)):
+            yield slice(start, start + images), slice(top, top + height)
+
+
+def _product_last(xp: Any, windows: Any, weight: Any, shape: Shape, groups: int) -> Any:
+    """(positions, kernel * C) @ (kernel * C, O), written to (N, O, *sizes)."""
+    out = xp.empty(shape, windows.dtype)
+    channels_last = xp.moveaxis(out, 1, -1)
+    matrix = xp.moveaxis(weight, (0, 1), (-1, -2)).reshape(-1, shape[1])
+    for part in _blocks(windows, len(shape) - 2):
+        target = channels_last[part]
+        product = xp.matmul(windows[part].reshape(-1, matrix.shape[0]), matrix)
+        target[...] = product.reshape(target.shape)
+    return out
+
+
+def _correlation_last(xp: Any, windows: Any, g: Any, like: Shape, groups: int) -> Any:
+    """(kernel * C, positions) @ (positions, O), summed over blocks, as (O, C, *kernel)."""
+    channels_last = xp.ascontiguousarray(xp.moveaxis(g, 1, -1))
+    total = xp.zeros((math.prod(like[1:]), like[0]), g.dtype)
+    for part in _blocks(windows, g.ndim - 2):
+        columns = windows[part].reshape(-1, total.shape[0])
+        total += xp.matmul(columns.T, channels_last[part].reshape(-1, like[0]))
+    folded = total.reshape(*like[2:], like[1], like[0])
+    return xp.ascontiguousarray(xp.moveaxis(folded, (-1, -2), (0, 1)))
+
+
+def _windows_first(
+    xp: Any,
+    input: Any,
+    kernel: Shape,
+    sizes: Shape,
+    stride: Shape,
+    padding: Pairs,
+    dilation: Shape,
+) -> Any:
+    """All windows as a view (N, C, *kernel, *sizes) of the input."""
+    padded = padded_array(xp, input, 2, padding)
+    batch, channel, *spatial = padded.strides
+    steps = [t * s for t, s in zip(spatial, stride, strict=True)]
+    reach = [t * d for t, d in zip(spatial, dilation, strict=True)]
+    return xp.lib.stride_tricks.as_strided(
+        padded, (*input.shape[:2], *kernel, *sizes), (batch, channel, *reach, *steps)
+    )
+
+
+def _product_first(xp: Any, windows: Any, weight: Any, shape: Shape, groups: int) -> Any:
+    """(O, C * kernel) @ (C * kernel, positions) for each image and group; no copy for kernel 1."""
+    matrix = weight.reshape(groups, shape[1] // groups, -1)
+    columns = windows.reshape(shape[0], groups, matrix.shape[2], -1)
+    return xp.matmul(matrix, columns).reshape(shape)
+
+
+def _correlation_first(xp: Any, windows: Any, g: Any, like: Shape, groups: int) -> Any:
+    """(O, N * positions) @ (N * positions, C * kernel) for each group."""
+    grouped = g.reshape(len(g), groups, like[0] // groups, -1)
+    left = xp.moveaxis(grouped, 0, 2).reshape(groups, like[0] // groups, -1)
+    right = xp.moveaxis(windows, 0, len(like) - 1).reshape(groups, math.prod(like[1:]), -1)
+    return xp.matmul(left, right.swapaxes(1, 2)).reshape(like)
+
+
+# -- what users call -------------------------------------------------------------------------------
+
+
+def per_dimension(operation: str, name: str, value: Any, rank: int, least: int) -> Shape:
+    """An int or one int per spatial dimension as a tuple. Raises: RuntimeError for other counts or
+    values below `least`."""
+    if value.__class__ is int:
+        found: Shape = (value,) * rank
+    else:
+        found = tuple(value) if hasattr(value, "__iter__") else (int(value),)
+        found = tuple(int(v) for v in found) * (rank if len(found) == 1 else 1)
+    if len(found) != rank or min(found) < least:
+        raise ShapeError(
+            f"{operation}: expected {name} as one int or {rank}, at least {least}. Got {value!r}."
+        )
+    return found
+
+
+def _pairs(
+    operation: str, padding: Any, kernel: Shape, stride: Shape, dilation: Shape
+) -> Pairs:
+    """`padding` per side. 'same' keeps the size, with the odd element behind; 'valid' is none."""
+    if padding == "valid":
+        return ((0, 0),) * len(kernel)
+    if padding == "same":
+        if max(stride) > 1:
+            raise ShapeError(f"{operation}: padding 'same' needs stride 1. Got stride {stride}.")
+        totals = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+        return tuple((t // 2, t - t // 2) for t in totals)
+    if isinstance(padding, str):
+        raise ShapeError(
+            f"{operation}: expected padding 'valid', 'same' or ints. Got {padding!r}."
+        )
+    return tuple((p, p) for p in per_dimension(operation, "padding", padding, len(kernel), 0))
+
+
+def _convolve(
+    F: Any,
+    rank: int,
+    input: Any,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+) -> Any:
+    operation = f"conv{rank}d"
+    shapes.require_ndim(operation, "weight", weight, rank + 2)
+    shapes.require_ndim(operation, "input", input, rank + 1, rank + 2)
+    stride = per_dimension(operation, "stride", stride, rank, 1)
+    dilation = per_dimension(operation, "dilation", dilation, rank, 1)
+    padding = _pairs(operation, padding, tuple(weight.shape[2:]), stride, dilation)
+    how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    if len(input.shape) == rank + 1:
+        return F.squeeze(F.convolution(F.unsqueeze(input, dim=0), weight, bias, **how), dim=0)
+    return F.convolution(input, weight, bias, **how)
+
+
+@composite
+def conv1d(
+    F: Any,
+    input: Spec,
+    weight: Spec,
+    bias: Spec | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Spec:
+    """Cross-correlation along one dimension: (N, C, L), (O, C / groups, K), (O,) -> (N, O, L').
+
+    See `conv2d`.
+    """
+    return _convolve(F, 1, input, weight, bias, stride, padding, dilation, groups)
+
+
+@composite
+def conv2d(
+    F: Any,
+    input: Spec,
+    weight: Spec,
+    bias: Spec | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Spec:
+    """Cross-correlation of images with filters:
+    (N, C, H, W), (O, C / groups, K, L), (O,) -> (N, O, H', W') with
+    H' = (H + 2 * padding - dilation * (K - 1) - 1) // stride + 1; N may be left out.
+
+    `padding` is a number of zeros at each side, "same" (the size is kept; stride 1) or "valid".
+    Raises: RuntimeError for channels or sizes that do not fit.
+
+    Example:
+        >>> F.conv2d(torch.ones(1, 1, 3, 3), torch.ones(1, 1, 2, 2))
+        tensor([[[[4., 4.],
+                  [4., 4.]]]])
+    """
+    return _convolve(F, 2, input, weight, bias, stride, padding, dilation, groups)
+
+
+@composite
+def conv3d(
+    F: Any,
+    input: Spec,
+    weight: Spec,
+    bias: Spec | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Spec:
+    """Cross-correlation of volumes: (N, C, D, H, W), (O, C / groups, K, L, M), (O,) ->
+    (N, O, D', H', W'). See `conv2d`."""
+    return _convolve(F, 3, input, weight, bias, stride, padding, dilation, groups)
