@@ -1,0 +1,53 @@
+"""Starting a kernel of our own, with no kernelspec installed."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import uuid
+from pathlib import Path
+from typing import Any
+
+LONGEST_SOCKET_PATH = 100
+"""Bytes of a socket's path; the address structure holds 104 on macOS, 108 on Linux."""
+
+
+def command() -> list[str]:
+    """What starts a kernel with this interpreter; Jupyter fills in the connection file."""
+    return [sys.executable, "-m", "flambeau.kernel", "-f", "{connection_file}"]
+
+
+def manager(asynchronous: bool = False, **options: Any) -> Any:
+    """A jupyter-client kernel manager for our kernel, not yet started.
+
+    Where there are sockets in files, nobody else on the machine can reach the kernel.
+    """
+    from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager, KernelManager
+    from jupyter_core.paths import jupyter_runtime_dir
+
+    class OnlyOurs(KernelSpecManager):
+        """Names our own command under every name."""
+
+        def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+            return KernelSpec(argv=command(), language="python", display_name="Flambeau")
+
+    directory = Path(jupyter_runtime_dir())
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    identity = uuid.uuid4().hex[:12]
+    make = AsyncKernelManager if asynchronous else KernelManager
+    return make(
+        kernel_spec_manager=OnlyOurs(),
+        connection_file=str(directory / f"kernel-{identity}.json"),
+        **_transport(directory / f"kernel-{identity}-ipc", identity),
+        **options,
+    )
+
+
+def _transport(sockets: Path, identity: str) -> dict[str, str]:
+    if os.name != "posix":
+        return {"transport": "tcp"}
+    if len(os.fsencode(sockets)) > LONGEST_SOCKET_PATH:
+        sockets = Path(tempfile.mkdtemp(prefix="flambeau-")) / identity
+    return {"transport": "ipc", "ip": str(sockets)}

@@ -1,0 +1,100 @@
+"""Our interactive shell: the user's line on top of tracebacks, scripts under their own names."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import sys
+import warnings
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ipykernel.compiler import XCachingCompiler
+from ipykernel.zmqshell import ZMQInteractiveShell
+from traitlets import Type
+
+import flambeau
+
+RUNTIME = str(Path(flambeau.__file__).parent)
+"""Where the frames lie that a user has not written."""
+
+
+class PlacedCompiler(XCachingCompiler):
+    """Compiles cells under the name and line numbers of the script they come from, if any."""
+
+    script: str | None = None
+    first_line: int = 1
+
+    def place(self, script: str, first_line: int) -> None:
+        """The next cells begin at `first_line` of the file `script`."""
+        self.script, self.first_line = script, first_line
+
+    def ast_parse(self, source: str, filename: str = "<unknown>", symbol: str = "exec") -> Any:
+        tree = super().ast_parse(source, filename, symbol)
+        if self.script is not None and filename == self.script:
+            ast.increment_lineno(tree, self.first_line - 1)
+        return tree
+
+    def cache(self, transformed_code: str, number: int = 0, raw_code: str | None = None) -> str:
+        if self.script is None:
+            return super().cache(transformed_code, number, raw_code)
+        return self.script
+
+
+class FlambeauShell(ZMQInteractiveShell):
+    """IPython's shell with our tracebacks and compiler."""
+
+    compiler_class = Type(PlacedCompiler)
+
+    def enter_script(self, path: str, arguments: list[str], source: str) -> None:
+        """Make this the process of a script: `__file__`, `sys.argv`, `sys.path[0]`, its name and text
+        in tracebacks."""
+        # A script may end by sys.exit(); how to leave a prompt is no news to it.
+        warnings.filterwarnings("ignore", message="To exit: use")
+        sys.argv = [path, *arguments]
+        if path == "-":
+            path = "<stdin>"
+            sys.path[0:0] = [""]
+            lines = source.splitlines(keepends=True)
+            linecache.cache[path] = (len(source), None, lines, path)
+        else:
+            self.user_ns["__file__"] = path
+            sys.path[0:0] = [str(Path(path).resolve().parent)]
+        self.compile.place(path, 1)
+
+    def _get_exc_info(self, exc_tuple: Any = None) -> Any:
+        """The exception with the runtime's own frames cut off below the user's last line.
+
+        `%xmode Verbose` shows them all.
+        """
+        kind, value, traceback = super()._get_exc_info(exc_tuple)
+        if self.InteractiveTB.mode != "Verbose":
+            traceback = without_our_frames(traceback)
+        return kind, value, traceback
+
+
+def is_ours(traceback: TracebackType) -> bool:
+    """Whether the frame runs the runtime's code, written or generated."""
+    name = traceback.tb_frame.f_code.co_filename
+    return name.startswith((RUNTIME, "<flambeau "))
+
+
+def without_our_frames(traceback: TracebackType | None) -> TracebackType | None:
+    """A copy of `traceback` that ends at the last frame which is not the runtime's.
+
+    What raised stays untouched; a traceback of our frames alone is kept whole.
+    """
+    frames = []
+    while traceback is not None:
+        frames.append(traceback)
+        traceback = traceback.tb_next
+    kept = len(frames)
+    while kept and is_ours(frames[kept - 1]):
+        kept -= 1
+    if kept == 0:
+        kept = len(frames)
+    result = None
+    for frame in reversed(frames[:kept]):
+        result = TracebackType(result, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
+    return result

@@ -1,0 +1,70 @@
+"""`import torch` as another name of the runtime, so that code found anywhere runs as it stands."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+ALIAS, NAME = "torch", "flambeau"
+
+
+def our_name(name: str) -> str:
+    """The runtime's name of the module that PyTorch calls `name`."""
+    return NAME + name.removeprefix(ALIAS)
+
+
+class TorchAlias(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds `torch` and `torch.x.y` as the very modules `flambeau` and `flambeau.x.y`.
+
+    Put last on `sys.meta_path` it serves where PyTorch is not installed; put first, it stands for it.
+    """
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname != ALIAS and not fullname.startswith(ALIAS + "."):
+            return None
+        if sys.modules.get(ALIAS, None) not in (None, sys.modules.get(NAME)):
+            return None  # PyTorch itself is loaded: its submodules are its own
+        if not self._exists(our_name(fullname)):
+            raise ModuleNotFoundError(
+                f"No module named {fullname!r}: torch is Flambeau here, which has no "
+                f"{our_name(fullname)}.",
+                name=fullname,
+            )
+        return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
+
+    def _exists(self, name: str) -> bool:
+        return name in sys.modules or importlib.util.find_spec(name) is not None
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        module = importlib.import_module(our_name(spec.name))
+        self._own_spec = module.__spec__, module.__loader__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """The module is loaded already; it gets back the identity that importing wrote over."""
+        module.__spec__, module.__loader__ = self._own_spec
+        if module.__spec__ is not None:
+            module.__package__ = module.__spec__.parent
+
+
+def install(first: bool = False) -> None:
+    """Make `import torch` find the runtime: if PyTorch is not installed, or always with `first`."""
+    remove()
+    finder: Any = TorchAlias()
+    if first:
+        sys.meta_path.insert(0, finder)
+    else:
+        sys.meta_path.append(finder)
+
+
+def remove() -> None:
+    """Take the alias away again; modules imported under it stay."""
+    sys.meta_path[:] = [f for f in sys.meta_path if not isinstance(f, TorchAlias)]
