@@ -204,9 +204,7 @@ def convolution_input_array(
             padded[(slice(start, start + step), slice(None), *place)] += terms[
                 (slice(None), slice(None), *offset)
             ]
-    inside = [
-        slice(low, low + n) for n, (low, _) in zip(like[2:], padding[:rank], strict=True)
-    ]
+    inside = [slice(low, low + n) for n, (low, _) in zip(like[2:], padding[:rank], strict=True)]
     return xp.ascontiguousarray(padded[(slice(None), slice(None), *inside)]).astype(
         g.dtype, copy=False
     )
@@ -364,9 +362,7 @@ def padded_array(xp: Any, array: Any, first: int, padding: Pairs, value: float =
         return xp.ascontiguousarray(array)
     sizes = [n + low + high for n, (low, high) in zip(array.shape, pairs, strict=True)]
     out = xp.zeros(sizes, array.dtype) if value == 0 else xp.full(sizes, value, array.dtype)
-    inside = [
-        slice(low, low + n) for n, (low, _) in zip(array.shape, pairs, strict=True)
-    ]
+    inside = [slice(low, low + n) for n, (low, _) in zip(array.shape, pairs, strict=True)]
     out[tuple(inside)] = array
     return out
 
@@ -502,9 +498,7 @@ def per_dimension(operation: str, name: str, value: Any, rank: int, least: int) 
     return found
 
 
-def _pairs(
-    operation: str, padding: Any, kernel: Shape, stride: Shape, dilation: Shape
-) -> Pairs:
+def _pairs(operation: str, padding: Any, kernel: Shape, stride: Shape, dilation: Shape) -> Pairs:
     """`padding` per side. 'same' keeps the size, with the odd element behind; 'valid' is none."""
     if padding == "valid":
         return ((0, 0),) * len(kernel)
@@ -514,9 +508,7 @@ def _pairs(
         totals = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
         return tuple((t // 2, t - t // 2) for t in totals)
     if isinstance(padding, str):
-        raise ShapeError(
-            f"{operation}: expected padding 'valid', 'same' or ints. Got {padding!r}."
-        )
+        raise ShapeError(f"{operation}: expected padding 'valid', 'same' or ints. Got {padding!r}.")
     return tuple((p, p) for p in per_dimension(operation, "padding", padding, len(kernel), 0))
 
 

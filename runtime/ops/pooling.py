@@ -52,9 +52,7 @@ def _covering(
 ) -> Pairs:
     """The padding with which every window lies inside."""
     pairs = []
-    for n, m, k, s, p, d in zip(
-        input[2:], sizes, kernel, stride, padding, dilation, strict=True
-    ):
+    for n, m, k, s, p, d in zip(input[2:], sizes, kernel, stride, padding, dilation, strict=True):
         pairs.append((p, max(0, (m - 1) * s + d * (k - 1) + 1 - n - p)))
     return tuple(pairs)
 
@@ -144,7 +142,14 @@ def max_pool_vjp(
 
 @primitive
 def max_pool_gradient(
-    g: Spec, input: Spec, best: Spec, *, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape
+    g: Spec,
+    input: Spec,
+    best: Spec,
+    *,
+    kernel: Shape,
+    stride: Shape,
+    padding: Shape,
+    dilation: Shape,
 ) -> Spec:
     """Zeros in the shape of `input` with g added at each window's first largest element, `best`."""
     return shapes.Spec(input.shape, g.dtype)
@@ -215,7 +220,14 @@ def max_pool_gradient_vjp(
 
 @primitive
 def max_pool_picks(
-    h: Spec, input: Spec, best: Spec, *, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape
+    h: Spec,
+    input: Spec,
+    best: Spec,
+    *,
+    kernel: Shape,
+    stride: Shape,
+    padding: Shape,
+    dilation: Shape,
 ) -> Spec:
     """The elements of h, shaped like `input`, at each window's first largest element."""
     return shapes.Spec(best.shape, h.dtype)
@@ -317,7 +329,9 @@ def avg_pool_array(
     sizes = pooled_sizes("avg_pool", input.shape, kernel, stride, padding, ones, ceil_mode)
     if input.dtype.kind in "biu":
         raise TypeError("mean of integers")
-    padded = padded_array(xp, input, 2, _covering(input.shape, sizes, kernel, stride, padding, ones))
+    padded = padded_array(
+        xp, input, 2, _covering(input.shape, sizes, kernel, stride, padding, ones)
+    )
     first, *others = [padded[_at(o, sizes, stride, ones)] for o in _offsets(kernel)]
     out = first.copy()
     for part in others:

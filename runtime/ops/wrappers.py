@@ -112,17 +112,24 @@ class _Source:
         operation = self.operation
         names = ", ".join(p.name for p in operation.parameters)
         signature = self._signature()
-        if operation.is_plain_composite:
+        if operation.body is not None:
             call = ", ".join(["TAPE"] + [self._pass(p) for p in operation.parameters])
+            composed = f"return body_{self.name}({call})"
             _namespace["TAPE"] = TAPE
             _namespace[f"body_{self.name}"] = operation.body
-            return f"def {self.name}({signature}):\n    return body_{self.name}({call})\n"
+        if operation.is_plain_composite:
+            return f"def {self.name}({signature}):\n    {composed}\n"
         calls = f"general(operation_{self.name}, ({names},))"
         if operation.takes_list:
             return f"def {self.name}({signature}):\n    return {calls}\n\n\n" + self._body_text(
                 names
             )
-        lines = [f"def {self.name}({signature}):", *self._numbers(), "    try:"]
+        lines = [f"def {self.name}({signature}):", *self._numbers()]
+        if operation.body is not None and not operation.is_differentiable:
+            # A fused kernel without a gradient of its own: the tape takes the body's.
+            lines.append(f"    if requires_record({', '.join(operation.array_names)}):")
+            lines.append(f"        {composed}")
+        lines.append("    try:")
         assert self.lead is not None
         lines += [
             f"        key_ = {self.lead.name}._key",
@@ -333,6 +340,12 @@ class _Source:
             "    if t_._key.is_float:",
             "        t_._edge = OutputEdge(node_, index_)",
         ]
+
+
+def requires_record(*values: Any) -> bool:
+    """Whether some of `values` require a gradient, and operations are recorded."""
+    edges = [getattr(v, "_edge", None) for v in values]
+    return grad_mode.is_grad_enabled() and any(e is not None for e in edges)
 
 
 # -- the general path ------------------------------------------------------------------------------
@@ -548,3 +561,4 @@ def as_spec(tensor: Tensor) -> Spec:
 
 
 _namespace.update(general=general, generate=generate, constant=constant, NEVER=[0])
+_namespace["requires_record"] = requires_record
