@@ -194,7 +194,30 @@ from .ops.reductions import (
     sum,
     var,
 )
+from .ops.sampling import (
+    bernoulli,
+    dropout,
+    multinomial,
+    normal,
+    rand,
+    rand_like,
+    randint,
+    randint_like,
+    randn,
+    randn_like,
+    randperm,
+)
 from .ops.sorting import allclose, argsort, equal, isclose, sort, topk
+
+from .random import (
+    Generator,
+    default_generator,
+    get_rng_state,
+    initial_seed,
+    manual_seed,
+    seed,
+    set_rng_state,
+)
 
 if TYPE_CHECKING:
     from . import cuda as cuda

@@ -1,0 +1,303 @@
+"""Random tensors: `rand`, `randn`, `randint`, ..., dropout, and filling in place."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..core import dtypes
+from ..core.creation import _place, key_for, sizes
+from ..core.devices import device as Device
+from ..core.dispatch import DispatchKey, key_of
+from ..core.spec import Spec as _Spec
+from ..core.tensor import Tensor, wrap
+from ..errors import DTypeError, ShapeError
+from ..random import Generator, generator_for
+from .declare import Spec, composite
+from .inplace import check_writable, write
+
+# -- drawing arrays --------------------------------------------------------------------------------
+
+
+def _drawn(name: str, key: DispatchKey, shape: tuple[int, ...], generator: Any, *args: Any) -> Any:
+    """An array of `shape` where `key` says, of the distribution `name` with parameters `args`."""
+    if key.device.type == "meta":
+        return _Spec(shape, key.dtype)
+    stream = generator_for(key.device, generator)
+    count = math.prod(shape)
+    if key.device.type == "cpu":
+        values = CPU[name](stream, count, key.dtype.numpy, *args)
+        return np.asarray(values).astype(key.dtype.numpy, copy=False).reshape(shape)
+    drawn = GPU[name](stream.library_generator(key.backend.xp), shape, *args)
+    return key.backend.xp.asarray(drawn).astype(key.dtype.numpy)
+
+
+def _standard_exponential(stream: Generator, count: int, dtype: Any, rate: float) -> Any:
+    return -np.log1p(-stream.uniform(count, np.float64)) / rate
+
+
+CPU: dict[str, Any] = {
+    "uniform": lambda g, n, dtype, low, high: g.uniform(n, dtype) * (high - low) + low,
+    "normal": lambda g, n, dtype, mean, std: g.normal(n, dtype) * std + mean,
+    "integers": lambda g, n, dtype, low, high: g.integers(low, high, n),
+    "permutation": lambda g, n, dtype: g.permutation(n),
+    "exponential": _standard_exponential,
+}
+GPU: dict[str, Any] = {
+    "uniform": lambda g, shape, low, high: g.random(shape) * (high - low) + low,
+    "normal": lambda g, shape, mean, std: g.standard_normal(shape) * std + mean,
+    "integers": lambda g, shape, low, high: g.integers(low, high, shape),
+    "permutation": lambda g, shape: g.random(shape).argsort(),
+    "exponential": lambda g, shape, rate: g.standard_exponential(shape) / rate,
+}
+
+
+def _floating(operation: str, key: DispatchKey) -> None:
+    if not key.dtype.is_floating_point:
+        raise DTypeError(f"{operation}: expected a floating-point dtype. Got {key.dtype}.")
+
+
+def _sampler(name: str, distribution: str, parameters: tuple[float, ...], doc: str) -> Any:
+    def sample(
+        *size: Any,
+        generator: Generator | None = None,
+        dtype: dtypes.dtype | None = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        layout: Any = None,
+        pin_memory: bool = False,
+    ) -> Tensor:
+        key = key_for(dtype, device)
+        _floating(name, key)
+        out = wrap(_drawn(distribution, key, sizes(size), generator, *parameters), key)
+        out.requires_grad = requires_grad
+        return out
+
+    def sample_like(
+        input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+        generator: Generator | None = None, layout: Any = None, memory_format: Any = None,
+    ) -> Tensor:  # fmt: skip
+        return sample(
+            tuple(input.shape),
+            dtype=dtype or input.dtype,
+            device=input.device if device is None else device,
+            requires_grad=requires_grad,
+            generator=generator,
+        )
+
+    sample.__name__, sample_like.__name__ = name, f"{name}_like"
+    sample.__doc__ = f"A tensor of the given sizes of {doc}."
+    sample_like.__doc__ = f"A tensor of {doc}, with the shape, dtype and device of input."
+    return sample, sample_like
+
+
+rand, rand_like = _sampler("rand", "uniform", (0.0, 1.0), "uniform numbers in [0, 1)")
+randn, randn_like = _sampler("randn", "normal", (0.0, 1.0), "standard normal numbers")
+
+
+def randint(
+    low: int,
+    high: Any = None,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    dtype: dtypes.dtype | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """A tensor of `size` of integers from `low` to `high` - 1: `randint(high, size)` begins at 0.
+
+    Raises: RuntimeError if there is no integer in the range.
+    """
+    if size is None:
+        low, high, size = 0, low, high
+    if high <= low:
+        raise RuntimeError(f"randint: expected low below high. Got low {low}, high {high}.")
+    key = key_for(dtype or dtypes.int64, device)
+    out = wrap(_drawn("integers", key, sizes((size,)), generator, int(low), int(high)), key)
+    out.requires_grad = requires_grad
+    return out
+
+
+def randint_like(input: Tensor, low: int, high: Any = None, **options: Any) -> Tensor:
+    """Like `randint`, with the shape, dtype and device of input."""
+    options = {"dtype": input.dtype, "device": input.device, **options}
+    bounds = (0, low) if high is None else (low, high)
+    return randint(*bounds, tuple(input.shape), **options)
+
+
+def randperm(
+    n: int,
+    *,
+    generator: Generator | None = None,
+    dtype: dtypes.dtype | None = None,
+    device: Any = None,
+) -> Tensor:
+    """The integers below `n` in random order; int64."""
+    key = key_for(dtype or dtypes.int64, device)
+    return wrap(_drawn("permutation", key, (n,), generator), key)
+
+
+def normal(
+    mean: Any = 0.0,
+    std: Any = 1.0,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    dtype: dtypes.dtype | None = None,
+    device: Any = None,
+) -> Tensor:
+    """Normal numbers with `mean` and `std`, which are numbers (then `size` is needed) or
+    tensors."""
+    tensors = [t for t in (mean, std) if isinstance(t, Tensor)]
+    if not tensors:
+        if size is None:
+            raise TypeError("normal: expected size, as mean and std are numbers. Got none.")
+        key = key_for(dtype, device)
+        return wrap(_drawn("normal", key, sizes((size,)), generator, float(mean), float(std)), key)
+    shape = tuple((mean + std).shape)
+    noise = randn(shape, generator=generator, dtype=tensors[0].dtype, device=tensors[0].device)
+    return noise * std + mean
+
+
+def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
+    """1 with the probability that each element of input gives, else 0; input's dtype and shape.
+
+    Raises: RuntimeError for elements outside [0, 1].
+    """
+    _floating("bernoulli", input._key)
+    if not input.is_meta and input.numel() and not bool(((input >= 0) & (input <= 1)).all()):
+        raise RuntimeError("bernoulli: expected probabilities from 0 to 1. Got others.")
+    draws = _drawn("uniform", input._key, tuple(input.shape), generator, 0.0, 1.0)
+    return (wrap(draws, input._key) < input.detach()).to(input.dtype)
+
+
+def multinomial(
+    input: Tensor,
+    num_samples: int,
+    replacement: bool = False,
+    *,
+    generator: Generator | None = None,
+) -> Tensor:
+    """Indices drawn with probability proportional to the rows of input: (..., n) -> (..., samples).
+
+    Raises: RuntimeError for negative or non-finite weights, rows of zeros, or more samples than
+    nonzero weights without replacement.
+    """
+    if input.ndim not in (1, 2) or not input.is_floating_point():
+        raise ShapeError(
+            "multinomial: expected one or two dimensions of floating-point weights. Got shape "
+            f"{tuple(input.shape)}, {input.dtype}."
+        )
+    weights = input.detach().numpy_values().astype(np.float64).reshape(-1, input.shape[-1])
+    if not np.isfinite(weights).all() or (weights < 0).any() or (weights.sum(1) <= 0).any():
+        raise RuntimeError("multinomial: expected finite weights, none negative, some positive.")
+    if not replacement and ((weights > 0).sum(1) < num_samples).any():
+        raise RuntimeError(
+            f"multinomial: expected at most as many samples as nonzero weights. Got {num_samples}."
+        )
+    stream = generator_for(Device("cpu"), generator)
+    if replacement:
+        edges = np.cumsum(weights / weights.sum(1, keepdims=True), 1)
+        draws = stream.uniform(weights.shape[0] * num_samples, np.float64)
+        draws = draws.reshape(weights.shape[0], num_samples)
+        picks = np.stack(
+            [np.searchsorted(e, d, "right") for e, d in zip(edges, draws, strict=True)]
+        )
+        picks = np.minimum(picks, weights.shape[1] - 1)
+    else:
+        # The smallest of exponential clocks running at the weights' rates ring in this order.
+        clocks = -np.log1p(-stream.uniform(weights.size, np.float64)).reshape(weights.shape)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rings = np.where(weights > 0, clocks / weights, np.inf)
+        picks = np.argsort(rings, 1)[:, :num_samples]
+    shape = (*input.shape[:-1], num_samples)
+    return _place(picks.astype(np.int64).reshape(shape), key_of(input.device, dtypes.int64))
+
+
+# -- in place --------------------------------------------------------------------------------------
+
+
+def _fill(self: Tensor, name: str, distribution: str, generator: Any, *args: Any) -> Tensor:
+    check_writable(self, name)
+    write(self, _drawn(distribution, self._key, tuple(self.shape), generator, *args), name)
+    return self
+
+
+def uniform_(
+    self: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None
+) -> Tensor:
+    """Write uniform numbers in [a, b)."""
+    if b < a:
+        raise RuntimeError(f"uniform_: expected a not above b. Got a {a}, b {b}.")
+    return _fill(self, "uniform_", "uniform", generator, a, b)
+
+
+def normal_(
+    self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
+) -> Tensor:
+    """Write normal numbers with `mean` and `std`."""
+    if std < 0:
+        raise RuntimeError(f"normal_: expected a standard deviation not below 0. Got {std}.")
+    return _fill(self, "normal_", "normal", generator, mean, std)
+
+
+def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+    """Write exponential numbers with rate `lambd`."""
+    return _fill(self, "exponential_", "exponential", generator, lambd)
+
+
+def random_(
+    self: Tensor, low: Any = 0, high: Any = None, *, generator: Generator | None = None
+) -> Tensor:
+    """Write integers from `low` to `high` - 1; without bounds, all that the dtype holds exactly."""
+    if high is None:
+        low, high = 0, low or 2 ** min(31, 8 * self.itemsize - 1)
+    return _fill(self, "random_", "integers", generator, int(low), int(high))
+
+
+def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
+    """Write 1 with probability `p` (a number or tensor), else 0."""
+    check_writable(self, "bernoulli_")
+    draws = _drawn(
+        "uniform", key_of(self.device, dtypes.float64), tuple(self.shape), generator, 0.0, 1.0
+    )
+    if not self.is_meta:
+        write(self, draws < (p._array if isinstance(p, Tensor) else p), "bernoulli_")
+    return self
+
+
+for _function in (uniform_, normal_, exponential_, random_, bernoulli_, bernoulli, multinomial):
+    setattr(Tensor, _function.__name__, _function)
+
+
+# -- dropout ---------------------------------------------------------------------------------------
+
+
+@composite
+def dropout(
+    F: Any, input: Spec, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Spec:
+    """Elements set to 0 with probability `p`, the others scaled by 1 / (1 - p); input in
+    evaluation.
+
+    Source: arXiv:1207.0580. Raises: ValueError for p outside [0, 1].
+    """
+    if not 0.0 <= p <= 1.0:
+        raise ValueError(f"dropout: expected a probability from 0 to 1. Got {p}.")
+    if not training or p == 0.0:
+        return input
+    return F.mul(input, dropout_mask(input, p))
+
+
+def dropout_mask(input: Tensor, p: float, shape: Any = None) -> Tensor:
+    """1 / (1 - p) with probability 1 - p, else 0, in the input's dtype and shape (or `shape`)."""
+    key = input._key
+    wanted = tuple(input.shape) if shape is None else shape
+    if key.device.type == "meta":
+        return wrap(_Spec(wanted, key.dtype), key)
+    draws = _drawn("uniform", key_of(key.device, dtypes.float64), wanted, None, 0.0, 1.0)
+    scale = 1.0 / (1.0 - p) if p < 1.0 else 0.0
+    return wrap((draws < 1.0 - p).astype(key.dtype.numpy) * key.dtype.numpy.type(scale), key)
