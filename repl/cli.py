@@ -1,6 +1,89 @@
-"""The `flambeau` command."""
+"""The `flambeau` command: the REPL, scripts, and the installation of the kernel."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import sys
+from collections.abc import Sequence
+
+LATEST = ""  # `--existing` without a name
+TERMINATED = 128 + 15  # what a shell reports of a process ended by SIGTERM
+
+# Each module has add_arguments(parser) and run(args) -> exit status; it is imported when called.
+COMMANDS = {
+    "run": ("flambeau.kernel.scripts", "run a .py or .ipynb file, or - for standard input"),
+    "kernel": ("flambeau.kernel.install", "install the Jupyter kernel"),
+}
 
 
-def main() -> int:
-    """Placeholder entry until the front end lands."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv`; the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] in COMMANDS:
+        return _run_command(*arguments)
+    args = _parser().parse_args(arguments)
+    if not sys.stdin.isatty():
+        return _run_command("run", "-")
+    return _run_repl(args)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="flambeau",
+        description="A workbench for deep learning. Without arguments: an interactive session.",
+        epilog="commands:\n" + "".join(f"  {n:<12}{h}\n" for n, (_, h) in COMMANDS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--existing",
+        nargs="?",
+        const=LATEST,
+        metavar="FILE|ID",
+        help="attach to a running kernel: its connection file, a part of its name, or the latest",
+    )
+    parser.add_argument("--no-banner", action="store_true", help="start without the greeting")
+    parser.add_argument("--version", action="version", version=f"flambeau {_version()}")
+    return parser
+
+
+def _run_command(name: str, *arguments: str) -> int:
+    module = importlib.import_module(COMMANDS[name][0])
+    parser = argparse.ArgumentParser(prog=f"flambeau {name}")
+    module.add_arguments(parser)
+    status: int = module.run(parser.parse_args(arguments))
+    return status
+
+
+def _run_repl(args: argparse.Namespace) -> int:
+    from .application import Repl
+    from .kernels import Kernel, OwnKernel, RunningKernel
+
+    if not args.no_banner:
+        print(_banner())
+    kernel: Kernel = OwnKernel() if args.existing is None else RunningKernel(args.existing or None)
+
+    async def serve() -> None:
+        await Repl(kernel).run()
+
+    try:
+        asyncio.run(serve())
+    except asyncio.CancelledError:
+        return TERMINATED
     return 0
+
+
+def _banner() -> str:
+    python = ".".join(map(str, sys.version_info[:3]))
+    return f"Flambeau {_version()} (Python {python}). help? shows help, Ctrl-D leaves.\n"
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("flambeau")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,220 @@
+"""Talk to one kernel: every reply finds its request by msg_id, and nobody else sees ZMQ."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jupyter_client.asynchronous.client import AsyncKernelClient
+
+Content = dict[str, Any]
+Message = dict[str, Any]
+
+COMPLETION_PATIENCE = 1.0  # s until a completion is no longer worth showing
+IDLE_PATIENCE = 2.0  # s from a reply to the last output; iopub may have dropped the end under load
+GREETING_PATIENCE = 0.5  # s until the kernel is asked again to say something on iopub
+
+
+class KernelDiedError(Exception):
+    """The kernel is gone; the text says how."""
+
+
+class Execution:
+    """One cell under way: done when the reply has come and the kernel has said that it is idle."""
+
+    def __init__(self, message_id: str, reply: asyncio.Future[Content]) -> None:
+        self.message_id = message_id
+        self.has_started = asyncio.Event()
+        self._reply = reply
+        self._is_idle = asyncio.Event()
+
+    async def finished(self) -> Content:
+        """The content of the reply, once all output is here.
+
+        Raises:
+            KernelDiedError: the kernel went away before it replied.
+        """
+        reply = await self._reply
+        with contextlib.suppress(TimeoutError):  # the reply says that it is over, too
+            await asyncio.wait_for(self._is_idle.wait(), IDLE_PATIENCE)
+        return reply
+
+    def note_state(self, state: str) -> None:
+        """The kernel says that it is busy with this cell, or idle after it."""
+        self.has_started.set()
+        if state == "idle":
+            self._is_idle.set()
+
+
+class Client:
+    """Requests to a kernel and what it sends by itself.
+
+    `on_output(message)` sees every iopub message but states, `on_question(message)` every
+    input_request. Both are called in the event loop.
+    """
+
+    def __init__(
+        self,
+        channels: AsyncKernelClient,
+        on_output: Callable[[Message], None],
+        on_question: Callable[[Message], None],
+    ) -> None:
+        self._channels = channels
+        self._on_output = on_output
+        self._on_question = on_question
+        self._replies: dict[str, asyncio.Future[Content]] = {}
+        self._listeners: list[asyncio.Task[None]] = []
+        self._subshell: str | None = None
+        self._failure: Exception | None = None
+        self._greeted = asyncio.Event()
+        self.execution: Execution | None = None
+        self.info: Content = {}
+        self.busy_since: float | None = None  # time.monotonic() when a cell, anyone's, began
+
+    @property
+    def session_id(self) -> str:
+        """The id by which messages to us are told from those to other clients."""
+        return str(self._channels.session.session)
+
+    async def open(self) -> None:
+        """Connect, learn what the kernel can do, and hear it on iopub."""
+        channels = self._channels
+        channels.start_channels(hb=False)
+        self._listen(channels.shell_channel, self._take_reply)
+        self._listen(channels.control_channel, self._take_reply)
+        self._listen(channels.iopub_channel, self._take_iopub)
+        self._listen(channels.stdin_channel, self._on_question)
+        while not self._greeted.is_set():  # control answers even while a cell runs
+            self.info = await self.request("kernel_info_request", {}, channel="control")
+            try:
+                await asyncio.wait_for(self._greeted.wait(), GREETING_PATIENCE)
+            except TimeoutError:
+                continue  # that answer left before our subscription arrived
+        if "kernel subshells" in self.info.get("supported_features", ()):
+            reply = await self.request("create_subshell_request", {}, channel="control")
+            self._subshell = reply.get("subshell_id")
+
+    async def close(self) -> None:
+        """Leave the kernel as it was found."""
+        if self._subshell is not None and not self._channels.shell_channel.socket.closed:
+            self._send("control", "delete_subshell_request", {"subshell_id": self._subshell})
+        self.fail(KernelDiedError("The connection was closed."))
+        for listener in self._listeners:
+            listener.cancel()
+        self._channels.stop_channels()
+
+    def fail(self, error: Exception) -> None:
+        """End every request, under way or to come, with `error`."""
+        self._failure = error
+        for reply in self._replies.values():
+            if not reply.done():
+                reply.set_exception(error)
+                reply.exception()  # a request that nobody waits for any more is no fault
+        self._replies.clear()
+        self.busy_since = None
+
+    async def request(
+        self, message_type: str, content: Content, *, channel: str = "shell", **header: str
+    ) -> Content:
+        """Send a request and wait for the content of its reply."""
+        message_id, reply = self._ask(channel, message_type, content, **header)
+        try:
+            return await reply
+        finally:
+            self._replies.pop(message_id, None)
+
+    def execute(self, code: str) -> Execution:
+        """Run a cell."""
+        content = {
+            "code": code,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": True,
+            "stop_on_error": False,  # other clients' queued cells are theirs to stop
+        }
+        self.execution = Execution(*self._ask("shell", "execute_request", content))
+        return self.execution
+
+    async def complete(self, code: str, cursor: int) -> Content | None:
+        """The kernel's completions, or None if it cannot answer soon."""
+        if self._subshell is None and self.busy_since is not None:
+            return None
+        content = {"code": code, "cursor_pos": cursor}
+        header = {} if self._subshell is None else {"subshell_id": self._subshell}
+        request = self.request("complete_request", content, **header)
+        try:
+            return await asyncio.wait_for(request, COMPLETION_PATIENCE)
+        except (TimeoutError, KernelDiedError):
+            return None
+
+    async def count_cells(self) -> int | None:
+        """How many cells the kernel has run, or None if it is too busy to say."""
+        content = {"code": "", "silent": True, "store_history": False, "allow_stdin": False}
+        request = self.request("execute_request", content)
+        try:
+            reply = await asyncio.wait_for(request, COMPLETION_PATIENCE)
+        except TimeoutError:
+            return None
+        return int(reply["execution_count"])
+
+    def answer(self, question: Message, text: str) -> None:
+        """Send what the user typed to an input_request."""
+        message = self._channels.session.msg("input_reply", {"value": text}, parent=question)
+        self._channels.stdin_channel.send(message)
+
+    def _ask(
+        self, channel: str, message_type: str, content: Content, **header: str
+    ) -> tuple[str, asyncio.Future[Content]]:
+        reply: asyncio.Future[Content] = asyncio.get_running_loop().create_future()
+        if self._failure is not None:
+            raise self._failure
+        message_id = self._send(channel, message_type, content, **header)
+        self._replies[message_id] = reply
+        return message_id, reply
+
+    def _send(self, channel: str, message_type: str, content: Content, **header: str) -> str:
+        message = self._channels.session.msg(message_type, content)
+        message["header"].update(header)
+        getattr(self._channels, f"{channel}_channel").send(message)
+        return str(message["header"]["msg_id"])
+
+    def _listen(self, channel: Any, take: Callable[[Message], None]) -> None:
+        async def listen() -> None:
+            while True:
+                try:
+                    message = await channel.get_msg()
+                except ValueError:
+                    continue  # not signed with our key
+                take(message)
+
+        def end(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and (error := task.exception()):
+                self.fail(KernelDiedError(f"The connection failed: {error!r}"))
+
+        task = asyncio.ensure_future(listen())
+        task.add_done_callback(end)
+        self._listeners.append(task)
+
+    def _take_reply(self, message: Message) -> None:
+        reply = self._replies.pop(message["parent_header"].get("msg_id"), None)
+        if reply is not None and not reply.done():
+            reply.set_result(message["content"])
+
+    def _take_iopub(self, message: Message) -> None:
+        self._greeted.set()
+        if message["header"]["msg_type"] == "status":
+            self._take_state(message["parent_header"], message["content"]["execution_state"])
+        else:
+            self._on_output(message)
+
+    def _take_state(self, parent: Content, state: str) -> None:
+        if parent.get("msg_type") != "execute_request":
+            return  # a completion makes nobody wait
+        self.busy_since = time.monotonic() if state == "busy" else None
+        if self.execution is not None and parent["msg_id"] == self.execution.message_id:
+            self.execution.note_state(state)

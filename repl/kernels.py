@@ -1,0 +1,193 @@
+"""The kernels a front end can hold: one of its own, or one that runs already."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .client import Client, KernelDiedError, Message
+
+if TYPE_CHECKING:
+    from jupyter_client.asynchronous.client import AsyncKernelClient
+
+KERNEL_COMMAND = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+KERNEL_ENVIRONMENT = {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # five lines of warning otherwise
+LONGEST_SOCKET_PATH = 100  # bytes; sockaddr_un holds 104 on macOS, 108 on Linux
+ANSWER_PATIENCE = 5.0  # s for a running kernel to answer at all
+SHUTDOWN_PATIENCE = 4.0  # s from the request to SIGTERM to SIGKILL
+LIFE_CHECK = 0.25  # s between two looks at the process
+HEARTBEATS_MISSED = 5  # in a row, one a second, before a kernel elsewhere counts as dead
+
+OutputHandler = Callable[[Message], None]
+
+
+class Kernel(ABC):
+    """A kernel and the way to talk to it. `client` is there after `open`."""
+
+    is_ours: bool
+    client: Client
+
+    @abstractmethod
+    async def open(self, on_output: OutputHandler, on_question: OutputHandler) -> None:
+        """Start or find the kernel, and connect.
+
+        Raises:
+            KernelDiedError: there is no kernel to talk to, or it ended before it answered.
+        """
+
+    @abstractmethod
+    async def death(self) -> str:
+        """Wait for the end of the kernel; one sentence of how it ended."""
+
+    @abstractmethod
+    async def interrupt(self) -> None:
+        """Stop the running cell."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Disconnect, and shut the kernel down if it is ours."""
+
+
+class OwnKernel(Kernel):
+    """A kernel started here, which ends with the front end."""
+
+    is_ours = True
+
+    def __init__(self) -> None:
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - held as long as the kernel
+        self._manager: Any = None
+        self._is_ready = False
+
+    async def open(self, on_output: OutputHandler, on_question: OutputHandler) -> None:
+        """Start the process and wait until it answers, however long that takes."""
+        self._manager = await asyncio.to_thread(_manager)
+        await self._manager.start_kernel(stdout=self._log, stderr=self._log)
+        self.client = Client(self._manager.client(), on_output, on_question)
+        opening = asyncio.ensure_future(self.client.open())
+        ending = asyncio.ensure_future(self.death())
+        try:
+            await asyncio.wait({opening, ending}, return_when=asyncio.FIRST_COMPLETED)
+            if not opening.done():
+                raise KernelDiedError(f"{ending.result()} It had not answered yet.")
+            opening.result()
+        finally:
+            opening.cancel()
+            ending.cancel()
+        self._is_ready = True
+
+    async def death(self) -> str:
+        while await self._manager.is_alive():
+            await asyncio.sleep(LIFE_CHECK)
+        return _how_it_ended(await self._manager.provisioner.poll()) + self._last_words()
+
+    async def interrupt(self) -> None:
+        await self._manager.interrupt_kernel()
+
+    async def close(self) -> None:
+        if self._manager is None or not self._manager.has_kernel:
+            return
+        if hasattr(self, "client"):
+            await self.client.close()
+        gone = not await self._manager.is_alive()
+        await self._manager.shutdown_kernel(now=gone or not self._is_ready)
+        self._log.close()
+
+    def _last_words(self) -> str:
+        """What the process itself wrote: import errors, faulthandler's stack."""
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").rstrip().splitlines()
+        return "".join(f"\n{line}" for line in lines[-20:])
+
+
+class RunningKernel(Kernel):
+    """A kernel that somebody else started, and that stays when we leave."""
+
+    is_ours = False
+
+    def __init__(self, connection: str | None) -> None:
+        self._connection = connection
+        self._channels: Any = None
+
+    async def open(self, on_output: OutputHandler, on_question: OutputHandler) -> None:
+        self._channels, name = await asyncio.to_thread(_connect, self._connection)
+        self.client = Client(self._channels, on_output, on_question)
+        self._channels.hb_channel.start()
+        try:
+            await asyncio.wait_for(self.client.open(), ANSWER_PATIENCE)
+        except TimeoutError:
+            raise KernelDiedError(f"No kernel answers at {name}: it has probably ended.") from None
+
+    async def death(self) -> str:
+        missed = 0
+        while missed < HEARTBEATS_MISSED:
+            await asyncio.sleep(self._channels.hb_channel.time_to_dead)
+            missed = 0 if self._channels.hb_channel.is_beating() else missed + 1
+        return "The kernel answers no more."
+
+    async def interrupt(self) -> None:
+        await self.client.request("interrupt_request", {}, channel="control")
+
+    async def close(self) -> None:
+        if hasattr(self, "client"):
+            await self.client.close()
+
+
+def _manager() -> Any:
+    from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager
+    from jupyter_core.paths import jupyter_runtime_dir
+
+    class OnlyOurs(KernelSpecManager):
+        """Names our own command, so that no kernelspec need be installed."""
+
+        def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+            return KernelSpec(argv=KERNEL_COMMAND, env=KERNEL_ENVIRONMENT, language="python")
+
+    directory = Path(jupyter_runtime_dir())
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    identity = uuid.uuid4().hex[:12]
+    return AsyncKernelManager(
+        kernel_spec_manager=OnlyOurs(),
+        connection_file=str(directory / f"kernel-{identity}.json"),
+        shutdown_wait_time=SHUTDOWN_PATIENCE,
+        **_transport(directory / f"kernel-{identity}-ipc", identity),
+    )
+
+
+def _transport(sockets: Path, identity: str) -> dict[str, str]:
+    """Sockets in files where there are such: nobody else on the machine can reach them."""
+    if os.name != "posix":
+        return {"transport": "tcp"}
+    if len(os.fsencode(sockets)) > LONGEST_SOCKET_PATH:
+        sockets = Path(tempfile.mkdtemp(prefix="flambeau-")) / identity
+    return {"transport": "ipc", "ip": str(sockets)}
+
+
+def _connect(connection: str | None) -> tuple[AsyncKernelClient, str]:
+    from jupyter_client.asynchronous.client import AsyncKernelClient
+    from jupyter_client.connect import find_connection_file
+
+    try:
+        path = find_connection_file(connection or "kernel-*.json")
+    except OSError:
+        sought = f"no connection file matches {connection!r}" if connection else "none is running"
+        raise KernelDiedError(f"There is no kernel to attach to: {sought}.") from None
+    channels = AsyncKernelClient(connection_file=path)
+    channels.load_connection_file()
+    return channels, path
+
+
+def _how_it_ended(status: int | None) -> str:
+    if status is None:
+        return "The kernel ended."
+    if status < 0:
+        return f"The kernel was killed by {signal.Signals(-status).name}."
+    return f"The kernel ended with exit status {status}."

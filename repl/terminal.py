@@ -1,0 +1,121 @@
+"""What the terminal can do, and how text sits on it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prompt_toolkit.utils import get_cwidth, is_dumb_terminal
+
+_SGR = re.compile(r"\x1b\[[0-9;:]*m")
+_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
+_BRACKETED_PASTE_ON = "\x1b[?2004h"
+
+
+def has_cursor() -> bool:
+    """Whether the cursor can be moved: a terminal, and not a dumb one."""
+    return sys.stdout.isatty() and not is_dumb_terminal()
+
+
+def has_colour() -> bool:
+    """Whether to colour: the terminal can, and NO_COLOR (no-color.org) is unset or empty."""
+    return has_cursor() and not os.environ.get("NO_COLOR")
+
+
+def without_colour(text: str) -> str:
+    """`text` less the sequences that select colours and faces."""
+    return _SGR.sub("", text)
+
+
+def without_escapes(text: str) -> str:
+    """`text` less every escape sequence."""
+    return _ESCAPE.sub("", text)
+
+
+def width_of(text: str) -> int:
+    """Columns that a line takes; wide characters take two, escape sequences none."""
+    text = without_escapes(text)
+    return len(text) if text.isascii() else get_cwidth(text)
+
+
+def collapse_returns(text: str) -> str:
+    """Drop what a carriage return hides anyway, so that a progress bar costs one write a flush."""
+    if "\r" not in text:
+        return text
+    return "\n".join(map(_collapse_line, text.split("\n")))
+
+
+def _collapse_line(line: str) -> str:
+    parts = line.split("\r")
+    if "\x1b" in without_colour(line):  # the cursor moves: nothing is surely hidden
+        return line
+    kept, widest = [parts[-1]], width_of(parts[-1])
+    for part in reversed(parts[:-1]):
+        if width_of(part) > widest:  # its tail still shows
+            kept.append(part)
+            widest = width_of(part)
+    start = "\r" if len(kept) < len(parts) else ""
+    return start + "\r".join(reversed(kept))
+
+
+class Extent:
+    """How many rows text has taken since a beginning, up to a screenful.
+
+    `rows` counts the ends of rows, `column` is where the cursor stands in the last.
+    """
+
+    def __init__(self) -> None:
+        self.rows = self.column = 0
+        self.columns, self.height = shutil.get_terminal_size()
+
+    @property
+    def fills_screen(self) -> bool:
+        """Whether the beginning has scrolled out of reach."""
+        return self.rows >= self.height - 1
+
+    def feed(self, text: str) -> None:
+        """Count `text`, written where the last one ended."""
+        for index, line in enumerate(text.split("\n")):
+            if self.fills_screen:
+                return
+            if index:
+                self.rows, self.column = self.rows + 1, 0
+            for position, part in enumerate(line.split("\r")):
+                self.column = (0 if position else self.column) + width_of(part.expandtabs())
+                wrapped = max(self.column - 1, 0) // self.columns
+                self.rows, self.column = self.rows + wrapped, self.column - wrapped * self.columns
+
+    def erasure(self, row: int) -> str:
+        """The sequence that takes back what stands from the beginning of `row` on."""
+        rows = self.rows - row
+        return "\r" + (f"\x1b[{rows}A" if rows else "") + "\x1b[J"
+
+
+@contextmanager
+def typing_held() -> Iterator[None]:
+    """While a cell runs, keys wait unseen for the next prompt, pastes whole; Ctrl-C stays a signal.
+
+    Without this the terminal would mix them into the output and cut a paste at 4,095 bytes.
+    """
+    try:
+        descriptor = sys.stdin.fileno()
+        before = termios.tcgetattr(descriptor)
+    except (OSError, ValueError, termios.error):  # no terminal: nothing to hold
+        yield
+        return
+    held = before.copy()
+    held[0] &= ~(termios.ICRNL | termios.INLCR)
+    held[3] &= ~(termios.ECHO | termios.ICANON)
+    termios.tcsetattr(descriptor, termios.TCSANOW, held)
+    if has_cursor():
+        sys.stdout.write(_BRACKETED_PASTE_ON)
+        sys.stdout.flush()
+    try:
+        yield
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSANOW, before)
