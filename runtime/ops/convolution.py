@@ -52,7 +52,7 @@ def _output_shape(
             f"Got weight {weight} with {weight[0]}."
         )
     sizes = output_sizes(input[2:], weight[2:], stride, padding, dilation)
-    if min(sizes) <= 0 and min(input[2:]) > 0 or min(sizes) < 0:
+    if (min(sizes) <= 0 and min(input[2:]) > 0) or min(sizes) < 0:
         raise ShapeError(
             f"{_name(weight)}: expected an input at least as large as the kernel. Got input "
             f"{input} with padding {_shown(padding)} and weight {weight} with dilation {dilation}. "
