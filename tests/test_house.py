@@ -26,7 +26,7 @@ ALLOWED = {
 }
 """What each package may import: repl -> kernel -> magics -> runtime."""
 
-RUNTIME_LAYERS = ["errors", "core", "backends", "autograd", "ops", "random"]
+RUNTIME_LAYERS = ["errors", "core", "backends", "autograd", "random", "ops"]
 """Inside the runtime each imports only what stands before it; what is not listed imports all."""
 
 

@@ -46,6 +46,7 @@ class Node:
     outputs: int = 1
     saves_arrays: bool = False
     output_shapes: tuple[tuple[int, ...], ...] | None = None
+    output_edges: dict[int, weakref.ref[OutputEdge]] | None = None
     _metadata: dict[str, Any] | None = None
 
     def name(self) -> str:
@@ -152,7 +153,7 @@ class Node:
 class OutputEdge:
     """The edge of one output of a node that has several; collects that output's gradient."""
 
-    __slots__ = ("hooks", "index", "node", "prehooks", "sequence")
+    __slots__ = ("__weakref__", "hooks", "index", "node", "prehooks", "sequence")
 
     def __init__(self, node: Node, index: int) -> None:
         self.node = node
@@ -160,15 +161,17 @@ class OutputEdge:
         self.sequence = tick()
         self.prehooks: list[Callable[..., Any]] | None = None
         self.hooks: list[Any] | None = None
+        if node.output_edges is None:
+            node.output_edges = {}
+        node.output_edges[index] = weakref.ref(self)  # the edge holds the node, not the reverse
 
     @classmethod
     def of(cls, node: Node, index: int) -> OutputEdge:
-        """The edge of output `index`: the one its tensor carries while that tensor lives."""
-        for reference in node.metadata.get("output_edges", ()):
-            edge = reference()
-            if edge is not None and edge.index == index:
-                return edge
-        return cls(node, index)
+        """The edge of output `index`: the one in use, for an output has one place where its
+        gradient gathers."""
+        reference = (node.output_edges or {}).get(index)
+        edge = None if reference is None else reference()
+        return cls(node, index) if edge is None else edge
 
     def as_grad_fn(self) -> Node:
         """The node with several outputs."""
@@ -219,13 +222,16 @@ class AccumulateGrad:
 class RemovableHandle:
     """Takes a hook out of its list again; as a `with` block, at its end."""
 
-    def __init__(self, hooks: list[Any], hook: Any) -> None:
+    def __init__(self, hooks: list[Any], hook: Any, prepend: bool = False) -> None:
         self._hooks, self._hook = hooks, hook
-        hooks.append(hook)
+        hooks.insert(0 if prepend else len(hooks), hook)
 
     def remove(self) -> None:
-        """Take the hook out; a second time does nothing."""
-        self._hooks[:] = [h for h in self._hooks if h is not self._hook]
+        """Take the hook out once; a second time does nothing."""
+        hooks, self._hooks = self._hooks, []
+        place = next((k for k, h in enumerate(hooks) if h is self._hook), None)
+        if place is not None:
+            del hooks[place]
 
     def __enter__(self) -> RemovableHandle:
         return self

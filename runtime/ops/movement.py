@@ -433,6 +433,24 @@ def ones_of_array(xp: Any, input: Any, shape: Shape) -> Any:
 # -- joins and splits ------------------------------------------------------------------------------
 
 
+@primitive(may_alias=True, promotes=False, node_name="PassThrough")
+def pass_through(tensors: list[Spec]) -> tuple[Spec, ...]:
+    """The same tensors behind one node, where hooks see all their gradients at once."""
+    return tuple(Spec(tuple(x.shape), x.dtype) for x in tensors)
+
+
+@pass_through.array
+def pass_through_array(xp: Any, tensors: Any) -> Any:
+    """The same arrays."""
+    return tuple(tensors)
+
+
+@pass_through.vjp()
+def pass_through_vjp(F: Any, g: Any, needs: Any, tensors: Any) -> Any:
+    """The gradients as they come."""
+    return tuple(g)
+
+
 @primitive(promotes=True)
 def cat(tensors: list[Spec], dim: int = 0) -> Spec:
     """The tensors one behind the other along `dim`; all other sizes must be equal.

@@ -1,0 +1,408 @@
+"""Module: what owns parameters, buffers and other modules, and turns inputs into outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Self
+
+from ...core.dtypes import dtype as DType
+from ...core.tensor import Tensor
+from ...ops.transfer import resolve
+from ...ops.transfer import to as converted
+from ..parameter import Buffer, Parameter
+from . import hooks, state
+
+__all__ = ["Module"]
+
+_REGISTRIES = ("_parameters", "_buffers", "_modules")
+
+
+class Module(hooks.Hooks, state.State):
+    """Base of all layers and networks. Subclasses assign parameters and modules to attributes in
+    `__init__`, after `super().__init__()`, and give `forward`.
+
+    Example:
+        >>> class Twice(nn.Module):
+        ...     def forward(self, x):
+        ...         return 2 * x
+        >>> Twice()(torch.tensor(3.0))
+        tensor(6.)
+    """
+
+    training: bool
+    _parameters: dict[str, Parameter | None]
+    _buffers: dict[str, Tensor | None]
+    _modules: dict[str, Module | None]
+    _non_persistent: set[str]
+
+    def __init__(self) -> None:
+        fields = vars(self)
+        fields.update(training=True, _parameters={}, _buffers={}, _modules={})
+        fields.update(_non_persistent=set())
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the module computes; every subclass gives its own."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has no forward. Define `def forward(self, ...)` in the class."
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._hooks or hooks.everywhere:
+            return self._call_hooked(*args, **kwargs)
+        return self.forward(*args, **kwargs)
+
+    # -- attributes ------------------------------------------------------------------------------
+
+    def __getattr__(self, name: str) -> Any:
+        # Reached only for names that are no plain attributes.
+        fields = self.__dict__
+        for registry in _REGISTRIES:
+            if registry in fields and name in fields[registry]:
+                return fields[registry][name]
+        if "_parameters" not in fields and name in (*_REGISTRIES, "training"):
+            raise AttributeError(f"{type(self).__name__}: call super().__init__() first.")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Parameter):
+            self.register_parameter(name, value)
+        elif isinstance(value, Module):
+            self.add_module(name, value)
+        elif isinstance(value, Buffer):
+            self.register_buffer(name, value, value.persistent)
+        elif not self._assign_registered(name, value):
+            object.__setattr__(self, name, value)
+
+    def _assign_registered(self, name: str, value: Any) -> bool:
+        """Put `value` where a parameter, buffer or module called `name` is; False if none is.
+
+        Raises: TypeError for a value that cannot take its place.
+        """
+        fields = self.__dict__
+        for registry, wanted in (("_parameters", "Parameter"), ("_modules", "Module")):
+            if name in fields.get(registry, ()):
+                if value is not None:
+                    raise TypeError(
+                        f"{type(self).__name__}.{name}: expected a {wanted} or None, as it is "
+                        f"registered as one. Got {type(value).__name__}. Delete it first."
+                    )
+                fields[registry][name] = None
+                return True
+        if name in fields.get("_buffers", ()):
+            if value is not None and not isinstance(value, Tensor):
+                raise TypeError(
+                    f"{type(self).__name__}.{name}: expected a tensor or None, as it is a buffer. "
+                    f"Got {type(value).__name__}."
+                )
+            fields["_buffers"][name] = value
+            return True
+        return False
+
+    def __delattr__(self, name: str) -> None:
+        for registry in _REGISTRIES:
+            if name in self.__dict__[registry]:
+                del self.__dict__[registry][name]
+                self._non_persistent.discard(name)
+                return
+        object.__delattr__(self, name)
+
+    def __dir__(self) -> list[str]:
+        registered = [name for registry in _REGISTRIES for name in self.__dict__[registry]]
+        return sorted({*super().__dir__(), *(n for n in registered if n.isidentifier())})
+
+    def _claim(self, name: str, registry: str) -> None:
+        """Make `name` free for `registry`. Raises: KeyError, AttributeError for a wrong name."""
+        if registry not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__}: call super().__init__() first.")
+        if not isinstance(name, str):
+            raise TypeError(f"Expected a string as name. Got {type(name).__name__}.")
+        if not name or "." in name:
+            raise KeyError(f"Expected a name without dots. Got {name!r}.")
+        known = hasattr(type(self), name) or name in self.__dict__
+        if known and not any(name in self.__dict__[r] for r in _REGISTRIES):
+            if name not in self.__dict__:
+                raise KeyError(f"Attribute {name!r} of {type(self).__name__} exists already.")
+            del self.__dict__[name]
+        for other in _REGISTRIES:
+            if other != registry:
+                self.__dict__[other].pop(name, None)
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Own `param` as `name`; None keeps the name for an absent one."""
+        self._claim(name, "_parameters")
+        if param is not None and not isinstance(param, Parameter):
+            raise TypeError(
+                f"register_parameter: expected a Parameter for {name!r}. Got "
+                f"{type(param).__name__}. Wrap the tensor: nn.Parameter(tensor)."
+            )
+        if param is not None and not param.is_leaf:
+            raise ValueError(
+                f"register_parameter: expected a leaf for {name!r}. Got the result of "
+                f"{param.grad_fn.name()}."
+            )
+        self._parameters[name] = param
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Own `tensor` as `name`: moved with the module, saved if `persistent`, not trained."""
+        self._claim(name, "_buffers")
+        if tensor is not None and not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"register_buffer: expected a tensor for {name!r}. Got {type(tensor).__name__}."
+            )
+        self._buffers[name] = tensor
+        self._non_persistent.discard(name)
+        if not persistent:
+            self._non_persistent.add(name)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Own `module` as `name`."""
+        self._claim(name, "_modules")
+        if module is not None and not isinstance(module, Module):
+            raise TypeError(
+                f"add_module: expected a Module for {name!r}. Got {type(module).__name__}."
+            )
+        self._modules[name] = module
+
+    register_module = add_module
+
+    # -- members ---------------------------------------------------------------------------------
+
+    def named_modules(
+        self, memo: set[Any] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """This module and all below, with their dotted names."""
+        memo = set() if memo is None else memo
+        if self in memo:
+            return
+        if remove_duplicate:
+            memo.add(self)
+        yield prefix, self
+        for name, module in self._modules.items():
+            if module is not None:
+                below = f"{prefix}.{name}" if prefix else name
+                yield from module.named_modules(memo, below, remove_duplicate)
+
+    def _named_members(
+        self, registry: str, prefix: str, recurse: bool, remove_duplicate: bool
+    ) -> Iterator[tuple[str, Any]]:
+        seen: set[int] = set()
+        modules = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
+        for path, module in modules if recurse else [(prefix, self)]:
+            for name, member in module.__dict__[registry].items():
+                if member is None or id(member) in seen:
+                    continue
+                if remove_duplicate:
+                    seen.add(id(member))
+                yield (f"{path}.{name}" if path else name), member
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """All parameters with their dotted names, each once."""
+        yield from self._named_members("_parameters", prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """All parameters, each once."""
+        for _, parameter in self.named_parameters(recurse=recurse):
+            yield parameter
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """All buffers with their dotted names, each once."""
+        yield from self._named_members("_buffers", prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """All buffers, each once."""
+        for _, buffer in self.named_buffers(recurse=recurse):
+            yield buffer
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The modules right below with their names, each once."""
+        seen = set()
+        for name, module in self._modules.items():
+            if module is not None and module not in seen:
+                seen.add(module)
+                yield name, module
+
+    def children(self) -> Iterator[Module]:
+        """The modules right below, each once."""
+        for _, module in self.named_children():
+            yield module
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all below, each once."""
+        for _, module in self.named_modules():
+            yield module
+
+    def get_submodule(self, target: str) -> Module:
+        """The module of the dotted name `target`; this one for ''.
+
+        Raises: AttributeError if there is none.
+        """
+        module = self
+        for name in target.split(".") if target else []:
+            found = module._modules.get(name)
+            if found is None:
+                raise AttributeError(
+                    f"{type(self).__name__} has no module {target!r}: {type(module).__name__} has "
+                    f"{', '.join(module._modules) or 'none'}."
+                )
+            module = found
+        return module
+
+    def _get_member(self, target: str, registry: str) -> Any:
+        path, _, name = target.rpartition(".")
+        members = self.get_submodule(path).__dict__[registry]
+        if members.get(name) is None:
+            kind = registry.strip("_").removesuffix("s")
+            raise AttributeError(f"{type(self).__name__} has no {kind} {target!r}.")
+        return members[name]
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter of the dotted name `target`. Raises: AttributeError if there is none."""
+        return self._get_member(target, "_parameters")  # type: ignore[no-any-return]
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer of the dotted name `target`. Raises: AttributeError if there is none."""
+        return self._get_member(target, "_buffers")  # type: ignore[no-any-return]
+
+    # -- changing everything ---------------------------------------------------------------------
+
+    def apply(self, fn: Callable[[Module], None]) -> Self:
+        """Call `fn` on all modules below, then on this one."""
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
+
+    def _apply(self, fn: Callable[[Tensor], Tensor]) -> Self:
+        """Replace the memory of all parameters, gradients and buffers by what `fn` makes of it.
+
+        Parameters stay the objects that optimizers hold.
+        """
+        for module in self.modules():
+            for parameter in module._parameters.values():
+                if parameter is not None:
+                    parameter.data = fn(parameter.detach())
+                    if parameter.grad is not None:
+                        parameter.grad.data = fn(parameter.grad.detach())
+            for name, buffer in module._buffers.items():
+                if buffer is not None:
+                    module._buffers[name] = fn(buffer)
+        return self
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Move everything to a device, floating-point members to a dtype; arguments as
+        `Tensor.to`.
+
+        Raises: TypeError for an integer dtype, DeviceError for a device that is not there.
+        """
+        dtype = kwargs.pop("dtype", None)
+        device = kwargs.pop("device", None)
+        for value in args:
+            if isinstance(value, Tensor):
+                device, dtype = value.device, value.dtype
+            elif isinstance(value, DType):
+                dtype = value
+            elif not isinstance(value, bool) and value is not None:
+                device = value
+        if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
+            raise TypeError(
+                f"Module.to: expected a floating-point or complex dtype, as modules have such "
+                f"parameters. Got {dtype}."
+            )
+        place = None if device is None else resolve(device)
+
+        def convert(tensor: Tensor) -> Tensor:
+            fits = tensor.is_floating_point() or tensor.is_complex()
+            return converted(tensor, device=place, dtype=dtype if fits else None)
+
+        return self._apply(convert)
+
+    def cpu(self) -> Self:
+        """Move everything to the CPU."""
+        return self.to("cpu")
+
+    def cuda(self, device: Any = None) -> Self:
+        """Move everything to a GPU: the current one unless `device` names another."""
+        return self.to("cuda" if device is None else device)
+
+    def type(self, dst_type: DType) -> Self:
+        """Convert everything to `dst_type`."""
+        return self._apply(lambda tensor: converted(tensor, dtype=dst_type))
+
+    def _to_float(self, dtype: str) -> Self:
+        from ...core import dtypes
+
+        return self.to(getattr(dtypes, dtype))
+
+    def float(self) -> Self:
+        """Convert floating-point members to float32."""
+        return self._to_float("float32")
+
+    def double(self) -> Self:
+        """Convert floating-point members to float64."""
+        return self._to_float("float64")
+
+    def half(self) -> Self:
+        """Convert floating-point members to float16."""
+        return self._to_float("float16")
+
+    def bfloat16(self) -> Self:
+        """Convert floating-point members to bfloat16."""
+        return self._to_float("bfloat16")
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode (dropout drops, batch statistics are used) here and below."""
+        if not isinstance(mode, bool):
+            raise ValueError(f"train: expected True or False. Got {mode!r}.")
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Set evaluation mode here and below."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Let all parameters be trained, or freeze them."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop the gradients of all parameters, or set them to 0."""
+        for parameter in self.parameters():
+            if parameter.grad is not None:
+                if set_to_none:
+                    parameter.grad = None
+                else:
+                    parameter.grad.detach_().zero_()
+
+    # -- words -----------------------------------------------------------------------------------
+
+    def _get_name(self) -> str:
+        return type(self).__name__
+
+    def extra_repr(self) -> str:
+        """What stands between the parentheses of the repr; subclasses give their sizes."""
+        return ""
+
+    def __repr__(self) -> str:
+        extra = [line for line in self.extra_repr().split("\n") if line]
+        children = [f"({name}): {_indented(repr(m))}" for name, m in self._modules.items()]
+        return _bracketed(self._get_name(), extra, children)
+
+
+def _bracketed(name: str, extra: list[str], children: list[str]) -> str:
+    lines = extra + children
+    if not lines:
+        return f"{name}()"
+    if len(extra) == 1 and not children:
+        return f"{name}({extra[0]})"
+    return f"{name}(\n  " + "\n  ".join(lines) + "\n)"
+
+
+def _indented(text: str) -> str:
+    return text.replace("\n", "\n  ")

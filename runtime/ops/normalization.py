@@ -1,0 +1,223 @@
+"""Normalization: elements shifted and scaled to mean 0 and variance 1, over a layer or a batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ..autograd.grad_mode import no_grad
+from ..core.tensor import Tensor
+from ..errors import ShapeError
+from . import shapes
+from .arithmetic import add, mul, neg
+from .declare import Spec, composite, pointwise
+from .elementary import rsqrt
+from .shapes import Shape
+
+
+@composite(node_name="Normalize")
+def normalize_over(F: Any, input: Spec, *, dims: Shape, eps: float) -> tuple[Spec, Spec, Spec]:
+    """(input - mean) / sqrt(var + eps) over `dims`, with mean and biased variance, sizes kept 1."""
+    shapes.require_float("normalization", "input", input)
+    mean = F.mean_over(input, dim=dims, keepdim=True)
+    centred = F.minus(input, mean)
+    var = F.mean_over(F.square(centred), dim=dims, keepdim=True)
+    return F.mul(centred, F.rsqrt(F.plus(var, eps))), mean, var
+
+
+@normalize_over.array
+def normalize_array(xp: Any, input: Any, dims: Shape, eps: float) -> tuple[Any, Any, Any]:
+    """Two passes, as the mean of squares minus the squared mean would cancel."""
+    if input.dtype.kind in "biu":
+        raise TypeError("normalization of integers")
+    mean = input.mean(dims, keepdims=True)
+    out = input - mean
+    var = xp.square(out).mean(dims, keepdims=True)
+    out /= xp.sqrt(var + input.dtype.type(eps))
+    return out, mean, var
+
+
+@normalize_over.vjp(saves="input out")
+def normalize_vjp(
+    F: Any, g: Any, needs: Any, input: Any, out: Any, dims: Any, eps: Any
+) -> Any:
+    """What statistics get back comes into play where they are used, as in second derivatives."""
+    normalized, _, var = out
+    parts = []
+    if g[0] is not None:
+        parts.append(F.normalize_gradient(g[0], normalized, var, dims=dims, eps=eps))
+    if g[1] is not None:
+        parts.append(F.expand_mean(g[1], like=input, dim=dims, keepdim=True))
+    if g[2] is not None:
+        # d var / d input = 2 (input - mean) / n
+        doubled = F.mul(F.mul(g[2], F.sqrt(F.plus(var, eps))), 2.0)
+        share = F.expand_mean(doubled, like=input, dim=dims, keepdim=True)
+        parts.append(F.mul(share, normalized))
+    total = parts[0]
+    for part in parts[1:]:
+        total = F.plus(total, part)
+    return total
+
+
+@composite
+def normalize_gradient(
+    F: Any, g: Spec, normalized: Spec, var: Spec, *, dims: Shape, eps: float
+) -> Spec:
+    """(g - mean(g) - normalized * mean(g * normalized)) / sqrt(var + eps), means over `dims`."""
+    along = F.mean_over(F.mul(g, normalized), dim=dims, keepdim=True)
+    level = F.mean_over(g, dim=dims, keepdim=True)
+    rest = F.minus(F.minus(g, level), F.mul(normalized, along))
+    return F.mul(rest, F.rsqrt(F.plus(var, eps)))
+
+
+@normalize_gradient.array
+def normalize_gradient_array(
+    xp: Any, g: Any, normalized: Any, var: Any, dims: Shape, eps: float
+) -> Any:
+    """The same in place."""
+    out = g * normalized
+    along = out.mean(dims, keepdims=True)
+    xp.multiply(normalized, along, out)
+    xp.subtract(g, out, out)
+    out -= g.mean(dims, keepdims=True)
+    out /= xp.sqrt(var + var.dtype.type(eps))
+    return out
+
+
+@pointwise(name="scale_shift", node_name="Affine")
+def scale_shift(m: Any, input: Spec, weight: Spec, bias: Spec) -> Spec:
+    """input * weight + bias."""
+    return input * weight + bias
+
+
+def _scaled(F: Any, x: Any, weight: Any, bias: Any) -> Any:
+    if weight is not None and bias is not None:
+        return F.scale_shift(x, weight, bias)
+    if weight is not None:
+        return F.mul(x, weight)
+    return x if bias is None else F.plus(x, bias)
+
+
+# -- over a layer ----------------------------------------------------------------------------------
+
+
+@composite
+def layer_norm(
+    F: Any,
+    input: Spec,
+    normalized_shape: Any,
+    weight: Spec | None = None,
+    bias: Spec | None = None,
+    eps: float = 1e-5,
+) -> Spec:
+    """(input - mean) / sqrt(var + eps) * weight + bias over the last dimensions.
+
+    `input` is (..., *normalized_shape); weight and bias are `normalized_shape`; var is biased.
+    Raises: RuntimeError for shapes that do not fit. Source: arXiv:1607.06450, equation 4.
+    """
+    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    _require_layer(shape, input=input, weight=weight, bias=bias)
+    dims = tuple(range(-len(shape), 0))
+    return _scaled(F, F.normalize_over(input, dims=dims, eps=eps)[0], weight, bias)
+
+
+def _require_layer(shape: Shape, *, input: Any, weight: Any, bias: Any) -> None:
+    if not shape:
+        raise ShapeError("layer_norm: expected normalized_shape of at least one size. Got ().")
+    if tuple(input.shape[-len(shape) :]) != shape:
+        raise ShapeError(
+            f"layer_norm: expected input (..., {', '.join(map(str, shape))}), as normalized_shape "
+            f"is {shape}. Got input {tuple(input.shape)}. Change normalized_shape, or the input."
+        )
+    for name, x in (("weight", weight), ("bias", bias)):
+        if x is not None and tuple(x.shape) != shape:
+            raise ShapeError(
+                f"layer_norm: expected {name} of shape {shape}, as normalized_shape is. Got "
+                f"{tuple(x.shape)}."
+            )
+
+
+# -- over a batch ----------------------------------------------------------------------------------
+
+
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """(input - mean) / sqrt(var + eps) * weight + bias for each channel.
+
+    `input` is (N, C, ...), everything else (C,). In training, mean and biased variance are the
+    batch's, and the running ones move towards them by `momentum` (the variance unbiased there);
+    else the running ones serve.
+    Raises: RuntimeError for shapes that do not fit, ValueError for one value per channel in
+    training. Source: arXiv:1502.03167, algorithm 1.
+    """
+    shapes.require_ndim("batch_norm", "input", input, *range(2, 8))
+    channels = input.shape[1]
+    _require_channels(channels, input, running_mean, running_var, weight, bias)
+    if training:
+        return _batch_norm_training(
+            input, running_mean, running_var, weight, bias, momentum=momentum, eps=eps
+        )
+    if running_mean is None or running_var is None:
+        raise RuntimeError(
+            "batch_norm: expected running_mean and running_var outside training. Got None. Pass "
+            "them, or training=True."
+        )
+    scale = rsqrt(add(running_var, eps))
+    scale = scale if weight is None else mul(scale, weight)
+    shift = neg(mul(running_mean, scale))
+    shift = shift if bias is None else add(shift, bias)
+    return scale_shift_channels(input, scale, shift)
+
+
+def _batch_norm_training(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    *,
+    momentum: float,
+    eps: float,
+) -> Tensor:
+    dims = (0, *range(2, input.ndim))
+    count = math.prod(input.shape[d] for d in dims)
+    if count == 1:
+        raise ValueError(
+            "batch_norm: expected more than one value per channel in training. Got input of shape "
+            f"{tuple(input.shape)}. Use a larger batch, or model.eval()."
+        )
+    out, mean, var = normalize_over(input, dims=dims, eps=eps)
+    with no_grad():
+        for running, now in ((running_mean, mean), (running_var, var * (count / (count - 1)))):
+            if running is not None:
+                running.mul_(1 - momentum).add_(now.reshape(-1), alpha=momentum)
+    return scale_shift_channels(out, weight, bias)
+
+
+@composite
+def scale_shift_channels(
+    F: Any, input: Spec, weight: Spec | None = None, bias: Spec | None = None
+) -> Spec:
+    """input * weight + bias with (N, C, ...), (C,) and (C,)."""
+    sizes = (-1, *[1] * (len(input.shape) - 2))
+    columns = (x if x is None else F.view_as_shape(x, shape=sizes) for x in (weight, bias))
+    return _scaled(F, input, *columns)
+
+
+def _require_channels(channels: int, input: Tensor, *vectors: Tensor | None) -> None:
+    names: Sequence[str] = ("running_mean", "running_var", "weight", "bias")
+    for name, x in zip(names, vectors, strict=True):
+        if x is not None and tuple(x.shape) != (channels,):
+            raise ShapeError(
+                f"batch_norm: expected {name} of shape {(channels,)}, one per channel of input "
+                f"{tuple(input.shape)}. Got {tuple(x.shape)}. Change num_features, or the input."
+            )
