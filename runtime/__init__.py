@@ -208,7 +208,6 @@ from .ops.sampling import (
     randperm,
 )
 from .ops.sorting import allclose, argsort, equal, isclose, sort, topk
-
 from .random import (
     Generator,
     default_generator,

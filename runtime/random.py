@@ -110,7 +110,7 @@ class Generator:
 
     def integers(self, low: int, high: int, count: int) -> np.ndarray[Any, Any]:
         """`count` int64 numbers from `low` to `high` - 1, by remainder."""
-        span = high - low
+        span = high - low  # 2**63 at most, which uint64 holds
         words = self.long_words(count) if span >= 2**32 else self.words(count)
         return (words % np.uint64(span)).astype(np.int64) + low
 

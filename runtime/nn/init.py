@@ -8,9 +8,15 @@ from typing import Any
 import numpy as np
 
 from ..autograd.grad_mode import no_grad
+from ..core.creation import as_tensor, empty_like
 from ..core.tensor import Tensor
 from ..errors import ShapeError
+from ..ops.arithmetic import where
+from ..ops.sampling import randperm
 from ..random import Generator
+
+LEAST_ACCEPTED = 0.3
+"""Share of draws inside the bounds above which drawing again is cheaper than inverting."""
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
@@ -79,16 +85,21 @@ def trunc_normal_(
 ) -> Tensor:
     """Normal with `mean` and `std`, but never outside [a, b].
 
-    Drawn by the inverse of the cumulative distribution between those of a and b.
+    Draws again what fell outside; where that would be most draws, by the inverse of the cumulative
+    distribution between those of a and b.
     """
-
-    def cumulative(x: float) -> float:
-        return (1.0 + math.erf(x / math.sqrt(2.0))) / 2.0
-
-    low, high = cumulative((a - mean) / std), cumulative((b - mean) / std)
-    tensor.uniform_(2 * low - 1, 2 * high - 1, generator=generator)
-    tensor.copy_(tensor.erfinv().mul_(std * math.sqrt(2.0)).add_(mean))
-    return tensor.clamp_(min=a, max=b)
+    low, high = (math.erf((x - mean) / (std * math.sqrt(2.0))) for x in (a, b))
+    if tensor.is_meta:
+        return tensor
+    if high - low <= 2 * LEAST_ACCEPTED:
+        tensor.uniform_(low, high, generator=generator)
+        tensor.copy_(tensor.erfinv().mul_(std * math.sqrt(2.0)).add_(mean))
+        return tensor.clamp_(min=a, max=b)
+    tensor.normal_(mean, std, generator=generator)
+    while (outside := (tensor < a) | (tensor > b)).any():
+        again = empty_like(tensor).normal_(mean, std, generator=generator)
+        tensor.copy_(where(outside, again, tensor))
+    return tensor
 
 
 @no_grad()
@@ -116,8 +127,6 @@ def _require_ndim(name: str, tensor: Tensor, allowed: tuple[int, ...]) -> None:
 
 
 def _write(tensor: Tensor, values: Any) -> Tensor:
-    from ..core.creation import as_tensor
-
     return tensor.copy_(as_tensor(values))
 
 
@@ -225,8 +234,6 @@ def sparse_(
     Source: Martens, "Deep learning via Hessian-free optimization" (2010).
     """
     _require_ndim("sparse_", tensor, (2,))
-    from ..ops.sampling import randperm
-
     rows, columns = tensor.shape
     count = math.ceil(sparsity * rows)
     tensor.normal_(0, std, generator=generator)

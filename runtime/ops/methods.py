@@ -225,7 +225,7 @@ def _guarded(function: Any, name: str) -> Any:
     def operator(self: Tensor, other: Any) -> Any:
         if isinstance(other, np.ndarray):
             other = creation.as_tensor(other)
-        elif not isinstance(other, Tensor | NUMBERS):
+        elif not isinstance(other, (Tensor, *NUMBERS)):
             return NotImplemented
         return function(self, other)
 
@@ -376,7 +376,7 @@ def reduce(self: Tensor, protocol: Any) -> tuple[Any, ...]:
     if not self.is_leaf:
         raise RuntimeError("pickle: expected a leaf. Got a non-leaf tensor. Use detach().")
     state = {k: v for k, v in vars(self).items() if not k.startswith("_")}
-    values = self._array if self.is_meta else np.ascontiguousarray(self.numpy_values())
+    values = self._array if self.is_meta else np.asarray(self.numpy_values(), order="C")
     return rebuild, (type(self), values, str(self.device), self.dtype, self.requires_grad, state)
 
 

@@ -39,9 +39,7 @@ def normalize_array(xp: Any, input: Any, dims: Shape, eps: float) -> tuple[Any, 
 
 
 @normalize_over.vjp(saves="input out")
-def normalize_vjp(
-    F: Any, g: Any, needs: Any, input: Any, out: Any, dims: Any, eps: Any
-) -> Any:
+def normalize_vjp(F: Any, g: Any, needs: Any, input: Any, out: Any, dims: Any, eps: Any) -> Any:
     """What statistics get back comes into play where they are used, as in second derivatives."""
     normalized, _, var = out
     parts = []

@@ -254,8 +254,15 @@ def random_(
 ) -> Tensor:
     """Write integers from `low` to `high` - 1; without bounds, all that the dtype holds exactly."""
     if high is None:
-        low, high = 0, low or 2 ** min(31, 8 * self.itemsize - 1)
+        low, high = 0, low or _exact_integers(self.dtype)
     return _fill(self, "random_", "integers", generator, int(low), int(high))
+
+
+def _exact_integers(dtype: dtypes.dtype) -> int:
+    """How many integers from 0 on `dtype` holds without a gap."""
+    if dtype.is_floating_point:
+        return 2 ** (np.finfo(dtype.numpy).nmant + 1) + 1
+    return 2 if dtype is dtypes.bool_ else int(np.iinfo(dtype.numpy).max) + 1
 
 
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:

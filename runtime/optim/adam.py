@@ -19,7 +19,7 @@ cache."""
 class Adam(Optimizer):
     """p <- p - lr * m^ / (sqrt(v^) + eps), with moments m, v of the gradient and their corrections.
 
-    m <- beta1 m + (1 - beta1) g, v <- beta2 v + (1 - beta2) g**2, m^ = m / (1 - beta1**t), v^ so too;
+    m <- beta1 m + (1 - beta1) g, v <- beta2 v + (1 - beta2) g**2, m^ = m / (1 - beta1**t), same v^;
     `amsgrad` uses the largest v so far. `weight_decay` is added to the gradient, or, `decoupled`,
     shrinks the parameter. `foreach`, `fused`, `capturable` and `differentiable` are accepted:
     there is one way. Source: arXiv:1412.6980, algorithm 1; amsgrad: arXiv:1904.09237.

@@ -38,10 +38,6 @@ class ReLU6(_InPlace):
 
     operation = staticmethod(F.relu6)
 
-    def extra_repr(self) -> str:
-        """The limits, as of the Hardtanh that it is."""
-        return "min_val=0.0, max_val=6.0" + (", inplace=True" if self.inplace else "")
-
 
 class SiLU(_InPlace):
     """input * sigmoid(input). Source: arXiv:1702.03118."""
@@ -210,7 +206,3 @@ class LogSoftmax(Softmax):
     """log(softmax(input)) along `dim`."""
 
     operation = staticmethod(F.log_softmax)
-
-    def extra_repr(self) -> str:
-        """Nothing, as PyTorch prints it."""
-        return ""

@@ -80,8 +80,7 @@ class _Conv(Module):
             f"kernel_size={self.kernel_size}, stride={self.stride}",
         ]
         if self.padding != (0,) * self.rank:
-            shown = self.padding if not isinstance(self.padding, str) else repr(self.padding)
-            words.append(f"padding={shown}")
+            words.append(f"padding={self.padding}")
         if self.dilation != (1,) * self.rank:
             words.append(f"dilation={self.dilation}")
         if self.groups != 1:

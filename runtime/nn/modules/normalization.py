@@ -30,6 +30,8 @@ class _BatchNorm(Module):
         track_running_stats: bool = True,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
@@ -40,7 +42,7 @@ class _BatchNorm(Module):
             return empty(num_features, **place)
 
         self.register_parameter("weight", Parameter(vector()) if affine else None)
-        self.register_parameter("bias", Parameter(vector()) if affine else None)
+        self.register_parameter("bias", Parameter(vector()) if affine and bias else None)
         tracked = track_running_stats
         self.register_buffer("running_mean", vector() if tracked else None)
         self.register_buffer("running_var", vector() if tracked else None)
@@ -58,8 +60,9 @@ class _BatchNorm(Module):
     def reset_parameters(self) -> None:
         """weight 1, bias 0, and no statistics."""
         self.reset_running_stats()
-        if self.affine:
+        if self.weight is not None:
             init.ones_(self.weight)
+        if self.bias is not None:
             init.zeros_(self.bias)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -100,7 +103,7 @@ class _BatchNorm(Module):
         """The options."""
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"track_running_stats={self.track_running_stats}"
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
         )
 
 
@@ -168,5 +171,6 @@ class LayerNorm(Module):
     def extra_repr(self) -> str:
         """The options."""
         return (
-            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+            f"{self.normalized_shape}, eps={self.eps}, "
+            f"elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
         )
