@@ -5,7 +5,9 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-STYLE = "font-size:85%;opacity:.75;margin:0 0 .2em 0;font-family:var(--jp-code-font-family,monospace)"
+STYLE = (
+    "font-size:85%;opacity:.75;margin:0 0 .2em 0;font-family:var(--jp-code-font-family,monospace)"
+)
 STATISTICS_LIMIT = 10_000_000
 """Elements up to which the statistics are worth their time (about 20 ms)."""
 

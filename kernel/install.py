@@ -20,9 +20,7 @@ from .launch import command
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the sub-command."""
     where = parser.add_mutually_exclusive_group()
-    where.add_argument(
-        "--user", action="store_true", help="for this user's Jupyter (the default)"
-    )
+    where.add_argument("--user", action="store_true", help="for this user's Jupyter (the default)")
     where.add_argument("--sys-prefix", action="store_true", help="for this environment only")
     where.add_argument("--prefix", help="below this folder, in share/jupyter/kernels")
     parser.add_argument("--name", default="flambeau", help="the kernel's short name")
@@ -48,7 +46,10 @@ def install(name: str, display_name: str, prefix: str | None = None) -> str:
     """
     from jupyter_client.kernelspec import KernelSpecManager
 
-    with tempfile.TemporaryDirectory() as folder, as_file(files(__package__) / "kernelspec") as ours:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        as_file(files(__package__) / "kernelspec") as ours,
+    ):
         copy = Path(folder) / name
         shutil.copytree(ours, copy)
         spec = json.loads((copy / "kernel.json").read_text())

@@ -27,7 +27,9 @@ COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the sub-command."""
     parser.add_argument("--as-torch", action="store_true", help="`import torch` means Flambeau")
-    parser.add_argument("file", metavar="FILE", help="a .py or .ipynb file, or - for standard input")
+    parser.add_argument(
+        "file", metavar="FILE", help="a .py or .ipynb file, or - for standard input"
+    )
     parser.add_argument(
         "arguments", nargs=argparse.REMAINDER, metavar="ARGUMENT", help="for sys.argv of the script"
     )
@@ -73,7 +75,9 @@ class ScriptRun:
 
     def _run_cells(self, cells: list[Cell]) -> int:
         if self.script is not None:
-            enter = f"get_ipython().enter_script({self.script!r}, {self.arguments!r}, {self.text!r})"
+            enter = (
+                f"get_ipython().enter_script({self.script!r}, {self.arguments!r}, {self.text!r})"
+            )
             self._execute(enter, silent=True)
         for cell in cells:
             if self.script is not None:

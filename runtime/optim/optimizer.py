@@ -18,6 +18,19 @@ from ..core.tensor import Tensor
 
 Group = dict[str, Any]
 
+_pre_hooks_of_all: list[Any] = []
+_post_hooks_of_all: list[Any] = []
+
+
+def register_optimizer_step_pre_hook(hook: Callable[..., Any]) -> RemovableHandle:
+    """Call `hook(optimizer, args, kwargs)` before each step of every optimizer."""
+    return RemovableHandle(_pre_hooks_of_all, hook)
+
+
+def register_optimizer_step_post_hook(hook: Callable[..., Any]) -> RemovableHandle:
+    """Call `hook(optimizer, args, kwargs)` after each step of every optimizer."""
+    return RemovableHandle(_post_hooks_of_all, hook)
+
 
 class Optimizer:
     """Changes parameters by their gradients. Subclasses give `update(group, parameters)`.
@@ -77,13 +90,13 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        for hook in self._pre_hooks:
+        for hook in (*_pre_hooks_of_all, *self._pre_hooks):
             hook(self, (), {})
         if observers.active:
             self._observed_step()
         else:
             self._update_all()
-        for hook in self._post_hooks:
+        for hook in (*self._post_hooks, *_post_hooks_of_all):
             hook(self, (), {})
         return loss
 

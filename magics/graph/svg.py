@@ -1,0 +1,177 @@
+"""The graph as SVG: operations as boxes, leaves as ovals, data flowing downwards to the roots."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from html import escape
+from itertools import pairwise
+from typing import Any
+
+from ..base import shape_text
+from .nodes import Graph, GraphNode
+
+CHARACTER = 7.0  # px, mean width of a letter at 12 px
+HEIGHT = 36.0  # px of a box
+LAYER_GAP = 26.0  # px between layers
+GAP = 18.0  # px between boxes of a layer
+MARGIN = 14.0  # px around everything
+DUMMY_WIDTH = 4.0  # px of an edge that passes through a layer
+LIMIT = 1500
+"""Nodes up to which a drawing can be read (and a browser scrolls it)."""
+
+COLOURS = {"leaf": ("#e7f5e4", "#4c9a45"), "root": ("#fdecd8", "#e07a1f"),
+           "operation": ("#eef2f9", "#6b86b3")}  # fmt: skip
+"""Fill and line, light enough for dark text on light and on dark pages."""
+
+Point = tuple[float, float]
+
+
+def graph_svg(graph: Graph) -> str:
+    """An SVG document. Graphs beyond LIMIT nodes are drawn as a note that says how to cut them."""
+    if len(graph.nodes) > LIMIT:
+        return _note(f"{graph.summary()}: too many to draw. Use %graph --depth N, or the text.")
+    widths = {key: _width(node) for key, node in graph.nodes.items()}
+    places, lines = _laid_out(graph, widths)
+    right = max(x + widths[key] / 2 for key, (x, _) in places.items()) + MARGIN
+    bottom = max(y for _, y in places.values()) + HEIGHT / 2 + MARGIN
+    body = [_line(points) for points in lines]
+    body += [_box(graph, graph.nodes[key], place, widths[key]) for key, place in places.items()]
+    return _document(right, bottom, "".join(body), graph.summary())
+
+
+def _width(node: GraphNode) -> float:
+    return max(len(node.label), len(_second_line(node))) * CHARACTER + 18
+
+
+def _second_line(node: GraphNode) -> str:
+    return " ".join(w for w in (shape_text(node.shape), node.dtype) if w)
+
+
+# -- places ----------------------------------------------------------------------------------------
+
+
+def _laid_out(graph: Graph, widths: dict[int, float]) -> tuple[dict[int, Point], list[list[Point]]]:
+    """Centres of the boxes and the points of each line, by Sugiyama's layered layout."""
+    numbers = {key: k for k, key in enumerate(graph.nodes)}
+    keys = list(graph.nodes)
+    edges = [
+        (numbers[source], numbers[key])
+        for key, node in graph.nodes.items()
+        for source in dict.fromkeys(node.inputs)
+    ]
+    if not edges:
+        return _in_a_row(keys, widths), []
+    from fast_sugiyama import from_edges
+
+    places: dict[int, Point] = {}
+    lines: list[list[Point]] = []
+    left = MARGIN
+    for positions, _, top, drawn in from_edges(edges, vertex_spacing=1, dummy_vertices=True):
+        layers = defaultdict(list)
+        for vertex, (x, y) in positions:
+            layers[round(top - y)].append((x, vertex))
+        sizes = {v: widths[keys[v]] if v < len(keys) else DUMMY_WIDTH for v, _ in positions}
+        centres, left = _spread(layers, sizes, left)
+        lines += _chains(drawn, centres, len(keys))
+        places.update((keys[v], place) for v, place in centres.items() if v < len(keys))
+    return places, lines
+
+
+def _in_a_row(keys: list[int], widths: dict[int, float]) -> dict[int, Point]:
+    places, x = {}, MARGIN
+    for key in keys:
+        places[key] = (x + widths[key] / 2, MARGIN + HEIGHT / 2)
+        x += widths[key] + GAP
+    return places
+
+
+def _spread(
+    layers: dict[int, list[tuple[float, int]]], sizes: dict[int, float], left: float
+) -> tuple[dict[int, Point], float]:
+    """Centres with the layout's order and proportions, stretched until no two boxes overlap."""
+    stretch = 1.0
+    for layer in layers.values():
+        layer.sort()
+        for (x0, v0), (x1, v1) in pairwise(layer):
+            needed = (sizes[v0] + sizes[v1]) / 2 + GAP
+            stretch = max(stretch, needed / max(x1 - x0, 1e-3))
+    first = min(x * stretch - sizes[v] / 2 for layer in layers.values() for x, v in layer)
+    centres = {
+        v: (left + x * stretch - first, MARGIN + HEIGHT / 2 + rank * (HEIGHT + LAYER_GAP))
+        for rank, layer in layers.items()
+        for x, v in layer
+    }
+    return centres, max(centres[v][0] + sizes[v] / 2 for v in centres) + 2 * GAP
+
+
+def _chains(
+    edges: list[tuple[int, int]], centres: dict[int, Point], real: int
+) -> list[list[Point]]:
+    """The points of each line, through the dummy vertices (numbered from `real` on)."""
+    following = {a: b for a, b in edges if a >= real}
+    lines = []
+    for a, b in edges:
+        if a >= real:
+            continue
+        points = [centres[a], centres[b]]
+        while b >= real:
+            b = following[b]
+            points.append(centres[b])
+        lines.append(points)
+    return lines
+
+
+# -- drawing ---------------------------------------------------------------------------------------
+
+
+def _line(points: list[Point]) -> str:
+    """A smooth curve from the lower side of the first box to the upper side of the last."""
+    (x, y), (last_x, last_y) = points[0], points[-1]
+    points = [(x, y + HEIGHT / 2), *points[1:-1], (last_x, last_y - HEIGHT / 2 - 2)]
+    path = f"M{points[0][0]:.1f} {points[0][1]:.1f}"
+    for (x0, y0), (x1, y1) in pairwise(points):
+        middle = (y0 + y1) / 2
+        path += f"C{x0:.1f} {middle:.1f} {x1:.1f} {middle:.1f} {x1:.1f} {y1:.1f}"
+    return f'<path d="{path}" class="e"/>'
+
+
+def _box(graph: Graph, node: GraphNode, place: Point, width: float) -> str:
+    kind = "leaf" if node.is_leaf else "root" if node.key in graph.roots else "operation"
+    fill, line = COLOURS[kind]
+    x, y = place[0] - width / 2, place[1] - HEIGHT / 2
+    radius = HEIGHT / 2 if node.is_leaf else 6
+    facts = [node.backward_name, node.attributes, shape_text(node.shape), node.dtype, node.device]
+    title = escape(" · ".join(fact for fact in facts if fact))
+    return (
+        f"<g><title>{title}</title>"
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{HEIGHT}" rx="{radius}" '
+        f'fill="{fill}" stroke="{line}"/>'
+        f'<text x="{place[0]:.1f}" y="{place[1] - 3:.1f}" class="n">{escape(node.label)}</text>'
+        f'<text x="{place[0]:.1f}" y="{place[1] + 11:.1f}" class="s">'
+        f"{escape(_second_line(node))}</text></g>"
+    )
+
+
+STYLE = (
+    ".n{font:600 12px system-ui,sans-serif;fill:#1d2733}"
+    ".s{font:10px system-ui,sans-serif;fill:#5a6675}"
+    ".e{fill:none;stroke:#8a97a8;stroke-width:1.2;marker-end:url(#a)}"
+)
+
+
+def _document(width: float, height: float, body: str, summary: str) -> str:
+    marker = (
+        '<marker id="a" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
+        'orient="auto"><path d="M0 0L8 4L0 8z" fill="#8a97a8"/></marker>'
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
+        f'viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(summary)}">'
+        f"<style>{STYLE}</style><defs>{marker}</defs>"
+        f'<rect width="100%" height="100%" fill="#ffffff" rx="8"/>{body}</svg>'
+    )
+
+
+def _note(text: str) -> str:
+    width: Any = len(text) * CHARACTER + 2 * MARGIN
+    return _document(width, 40, f'<text x="{MARGIN}" y="25" class="s">{escape(text)}</text>', text)

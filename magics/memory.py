@@ -1,0 +1,166 @@
+"""`%free`: lets go of what the session itself holds, and gives the memory back."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import sys
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+from IPython.core.magic import line_magic, magics_class
+from IPython.core.magic_arguments import magic_arguments, parse_argstring
+
+from flambeau import Tensor, cuda
+from flambeau.autograd.node import Node
+
+from .base import Instrument, counted
+
+LAST_RESULTS = ("_", "__", "___")
+
+
+@dataclass
+class Freed:
+    """What came back: bytes of tensors and graphs, and bytes of the process and of the GPU."""
+
+    results: int
+    had_traceback: bool
+    tensors: int
+    process: int | None
+    gpu: int
+
+    def __str__(self) -> str:
+        dropped = [counted(self.results, "result", "results")] if self.results else []
+        dropped += ["the last traceback"] if self.had_traceback else []
+        words = f"Dropped {' and '.join(dropped)}: " if dropped else "Nothing was pinned: "
+        words += f"{bytes_text(self.tensors)} of tensors and graphs came back"
+        if self.process:
+            words += f"; the process is {bytes_text(self.process)} smaller"
+        if self.gpu:
+            words += f"; {bytes_text(self.gpu)} of GPU cache went to the driver"
+        return words + "."
+
+
+def bytes_text(count: int) -> str:
+    """`12.3 MB`, in powers of 1000."""
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    raise AssertionError
+
+
+def free(shell: Any) -> Freed:
+    """Drop what the IPython `shell` pins of past results and errors, collect dead graphs, and empty
+    the pools of CPU and GPU.
+
+    Variables of the user stay. Memory of the process is only known on Linux.
+    """
+    gc.collect()
+    before, resident, reserved = tensor_bytes(), resident_bytes(), cuda.memory_reserved()
+    results = _drop_results(shell)
+    had_traceback = _drop_traceback(shell)
+    gc.collect()
+    cuda.empty_cache()
+    _trim()
+    now = resident_bytes()
+    return Freed(
+        results,
+        had_traceback,
+        max(0, before - tensor_bytes()),
+        None if resident is None or now is None else max(0, resident - now),
+        max(0, reserved - cuda.memory_reserved()),
+    )
+
+
+def _drop_results(shell: Any) -> int:
+    """Forget `Out`, `_1`, `_`, `__`, `___`, at each of the four places that hold them."""
+    namespace, hidden = shell.user_ns, shell.user_ns_hidden
+    outputs = namespace.get("_oh", {})
+    count = len(outputs)
+    for number in list(outputs):
+        namespace.pop(f"_{number}", None)
+        hidden.pop(f"_{number}", None)
+    outputs.clear()
+    for name in LAST_RESULTS:
+        for place in (namespace, hidden):
+            if name in place:
+                place[name] = ""
+        if hasattr(shell.displayhook, name):
+            setattr(shell.displayhook, name, "")
+    if shell.last_execution_result is not None:
+        shell.last_execution_result.result = None
+    return count
+
+
+def _drop_traceback(shell: Any) -> bool:
+    """Forget the last exception, whose frames hold every local of the code that failed."""
+    found = False
+    for name in ("last_exc", "last_value", "last_type", "last_traceback"):
+        if getattr(sys, name, None) is not None:
+            found = True
+            setattr(sys, name, None)
+    last = shell.last_execution_result
+    if last is not None:
+        found = found or last.error_in_exec is not None
+        last.error_in_exec = last.error_before_exec = None
+    if hasattr(shell.InteractiveTB, "tb"):
+        shell.InteractiveTB.tb = None
+    return found
+
+
+def tensor_bytes() -> int:
+    """Bytes of all arrays that living tensors and graphs hold, shared memory counted once."""
+    seen: dict[int, int] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of foreign objects that are looked at
+        for found in gc.get_objects():
+            kind = type(found)
+            if issubclass(kind, Tensor):
+                _count(getattr(found, "_array", None), seen)
+            elif issubclass(kind, Node):
+                for value in found.saved or ():
+                    _count(value, seen)
+    return sum(seen.values())
+
+
+def _count(array: Any, seen: dict[int, int]) -> None:
+    owner = array
+    while getattr(owner, "base", None) is not None and hasattr(owner.base, "nbytes"):
+        owner = owner.base
+    if hasattr(owner, "nbytes") and not isinstance(owner, tuple):
+        seen[id(owner)] = int(owner.nbytes)
+
+
+def resident_bytes() -> int | None:
+    """Memory of this process in RAM; None where the system does not tell."""
+    try:
+        with open("/proc/self/statm") as file:
+            pages = int(file.read().split()[1])
+    except OSError:
+        return None
+    import resource
+
+    return pages * resource.getpagesize()
+
+
+def _trim() -> None:
+    """Let the C library give freed memory back, where it offers to (glibc)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
+
+
+@magics_class
+class MemoryMagics(Instrument):
+    """Frees memory."""
+
+    @magic_arguments()
+    @line_magic("free")
+    def free(self, line: str) -> None:
+        """Drop what the session itself holds (Out, _, the last traceback, dead graphs), empty the
+        caches of CPU and GPU, and say how many bytes came back. Your variables stay."""
+        parse_argstring(self.free, line)
+        print(free(self.shell))
