@@ -1,4 +1,4 @@
-"""`python -m flambeau.kernel -f FILE`: run the kernel, as Jupyter and our own front ends start it."""
+"""`python -m flambeau.kernel -f FILE`: the kernel, as Jupyter and our own front ends start it."""
 
 from __future__ import annotations
 

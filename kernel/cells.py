@@ -44,6 +44,7 @@ def notebook_cells(text: str) -> list[Cell]:
         sources = ["".join(c["source"]) for c in cells]
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(
-            f"Expected a notebook of format 4. Got something else ({type(error).__name__}: {error})."
+            "Expected a notebook of format 4. Got something else "
+            f"({type(error).__name__}: {error})."
         ) from None
     return [Cell(source, 1) for source in sources if source.strip()]

@@ -8,7 +8,7 @@ from typing import Any
 from . import display, torch_alias
 
 AS_TORCH = "FLAMBEAU_AS_TORCH"
-"""Environment variable: set to 1, `import torch` means the runtime even where PyTorch is installed."""
+"""Environment variable: set to 1, `import torch` means the runtime also where PyTorch is."""
 
 
 class Session:
@@ -35,7 +35,7 @@ class Session:
         return namespace
 
     def execute(self, source: str, silent: bool = False) -> Any:
-        """Run a cell; IPython's ExecutionResult, whose `raise_error()` raises what the cell raised."""
+        """Run a cell; IPython's ExecutionResult, whose `raise_error()` raises what was raised."""
         return self.shell.run_cell(source, store_history=not silent, silent=silent)
 
     def complete(self, source: str, cursor: int) -> list[str]:

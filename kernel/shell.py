@@ -12,7 +12,6 @@ from typing import Any
 
 from ipykernel.compiler import XCachingCompiler
 from ipykernel.zmqshell import ZMQInteractiveShell
-from traitlets import Type
 
 import flambeau
 
@@ -45,11 +44,13 @@ class PlacedCompiler(XCachingCompiler):
 class FlambeauShell(ZMQInteractiveShell):
     """IPython's shell with our tracebacks and compiler."""
 
-    compiler_class = Type(PlacedCompiler)
+    def __init__(self, **options: Any) -> None:
+        # ipykernel names its own compiler class, whatever default the shell has.
+        super().__init__(**{**options, "compiler_class": PlacedCompiler})
 
     def enter_script(self, path: str, arguments: list[str], source: str) -> None:
-        """Make this the process of a script: `__file__`, `sys.argv`, `sys.path[0]`, its name and text
-        in tracebacks."""
+        """Make this the process of a script: `__file__`, `sys.argv`, `sys.path[0]`, its name and
+        text in tracebacks."""
         # A script may end by sys.exit(); how to leave a prompt is no news to it.
         warnings.filterwarnings("ignore", message="To exit: use")
         sys.argv = [path, *arguments]

@@ -22,7 +22,8 @@ def our_name(name: str) -> str:
 class TorchAlias(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds `torch` and `torch.x.y` as the very modules `flambeau` and `flambeau.x.y`.
 
-    Put last on `sys.meta_path` it serves where PyTorch is not installed; put first, it stands for it.
+    Put last on `sys.meta_path` it serves where PyTorch is not installed; put first, it stands for
+    it.
     """
 
     def find_spec(

@@ -115,8 +115,8 @@ class ProfileReport:
             lines.append(f"... and {len(self.costs) - self.limit} operations more")
         rest = max(0.0, self.seconds - counted)
         lines.append(
-            f"{_time(self.seconds)} in all: {_time(counted)} in operations, {_time(rest)} in Python "
-            "and in watching"
+            f"{_time(self.seconds)} in all: {_time(counted)} in operations, {_time(rest)} in "
+            "Python and in watching"
         )
         return "\n".join(lines)
 
