@@ -19,6 +19,7 @@ from .launch import command
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the sub-command."""
+    parser.add_argument("action", choices=["install"], help="what to do with the kernelspec")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--user", action="store_true", help="for this user's Jupyter (the default)")
     where.add_argument("--sys-prefix", action="store_true", help="for this environment only")

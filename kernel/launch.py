@@ -9,8 +9,15 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+AS_TORCH = "FLAMBEAU_AS_TORCH"
+"""Environment variable: set to 1, `import torch` means the runtime also where PyTorch is."""
+
 LONGEST_SOCKET_PATH = 100
 """Bytes of a socket's path; the address structure holds 104 on macOS, 108 on Linux."""
+
+
+ENVIRONMENT = {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+"""Spares five lines of warning about the debugger at every start."""
 
 
 def command() -> list[str]:
@@ -31,7 +38,9 @@ def manager(asynchronous: bool = False, **options: Any) -> Any:
         """Names our own command under every name."""
 
         def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-            return KernelSpec(argv=command(), language="python", display_name="Flambeau")
+            return KernelSpec(
+                argv=command(), env=ENVIRONMENT, language="python", display_name="Flambeau"
+            )
 
     directory = Path(jupyter_runtime_dir())
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)

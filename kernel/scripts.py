@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .cells import Cell, notebook_cells, python_cells
-from .launch import manager
-from .session import AS_TORCH
+from .launch import AS_TORCH, manager
 
 INTERRUPTED = 130
 POLL = 0.2  # s between two looks at whether the kernel lives

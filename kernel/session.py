@@ -6,9 +6,7 @@ import os
 from typing import Any
 
 from . import display, torch_alias
-
-AS_TORCH = "FLAMBEAU_AS_TORCH"
-"""Environment variable: set to 1, `import torch` means the runtime also where PyTorch is."""
+from .launch import AS_TORCH
 
 
 class Session:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -43,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE|ID",
         help="attach to a running kernel: its connection file, a part of its name, or the latest",
     )
+    parser.add_argument("--as-torch", action="store_true", help="`import torch` means Flambeau")
     parser.add_argument("--no-banner", action="store_true", help="start without the greeting")
     parser.add_argument("--version", action="version", version=f"flambeau {_version()}")
     return parser
@@ -57,9 +59,13 @@ def _run_command(name: str, *arguments: str) -> int:
 
 
 def _run_repl(args: argparse.Namespace) -> int:
+    from flambeau.kernel.launch import AS_TORCH
+
     from .application import Repl
     from .kernels import Kernel, OwnKernel, RunningKernel
 
+    if args.as_torch:
+        os.environ[AS_TORCH] = "1"
     if not args.no_banner:
         print(_banner())
     kernel: Kernel = OwnKernel() if args.existing is None else RunningKernel(args.existing or None)

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import sys
 import tempfile
-import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from flambeau.kernel.launch import manager
 
 from .client import Client, KernelDiedError, Message
 
 if TYPE_CHECKING:
     from jupyter_client.asynchronous.client import AsyncKernelClient
 
-KERNEL_COMMAND = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-KERNEL_ENVIRONMENT = {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # five lines of warning otherwise
-LONGEST_SOCKET_PATH = 100  # bytes; sockaddr_un holds 104 on macOS, 108 on Linux
 ANSWER_PATIENCE = 5.0  # s for a running kernel to answer at all
 SHUTDOWN_PATIENCE = 4.0  # s from the request to SIGTERM to SIGKILL
 LIFE_CHECK = 0.25  # s between two looks at the process
@@ -68,7 +63,9 @@ class OwnKernel(Kernel):
 
     async def open(self, on_output: OutputHandler, on_question: OutputHandler) -> None:
         """Start the process and wait until it answers, however long that takes."""
-        self._manager = await asyncio.to_thread(_manager)
+        self._manager = await asyncio.to_thread(
+            manager, asynchronous=True, shutdown_wait_time=SHUTDOWN_PATIENCE
+        )
         await self._manager.start_kernel(stdout=self._log, stderr=self._log)
         self.client = Client(self._manager.client(), on_output, on_question)
         opening = asyncio.ensure_future(self.client.open())
@@ -138,37 +135,6 @@ class RunningKernel(Kernel):
     async def close(self) -> None:
         if hasattr(self, "client"):
             await self.client.close()
-
-
-def _manager() -> Any:
-    from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
-    from jupyter_client.manager import AsyncKernelManager
-    from jupyter_core.paths import jupyter_runtime_dir
-
-    class OnlyOurs(KernelSpecManager):
-        """Names our own command, so that no kernelspec need be installed."""
-
-        def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-            return KernelSpec(argv=KERNEL_COMMAND, env=KERNEL_ENVIRONMENT, language="python")
-
-    directory = Path(jupyter_runtime_dir())
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    identity = uuid.uuid4().hex[:12]
-    return AsyncKernelManager(
-        kernel_spec_manager=OnlyOurs(),
-        connection_file=str(directory / f"kernel-{identity}.json"),
-        shutdown_wait_time=SHUTDOWN_PATIENCE,
-        **_transport(directory / f"kernel-{identity}-ipc", identity),
-    )
-
-
-def _transport(sockets: Path, identity: str) -> dict[str, str]:
-    """Sockets in files where there are such: nobody else on the machine can reach them."""
-    if os.name != "posix":
-        return {"transport": "tcp"}
-    if len(os.fsencode(sockets)) > LONGEST_SOCKET_PATH:
-        sockets = Path(tempfile.mkdtemp(prefix="flambeau-")) / identity
-    return {"transport": "ipc", "ip": str(sockets)}
 
 
 def _connect(connection: str | None) -> tuple[AsyncKernelClient, str]:
