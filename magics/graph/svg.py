@@ -153,7 +153,7 @@ def _box(graph: Graph, node: GraphNode, place: Point, width: float) -> str:
 
 
 STYLE = (
-    ".n{font:600 12px system-ui,sans-serif;fill:#1d2733}"
+    "text{text-anchor:middle}.n{font:600 12px system-ui,sans-serif;fill:#1d2733}"
     ".s{font:10px system-ui,sans-serif;fill:#5a6675}"
     ".e{fill:none;stroke:#8a97a8;stroke-width:1.2;marker-end:url(#a)}"
 )
@@ -174,4 +174,4 @@ def _document(width: float, height: float, body: str, summary: str) -> str:
 
 def _note(text: str) -> str:
     width: Any = len(text) * CHARACTER + 2 * MARGIN
-    return _document(width, 40, f'<text x="{MARGIN}" y="25" class="s">{escape(text)}</text>', text)
+    return _document(width, 40, f'<text x="{width / 2}" y="25" class="s">{escape(text)}</text>', text)

@@ -1,6 +1,6 @@
 """Layers, losses and what trains them."""
 
-from . import functional, init, utils
+from . import functional, init, modules, utils
 from .modules.activation import (
     ELU,
     GELU,

@@ -294,7 +294,7 @@ def channel_sum(input: Spec) -> Spec:
 @channel_sum.array
 def channel_sum_array(xp: Any, input: Any) -> Any:
     """By a product with ones, which NumPy does five times as fast as a sum over several axes."""
-    rows = _wide(xp, input).reshape(*input.shape[:2], -1)
+    rows = _wide(xp, input).reshape(*input.shape[:2], math.prod(input.shape[2:]))
     sums = xp.matmul(rows, xp.ones(rows.shape[2], rows.dtype)).sum(0)
     return sums.astype(input.dtype, copy=False)
 
@@ -468,15 +468,16 @@ def _windows_first(
 def _product_first(xp: Any, windows: Any, weight: Any, shape: Shape, groups: int) -> Any:
     """(O, C * kernel) @ (C * kernel, positions) for each image and group; no copy for kernel 1."""
     matrix = weight.reshape(groups, shape[1] // groups, -1)
-    columns = windows.reshape(shape[0], groups, matrix.shape[2], -1)
+    columns = windows.reshape(shape[0], groups, matrix.shape[2], math.prod(shape[2:]))
     return xp.matmul(matrix, columns).reshape(shape)
 
 
 def _correlation_first(xp: Any, windows: Any, g: Any, like: Shape, groups: int) -> Any:
     """(O, N * positions) @ (N * positions, C * kernel) for each group."""
-    grouped = g.reshape(len(g), groups, like[0] // groups, -1)
-    left = xp.moveaxis(grouped, 0, 2).reshape(groups, like[0] // groups, -1)
-    right = xp.moveaxis(windows, 0, len(like) - 1).reshape(groups, math.prod(like[1:]), -1)
+    positions, count = math.prod(g.shape[2:]), len(g) * math.prod(g.shape[2:])
+    grouped = g.reshape(len(g), groups, like[0] // groups, positions)
+    left = xp.moveaxis(grouped, 0, 2).reshape(groups, like[0] // groups, count)
+    right = xp.moveaxis(windows, 0, len(like) - 1).reshape(groups, math.prod(like[1:]), count)
     return xp.matmul(left, right.swapaxes(1, 2)).reshape(like)
 
 

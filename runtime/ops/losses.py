@@ -11,7 +11,7 @@ from ..core import dtypes
 from ..errors import DTypeError, OutOfBoundsError, ShapeError
 from . import shapes
 from .activations import log_softmax_array
-from .declare import Index, Spec, composite, pointwise, primitive
+from .declare import Index, Mask, Spec, composite, pointwise, primitive
 from .shapes import Shape
 
 
@@ -82,6 +82,8 @@ def _row_weights(
     inside = not target.size or int(target.astype(xp.uint64, copy=False).max()) < classes
     if inside and weight is None and not 0 <= ignore_index < classes:
         return target, None
+    if weight is not None:
+        weight = weight.astype(dtype, copy=False)
     kept = target != ignore_index
     safe = xp.where(kept, target, 0)
     if target.size and not 0 <= int(safe.min()) <= int(safe.max()) < classes:
@@ -112,7 +114,7 @@ def _along_classes(weight: Any, like: Any) -> Any:
 def nll_of_indices(
     input: Spec,
     target: Index,
-    weight: Spec | None = None,
+    weight: Mask | None = None,
     *,
     ignore_index: int,
     reduction: str,
@@ -185,7 +187,7 @@ def nll_vjp(
 def nll_gradient(
     g: Spec,
     target: Index,
-    weight: Spec | None = None,
+    weight: Mask | None = None,
     *,
     like: Shape,
     ignore_index: int,
@@ -255,7 +257,7 @@ def cross_entropy_of_indices(
     F: Any,
     input: Spec,
     target: Index,
-    weight: Spec | None = None,
+    weight: Mask | None = None,
     *,
     ignore_index: int,
     reduction: str,
@@ -313,7 +315,7 @@ def cross_entropy_gradient(
     g: Spec,
     logs: Spec,
     target: Index,
-    weight: Spec | None = None,
+    weight: Mask | None = None,
     *,
     ignore_index: int,
     reduction: str,
@@ -361,7 +363,7 @@ def log_softmax_gradient_array(xp: Any, g: Any, logs: Any) -> Any:
     """The same in place."""
     out = xp.exp(logs)
     out *= g.sum(_class_dim(logs), keepdims=True)
-    return xp.subtract(g, out, out)
+    return xp.subtract(g, out, out=out)
 
 
 # -- classes by probability ------------------------------------------------------------------------
@@ -397,7 +399,7 @@ def cross_entropy(
     F: Any,
     input: Spec,
     target: Spec,
-    weight: Spec | None = None,
+    weight: Mask | None = None,
     size_average: Any = None,
     ignore_index: int = -100,
     reduce: Any = None,
@@ -433,7 +435,7 @@ def nll_loss(
     F: Any,
     input: Spec,
     target: Spec,
-    weight: Spec | None = None,
+    weight: Mask | None = None,
     size_average: Any = None,
     ignore_index: int = -100,
     reduce: Any = None,

@@ -76,8 +76,8 @@ def normalize_gradient_array(
     """The same in place."""
     out = g * normalized
     along = out.mean(dims, keepdims=True)
-    xp.multiply(normalized, along, out)
-    xp.subtract(g, out, out)
+    xp.multiply(normalized, along, out=out)
+    xp.subtract(g, out, out=out)
     out -= g.mean(dims, keepdims=True)
     out /= xp.sqrt(var + var.dtype.type(eps))
     return out

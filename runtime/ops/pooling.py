@@ -112,12 +112,14 @@ def max_pool_array(
     ceil_mode: bool,
 ) -> Any:
     """Maximum over the slices; NaN wins."""
-    sizes = pooled_sizes("max_pool", input.shape, kernel, stride, padding, dilation, ceil_mode)
+    sizes = pooled_sizes(
+        f"max_pool{len(kernel)}d", input.shape, kernel, stride, padding, dilation, ceil_mode
+    )
     padded = _padded_input(xp, input, sizes, kernel, stride, padding, dilation)
     first, *others = [padded[_at(o, sizes, stride, dilation)] for o in _offsets(kernel)]
     out = first.copy()
     for part in others:
-        xp.maximum(out, part, out)
+        xp.maximum(out, part, out=out)
     return out
 
 
@@ -326,7 +328,9 @@ def avg_pool_array(
 ) -> Any:
     """The sum over the slices, divided by how many elements each window has."""
     ones = (1,) * len(kernel)
-    sizes = pooled_sizes("avg_pool", input.shape, kernel, stride, padding, ones, ceil_mode)
+    sizes = pooled_sizes(
+        f"avg_pool{len(kernel)}d", input.shape, kernel, stride, padding, ones, ceil_mode
+    )
     if input.dtype.kind in "biu":
         raise TypeError("mean of integers")
     padded = padded_array(

@@ -91,9 +91,9 @@ def parameter(p: inspect.Parameter) -> str:
 
 def method(name: str, function: Any) -> str:
     """One method as source, with the first line of its docstring."""
-    signature = inspect.signature(function)
+    signature = inspect.signature(getattr(function, "__wrapped__", function))  # as declared
     words, starred = ["self"], False
-    for p in list(signature.parameters.values())[1:]:
+    for p in [p for p in signature.parameters.values() if p.name not in ("m", "F")][1:]:
         starred = starred or p.kind is p.VAR_POSITIONAL
         if p.kind is p.KEYWORD_ONLY and not starred:
             words.append("*")

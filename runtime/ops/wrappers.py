@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import linecache
+import re
 from time import perf_counter
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -59,13 +60,31 @@ def lazy(operation: Operation) -> Any:
     function = FunctionType(first_call.__code__, _namespace, operation.name)
     function.__kwdefaults__ = {"_operation": operation}
     declared = operation.declared
-    signature = inspect.signature(declared)
-    parameters = [p for p in signature.parameters.values() if p.name not in ("m", "F")]
-    function.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    function.__signature__ = _public_signature(declared)  # type: ignore[attr-defined]
+    function.__wrapped__ = declared  # type: ignore[attr-defined] # what `??` and editors show
     function.__doc__ = declared.__doc__
     function.__module__ = declared.__module__
     function.__qualname__ = operation.name
     return function
+
+
+def _public_signature(declared: Any) -> inspect.Signature:
+    """The declaration's signature as users see it: no namespace, and tensors for Specs."""
+    signature = inspect.signature(declared)
+    return signature.replace(
+        parameters=[
+            p.replace(annotation=_public_annotation(p.annotation))
+            for p in signature.parameters.values()
+            if p.name not in ("m", "F")
+        ],
+        return_annotation=_public_annotation(signature.return_annotation),
+    )
+
+
+def _public_annotation(annotation: Any) -> Any:
+    if not isinstance(annotation, str):
+        return annotation
+    return re.sub(r"\b(Spec|Index|Mask)\b", "Tensor", annotation)
 
 
 def generate(operation: Operation) -> Any:

@@ -287,6 +287,7 @@ MOVEMENT: dict[str, list[Sample]] = {
     "cat": [Sample(([array(2, 3), array(1, 3, seed=1)],), {}, np.concatenate),
             Sample(([array(2, 3), array(2, 2)], -1), {}, np.concatenate),
             Sample(([array(0), array(2, 3)],), {}, lambda xs: xs[1])],
+    "pass_through": [Sample(([array(2, 3), array(3)],), {}, lambda xs: list(xs))],
     "stack": [Sample(([array(2, 3), array(2, 3, seed=1)], 1), {}, np.stack)],
     "split": [Sample((array(5, 2), 2), {}, lambda x, n: [x[:2], x[2:4], x[4:]]),
               Sample((array(2, 5), [1, 4], 1), {}, lambda x, s, d: [x[:, :1], x[:, 1:]])],

@@ -37,7 +37,8 @@ def function_of(name: str) -> Any:
 
 
 def call(name: str, args: Any, sample: Sample) -> Any:
-    return function_of(name)(*args, **sample.kwargs)
+    tensors = leaves_of(args)
+    return function_of(name)(*args, **(sample.options(tensors[0]) if tensors else sample.kwargs))
 
 
 def outputs_of(result: Any) -> list[Tensor]:

@@ -14,7 +14,10 @@ from flambeau.core.tensor import Tensor
 
 @dataclass
 class Sample:
-    """One call: arrays stand for tensors. `gradient=False` where there is none to check."""
+    """One call: arrays stand for tensors, in `kwargs` for constants that get no gradient.
+
+    `gradient=False` where there is none to check.
+    """
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any] = field(default_factory=dict)
@@ -25,6 +28,11 @@ class Sample:
     def tensors(self, requires_grad: bool = False, device: str = "cpu", dtype: Any = None) -> Any:
         """The arguments with tensors for arrays, leaves if floating and asked for."""
         return _mapped(self.args, lambda a: _tensor(a, requires_grad, device, dtype))
+
+    def options(self, like: Tensor) -> dict[str, Any]:
+        """The keyword arguments, with tensors on the device and in the precision of `like`."""
+        dtype = like.dtype if like.is_floating_point() else None
+        return {k: _tensor(v, False, str(like.device), dtype) for k, v in self.kwargs.items()}
 
 
 def _tensor(array: Any, requires_grad: bool, device: str, dtype: Any) -> Any:
