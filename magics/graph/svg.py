@@ -174,4 +174,6 @@ def _document(width: float, height: float, body: str, summary: str) -> str:
 
 def _note(text: str) -> str:
     width: Any = len(text) * CHARACTER + 2 * MARGIN
-    return _document(width, 40, f'<text x="{width / 2}" y="25" class="s">{escape(text)}</text>', text)
+    return _document(
+        width, 40, f'<text x="{width / 2}" y="25" class="s">{escape(text)}</text>', text
+    )

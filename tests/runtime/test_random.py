@@ -1,0 +1,56 @@
+"""Random numbers: PyTorch's own streams, generators, state."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import flambeau as torch
+
+from .recorded import optimizers as recorded
+
+RECORDED = json.loads(recorded.RECORD.read_text())["streams"]
+
+
+@pytest.mark.parametrize("name", recorded.STREAMS)
+def test_streams_are_as_recorded(name: str) -> None:
+    drawn, after = recorded.stream(torch, recorded.STREAMS[name])
+    wanted, wanted_after = RECORDED[name]
+    # Logarithms and cosines of two libraries differ in the last bit of float32.
+    np.testing.assert_allclose(drawn, wanted, rtol=3e-7, atol=1e-7)
+    assert after == wanted_after
+
+
+def test_a_generator_has_a_stream_of_its_own() -> None:
+    generator = torch.Generator().manual_seed(5)
+    torch.manual_seed(5)
+    wanted = torch.rand(3)
+    torch.rand(7)
+    assert torch.equal(torch.rand(3, generator=generator), wanted)
+    assert generator.initial_seed() == 5
+
+
+def test_the_state_can_be_kept_and_set() -> None:
+    torch.manual_seed(1)
+    torch.randn(3)  # leaves half a pair of normal numbers behind
+    state = torch.get_rng_state()
+    first = torch.randn(5)
+    torch.set_rng_state(state)
+    assert torch.equal(torch.randn(5), first)
+
+
+@pytest.mark.parametrize(
+    ("draw", "words"),
+    [
+        (lambda: torch.randint(5, 5, (2,)), "randint"),
+        (lambda: torch.multinomial(torch.ones(3), 4), "multinomial"),
+        (lambda: torch.empty(2).uniform_(1.0, 0.0), "a not above b"),
+        (lambda: torch.empty(2).normal_(0.0, -1.0), "standard deviation not below 0"),
+        (lambda: torch.rand(2, dtype=torch.int64), "int64"),
+    ],
+)
+def test_impossible_draws_are_named(draw: object, words: str) -> None:
+    with pytest.raises(RuntimeError, match=words):
+        draw()  # type: ignore[operator]
