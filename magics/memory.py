@@ -58,7 +58,6 @@ def free(shell: Any) -> Freed:
 
     Variables of the user stay. Memory of the process is only known on Linux.
     """
-    gc.collect()
     before, resident, reserved = tensor_bytes(), resident_bytes(), cuda.memory_reserved()
     results = _drop_results(shell)
     had_traceback = _drop_traceback(shell)

@@ -125,7 +125,7 @@ def _step_block(
     v *= beta2
     v += g * g * (1 - beta2)
     if largest is not None:
-        xp.maximum(largest, v, largest)
+        xp.maximum(largest, v, out=largest)
         v = largest
     scale = xp.sqrt(v)
     scale /= math.sqrt(1 - beta2**t)
