@@ -22,17 +22,23 @@ def our_name(name: str) -> str:
 class TorchAlias(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds `torch` and `torch.x.y` as the very modules `flambeau` and `flambeau.x.y`.
 
-    Put last on `sys.meta_path` it serves where PyTorch is not installed; put first, it stands for
-    it.
+    It stands first on `sys.meta_path`, for Python's own finder would load a second copy of a
+    submodule from the folder of its parent. A PyTorch that is installed keeps its name unless
+    `replaces`.
     """
+
+    def __init__(self, replaces: bool) -> None:
+        self.replaces = replaces
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         if fullname != ALIAS and not fullname.startswith(ALIAS + "."):
             return None
-        if sys.modules.get(ALIAS, None) not in (None, sys.modules.get(NAME)):
+        if sys.modules.get(ALIAS) not in (None, sys.modules.get(NAME)):
             return None  # PyTorch itself is loaded: its submodules are its own
+        if fullname == ALIAS and not self.replaces and _is_installed():
+            return None
         if not self._exists(our_name(fullname)):
             raise ModuleNotFoundError(
                 f"No module named {fullname!r}: torch is Flambeau here, which has no "
@@ -56,14 +62,17 @@ class TorchAlias(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             module.__package__ = module.__spec__.parent
 
 
+def _is_installed() -> bool:
+    """Whether another finder knows a PyTorch."""
+    others = [f for f in sys.meta_path if not isinstance(f, TorchAlias)]
+    return any(f.find_spec(ALIAS, None) is not None for f in others if hasattr(f, "find_spec"))
+
+
 def install(first: bool = False) -> None:
     """Make `import torch` find the runtime: if PyTorch is not installed, or always with `first`."""
     remove()
-    finder: Any = TorchAlias()
-    if first:
-        sys.meta_path.insert(0, finder)
-    else:
-        sys.meta_path.append(finder)
+    finder: Any = TorchAlias(replaces=first)
+    sys.meta_path.insert(0, finder)
 
 
 def remove() -> None:
