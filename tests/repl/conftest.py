@@ -1,0 +1,126 @@
+"""A terminal in memory, with `flambeau` running in it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pexpect
+import pyte
+import pytest
+
+FLAMBEAU = str(Path(sys.executable).with_name("flambeau"))
+PATIENCE = 60.0  # s
+KEYS = {
+    "enter": "\r", "tab": "\t", "up": "\x1b[A", "escape": "\x1b", "C-c": "\x03", "C-d": "\x04",
+    "C-r": "\x12", "C-a": "\x01",
+}  # fmt: skip
+
+
+class Screen(pyte.Screen):  # type: ignore[misc]
+    """A screen that answers when a program asks where the cursor is."""
+
+    answer: Callable[[str], Any]
+
+    def write_process_input(self, data: str) -> None:
+        self.answer(data)
+
+
+class Terminal:
+    """A program on a pseudo-terminal of 100 x 40 characters, and what it shows."""
+
+    def __init__(self, *arguments: str, **environment: str) -> None:
+        variables = {**os.environ, "TERM": "xterm-256color", **environment}
+        self.process = pexpect.spawn(
+            FLAMBEAU, list(arguments), env=variables, dimensions=(40, 100), timeout=PATIENCE
+        )
+        self.process.delaybeforesend = None
+        self.screen = Screen(100, 40)
+        self.screen.answer = self.process.send
+        self.stream = pyte.ByteStream(self.screen)
+
+    @property
+    def text(self) -> str:
+        """The rows that are not blank."""
+        return "\n".join(row.rstrip() for row in self.screen.display if row.strip())
+
+    def colours(self, words: str) -> set[str]:
+        """The colours in which the last `words` on the screen stand."""
+        for number, row in reversed(list(enumerate(self.screen.display))):
+            if words in row:
+                start = row.index(words)
+                cells = self.screen.buffer[number]
+                return {cells[k].fg for k in range(start, start + len(words))}
+        raise AssertionError(f"{words!r} is not on the screen:\n{self.text}")
+
+    def feed(self, timeout: float = 0.05) -> bool:
+        """Take what the program wrote; False once it has ended."""
+        try:
+            self.stream.feed(self.process.read_nonblocking(65536, timeout))
+        except pexpect.TIMEOUT:
+            return True
+        except pexpect.EOF:
+            return False
+        return True
+
+    def wait_for(self, *words: str, absent: str = "\0") -> None:
+        """Until all `words` are on the screen, and `absent` is not."""
+        deadline = time.monotonic() + PATIENCE
+        while not all(w in self.text for w in words) or absent in self.text:
+            lives = self.feed()
+            if time.monotonic() > deadline or (
+                not lives and not all(w in self.text for w in words)
+            ):
+                raise AssertionError(f"{words} did not come. The screen:\n{self.text}")
+
+    def wait_for_end(self) -> int:
+        """The exit status, once the program has ended."""
+        deadline = time.monotonic() + PATIENCE
+        while self.feed() and time.monotonic() < deadline:
+            pass
+        self.process.wait()
+        return int(self.process.exitstatus if self.process.exitstatus is not None else -1)
+
+    def type(self, text: str) -> None:
+        self.process.send(text)
+
+    def press(self, *names: str) -> None:
+        for name in names:
+            self.process.send(KEYS[name])
+
+    def line(self, text: str) -> None:
+        """Type a line and Enter, once the terminal shows what was typed."""
+        self.type(text)
+        self.wait_for(text.strip()[-60:])
+        self.press("enter")
+
+    def run(self, number: int, text: str, *words: str) -> None:
+        """Type cell `number` at its prompt and wait for `words` and the prompt after it."""
+        self.wait_for(f"In [{number}]:")
+        self.line(text)
+        self.wait_for(*words, f"In [{number + 1}]:")
+
+    def close(self) -> None:
+        self.process.close(force=True)
+
+
+Open = Callable[..., Terminal]
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Open]:
+    """Opens `flambeau` with a history of its own; all are closed at the end."""
+    opened: list[Terminal] = []
+
+    def open_terminal(*arguments: str, **environment: str) -> Terminal:
+        settings = {"FLAMBEAU_HISTORY": str(tmp_path / "history"), **environment}
+        opened.append(Terminal(*arguments, **settings))
+        return opened[-1]
+
+    yield open_terminal
+    for found in opened:
+        found.close()

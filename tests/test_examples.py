@@ -1,0 +1,136 @@
+"""The digits example: a script, a notebook, and typed into a real terminal; 97.5 % each time."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from flambeau.kernel.cells import notebook_cells, python_cells
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+SCRIPT = EXAMPLES / "digits.py"
+NOTEBOOK = EXAMPLES / "digits.ipynb"
+FLAMBEAU = str(Path(sys.executable).with_name("flambeau"))
+ENOUGH = 97.5  # %
+PATIENCE = 180.0  # s
+
+pytest.importorskip("sklearn")
+
+
+def accuracy_in(text: str) -> float:
+    found = re.search(r"test accuracy ([\d.]+)%", text)
+    assert found, text
+    return float(found.group(1))
+
+
+def test_the_notebook_is_the_script() -> None:
+    script = [c.source.strip() for c in python_cells(SCRIPT.read_text())]
+    notebook = [c.source.strip() for c in notebook_cells(NOTEBOOK.read_text())]
+    assert notebook == script[-len(notebook) :]
+
+
+def test_the_script_trains_by_flambeau_run() -> None:
+    result = subprocess.run(
+        [FLAMBEAU, "run", str(SCRIPT)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert accuracy_in(result.stdout) >= ENOUGH
+
+
+def test_the_script_trains_in_plain_python() -> None:
+    result = subprocess.run(
+        [sys.executable, str(SCRIPT)], capture_output=True, text=True, timeout=PATIENCE, check=True
+    )
+    assert accuracy_in(result.stdout) >= ENOUGH
+
+
+def test_the_notebook_trains_through_a_jupyter_client() -> None:
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    client = NotebookClient(notebook, timeout=int(PATIENCE), kernel_name="flambeau")
+    client.execute()
+    outputs = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]
+    assert accuracy_in("".join(o.get("text", "") for o in outputs)) >= ENOUGH
+    assert notebook.metadata.kernelspec.name == "flambeau"
+
+
+# -- typed into tmux -------------------------------------------------------------------------------
+
+Tmux = Callable[..., str]
+
+
+@pytest.fixture
+def tmux(tmp_path: Path) -> Iterator[Tmux]:
+    """Runs tmux commands on a server of its own, in which `flambeau` is open."""
+    if shutil.which("tmux") is None:
+        pytest.skip("tmux is not installed")
+    socket = f"flambeau-{uuid.uuid4().hex[:8]}"
+
+    def run(*arguments: str) -> str:
+        command = ["tmux", "-L", socket, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    history = f"FLAMBEAU_HISTORY={tmp_path / 'history'}"
+    run("-f", os.devnull, "new-session", "-d", "-x", "120", "-y", "50", "-e", history, FLAMBEAU)
+    yield run
+    run("kill-server")
+
+
+def wait_for(tmux: Tmux, words: str) -> str:
+    deadline = time.monotonic() + PATIENCE
+    while words not in (screen := tmux("capture-pane", "-p", "-S", "-500")):
+        assert time.monotonic() < deadline, screen
+        time.sleep(0.05)  # between two looks; nothing depends on its length
+    return screen
+
+
+def test_the_training_typed_into_a_terminal(tmux: Tmux) -> None:
+    cells = [c.source for c in notebook_cells(NOTEBOOK.read_text())]
+    for number, source in enumerate(cells, 1):
+        wait_for(tmux, f"In [{number}]:")
+        tmux("set-buffer", source)
+        tmux("paste-buffer", "-p", "-d")
+        wait_for(tmux, source.rstrip().splitlines()[-1].strip()[:60])
+        tmux("send-keys", "Escape", "Enter")
+    screen = wait_for(tmux, f"In [{len(cells) + 1}]:")
+    assert accuracy_in(screen) >= ENOUGH
+    tmux("send-keys", "-l", "%graph loss")
+    tmux("send-keys", "Enter")
+    assert "model.0.weight" in wait_for(tmux, "leaves with")
+
+
+def test_lines_typed_one_by_one_train_too(tmux: Tmux) -> None:
+    lines = [
+        "x = torch.linspace(-1, 1, 50).unsqueeze(1); y = x**2 + 3*x",
+        "net = nn.Sequential(nn.Linear(1, 16), nn.Tanh(), nn.Linear(16, 1))",
+        "adam = optim.Adam(net.parameters(), lr=0.05)",
+        "for step in range(300):",
+        "adam.zero_grad(); loss = F.mse_loss(net(x), y); loss.backward(); adam.step()",
+        "",
+        "loss.item() < 0.01",
+    ]
+    wait_for(tmux, "In [1]:")
+    for line in lines:
+        tmux("send-keys", "-l", line)
+        tmux("send-keys", "Enter")
+    wait_for(tmux, "Out[5]: True")
+
+
+def test_the_notebook_holds_no_output_that_grows_stale() -> None:
+    cells = json.loads(NOTEBOOK.read_text())["cells"]
+    assert all(not c.get("outputs") for c in cells)
