@@ -25,7 +25,7 @@ class FlambeauKernel(IPythonKernel):
         self.workbench = Session(self.shell)
 
     @property
-    def banner(self) -> str:  # type: ignore[override]
+    def banner(self) -> str:
         """One line at the start of a front end."""
         return (
             f"Flambeau {flambeau.__version__}: torch, nn, F and optim are there. "

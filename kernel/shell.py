@@ -37,7 +37,7 @@ class PlacedCompiler(XCachingCompiler):
 
     def cache(self, transformed_code: str, number: int = 0, raw_code: str | None = None) -> str:
         if self.script is None:
-            return super().cache(transformed_code, number, raw_code)
+            return str(super().cache(transformed_code, number, raw_code))
         return self.script
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from IPython.core.error import UsageError
@@ -14,7 +14,7 @@ __all__ = ["Instrument", "UsageError", "counted", "named_tensors", "shape_text",
 
 
 @magics_class
-class Instrument(Magics):  # type: ignore[misc]
+class Instrument(Magics):
     """Base of the magics. Any IPython shell is session enough: a namespace and a display."""
 
     @property
@@ -73,7 +73,7 @@ def counted(count: int, one: str, many: str) -> str:
     return f"{count:,} {one if count == 1 else many}"
 
 
-def table(rows: list[tuple[str, ...]], align: str) -> list[str]:
+def table(rows: Sequence[tuple[str, ...]], align: str) -> list[str]:
     """Lines with columns as wide as needed; `align` has `<` or `>` for each column."""
     if not rows:
         return []

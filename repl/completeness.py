@@ -18,7 +18,7 @@ def transformer() -> TransformerManager:
     """IPython's reading of cells. The import takes 0.1 s: `warm up` behind the first prompt."""
     from IPython.core.inputtransformer2 import TransformerManager
 
-    return TransformerManager()  # type: ignore[no-untyped-call]
+    return TransformerManager()
 
 
 def is_complete(cell: str) -> bool:

@@ -63,10 +63,11 @@ def _laid_out(graph: Graph, widths: dict[int, float]) -> tuple[dict[int, Point],
         return _in_a_row(keys, widths), []
     from fast_sugiyama import from_edges
 
+    components: Any = from_edges(edges, vertex_spacing=1, dummy_vertices=True)
     places: dict[int, Point] = {}
     lines: list[list[Point]] = []
     left = MARGIN
-    for positions, _, top, drawn in from_edges(edges, vertex_spacing=1, dummy_vertices=True):
+    for positions, _, top, drawn in components:
         layers = defaultdict(list)
         for vertex, (x, y) in positions:
             layers[round(top - y)].append((x, vertex))

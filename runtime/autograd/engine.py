@@ -92,7 +92,7 @@ class _Pass:
         started = 0.0
         if observers.active:
             for observer in observers.active:
-                observer.backward_entered(node, g if node.outputs != 1 else (g,))
+                observer.backward_entered(node, (g,) if node.outputs == 1 else tuple(g))
             started = perf_counter()
         if self.create_graph:
             grads, freshness = node.apply_recorded(g), _NEVER

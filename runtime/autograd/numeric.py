@@ -109,7 +109,7 @@ def gradgradcheck(
         grads = engine.grad(
             results, checked, values[len(inputs) :], create_graph=True, materialize_grads=True
         )
-        return tuple(grads)
+        return tuple(g for g in grads if g is not None)  # all are there: zeros if unused
 
     with_graph = _always_recorded(first_order)
     return gradcheck(with_graph, [*inputs, *weights], eps, atol, rtol, raise_exception)

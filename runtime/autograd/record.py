@@ -39,7 +39,7 @@ class Symbol:
             "Use operations of F, or declare the attribute in static=."
         )
 
-    __bool__ = __iter__ = __getitem__ = __len__ = __eq__ = __lt__ = __add__ = __mul__ = _refuse  # type: ignore[assignment]
+    __bool__ = __iter__ = __getitem__ = __len__ = __eq__ = __lt__ = __add__ = __mul__ = _refuse
     __hash__ = object.__hash__
 
 
@@ -59,8 +59,9 @@ class Recorder:
         operation = operations.get(name)
         if operation is None:
             raise AttributeError(f"A gradient rule called F.{name}, which is no operation.")
-        if operation.is_plain_composite:
-            return lambda *args, **kwargs: operation.body(self, *args, **kwargs)
+        body = operation.body
+        if body is not None and operation.is_plain_composite:
+            return lambda *args, **kwargs: body(self, *args, **kwargs)
         return lambda *args, **attributes: self._call(operation, args, attributes)
 
     def _call(self, operation: Operation, args: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
@@ -215,7 +216,7 @@ class Recording:
         words = "".join(("None" if r is None or not n else r.name) + ", " for r, n in self._pairs())
         lines.append(f"    return ({words})")
         function = _execute("\n".join(lines), self.recorder.names, f"{operation.name} gradient")
-        function.fresh = self._freshness()  # type: ignore[attr-defined]
+        function.fresh = self._freshness()
         return function
 
     def _pairs(self) -> list[tuple[Any, bool]]:

@@ -9,4 +9,5 @@ cpu = CPUBackend()
 cuda = CUDABackend()
 meta = MetaBackend()
 
-backends.update(cpu=cpu, cuda=cuda, meta=meta)
+for backend in (cpu, cuda, meta):
+    backends[backend.type] = backend

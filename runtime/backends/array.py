@@ -21,8 +21,8 @@ class ArrayBackend:
     """Kernels for arrays of the library `xp`: formulas become array code, the rest is the
     operation's array kernel, unless a faster one is registered for the device."""
 
+    array_class: Any
     type: str
-    array_class: type
     xp: Any
 
     def special(self) -> Any:

@@ -23,8 +23,14 @@ class Backend(Protocol):
     """What a device must offer. An `array` is whatever its kernels compute on."""
 
     type: str
-    array_class: Any
-    xp: Any
+
+    @property
+    def array_class(self) -> Any:
+        """The class of its arrays."""
+
+    @property
+    def xp(self) -> Any:
+        """The module that computes on them."""
 
     def kernel(self, operation: Operation, key: DispatchKey) -> Callable[..., Any]:
         """The function that computes `operation` on bare arrays."""

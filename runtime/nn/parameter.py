@@ -24,7 +24,7 @@ class Parameter(Tensor):
             raise TypeError(f"Parameter: expected a tensor. Got {type(data).__name__}.")
         parameter: Any = _share(cls, data)
         parameter.requires_grad = requires_grad
-        return parameter  # type: ignore[no-any-return]
+        return parameter
 
     def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
         """Everything is done by `__new__`."""
@@ -38,7 +38,7 @@ class Buffer(Tensor):
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Buffer:
         buffer: Any = _share(cls, empty(0) if data is None else data)
         buffer.persistent = persistent
-        return buffer  # type: ignore[no-any-return]
+        return buffer
 
     def __init__(self, data: Tensor | None = None, *, persistent: bool = True) -> None:
         """Everything is done by `__new__`."""

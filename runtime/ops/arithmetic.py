@@ -187,12 +187,13 @@ def pow(F: Any, input: Spec, exponent: Spec) -> Spec:
         >>> torch.tensor([1.0, 2.0, 3.0]) ** 2
         tensor([1., 4., 9.])
     """
-    if exponent.__class__ in (int, float) and hasattr(input, "dtype"):
-        if exponent.__class__ is float and exponent.is_integer() and input.dtype.is_floating_point:
-            exponent = int(exponent)
-        if input.dtype.is_floating_point or (exponent.__class__ is int and exponent > 0):
-            return F.power_number(input, exponent=exponent)
-    return F.power(input, exponent)
+    number: Any = exponent
+    if number.__class__ in (int, float) and hasattr(input, "dtype"):
+        if number.__class__ is float and number.is_integer() and input.dtype.is_floating_point:
+            number = int(number)
+        if input.dtype.is_floating_point or (number.__class__ is int and number > 0):
+            return F.power_number(input, exponent=number)
+    return F.power(input, number)
 
 
 @pointwise

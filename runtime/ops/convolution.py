@@ -105,7 +105,7 @@ def convolution(
     shape = _output_shape(
         tuple(input.shape), tuple(weight.shape), stride, padding, dilation, groups
     )
-    return shapes.Spec(shape, input.dtype)
+    return Spec(shape, input.dtype)
 
 
 @convolution.array
@@ -168,7 +168,7 @@ def convolution_input(
     groups: int,
 ) -> Spec:
     """The gradient of a convolution by its input of shape `like`: the transposed convolution."""
-    return shapes.Spec(like, g.dtype)
+    return Spec(like, g.dtype)
 
 
 @convolution_input.array
@@ -243,7 +243,7 @@ def convolution_weight(
     groups: int,
 ) -> Spec:
     """The gradient of a convolution by its weight of shape `like`."""
-    return shapes.Spec(like, g.dtype)
+    return Spec(like, g.dtype)
 
 
 @convolution_weight.array
@@ -288,7 +288,7 @@ def convolution_weight_vjp(
 @primitive
 def channel_sum(input: Spec) -> Spec:
     """The sum over all dimensions but 1: (N, C, ...) -> (C,)."""
-    return shapes.Spec(tuple(input.shape[1:2]), input.dtype)
+    return Spec(tuple(input.shape[1:2]), input.dtype)
 
 
 @channel_sum.array
@@ -308,7 +308,7 @@ def channel_sum_vjp(F: Any, g: Any, needs: Any, input: Any) -> Any:
 @primitive(may_alias=True)
 def channel_expand(g: Spec, *, like: Shape) -> Spec:
     """(C,) repeated over all dimensions but 1 to the shape `like`."""
-    return shapes.Spec(like, g.dtype)
+    return Spec(like, g.dtype)
 
 
 @channel_expand.array

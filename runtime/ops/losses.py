@@ -125,7 +125,7 @@ def nll_of_indices(
     With label smoothing e each row's target is (1 - e) of its class and e / C of every class.
     """
     rows = _require_classes("nll_loss", input, target, weight)
-    return shapes.Spec(rows if reduction == "none" else (), input.dtype)
+    return Spec(rows if reduction == "none" else (), input.dtype)
 
 
 @nll_of_indices.array
@@ -195,7 +195,7 @@ def nll_gradient(
     label_smoothing: float,
 ) -> Spec:
     """Minus the distribution over classes that each target stands for, times g; shape `like`."""
-    return shapes.Spec(like, g.dtype)
+    return Spec(like, g.dtype)
 
 
 @nll_gradient.array
@@ -332,13 +332,10 @@ def cross_entropy_gradient_array(
     xp: Any, g: Any, logs: Any, target: Any, weight: Any = None, **how: Any
 ) -> Any:
     """In the plain case softmax with 1 taken off at the targets, scaled in place."""
-    plain = logs.ndim == 2 and weight is None and not how["label_smoothing"]
-    safe, rows = (
-        _row_weights(xp, target, weight, logs.shape[-1], how["ignore_index"], g.dtype)
-        if plain
-        else (None, None)
-    )
-    if not plain or rows is not None:
+    safe, rows = None, None
+    if logs.ndim == 2 and weight is None and not how["label_smoothing"]:
+        safe, rows = _row_weights(xp, target, None, logs.shape[-1], how["ignore_index"], g.dtype)
+    if safe is None or rows is not None:
         dense = nll_gradient_array(xp, g, target, weight, like=logs.shape, **how)
         return log_softmax_gradient_array(xp, dense, logs)
     out = xp.exp(logs)

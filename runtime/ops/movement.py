@@ -69,7 +69,7 @@ def view_as_shape(input: Spec, *, shape: Shape) -> Spec:
     """The same memory with other sizes."""
     wanted = resolved_shape(tuple(input.shape), shape, "view")
     strides = contiguous_strides(wanted)
-    if input.size:
+    if 0 not in input.shape:
         found = view_strides(tuple(input.shape), input.stride(), wanted)
         if found is None:
             raise ShapeError(

@@ -87,7 +87,7 @@ def max_pool(
     """The largest element of each window; minus infinity stands outside the input."""
     name = f"max_pool{len(kernel)}d"
     sizes = pooled_sizes(name, tuple(input.shape), kernel, stride, padding, dilation, ceil_mode)
-    return shapes.Spec((*input.shape[:2], *sizes), input.dtype)
+    return Spec((*input.shape[:2], *sizes), input.dtype)
 
 
 def _lowest(dtype: Any) -> Any:
@@ -154,7 +154,7 @@ def max_pool_gradient(
     dilation: Shape,
 ) -> Spec:
     """Zeros in the shape of `input` with g added at each window's first largest element, `best`."""
-    return shapes.Spec(input.shape, g.dtype)
+    return Spec(input.shape, g.dtype)
 
 
 @max_pool_gradient.array
@@ -232,7 +232,7 @@ def max_pool_picks(
     dilation: Shape,
 ) -> Spec:
     """The elements of h, shaped like `input`, at each window's first largest element."""
-    return shapes.Spec(best.shape, h.dtype)
+    return Spec(best.shape, h.dtype)
 
 
 @max_pool_picks.array
@@ -278,7 +278,7 @@ def max_pool_indices(
     input: Spec, best: Spec, *, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape
 ) -> Spec:
     """Where each window's first largest element stands in the flat spatial dimensions; int64."""
-    return shapes.Spec(best.shape, dtypes.int64)
+    return Spec(best.shape, dtypes.int64)
 
 
 @max_pool_indices.array
@@ -312,7 +312,7 @@ def avg_pool(
     """The mean of each window; zeros stand outside the input, counted as elements or not."""
     name, ones = f"avg_pool{len(kernel)}d", (1,) * len(kernel)
     sizes = pooled_sizes(name, tuple(input.shape), kernel, stride, padding, ones, ceil_mode)
-    return shapes.Spec((*input.shape[:2], *sizes), input.dtype)
+    return Spec((*input.shape[:2], *sizes), input.dtype)
 
 
 @avg_pool.array
@@ -409,7 +409,7 @@ def avg_pool_gradient(
 ) -> Spec:
     """Zeros of shape `like` with each element of g, divided by its window's count, added to all
     elements of the window."""
-    return shapes.Spec(like, g.dtype)
+    return Spec(like, g.dtype)
 
 
 @avg_pool_gradient.array
@@ -467,7 +467,7 @@ def avg_pool_gradient_vjp(
 def adaptive_avg_pool(input: Spec, *, sizes: Shape) -> Spec:
     """Means over windows that divide the input as evenly as can be into `sizes`: along n elements,
     window i of m is from floor(i * n / m) to ceil((i + 1) * n / m)."""
-    return shapes.Spec((*input.shape[:2], *sizes), input.dtype)
+    return Spec((*input.shape[:2], *sizes), input.dtype)
 
 
 @adaptive_avg_pool.array
@@ -498,7 +498,7 @@ def adaptive_avg_pool_vjp(F: Any, g: Any, needs: Any, input: Any, sizes: Any) ->
 @primitive
 def adaptive_avg_pool_gradient(g: Spec, *, like: Shape) -> Spec:
     """The transposed map of `adaptive_avg_pool` to the shape `like`."""
-    return shapes.Spec(like, g.dtype)
+    return Spec(like, g.dtype)
 
 
 @adaptive_avg_pool_gradient.array
@@ -520,7 +520,7 @@ def adaptive_avg_pool_gradient_vjp(F: Any, h: Any, needs: Any, g: Any, like: Any
 @primitive
 def adaptive_avg_pool_like(input: Spec, *, like: Shape) -> Spec:
     """`adaptive_avg_pool` to the sizes of the shape `like`."""
-    return shapes.Spec(like, input.dtype)
+    return Spec(like, input.dtype)
 
 
 @adaptive_avg_pool_like.array

@@ -124,8 +124,8 @@ def randint(
 def randint_like(input: Tensor, low: int, high: Any = None, **options: Any) -> Tensor:
     """Like `randint`, with the shape, dtype and device of input."""
     options = {"dtype": input.dtype, "device": input.device, **options}
-    bounds = (0, low) if high is None else (low, high)
-    return randint(*bounds, tuple(input.shape), **options)
+    low, high = (0, low) if high is None else (low, high)
+    return randint(low, high, tuple(input.shape), **options)
 
 
 def randperm(

@@ -554,13 +554,13 @@ def _as_tensor(
 
 def _explained(operation: Operation, arguments: dict[str, Any], error: Exception) -> Exception:
     """The shape rule's error for these arguments; the kernel's own if the rule finds no fault."""
-    specs = []
+    specs: list[Any] = []
     for p in operation.arrays:
         value = arguments[p.name]
         if isinstance(value, list):
             specs.append([as_spec(t) for t in value])
         else:
-            specs.append(None if value is None else as_spec(value))
+            specs.append(value if value is None else as_spec(value))
     attributes = {n: arguments[n] for n in operation.attribute_names}
     try:
         operation.rule(*specs, **attributes)

@@ -165,7 +165,7 @@ class Optimizer:
             raise ValueError(
                 f"load_state_dict: expected groups of {ours} parameters. Got groups of {theirs}."
             )
-        by_number = {}
+        by_number: dict[int, Tensor] = {}
         for group, loaded in zip(self.param_groups, saved, strict=True):
             by_number.update(zip(loaded["params"], group["params"], strict=True))
             group.update({k: deepcopy(v) for k, v in loaded.items() if k != "params"})

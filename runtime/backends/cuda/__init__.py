@@ -17,14 +17,14 @@ class CUDABackend(ArrayBackend):
     type = "cuda"
 
     @property
-    def xp(self) -> Any:  # type: ignore[override]
+    def xp(self) -> Any:
         """The module `cupy`."""
         import cupy
 
         return cupy
 
     @property
-    def array_class(self) -> Any:  # type: ignore[override]
+    def array_class(self) -> Any:
         """`cupy.ndarray`."""
         return self.xp.ndarray
 

@@ -20,7 +20,7 @@ class _InPlace(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return type(self).operation(input, self.inplace)  # type: ignore[no-any-return]
+        return type(self).operation(input, self.inplace)
 
     def extra_repr(self) -> str:
         """`inplace=True`, or nothing."""
@@ -157,7 +157,7 @@ class _Plain(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return type(self).operation(input)  # type: ignore[no-any-return]
+        return type(self).operation(input)
 
 
 class Sigmoid(_Plain):
@@ -195,7 +195,7 @@ class Softmax(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return type(self).operation(input, self.dim)  # type: ignore[no-any-return]
+        return type(self).operation(input, self.dim)
 
     def extra_repr(self) -> str:
         """The dimension."""

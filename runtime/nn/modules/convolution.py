@@ -69,7 +69,7 @@ class _Conv(Module):
     def forward(self, input: Tensor) -> Tensor:
         """(N, in_channels, ...) -> (N, out_channels, ...); N may be left out."""
         own = self._parameters
-        return type(self).operation(  # type: ignore[no-any-return]
+        return type(self).operation(
             input, own["weight"], own["bias"], self.stride, self.padding, self.dilation, self.groups
         )
 

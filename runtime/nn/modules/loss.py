@@ -25,9 +25,7 @@ class _Loss(Module):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Two tensors of one shape -> a scalar, or their shape for reduction 'none'."""
-        return type(self).operation(  # type: ignore[no-any-return]
-            input, target, reduction=self.reduction
-        )
+        return type(self).operation(input, target, reduction=self.reduction)
 
 
 class MSELoss(_Loss):
@@ -110,9 +108,7 @@ class _WeightedLoss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Two tensors of one shape -> a scalar, or their shape for reduction 'none'."""
-        return type(self).operation(  # type: ignore[no-any-return]
-            input, target, self.weight, reduction=self.reduction
-        )
+        return type(self).operation(input, target, self.weight, reduction=self.reduction)
 
 
 class BCELoss(_WeightedLoss):

@@ -261,11 +261,11 @@ class Module(hooks.Hooks, state.State):
 
     def get_parameter(self, target: str) -> Parameter:
         """The parameter of the dotted name `target`. Raises: AttributeError if there is none."""
-        return self._get_member(target, "_parameters")  # type: ignore[no-any-return]
+        return self._get_member(target, "_parameters")
 
     def get_buffer(self, target: str) -> Tensor:
         """The buffer of the dotted name `target`. Raises: AttributeError if there is none."""
-        return self._get_member(target, "_buffers")  # type: ignore[no-any-return]
+        return self._get_member(target, "_buffers")
 
     # -- changing everything ---------------------------------------------------------------------
 

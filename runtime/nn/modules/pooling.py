@@ -94,7 +94,7 @@ class AvgPool1d(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, ...) -> (N, C, ...')."""
-        return type(self).operation(input, *self._windows())  # type: ignore[no-any-return]
+        return type(self).operation(input, *self._windows())
 
     def extra_repr(self) -> str:
         """The windows."""
@@ -138,7 +138,7 @@ class _AdaptiveAvgPool(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, ...) -> (N, C, *output_size)."""
-        return type(self).operation(input, self.output_size)  # type: ignore[no-any-return]
+        return type(self).operation(input, self.output_size)
 
     def extra_repr(self) -> str:
         """The sizes of the result."""

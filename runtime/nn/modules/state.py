@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -30,6 +31,14 @@ class IncompatibleKeys(_Keys):
         return super().__repr__()
 
 
+class _StateDict(OrderedDict[str, Any]):
+    """What is saved, with each module's version beside it, as PyTorch keeps it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._metadata: dict[str, Any] = {}
+
+
 class State:
     """The part of a module that saves and loads."""
 
@@ -55,8 +64,7 @@ class State:
         """
         module: Any = self
         if destination is None:
-            destination = OrderedDict()
-            destination._metadata = OrderedDict()
+            destination = _StateDict()
         metadata = {"version": self._version}
         if hasattr(destination, "_metadata"):
             destination._metadata[prefix[:-1]] = metadata
@@ -70,7 +78,7 @@ class State:
                 )
         for hook in self._state_hooks.get("save", ()):
             hook(self, destination, prefix, metadata)
-        return destination  # type: ignore[no-any-return]
+        return destination
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         for name, tensor in self._tensors():
@@ -104,7 +112,7 @@ class State:
         given = OrderedDict(state_dict)
         found = IncompatibleKeys([], [])
         errors: list[str] = []
-        assignments: list[Callable[[], None]] = []
+        assignments: list[Callable[[], Any]] = []
         modules: Any = list(self.named_modules(remove_duplicate=False))  # type: ignore[attr-defined]
         for path, module in modules:
             prefix = f"{path}." if path else ""
@@ -139,9 +147,9 @@ class State:
         assign: bool,
         found: IncompatibleKeys,
         errors: list[str],
-    ) -> list[Callable[[], None]]:
+    ) -> list[Callable[[], Any]]:
         """What to do to load this module's own members, once all are known to fit."""
-        plan: list[Callable[[], None]] = []
+        plan: list[Callable[[], Any]] = []
         for name, tensor in self._tensors():
             key = prefix + name
             if key in given and tensor is not None:
@@ -165,9 +173,9 @@ class State:
         """Whether a state dict must have the member `name`."""
         return True
 
-    def _loader(self, name: str, tensor: Tensor, value: Tensor, assign: bool) -> Callable[[], None]:
+    def _loader(self, name: str, tensor: Tensor, value: Tensor, assign: bool) -> Callable[[], Any]:
         if not assign:
-            return lambda: tensor.copy_(value)  # type: ignore[attr-defined, no-any-return]
+            return functools.partial(tensor.copy_, value)
 
         def replace() -> None:
             new: Any = value

@@ -175,9 +175,9 @@ class IndexedFetch:
     def begin(self) -> None:
         """Nothing to prepare for a pass."""
 
-    def __call__(self, indices: Any) -> Any:
-        """The batch at `indices`, or the sample at one index."""
-        dataset = self.dataset
+    def __call__(self, request: Any) -> Any:
+        """The batch at a list of indices, or the sample at one index."""
+        dataset, indices = self.dataset, request
         if not self.batched:
             return self.collate(dataset[indices])
         if self.collate is default_collate:
