@@ -63,6 +63,7 @@ class ScriptRun:
             self.manager.start_kernel()
             self.client = self.manager.client()
             self.client.start_channels()
+            self._wait_until_heard()
             return self._run_cells(cells)
         except KeyboardInterrupt:
             return self._interrupted()
@@ -71,6 +72,16 @@ class ScriptRun:
             return 1
         finally:
             self._close()
+
+    def _wait_until_heard(self) -> None:
+        """Until the kernel answers and its output arrives: what it publishes earlier is lost.
+
+        Raises: KernelGoneError if it ends instead.
+        """
+        try:
+            self.client.wait_for_ready(timeout=None)
+        except RuntimeError:
+            raise KernelGoneError from None
 
     def _run_cells(self, cells: list[Cell]) -> int:
         if self.script is not None:

@@ -263,24 +263,44 @@ def cross_entropy_of_indices(
     reduction: str,
     label_smoothing: float,
 ) -> tuple[Spec, Spec]:
-    """The loss and the log-probabilities of all classes."""
+    """The loss, and the probabilities of all classes, from which its gradient is read off."""
     _require_classes("cross_entropy", input, target, weight)
     shapes.require_float("cross_entropy", "input", input)
     logs = F.log_softmax_over(input, dim=_class_dim(input))
     how = {"reduction": reduction, "label_smoothing": label_smoothing}
     how["ignore_index"] = ignore_index
-    return F.nll_of_indices(logs, target, weight, **how), logs
+    return F.nll_of_indices(logs, target, weight, **how), F.exp(logs)
 
 
 @cross_entropy_of_indices.array
 def cross_entropy_array(
     xp: Any, input: Any, target: Any, weight: Any = None, **how: Any
 ) -> tuple[Any, Any]:
-    """One pass for the logarithms, one gather."""
+    """One pass for the exponentials, one gather."""
     if input.dtype.kind in "biu" or not input.shape:
         raise ValueError("input does not fit")
-    logs = log_softmax_array(xp, input, _class_dim(input))
-    return nll_array(xp, logs, target, weight, **how), logs
+    plain = input.ndim == 2 and target.shape == input.shape[:1] and weight is None
+    if not plain or how["label_smoothing"] or not _all_classes(xp, target, input.shape[1], how):
+        logs = log_softmax_array(xp, input, _class_dim(input))
+        return nll_array(xp, logs, target, weight, **how), xp.exp(logs)
+    probabilities = input - input.max(1, keepdims=True)
+    picked = probabilities[xp.arange(len(target)), target]
+    xp.exp(probabilities, out=probabilities)
+    total = probabilities.sum(1, keepdims=True)
+    probabilities /= total
+    losses = xp.log(total[:, 0]) - picked
+    if how["reduction"] == "none":
+        return losses, probabilities
+    loss = losses.sum()
+    return (loss / len(target) if how["reduction"] == "mean" else loss), probabilities
+
+
+def _all_classes(xp: Any, target: Any, classes: int, how: dict[str, Any]) -> bool:
+    """Whether every target is a class number and none is to be ignored."""
+    if not target.size or target.dtype != xp.int64 or 0 <= how["ignore_index"] < classes:
+        return False
+    # As unsigned numbers, negative ones are too large as well: one comparison finds both.
+    return int(target.view(xp.uint64).max()) < classes
 
 
 @cross_entropy_of_indices.vjp(saves="target weight out")
@@ -296,16 +316,16 @@ def cross_entropy_vjp(
     reduction: Any,
     label_smoothing: Any,
 ) -> Any:
-    """(softmax - target distribution) * g; the log-probabilities' own gradient only comes in a
-    second backward pass."""
+    """(softmax - target distribution) * g; the probabilities' own gradient only comes in a second
+    backward pass."""
     how = {"reduction": reduction, "label_smoothing": label_smoothing}
     how["ignore_index"] = ignore_index
-    logs = out[1]
+    probabilities = out[1]
     parts = []
     if g[0] is not None:
-        parts.append(F.cross_entropy_gradient(g[0], logs, target, weight, **how))
+        parts.append(F.cross_entropy_gradient(g[0], probabilities, target, weight, **how))
     if g[1] is not None:
-        parts.append(F.log_softmax_gradient(g[1], logs))
+        parts.append(F.class_softmax_gradient(g[1], probabilities))
     return (parts[0] if len(parts) == 1 else F.plus(*parts)), None, None
 
 
@@ -313,7 +333,7 @@ def cross_entropy_vjp(
 def cross_entropy_gradient(
     F: Any,
     g: Spec,
-    logs: Spec,
+    probabilities: Spec,
     target: Index,
     weight: Mask | None = None,
     *,
@@ -321,46 +341,60 @@ def cross_entropy_gradient(
     reduction: str,
     label_smoothing: float,
 ) -> Spec:
-    """The loss's gradient by the logits, from the log-probabilities `logs`."""
+    """The loss's gradient by the logits, from the probabilities."""
     how = {"reduction": reduction, "label_smoothing": label_smoothing}
     how["ignore_index"] = ignore_index
-    return F.log_softmax_gradient(F.nll_gradient(g, target, weight, like=logs, **how), logs)
+    dense = F.nll_gradient(g, target, weight, like=probabilities, **how)
+    return F.class_log_softmax_gradient(dense, probabilities)
 
 
 @cross_entropy_gradient.array
 def cross_entropy_gradient_array(
-    xp: Any, g: Any, logs: Any, target: Any, weight: Any = None, **how: Any
+    xp: Any, g: Any, probabilities: Any, target: Any, weight: Any = None, **how: Any
 ) -> Any:
-    """In the plain case softmax with 1 taken off at the targets, scaled in place."""
-    safe, rows = None, None
-    if logs.ndim == 2 and weight is None and not how["label_smoothing"]:
-        safe, rows = _row_weights(xp, target, None, logs.shape[-1], how["ignore_index"], g.dtype)
-    if safe is None or rows is not None:
-        dense = nll_gradient_array(xp, g, target, weight, like=logs.shape, **how)
-        return log_softmax_gradient_array(xp, dense, logs)
-    out = xp.exp(logs)
-    out[xp.arange(len(safe)), safe] -= 1
+    """In the plain case the probabilities with 1 taken off at the targets, scaled in place."""
+    plain = probabilities.ndim == 2 and weight is None and not how["label_smoothing"]
+    if not plain or not _all_classes(xp, target, probabilities.shape[1], how):
+        dense = nll_gradient_array(xp, g, target, weight, like=probabilities.shape, **how)
+        return class_log_softmax_gradient_array(xp, dense, probabilities)
+    out = probabilities.copy()
+    out[xp.arange(len(target)), target] -= 1
     if how["reduction"] == "none":
         g = g[:, None]
     elif how["reduction"] == "mean":
-        g = g / len(safe)
+        g = g / len(target)
     out *= g
     return out
 
 
 @composite
-def log_softmax_gradient(F: Any, g: Spec, logs: Spec) -> Spec:
-    """The gradient g of log-probabilities `logs` by the logits: g - softmax * sum(g)."""
-    total = F.sum_over(g, dim=_class_dim(logs), keepdim=True)
-    return F.minus(g, F.mul(F.exp(logs), total))
+def class_log_softmax_gradient(F: Any, g: Spec, probabilities: Spec) -> Spec:
+    """The gradient g of log-probabilities by the logits: g - probabilities * sum(g)."""
+    total = F.sum_over(g, dim=_class_dim(probabilities), keepdim=True)
+    return F.minus(g, F.mul(probabilities, total))
 
 
-@log_softmax_gradient.array
-def log_softmax_gradient_array(xp: Any, g: Any, logs: Any) -> Any:
+@class_log_softmax_gradient.array
+def class_log_softmax_gradient_array(xp: Any, g: Any, probabilities: Any) -> Any:
     """The same in place."""
-    out = xp.exp(logs)
-    out *= g.sum(_class_dim(logs), keepdims=True)
+    out = probabilities * g.sum(_class_dim(probabilities), keepdims=True)
     return xp.subtract(g, out, out=out)
+
+
+@composite
+def class_softmax_gradient(F: Any, g: Spec, probabilities: Spec) -> Spec:
+    """The gradient g of probabilities p by the logits: p * (g - sum(g * p))."""
+    weighted = F.mul(g, probabilities)
+    total = F.sum_over(weighted, dim=_class_dim(probabilities), keepdim=True)
+    return F.minus(weighted, F.mul(probabilities, total))
+
+
+@class_softmax_gradient.array
+def class_softmax_gradient_array(xp: Any, g: Any, probabilities: Any) -> Any:
+    """The same in place."""
+    out = g * probabilities
+    out -= probabilities * out.sum(_class_dim(probabilities), keepdims=True)
+    return out
 
 
 # -- classes by probability ------------------------------------------------------------------------

@@ -92,6 +92,8 @@ def sum_to_array(xp: Any, input: Any, like: Shape) -> Any:
     if input.shape == like:
         return input
     extra = input.ndim - len(like)
+    if extra == 1 and input.shape[1:] == like:
+        return xp.add.reduce(input, 0)
     repeated = [k + extra for k, n in enumerate(like) if n == 1 and input.shape[k + extra] != 1]
     axes = (*range(extra), *repeated)
     return xp.add.reduce(input, axes, keepdims=True).reshape(like)

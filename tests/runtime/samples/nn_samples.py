@@ -275,6 +275,9 @@ SAMPLES: dict[str, list[Sample]] = {
         ),
         Sample((array(3), np.asarray(2)), {}, lambda x, t: -log_softmax(x, 0)[2]),
     ],
+    "class_log_softmax_gradient": [
+        Sample((array(4, 3), array(4, 3, seed=1)), {}, lambda g, p: g - p * g.sum(1, keepdims=True))
+    ],
     "nll_loss": [
         *(Sample((array(4, 3), TARGETS), {"reduction": r}, nll) for r in ("mean", "sum", "none")),
         Sample((array(4, 3), TARGETS), {"weight": array(3, low=0.5), "ignore_index": 0}, nll),
