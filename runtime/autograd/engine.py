@@ -108,13 +108,19 @@ class _Pass:
             _inspect(node, grads)
         if not self.retain_graph and node.saves_arrays:
             node.saved = None
-        needed = self.needed
+        needed, direct = self.needed, self.wanted is None and not self.create_graph
         for k, edge in enumerate(node.edges):
             if edge is not None and (needed is None or edge in needed):
                 gradient = grads[k]
-                if gradient is not None:
-                    is_fresh = freshness[k] if freshness is not _NEVER else False
-                    self.send(edge, gradient, fresh if is_fresh is None else is_fresh)
+                if gradient is None:
+                    continue
+                is_fresh = freshness[k] if freshness is not _NEVER else False
+                if is_fresh is None:
+                    is_fresh = fresh
+                if edge.__class__ is AccumulateGrad and direct and not edge.is_watched:
+                    accumulate(edge, gradient, is_fresh, False)  # nobody waits for its sum
+                else:
+                    self.send(edge, gradient, is_fresh)
 
     def _collect(self, edge: OutputEdge, g: Any) -> None:
         node = edge.node
@@ -195,7 +201,7 @@ def wrap_gradient(g: Any, key: Any) -> Tensor:
 
 def accumulate(edge: AccumulateGrad, g: Any, fresh: bool, create_graph: bool) -> None:
     """Add `g` to the leaf's `grad`; it is copied unless its memory is new."""
-    leaf = edge.variable
+    leaf = edge._variable()
     if leaf is None:
         return
     if create_graph:

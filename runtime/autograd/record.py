@@ -247,27 +247,48 @@ def _saved_as_arrays(operation: Operation, needs: tuple[bool, ...]) -> list[bool
 
 def compiled_vjp(node: Node, g: Any) -> Any:
     """The compiled gradient rule for `node`."""
-    operation, vjps, edges = node.operation, node.key.vjps, node.edges
-    identity: Any
-    if operation.has_variants:
-        identity = _variant(node, g)
-    elif len(edges) == 1:
-        identity = operation
-    else:
-        identity = (operation, *[e is not None for e in edges])
-    vjp = vjps.get(identity)
+    operation = node.operation
+    identity: Any = operation
+    if operation.vjp_identity is not None:
+        identity = operation.vjp_identity(node, g)
+    elif len(node.edges) > 1 or operation.has_variants:
+        operation.vjp_identity = _identity_of(operation)
+        identity = operation.vjp_identity(node, g)
+    vjp = node.key.vjps.get(identity)
     if vjp is None:
-        vjp = vjps[identity] = _compile(node, g, tuple([e is not None for e in edges]))
+        needs = tuple([e is not None for e in node.edges])
+        vjp = node.key.vjps[identity] = _compile(node, g, needs)
     return vjp
 
 
-def _variant(node: Node, g: Any) -> Any:
+def _identity_of(operation: Operation) -> Callable[[Node, Any], Any]:
+    """The function that tells the variants of the operation's gradient apart: by which inputs need
+    one, which are there, which outputs got one, and the attributes that the rule branches on.
+
+    It is generated, since it runs at each node of each pass.
+    """
+    if operation.takes_list or operation.outputs == 0:
+        return _list_identity
+    names = operation.array_names
+    optional = [k for k, p in enumerate(operation.arrays) if p.optional]
+    parts = [f"e{k} is not None" for k in range(len(names))]
+    parts += [f"saved[{k}] is not None" for k in optional]
+    parts += [f"g[{k}] is not None" for k in range(operation.outputs) if operation.outputs > 1]
+    parts += [f"node.attributes[{k}]" for k in operation.static_positions]
+    source = (
+        "def vjp(node, g):\n"
+        f"    {', '.join(f'e{k}' for k in range(len(names)))}, = node.edges\n"
+        + ("    saved = node.saved\n" if optional else "")
+        + f"    return (operation, {', '.join(parts)})\n"
+    )
+    return _execute(source, {"operation": operation}, f"{operation.name} gradient's identity")
+
+
+def _list_identity(node: Node, g: Any) -> Any:
     operation = node.operation
     needs = tuple([e is not None for e in node.edges])
-    given = tuple([s is not None for s in node.saved[: len(needs)]])
     grads = () if operation.outputs == 1 else tuple([x is not None for x in g])
-    statics = tuple([node.attributes[k] for k in operation.static_positions])
-    return operation, needs, given, grads, statics
+    return operation, needs, grads, *[node.attributes[k] for k in operation.static_positions]
 
 
 def _compile(node: Node, g: Any, needs: tuple[bool, ...]) -> Any:

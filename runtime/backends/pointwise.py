@@ -42,7 +42,8 @@ SPECIAL = {
 
 
 def lower(expression: Expression) -> Expression:
-    """`expression` in terms of array functions only: rsqrt and softplus are taken apart."""
+    """`expression` in terms of array functions only: rsqrt and softplus are taken apart, and a
+    `where` with 0 for the rest becomes `keep`."""
     done: dict[int, Expression] = {}
     m = expression.maths
     for node in walk([expression]):
@@ -52,11 +53,20 @@ def lower(expression: Expression) -> Expression:
         elif node.op == "softplus":
             # log(1 + exp(x)) without overflow.
             done[id(node)] = m.make("logaddexp", args[0], 0.0)
+        elif node.op == "where" and _is_zero(args[2]) and args[1].op not in NUMBERS:
+            done[id(node)] = m.make("keep", args[0], args[1])
         elif node.args:
             done[id(node)] = m.make(node.op, *args)
         else:
             done[id(node)] = node
     return done[id(expression)]
+
+
+NUMBERS = ("constant", "parameter")
+
+
+def _is_zero(expression: Expression) -> bool:
+    return expression.op == "constant" and expression.value == 0
 
 
 class _Code:
@@ -155,6 +165,27 @@ def _where_into(copyto: Callable[..., None]) -> Callable[..., Any]:
     return where
 
 
+def _keep(xp: Any) -> Callable[..., Any]:
+    """`where(condition, x, 0)` by multiplying bit patterns with 0 or 1, which drops NaN and
+    infinity too: half the time of `where`, which is no ufunc."""
+    patterns = {1: xp.uint8, 2: xp.uint16, 4: xp.uint32, 8: xp.uint64}
+
+    def keep(condition: Any, x: Any, out: Any = None) -> Any:
+        bits = patterns.get(x.dtype.itemsize)
+        if bits is None:
+            result = xp.where(condition, x, x.dtype.type(0))
+            if out is None:
+                return result
+            out[...] = result
+            return out
+        if out is None:
+            return xp.multiply(x.view(bits), condition).view(x.dtype)
+        xp.multiply(x.view(bits), condition, out=out.view(bits))
+        return out
+
+    return keep
+
+
 def compile_array(
     expression: Expression,
     inputs: list[str],
@@ -196,6 +227,8 @@ def _leaf_source(code: _Code) -> str:
 def _function(op: str, xp: Any, special: Callable[[], Any]) -> Callable[..., Any]:
     if op in SPECIAL:
         return getattr(special(), SPECIAL[op])
+    if op == "keep":
+        return _keep(xp)
     return getattr(xp, UFUNCS.get(op, op))
 
 

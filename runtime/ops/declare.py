@@ -78,6 +78,7 @@ class Operation:
         self.readers: dict[str, list[int]] = {}
         self.static_names: tuple[str, ...] = ()
         self.kernels: dict[str, list[tuple[Any, Any]]] = {}
+        self.vjp_identity: Callable[..., Any] | None = None  # see autograd.record
         self.outputs = _output_count(inspect.signature(function).return_annotation)
         self.is_view = False
         self.may_alias = False

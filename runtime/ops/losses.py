@@ -286,12 +286,12 @@ def cross_entropy_array(
     probabilities = input - input.max(1, keepdims=True)
     picked = probabilities[xp.arange(len(target)), target]
     xp.exp(probabilities, out=probabilities)
-    total = probabilities.sum(1, keepdims=True)
+    total = xp.add.reduce(probabilities, 1, keepdims=True)
     probabilities /= total
-    losses = xp.log(total[:, 0]) - picked
+    losses = xp.log(total.reshape(-1)) - picked
     if how["reduction"] == "none":
         return losses, probabilities
-    loss = losses.sum()
+    loss = xp.add.reduce(losses)
     return (loss / len(target) if how["reduction"] == "mean" else loss), probabilities
 
 
