@@ -51,6 +51,12 @@ def _index(place: Any = None) -> int:
     return index
 
 
+def _gpu(place: Any = None) -> Any:
+    """CuPy's handle of the GPU `place`. Raises: as `_index`."""
+    index = _index(place)  # first: it explains a missing CuPy
+    return _backend.xp.cuda.Device(index)
+
+
 def current_device() -> int:
     """Number of the GPU that "cuda" means. Raises: DeviceError if there is none."""
     return _index()
@@ -58,7 +64,7 @@ def current_device() -> int:
 
 def set_device(device: Any) -> None:
     """Make `device` the GPU that "cuda" means. Raises: DeviceError if it is not there."""
-    _backend.xp.cuda.Device(_index(device)).use()
+    _gpu(device).use()
 
 
 class device:
@@ -78,13 +84,14 @@ class device:
 
 def get_device_name(device: Any = None) -> str:
     """The GPU's name. Raises: DeviceError if it is not there."""
-    name = _backend.xp.cuda.runtime.getDeviceProperties(_index(device))["name"]
+    index = _index(device)
+    name = _backend.xp.cuda.runtime.getDeviceProperties(index)["name"]
     return name.decode() if isinstance(name, bytes) else str(name)
 
 
 def synchronize(device: Any = None) -> None:
     """Wait until the GPU has done all it was asked for. Raises: DeviceError if it is not there."""
-    _backend.xp.cuda.Device(_index(device)).synchronize()
+    _gpu(device).synchronize()
 
 
 def empty_cache() -> None:
@@ -107,13 +114,13 @@ def memory_reserved(device: Any = None) -> int:
 def _pooled(what: str, device: Any) -> int:
     if not is_available():
         return 0
-    with _backend.xp.cuda.Device(_index(device)):
+    with _gpu(device):
         return int(getattr(_backend.xp.get_default_memory_pool(), what)())
 
 
 def mem_get_info(device: Any = None) -> tuple[int, int]:
     """Free and all bytes of the GPU. Raises: DeviceError if it is not there."""
-    with _backend.xp.cuda.Device(_index(device)):
+    with _gpu(device):
         free, total = _backend.xp.cuda.runtime.memGetInfo()
     return int(free), int(total)
 

@@ -6,9 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ..core import dtypes
 from ..core.expressions import Expression
 from . import pointwise
 
@@ -46,15 +43,15 @@ class ArrayBackend:
             return self.compile(operation.expression({}), operation, key)
         return _by_statics(operation, lambda e: self.compile(e, operation, key))
 
+    def constant(self, value: float, key: DispatchKey) -> Any:
+        """A number in a formula as the library's functions take it soonest."""
+        return value
+
     def compile(self, expression: Expression, operation: Operation, key: DispatchKey) -> Any:
         """Array code for a formula of `operation` on arrays of `key`."""
-        is_float = key.dtype.category >= dtypes.FLOAT
 
         def constant(value: Any) -> Any:
-            # Ufuncs take a 0-d array of their own type in half the time of a Python number.
-            return (
-                np.asarray(value, key.dtype.numpy) if is_float and type(value) is float else value
-            )
+            return self.constant(value, key) if key.is_float and type(value) is float else value
 
         return pointwise.compile_array(
             expression,

@@ -47,6 +47,8 @@ def matmul(input: Spec, other: Spec) -> Spec:
 @matmul.array
 def matmul_array(xp: Any, input: Any, other: Any) -> Any:
     """The library's own product."""
+    if input.ndim == other.ndim == 2:
+        return input.dot(other)  # the same product, with less to find out first
     return xp.matmul(input, other)
 
 
@@ -73,7 +75,7 @@ def matmul_input_gradient_array(xp: Any, g: Any, other: Any, like: Any) -> Any:
     elif len(like) == 1:
         full = xp.matmul(g[..., None, :], other.swapaxes(-1, -2))[..., 0, :]
     else:
-        full = xp.matmul(g, other.swapaxes(-1, -2))
+        full = matmul_array(xp, g, other.swapaxes(-1, -2))
     return full if full.shape == like else _sum_to(xp, full, like)
 
 
@@ -204,11 +206,13 @@ def linear(input: Spec, weight: Spec, bias: Spec | None = None) -> Spec:
 @linear.array
 def linear_array(xp: Any, input: Any, weight: Any, bias: Any = None) -> Any:
     """One product over all leading dimensions, the bias added in place."""
+    if weight.ndim != 2 or not input.ndim:
+        raise ValueError("no matrix product")
     if input.ndim > 2:
-        out = xp.matmul(input.reshape(-1, input.shape[-1]), weight.T)
+        out = input.reshape(-1, input.shape[-1]).dot(weight.T)
         out = out.reshape(*input.shape[:-1], weight.shape[0])
     else:
-        out = xp.matmul(input, weight.T)
+        out = input.dot(weight.T)
     if bias is not None:
         out += bias
     return out
@@ -233,7 +237,7 @@ def linear_weight_gradient(g: Spec, input: Spec, *, like: shapes.Shape) -> Spec:
 @linear_weight_gradient.array
 def linear_weight_gradient_array(xp: Any, g: Any, input: Any, like: Any) -> Any:
     """(out, n) @ (n, in)."""
-    return xp.matmul(g.reshape(-1, like[0]).T, input.reshape(-1, like[1]))
+    return g.reshape(-1, like[0]).T.dot(input.reshape(-1, like[1]))
 
 
 @linear_weight_gradient.vjp(saves="g input")

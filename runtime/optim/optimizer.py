@@ -9,8 +9,6 @@ from copy import deepcopy
 from time import perf_counter
 from typing import Any
 
-import numpy as np
-
 from ..autograd.grad_mode import enable_grad
 from ..autograd.node import RemovableHandle
 from ..core import observers
@@ -110,12 +108,11 @@ class Optimizer:
             observer.step_done(self, seconds)
 
     def _update_all(self) -> None:
-        with np.errstate(all="ignore"):
-            for group in self.param_groups:
-                given = [p for p in group["params"] if p._grad is not None]
-                self.update(group, given)
-                for p in given:
-                    p._version[0] += 1
+        for group in self.param_groups:
+            given = [p for p in group["params"] if p._grad is not None]
+            self.update(group, given)
+            for p in given:
+                p._version[0] += 1
 
     def update(self, group: Group, parameters: list[Tensor]) -> None:
         """Change the arrays of `parameters`, which have gradients, by the rule and group

@@ -1,0 +1,68 @@
+"""Devices that are not there, and what is said about them."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import types
+from typing import Any
+
+import pytest
+
+import flambeau as torch
+
+from . import cupy_stand_in
+
+no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+
+
+@no_gpu
+def test_questions_about_a_missing_gpu_are_answered() -> None:
+    assert (torch.cuda.is_available(), torch.cuda.device_count()) == (False, 0)
+    assert (torch.cuda.memory_allocated(), torch.cuda.memory_reserved()) == (0, 0)
+    torch.cuda.empty_cache()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reason="CuPy is installed")
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: torch.ones(1).cuda(),
+        lambda: torch.ones(1, device="cuda"),
+        lambda: torch.ones(1).to("cuda:0"),
+        lambda: torch.nn.Linear(2, 2).cuda(),
+        lambda: torch.cuda.synchronize(),
+        lambda: torch.cuda.set_device(0),
+        lambda: torch.cuda.mem_get_info(),
+    ],
+)
+def test_without_cupy_the_error_says_what_to_install(ask: Any) -> None:
+    with pytest.raises(RuntimeError, match=r"CuPy is not installed \(pip install 'flambeau\[cuda"):
+        ask()
+
+
+@no_gpu
+def test_without_a_driver_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def count() -> int:
+        raise RuntimeError("cudaErrorNoDevice: no CUDA-capable device is detected")
+
+    for name, module in cupy_stand_in.modules().items():
+        monkeypatch.setitem(sys.modules, name, module)
+    runtime = types.SimpleNamespace(getDeviceCount=count, CUDARuntimeError=RuntimeError)
+    monkeypatch.setattr(sys.modules["cupy"], "cuda", types.SimpleNamespace(runtime=runtime))
+    assert not torch.cuda.is_available()
+    with pytest.raises(RuntimeError, match=r"CuPy finds no driver or no GPU.*device='cpu'"):
+        torch.ones(1).cuda()
+
+
+@pytest.mark.parametrize("name", ["gpu", "cpu:1", "cuda:-1", "cuda:x", "meta:0:1"])
+def test_names_of_no_device_are_refused(name: str) -> None:
+    with pytest.raises(RuntimeError, match=f"{name}|Expected"):
+        torch.ones(1, device=name)
+
+
+def test_meta_tensors_have_no_values() -> None:
+    x = torch.ones(2, 3, device="meta")
+    for ask in (x.tolist, x.sum().item, x.numpy, lambda: x.to("cpu"), lambda: bool(x.sum())):
+        with pytest.raises((RuntimeError, TypeError), match="meta"):
+            ask()
