@@ -108,6 +108,7 @@ from .ops.comparison import (
     lt,
     ne,
 )
+from .ops.copies import clone
 from .ops.elementary import (
     acos,
     acosh,
@@ -138,7 +139,7 @@ from .ops.elementary import (
     tan,
     tanh,
 )
-from .ops.indexing import (
+from .ops.gather import (
     gather,
     index_select,
     masked_select,
@@ -147,34 +148,9 @@ from .ops.indexing import (
     scatter_add,
     take_along_dim,
 )
+from .ops.joins import cat, chunk, concat, concatenate, narrow, select, split, stack, unbind
 from .ops.linalg import addmm, bmm, dot, matmul, mm, mv, outer
-from .ops.movement import (
-    broadcast_to,
-    cat,
-    chunk,
-    clone,
-    concat,
-    concatenate,
-    flatten,
-    flip,
-    movedim,
-    narrow,
-    permute,
-    ravel,
-    reshape,
-    roll,
-    select,
-    split,
-    squeeze,
-    stack,
-    t,
-    transpose,
-    tril,
-    triu,
-    unbind,
-    unflatten,
-    unsqueeze,
-)
+from .ops.rearrangement import flip, roll, tril, triu
 from .ops.reductions import (
     all,
     amax,
@@ -208,6 +184,19 @@ from .ops.sampling import (
     randperm,
 )
 from .ops.sorting import allclose, argsort, equal, isclose, sort, topk
+from .ops.views import (
+    broadcast_to,
+    flatten,
+    movedim,
+    permute,
+    ravel,
+    reshape,
+    squeeze,
+    t,
+    transpose,
+    unflatten,
+    unsqueeze,
+)
 from .random import (
     Generator,
     default_generator,

@@ -1,3 +1,56 @@
-"""The operations, a family a file."""
+"""The operations, a family a file. Importing the families declares them; `methods` makes tensors
+offer them."""
 
-from . import methods as methods
+from . import (
+    activations,
+    arithmetic,
+    avg_pool,
+    comparison,
+    convolution,
+    copies,
+    cross_entropy,
+    elementary,
+    embedding,
+    gather,
+    indexing,
+    joins,
+    linalg,
+    losses,
+    max_pool,
+    methods,
+    normalization,
+    pooling,
+    rearrangement,
+    reductions,
+    sampling,
+    sorting,
+    transfer,
+    views,
+)
+
+__all__ = [
+    "activations",
+    "arithmetic",
+    "avg_pool",
+    "comparison",
+    "convolution",
+    "copies",
+    "cross_entropy",
+    "elementary",
+    "embedding",
+    "gather",
+    "indexing",
+    "joins",
+    "linalg",
+    "losses",
+    "max_pool",
+    "methods",
+    "normalization",
+    "pooling",
+    "rearrangement",
+    "reductions",
+    "sampling",
+    "sorting",
+    "transfer",
+    "views",
+]

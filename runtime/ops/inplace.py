@@ -11,8 +11,8 @@ from ..core import dtypes
 from ..core.creation import as_tensor
 from ..core.tensor import Tensor
 from ..errors import DTypeError, GradientError, ShapeError
+from .copies import cast
 from .indexing import index_elements, index_put_values, parse_index, zero_at
-from .movement import cast
 
 
 def check_writable(tensor: Tensor, operation: str) -> None:

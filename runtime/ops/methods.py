@@ -15,192 +15,69 @@ from . import (
     activations,
     arithmetic,
     comparison,
+    copies,
     elementary,
+    gather,
     indexing,
     inplace,
+    joins,
     linalg,
-    movement,
+    rearrangement,
     reductions,
     sorting,
     transfer,
+    views,
 )  # fmt: skip
 from .wrappers import NUMBERS
 
-ARITHMETIC = [
-    "add",
-    "sub",
-    "mul",
-    "div",
-    "neg",
-    "abs",
-    "pow",
-    "floor_divide",
-    "remainder",
-    "fmod",
-    "floor",
-    "ceil",
-    "trunc",
-    "round",
-    "sign",
-    "square",
-    "reciprocal",
-    "clamp",
-    "maximum",
-    "minimum",
-    "lerp",
-    "addcmul",
-    "addcdiv",
-    "masked_fill",
-]
-ELEMENTARY = [
-    "exp",
-    "exp2",
-    "expm1",
-    "log",
-    "log2",
-    "log10",
-    "log1p",
-    "sqrt",
-    "rsqrt",
-    "sin",
-    "cos",
-    "tan",
-    "asin",
-    "acos",
-    "atan",
-    "sinh",
-    "cosh",
-    "tanh",
-    "asinh",
-    "acosh",
-    "atanh",
-    "erf",
-    "erfc",
-    "erfinv",
-    "lgamma",
-    "sigmoid",
-    "atan2",
-    "logaddexp",
-]
-COMPARISON = [
-    "eq",
-    "ne",
-    "lt",
-    "le",
-    "gt",
-    "ge",
-    "logical_and",
-    "logical_or",
-    "logical_xor",
-    "logical_not",
-    "isnan",
-    "isinf",
-    "isfinite",
-    "bitwise_and",
-    "bitwise_or",
-    "bitwise_xor",
-    "bitwise_not",
-]
-REDUCTIONS = [
-    "sum",
-    "mean",
-    "prod",
-    "amax",
-    "amin",
-    "max",
-    "min",
-    "argmax",
-    "argmin",
-    "var",
-    "std",
-    "norm",
-    "logsumexp",
-    "all",
-    "any",
-    "count_nonzero",
-    "cumsum",
-]
-MOVEMENT = [
-    "view",
-    "reshape",
-    "view_as",
-    "reshape_as",
-    "permute",
-    "expand",
-    "expand_as",
-    "broadcast_to",
-    "transpose",
-    "t",
-    "movedim",
-    "unsqueeze",
-    "squeeze",
-    "flatten",
-    "ravel",
-    "unflatten",
-    "clone",
-    "contiguous",
-    "split",
-    "chunk",
-    "unbind",
-    "narrow",
-    "select",
-    "flip",
-    "roll",
-    "repeat",
-    "tril",
-    "triu",
-]
-INDEXING = [
-    "gather",
-    "scatter",
-    "scatter_add",
-    "take_along_dim",
-    "index_select",
-    "masked_select",
-    "nonzero",
-]
-
+ARITHMETIC = """
+add sub mul div neg abs pow floor_divide remainder fmod floor ceil trunc round sign square
+reciprocal clamp maximum minimum lerp addcmul addcdiv masked_fill
+"""
+ELEMENTARY = """
+exp exp2 expm1 log log2 log10 log1p sqrt rsqrt sin cos tan asin acos atan sinh cosh tanh asinh acosh
+atanh erf erfc erfinv lgamma sigmoid atan2 logaddexp
+"""
+COMPARISON = """
+eq ne lt le gt ge logical_and logical_or logical_xor logical_not isnan isinf isfinite bitwise_and
+bitwise_or bitwise_xor bitwise_not
+"""
+REDUCTIONS = """
+sum mean prod amax amin max min argmax argmin var std norm logsumexp all any count_nonzero cumsum
+"""
+VIEWS = """
+view reshape view_as reshape_as permute expand expand_as broadcast_to transpose t movedim unsqueeze
+squeeze flatten ravel unflatten
+"""
 FAMILIES = {
     arithmetic: ARITHMETIC,
     elementary: ELEMENTARY,
     comparison: COMPARISON,
     reductions: REDUCTIONS,
-    movement: MOVEMENT,
-    indexing: INDEXING,
-    activations: ["relu", "softmax", "log_softmax"],
-    sorting: ["sort", "argsort", "topk", "isclose", "allclose", "equal"],
-    linalg: ["matmul", "mm", "bmm", "mv", "dot", "outer", "addmm"],
-    transfer: ["to", "type_as", "cpu", "cuda"],
+    views: VIEWS,
+    copies: "clone contiguous",
+    joins: "split chunk unbind narrow select",
+    rearrangement: "flip roll repeat tril triu",
+    gather: "gather scatter scatter_add take_along_dim index_select masked_select nonzero",
+    activations: "relu softmax log_softmax",
+    sorting: "sort argsort topk isclose allclose equal",
+    linalg: "matmul mm bmm mv dot outer addmm",
+    transfer: "to type_as cpu cuda",
 }
+"""Functions that are methods as well, by module."""
 
 IN_PLACE = {
-    arithmetic: [
-        "add",
-        "sub",
-        "mul",
-        "div",
-        "neg",
-        "abs",
-        "pow",
-        "floor_divide",
-        "remainder",
-        "floor",
-        "ceil",
-        "trunc",
-        "round",
-        "clamp",
-        "lerp",
-        "addcmul",
-        "addcdiv",
-        "masked_fill",
-        "square",
-        "reciprocal",
-    ],
-    elementary: ["exp", "log", "sqrt", "rsqrt", "sigmoid", "tanh", "sin", "cos"],
-    activations: ["relu"],
-    movement: ["unsqueeze", "squeeze", "tril", "triu"],
-    indexing: ["scatter", "scatter_add"],
+    arithmetic: """
+add sub mul div neg abs pow floor_divide remainder floor ceil trunc round clamp lerp addcmul addcdiv
+masked_fill square reciprocal
+""",
+    elementary: "exp log sqrt rsqrt sigmoid tanh sin cos",
+    activations: "relu",
+    views: "unsqueeze squeeze",
+    rearrangement: "tril triu",
+    gather: "scatter scatter_add",
 }
+"""Methods that have a twin with an underscore, which writes in place."""
 
 OPERATORS = {
     "add": (arithmetic.plus, True), "sub": (arithmetic.minus, True), "mul": (arithmetic.mul, True),
@@ -252,10 +129,10 @@ def _attach_operators() -> None:
 
 def _attach_methods() -> None:
     for module, names in FAMILIES.items():
-        for name in names:
+        for name in names.split():
             setattr(Tensor, name, getattr(module, name))
     for module, names in IN_PLACE.items():
-        for name in names:
+        for name in names.split():
             setattr(Tensor, f"{name}_", inplace.inplace(getattr(module, name), f"{name}_"))
     aliases = {
         "subtract": "sub",
@@ -290,7 +167,7 @@ def iterate(self: Tensor) -> Iterator[Tensor]:
     """The slices of the first dimension. Raises: TypeError for a 0-d tensor."""
     if self.ndim == 0:
         raise TypeError("iter: expected a tensor with dimensions. Got a 0-d tensor.")
-    return iter(movement.unbind(self))
+    return iter(joins.unbind(self))
 
 
 def is_contiguous(self: Tensor, memory_format: Any = None) -> bool:
@@ -365,7 +242,7 @@ def deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
 
 def copy_leaf(self: Tensor) -> Tensor:
     """A leaf of the same class, values and `requires_grad` with memory of its own."""
-    out = movement.copied(self.detach())
+    out = copies.copied(self.detach())
     out.__class__ = self.__class__
     out.requires_grad = self.requires_grad
     return out
@@ -398,8 +275,8 @@ def _attach_protocol() -> None:
     attributes = {
         "is_contiguous": is_contiguous,
         "type": type_,
-        "T": property(movement.reversed_dims),
-        "mT": property(movement.mT),
+        "T": property(views.reversed_dims),
+        "mT": property(views.mT),
         "new_tensor": new_tensor,
         "__deepcopy__": deepcopy,
         "__reduce_ex__": reduce,

@@ -9,7 +9,7 @@ from ..core.dispatch import key_of
 from ..core.tensor import wrap
 from ..errors import ShapeError
 from .declare import Spec, primitive
-from .indexing import gather
+from .gather import gather
 from .reductions import RETURN_TYPES
 from .shapes import normalized_dim
 

@@ -10,8 +10,8 @@ from ..core import dtypes
 from ..core.devices import device
 from ..core.dispatch import backends, key_of
 from ..core.tensor import Tensor, wrap
+from .copies import cast, copied
 from .declare import Spec
-from .movement import cast, copied
 
 
 def resolve(place: Any) -> device:

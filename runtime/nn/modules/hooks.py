@@ -7,7 +7,7 @@ from typing import Any
 
 from ...autograd.node import RemovableHandle
 from ...core.tensor import Tensor
-from ...ops.movement import pass_through
+from ...ops.joins import pass_through
 
 everywhere: dict[str, list[Any]] = {}
 """Hooks of all modules, by kind; see `register_module_forward_hook` and its like."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from ...autograd.grad_mode import no_grad
 from ...core.creation import tensor as _tensor
 from ...core.tensor import Tensor
-from ...ops.movement import stack
+from ...ops.joins import stack
 from ...ops.reductions import norm
 
 Tensors = Tensor | Iterable[Tensor]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from ...core.tensor import Tensor
 from ...errors import ShapeError
-from ...ops.movement import cat
+from ...ops.joins import cat
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:

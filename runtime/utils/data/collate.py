@@ -10,7 +10,7 @@ import numpy as np
 from ...core import dtypes
 from ...core.creation import as_tensor, tensor
 from ...core.tensor import Tensor
-from ...ops.movement import stack
+from ...ops.joins import stack
 
 
 def default_convert(data: Any) -> Any:

@@ -1,0 +1,263 @@
+"""Gather, scatter and selections by index or mask."""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+import numpy as np
+
+from ..core import dtypes
+from ..core.dispatch import key_of
+from ..core.tensor import wrap
+from ..errors import DTypeError, OutOfBoundsError, ShapeError
+from . import shapes
+from .declare import Index, Spec, composite, primitive
+from .indexing import getitem
+from .shapes import Shape, normalized_dim
+
+
+def require_integers(operation: str, index: Any) -> None:
+    if index.dtype.category != dtypes.INTEGER:
+        raise DTypeError(f"{operation}: expected index of int64. Got {index.dtype}.")
+
+
+def _along(xp: Any, array: Any, index: Any, dim: int) -> Any:
+    """The advanced index that picks `index` along `dim` and the same place in the other dimensions.
+
+    Raises: IndexError where an index lies outside its dimension.
+    """
+    n = array.shape[dim]
+    if index.size and (index.min() < 0 or index.max() >= n):
+        raise OutOfBoundsError(
+            f"gather: expected indices from 0 to {n - 1}, as dimension {dim} has size {n}. Got "
+            f"{int(index.min())} to {int(index.max())}."
+        )
+    grid = list(xp.ogrid[tuple(slice(s) for s in index.shape)])
+    grid[dim] = index
+    return tuple(grid)
+
+
+def _gather_rule(operation: str, input: Spec, dim: int, index: Any) -> None:
+    require_integers(operation, index)
+    d = normalized_dim(dim, len(input.shape), operation)
+    fits = len(index.shape) == len(input.shape) and builtins.all(
+        k == d or a <= b for k, (a, b) in enumerate(zip(index.shape, input.shape, strict=True))
+    )
+    if not fits and input.shape:
+        raise ShapeError(
+            f"{operation}: expected index with as many dimensions as input and sizes not above "
+            "its, "
+            f"but for dimension {d}. Got input {tuple(input.shape)}, index {tuple(index.shape)}."
+        )
+
+
+@primitive(node_name="Gather")
+def gather(input: Spec, dim: int, index: Index) -> Spec:
+    """out[i][j] = input[index[i][j]][j] for dim 0, and so on: the elements that `index` names."""
+    _gather_rule("gather", input, dim, index)
+    return Spec(index.shape, input.dtype)
+
+
+@gather.array
+def gather_array(xp: Any, input: Any, index: Any, dim: int) -> Any:
+    """An advanced index."""
+    if input.ndim == 0:
+        return input.copy()
+    _gather_rule_arrays(input, index, dim)
+    return input[_along(xp, input, index, dim % input.ndim)]
+
+
+def _gather_rule_arrays(input: Any, index: Any, dim: int) -> None:
+    if input.ndim != index.ndim or index.dtype.kind not in "iu":
+        raise ValueError("gather does not fit")
+
+
+@gather.vjp(saves="index")
+def gather_vjp(F: Any, g: Any, needs: Any, input: Any, index: Any, dim: Any) -> Any:
+    """g added up where it came from."""
+    return F.scatter_add_zeros(g, index, like=input, dim=dim), None
+
+
+@primitive
+def scatter_add_zeros(g: Spec, index: Index, *, like: Shape, dim: int) -> Spec:
+    """Zeros of shape `like` with g added at `index` along `dim`."""
+    return Spec(like, g.dtype)
+
+
+@scatter_add_zeros.array
+def scatter_add_array(xp: Any, g: Any, index: Any, like: Shape, dim: int) -> Any:
+    """Unbuffered, so that repeated places add up."""
+    out = xp.zeros(like, g.dtype)
+    if not like:
+        return out + g
+    xp.add.at(out, _along(xp, out, index, dim % len(like)), g[tuple(map(slice, index.shape))])
+    return out
+
+
+@scatter_add_zeros.vjp(saves="index")
+def scatter_add_vjp(F: Any, h: Any, needs: Any, g: Any, index: Any, like: Any, dim: Any) -> Any:
+    """h at the index."""
+    return F.gather(h, dim=dim, index=index), None
+
+
+@composite
+def scatter_add(F: Any, input: Spec, dim: int, index: Index, src: Spec) -> Spec:
+    """input with src[i][j] added at input[index[i][j]][j] for dim 0, and so on."""
+    _gather_rule("scatter_add", src, dim, index)
+    return F.plus(input, F.scatter_add_zeros(src, index, like=input, dim=dim))
+
+
+@primitive(promotes=True)
+def scatter_values(input: Spec, index: Index, src: Spec, *, dim: int) -> Spec:
+    """A copy of input with `src` written at `index` along `dim`."""
+    _gather_rule("scatter", src, dim, index)
+    return Spec(input.shape, input.dtype)
+
+
+@scatter_values.array
+def scatter_array(xp: Any, input: Any, index: Any, src: Any, dim: int) -> Any:
+    """An advanced assignment."""
+    out = input.copy()
+    _gather_rule_arrays(src, index, dim)
+    out[_along(xp, out, index, dim % out.ndim)] = src[tuple(map(slice, index.shape))]
+    return out
+
+
+@scatter_values.vjp(saves="index")
+def scatter_vjp(F: Any, g: Any, needs: Any, input: Any, index: Any, src: Any, dim: Any) -> Any:
+    """g elsewhere to the input; g at the index to src, zeros where src was not read."""
+    return (
+        F.zero_along(g, index, dim=dim) if needs[0] else None,
+        None,
+        F.pad_to(F.gather(g, dim=dim, index=index), like=src) if needs[2] else None,
+    )
+
+
+@primitive
+def zero_along(g: Spec, index: Index, *, dim: int) -> Spec:
+    """A copy of g with zeros at `index` along `dim`."""
+    return Spec(g.shape, g.dtype)
+
+
+@zero_along.array
+def zero_along_array(xp: Any, g: Any, index: Any, dim: int) -> Any:
+    """An advanced assignment."""
+    out = g.copy()
+    out[_along(xp, out, index, dim % out.ndim)] = 0
+    return out
+
+
+@zero_along.vjp(saves="index")
+def zero_along_vjp(F: Any, h: Any, needs: Any, g: Any, index: Any, dim: Any) -> Any:
+    """The same zeros."""
+    return F.zero_along(h, index, dim=dim), None
+
+
+@primitive
+def pad_to(input: Spec, *, like: Shape) -> Spec:
+    """input in the first corner of zeros of shape `like`."""
+    return Spec(like, input.dtype)
+
+
+@pad_to.array
+def pad_to_array(xp: Any, input: Any, like: Shape) -> Any:
+    """A copy."""
+    out = xp.zeros(like, input.dtype)
+    out[tuple(map(slice, input.shape))] = input
+    return out
+
+
+@pad_to.vjp()
+def pad_to_vjp(F: Any, g: Any, needs: Any, input: Any, like: Any) -> Any:
+    """The corner of g."""
+    return F.corner(g, like=input)
+
+
+@primitive(may_alias=True)
+def corner(input: Spec, *, like: Shape) -> Spec:
+    """The first corner of input, of shape `like`."""
+    return Spec(like, input.dtype)
+
+
+@corner.array
+def corner_array(xp: Any, input: Any, like: Shape) -> Any:
+    """A view."""
+    return input[tuple(map(slice, like))]
+
+
+@corner.vjp()
+def corner_vjp(F: Any, g: Any, needs: Any, input: Any, like: Any) -> Any:
+    """g padded again."""
+    return F.pad_to(g, like=input)
+
+
+@composite
+def scatter(
+    F: Any, input: Spec, dim: int, index: Index, src: Any = None, *, value: Any = None
+) -> Spec:
+    """input with `src` (a tensor, or one number) written at input[index[i][j]][j] for dim 0, and
+    so on."""
+    source = value if src is None else src
+    if not hasattr(source, "shape"):
+        source = F.mul(F.zeros_of(input, shape=tuple(index.shape)), 0)
+        source = F.plus(source, value if src is None else src)
+    return F.scatter_values(input, index, source, dim=dim)
+
+
+@composite
+def take_along_dim(F: Any, input: Spec, indices: Index, dim: int | None = None) -> Spec:
+    """The elements that `indices` names along `dim`; the other dimensions broadcast."""
+    if dim is None:
+        return F.gather(
+            F.view_as_shape(input, shape=(-1,)), 0, F.view_as_shape(indices, shape=(-1,))
+        )
+    d = normalized_dim(dim, len(input.shape), "take_along_dim")
+    wide = [max(a, b) for a, b in zip(input.shape, indices.shape, strict=True)]
+    from_shape, index_shape = list(wide), list(wide)
+    from_shape[d], index_shape[d] = input.shape[d], indices.shape[d]
+    if tuple(from_shape) != tuple(input.shape):
+        input = F.expand_shape(input, shape=tuple(from_shape))
+    if tuple(index_shape) != tuple(indices.shape):
+        indices = F.expand_shape(indices, shape=tuple(index_shape))
+    return F.gather(input, dim=d, index=indices)
+
+
+def index_select(input: Spec, dim: int, index: Index) -> Spec:
+    """The slices of dimension `dim` that the 1-d tensor `index` names, in its order."""
+    shapes.require_ndim("index_select", "index", index, 0, 1)
+    d = normalized_dim(dim, input.ndim, "index_select")
+    return getitem(input, (*[slice(None)] * d, index.reshape(-1)))
+
+
+def masked_select(input: Spec, mask: Spec) -> Spec:
+    """The elements where the bool tensor `mask` holds, in one dimension."""
+    if mask.dtype is not dtypes.bool_:
+        raise DTypeError(f"masked_select: expected mask of torch.bool. Got {mask.dtype}.")
+    shape = shapes.broadcast("masked_select", {"input": input, "mask": mask})
+    return getitem(input.expand(shape), mask.expand(shape))
+
+
+def nonzero(input: Spec, *, as_tuple: bool = False) -> Any:
+    """Positions of the nonzero elements: (n, ndim) int64, or a tuple of one tensor per
+    dimension."""
+    xp = input._key.backend.xp
+    found = xp.nonzero(input._array)
+    key = key_of(input.device, dtypes.int64)
+    if as_tuple:
+        return tuple(wrap(f.astype(np.int64), key) for f in found)
+    return wrap(xp.stack(found, -1).astype(np.int64).reshape(-1, input.ndim), key)
+
+
+def one_hot(tensor: Spec, num_classes: int = -1) -> Spec:
+    """int64 vectors with a single 1 at the class that `tensor` names: (...) -> (...,
+    num_classes)."""
+    classes = int(tensor.max().item()) + 1 if num_classes == -1 else num_classes
+    if tensor.numel() and (int(tensor.min()) < 0 or int(tensor.max()) >= classes):
+        raise RuntimeError(
+            f"one_hot: expected classes from 0 to {classes - 1}. Got {int(tensor.min())} to "
+            f"{int(tensor.max())}."
+        )
+    xp = tensor._key.backend.xp
+    array = (tensor._array[..., None] == xp.arange(classes)).astype(np.int64)
+    return wrap(array, key_of(tensor.device, dtypes.int64))
