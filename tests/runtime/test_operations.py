@@ -11,7 +11,7 @@ import pytest
 import flambeau as torch
 from flambeau.core.dispatch import key_of, operations
 from flambeau.core.tensor import Tensor
-from flambeau.ops import activations, gather, indexing, joins, views
+from flambeau.ops import activations, indexing
 
 from .op_samples import SAMPLES
 from .samples.kit import Sample, leaves_of
