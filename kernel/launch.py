@@ -54,6 +54,23 @@ def manager(asynchronous: bool = False, **options: Any) -> Any:
     )
 
 
+def connect_stdin(client: Any) -> None:
+    """Start the stdin channel of a client whose kernel has answered on another.
+
+    Poll its socket for POLLOUT before running a cell: made with ZMQ_IMMEDIATE, it becomes writable
+    when the connection stands. Until then the kernel's questions are lost, and it would wait for
+    their answers for ever.
+    """
+    import zmq
+
+    client.context.setsockopt(zmq.IMMEDIATE, 1)
+    try:
+        client.stdin_channel.start()
+    finally:
+        client.context.setsockopt(zmq.IMMEDIATE, 0)
+    client.allow_stdin = True
+
+
 def _transport(sockets: Path, identity: str) -> dict[str, str]:
     if os.name != "posix":
         return {"transport": "tcp"}

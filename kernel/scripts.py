@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .cells import Cell, notebook_cells, python_cells
-from .launch import AS_TORCH, manager
+from .launch import AS_TORCH, connect_stdin, manager
 
 INTERRUPTED = 130
 POLL = 0.2  # s between two looks at whether the kernel lives
@@ -59,11 +59,15 @@ class ScriptRun:
 
     def run(self, cells: list[Cell]) -> int:
         """Start, execute, shut down; whatever happens, no process stays."""
+        import zmq
+
         try:
             self.manager.start_kernel()
             self.client = self.manager.client()
-            self.client.start_channels()
+            self.client.start_channels(stdin=False)
             self._wait_until_heard()
+            connect_stdin(self.client)
+            self.client.stdin_channel.socket.poll(None, zmq.POLLOUT)
             return self._run_cells(cells)
         except KeyboardInterrupt:
             return self._interrupted()

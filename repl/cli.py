@@ -82,7 +82,8 @@ def _run_repl(args: argparse.Namespace) -> int:
 
 def _banner() -> str:
     python = ".".join(map(str, sys.version_info[:3]))
-    return f"Flambeau {_version()} (Python {python}). help? shows help, Ctrl-D leaves.\n"
+    keys = "name? explains, %lsmagic lists magics, Ctrl-D leaves."
+    return f"Flambeau {_version()} (Python {python}). {keys}\n"
 
 
 def _version() -> str:

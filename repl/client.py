@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from flambeau.kernel.launch import connect_stdin
+
 if TYPE_CHECKING:
     from jupyter_client.asynchronous.client import AsyncKernelClient
 
@@ -82,21 +84,37 @@ class Client:
 
     async def open(self) -> None:
         """Connect, learn what the kernel can do, and hear it on iopub."""
+        import zmq  # not before the first prompt
+
         channels = self._channels
-        channels.start_channels(hb=False)
+        channels.start_channels(hb=False, stdin=False)
         self._listen(channels.shell_channel, self._take_reply)
         self._listen(channels.control_channel, self._take_reply)
         self._listen(channels.iopub_channel, self._take_iopub)
+        await self._greet()
+        connect_stdin(channels)
+        while not await channels.stdin_channel.socket.poll(100, zmq.POLLOUT):
+            pass  # not connected yet
         self._listen(channels.stdin_channel, self._on_question)
-        while not self._greeted.is_set():  # control answers even while a cell runs
-            self.info = await self.request("kernel_info_request", {}, channel="control")
-            try:
-                await asyncio.wait_for(self._greeted.wait(), GREETING_PATIENCE)
-            except TimeoutError:
-                continue  # that answer left before our subscription arrived
         if "kernel subshells" in self.info.get("supported_features", ()):
             reply = await self.request("create_subshell_request", {}, channel="control")
             self._subshell = reply.get("subshell_id")
+
+    async def _greet(self) -> None:
+        """Ask for the kernel's info until it has answered and its output arrives here.
+
+        Control answers even while a cell runs. A kernel that starts may sleep over the first
+        request, and what it publishes before our subscription has arrived is lost.
+        """
+        patience = GREETING_PATIENCE
+        while True:
+            try:
+                async with asyncio.timeout(patience):
+                    self.info = await self.request("kernel_info_request", {}, channel="control")
+                    await self._greeted.wait()
+                    return
+            except TimeoutError:
+                patience *= 1.5
 
     async def close(self) -> None:
         """Leave the kernel as it was found."""

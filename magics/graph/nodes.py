@@ -197,7 +197,11 @@ def _saved_shape(target: Any, k: int) -> tuple[int, ...] | None:
 
 
 def _own_shape(target: Any, operation: Any) -> tuple[int, ...] | None:
-    """The shape of the result by the operation's shape rule, if the node still knows enough."""
+    """The shape of the result: as a backward pass left it, or by the operation's shape rule if the
+    node still knows enough."""
+    left = getattr(target, "result_shape", None)
+    if left is not None:
+        return tuple(left)
     if operation is None or target.saved is None or target.outputs != 1 or operation.takes_list:
         return None
     specs = []

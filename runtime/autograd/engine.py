@@ -108,6 +108,8 @@ class _Pass:
             _inspect(node, grads)
         if not self.retain_graph and node.saves_arrays:
             node.saved = None
+            if node.outputs == 1:
+                node.result_shape = g.shape
         needed, direct = self.needed, self.wanted is None and not self.create_graph
         for k, edge in enumerate(node.edges):
             if edge is not None and (needed is None or edge in needed):

@@ -46,6 +46,7 @@ class Node:
     outputs: int = 1
     saves_arrays: bool = False
     output_shapes: tuple[tuple[int, ...], ...] | None = None
+    result_shape: tuple[int, ...] | None = None  # set when a pass frees what would tell it
     output_edges: dict[int, weakref.ref[OutputEdge]] | None = None
     _metadata: dict[str, Any] | None = None
 

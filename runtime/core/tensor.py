@@ -31,21 +31,27 @@ class Size(tuple[int, ...]):
 
 
 class Tensor:
-    """An n-dimensional array on a device, recorded by the tape when it requires a gradient.
+    """An n-dimensional array of one dtype on one device, which can be differentiated.
 
-    `_array`    the bare array (NumPy, CuPy or Spec), `_key` its device and dtype
-    `_version`  a list of one counter of in-place writes, shared by all views of one memory; a list
-                is the cheapest shared cell there is (a class costs twice as much to make)
-    `_edge`     where the gradient goes: the node that made this tensor, the leaf's accumulator,
-                or None if no gradient is required
-    `_base`     for a view, the tensor whose memory it shows
+    Made by `torch.tensor(data)`, by `torch.zeros`, `torch.rand` and their like, and by operations
+    on other tensors. With `requires_grad=True`, what is computed from it is recorded; `backward()`
+    on a result puts the gradient into `grad`.
+
+    Example:
+        >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
+        >>> (x**2).sum().backward()
+        >>> x.grad
+        tensor([2., 4.])
     """
 
-    _array: Any
-    _key: DispatchKey
+    _array: Any  # the bare array: NumPy, CuPy or Spec
+    _key: DispatchKey  # its device and dtype
+    # A counter of writes in place, shared by all views of one memory. A list is the cheapest
+    # shared cell there is; a class costs twice as much to make.
     _version: list[int]
+    # Where the gradient goes: the node that made this tensor, or the leaf's accumulator.
     _edge: Any = None
-    _base: Tensor | None = None
+    _base: Tensor | None = None  # for a view, the tensor whose memory it shows
     _grad: Tensor | None = None
 
     __array_priority__ = 1000  # NumPy arrays and scalars leave mixed operators to us
