@@ -88,7 +88,7 @@ class _Pass:
 
     def _run_node(self, node: Node, g: Any, fresh: bool) -> None:
         if node.output_shapes is not None:
-            g = self._with_zeros(node, g)
+            g = self._with_zeros(node, g)  # a list, as from all nodes of several outputs
         started = 0.0
         if observers.active:
             for observer in observers.active:
@@ -108,7 +108,7 @@ class _Pass:
             _inspect(node, grads)
         if not self.retain_graph and node.saves_arrays:
             node.saved = None
-            if node.outputs == 1:
+            if g.__class__ is not list:
                 node.result_shape = g.shape
         needed, direct = self.needed, self.wanted is None and not self.create_graph
         for k, edge in enumerate(node.edges):
@@ -133,7 +133,7 @@ class _Pass:
             heapq.heappush(self.heap, (-node.sequence, node))
         slots[edge.index] = g
 
-    def _with_zeros(self, node: Node, slots: list[Any]) -> list[Any]:
+    def _with_zeros(self, node: Node, slots: list[Any]) -> Any:
         """Zeros for the outputs that no gradient reached."""
         assert node.output_shapes is not None
         like = next(g for g in slots if g is not None)
