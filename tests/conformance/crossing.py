@@ -1,0 +1,145 @@
+"""Values and functions between PyTorch and the runtime."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+import flambeau
+
+NUMPY_LACKS = {torch.bfloat16: torch.float32, torch.complex32: torch.complex64}
+
+
+def ours(value: Any, requires_grad: bool = True) -> Any:
+    """PyTorch's tensors in `value` as tensors of the runtime, with the same strides where NumPy can
+    have them; dtypes and devices by name."""
+    if isinstance(value, torch.Tensor):
+        return _tensor(value, requires_grad)
+    if isinstance(value, torch.Size):
+        return flambeau.Size(value)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return tuple(ours(v, requires_grad) for v in value)
+    if isinstance(value, tuple | list):
+        return type(value)(ours(v, requires_grad) for v in value)
+    if isinstance(value, dict):
+        return {k: ours(v, requires_grad) for k, v in value.items()}
+    if isinstance(value, torch.dtype | torch.layout | torch.memory_format):
+        name = str(value).removeprefix("torch.")
+        return getattr(flambeau, name, name)
+    if isinstance(value, torch.device):
+        return flambeau.device(str(value))
+    if isinstance(value, slice):
+        return slice(*(ours(v, requires_grad) for v in (value.start, value.stop, value.step)))
+    return value
+
+
+def _tensor(tensor: torch.Tensor, requires_grad: bool) -> Any:
+    if tensor.layout is not torch.strided:
+        raise NotImplementedError(f"layout {tensor.layout}")
+    array = as_numpy(tensor)
+    found = flambeau.from_numpy(array)
+    if tensor.dtype is torch.bfloat16:
+        found = found.to(flambeau.bfloat16)
+    if requires_grad and tensor.requires_grad:
+        found.requires_grad_()
+    return found
+
+
+def as_numpy(tensor: Any) -> Any:
+    """A copy of the tensor's values; dimensions keep their order in memory."""
+    plain = tensor.detach().resolve_conj().resolve_neg()
+    plain = plain.to(NUMPY_LACKS.get(plain.dtype, plain.dtype))
+    return plain.numpy().copy(order="K")
+
+
+def tensors_of(value: Any) -> list[Any]:
+    """All tensors of either library in `value`, in order."""
+    if isinstance(value, torch.Tensor | flambeau.Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, tuple | list):
+        return [t for v in value for t in tensors_of(v)]
+    return []
+
+
+def counterpart(operation: Any) -> Callable[..., Any]:
+    """The runtime's function for the OpInfo. Raises: AttributeError if there is none."""
+    function = operation.op
+    if isinstance(function, types.FunctionType) and "torch" in function.__code__.co_names:
+        return rebound(function)
+    name = operation.name
+    if name.startswith("__") or not _has(flambeau, name):
+        return getattr(flambeau.Tensor, name)
+    return found(name)
+
+
+def rebound(function: types.FunctionType) -> Callable[..., Any]:
+    """A Python function of PyTorch's tests that sees the runtime where it says torch."""
+    names = {**function.__globals__, "torch": flambeau}
+    made = types.FunctionType(
+        function.__code__, names, function.__name__, function.__defaults__, function.__closure__
+    )
+    made.__kwdefaults__ = function.__kwdefaults__
+    return made
+
+
+def found(name: str) -> Callable[..., Any]:
+    """`flambeau.<name>`, dots followed."""
+    place: Any = flambeau
+    for part in name.split("."):
+        place = getattr(place, part)
+    return place  # type: ignore[no-any-return]
+
+
+def _has(place: Any, name: str) -> bool:
+    for part in name.split("."):
+        if not hasattr(place, part):
+            return False
+        place = getattr(place, part)
+    return True
+
+
+def difference(mine: Any, theirs: Any, tolerance: float, exact_dtype: bool = True) -> str | None:
+    """What differs between two results, or None."""
+    a, b = tensors_of(mine), tensors_of(theirs)
+    if not a and not b:
+        same = mine == theirs or (mine != mine and theirs != theirs)
+        same = same or (isinstance(mine, float) and np.isclose(mine, theirs, rtol=1e-3))
+        return None if same else f"got {mine!r}, expected {theirs!r}"
+    if len(a) != len(b):
+        return f"{len(a)} tensors instead of {len(b)}"
+    for k, (x, y) in enumerate(zip(a, b, strict=True)):
+        if not isinstance(x, flambeau.Tensor):
+            return f"output {k} is no tensor of ours"
+        if exact_dtype and str(x.dtype) != str(y.dtype):
+            return f"output {k} has {x.dtype}, not {y.dtype}"
+        if tuple(x.shape) != tuple(y.shape):
+            return f"output {k} has shape {tuple(x.shape)}, not {tuple(y.shape)}"
+        words = _values(x, y, tolerance)
+        if words:
+            return f"output {k} {words}"
+    return None
+
+
+def _values(x: Any, y: Any, tolerance: float) -> str | None:
+    wanted = as_numpy(y)
+    got = x.detach()
+    got = (got.float() if x.dtype is flambeau.bfloat16 else got).numpy()
+    if wanted.size == 0:
+        return None
+    if wanted.dtype.kind in "biu":
+        return None if np.array_equal(got, wanted) else _worst(got, wanted)
+    finite = np.abs(wanted[np.isfinite(wanted)])
+    scale = float(finite.max(initial=1.0))
+    close = np.isclose(got, wanted, tolerance, tolerance * min(scale, 1e4), equal_nan=True)
+    return None if close.all() else _worst(got, wanted)
+
+
+def _worst(got: Any, wanted: Any) -> str:
+    k = np.unravel_index(np.argmax(got != wanted), wanted.shape)
+    return f"differs at {tuple(int(i) for i in k)}: {got[k]} instead of {wanted[k]}"

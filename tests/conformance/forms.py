@@ -1,0 +1,169 @@
+"""The forms in which an operation is compared: forward, gradients, method, in place, errors."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+import flambeau
+
+from . import crossing
+
+TOLERANCE = {
+    torch.float32: 2e-4, torch.float64: 1e-7, torch.complex64: 2e-4, torch.complex128: 1e-7,
+    torch.float16: 2e-2, torch.bfloat16: 5e-2,
+}  # fmt: skip
+
+
+class Mismatch(Exception):
+    """The two libraries differ; the text says how."""
+
+
+def samples(operation: Any, dtype: Any, requires_grad: bool, limit: int) -> list[Any]:
+    """Up to `limit` of PyTorch's sample inputs, spread over all of them."""
+    torch.manual_seed(0)
+    found = list(operation.sample_inputs("cpu", dtype, requires_grad=requires_grad))
+    step = max(1, len(found) // limit)
+    return found[::step][:limit]
+
+
+def _arguments(sample: Any) -> tuple[Any, ...]:
+    return (sample.input, *sample.args)
+
+
+def _both(
+    sample: Any, mine: Callable[..., Any], theirs: Callable[..., Any]
+) -> tuple[Any, Any, Any, Any]:
+    """Results and arguments of the two; a failure of PyTorch itself skips the sample."""
+    args, kwargs = crossing.ours(_arguments(sample)), crossing.ours(sample.kwargs)
+    copied = [t.detach().clone().requires_grad_(t.requires_grad) if isinstance(t, torch.Tensor) else t
+              for t in _arguments(sample)]  # fmt: skip
+    arguments = copied if all(a is not b for a, b in zip(copied, _arguments(sample), strict=True)
+                              if isinstance(a, torch.Tensor)) else list(_arguments(sample))  # fmt: skip
+    flambeau.manual_seed(0)
+    torch.manual_seed(0)
+    wanted = theirs(*arguments, **sample.kwargs)
+    got = mine(*args, **kwargs)
+    return got, wanted, (args, kwargs), (arguments, sample.kwargs)
+
+
+def forward(operation: Any, dtype: Any, limit: int) -> None:
+    """Values, shapes and dtypes. Raises: Mismatch."""
+    mine = crossing.counterpart(operation)
+    for sample in samples(operation, dtype, False, limit):
+        got, wanted, *_ = _both(sample, mine, operation.op)
+        _require(got, wanted, dtype, sample)
+
+
+def _require(got: Any, wanted: Any, dtype: Any, sample: Any) -> None:
+    words = crossing.difference(got, wanted, TOLERANCE.get(dtype, 1e-5))
+    if words:
+        raise Mismatch(f"{words}; {_shown(sample)}")
+
+
+def _shown(sample: Any) -> str:
+    def brief(value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            return f"T{tuple(value.shape)}{str(value.dtype)[6:]}"
+        if isinstance(value, tuple | list):
+            return type(value)(brief(v) for v in value) if not hasattr(value, "_fields") else "..."
+        return value
+
+    kwargs = {k: brief(v) for k, v in sample.kwargs.items()}
+    return f"for {brief(sample.input)}, {brief(sample.args)}, {kwargs}"[:200]
+
+
+def gradient(operation: Any, dtype: Any, limit: int, second: bool = False) -> None:
+    """First gradients, or second ones. Raises: Mismatch."""
+    mine = crossing.counterpart(operation)
+    for sample in samples(operation, dtype, True, limit):
+        got, wanted, (args, kwargs), (arguments, options) = _both(sample, mine, operation.op)
+        if sample.output_process_fn_grad is not None:
+            function = sample.output_process_fn_grad
+            with contextlib.suppress(Exception):
+                wanted = function(wanted)
+                rebuilt = crossing.rebound(function) if hasattr(function, "__code__") else function
+                got = rebuilt(got)
+        inputs = [t for t in crossing.tensors_of([arguments, options]) if t.requires_grad]
+        own = [t for t in crossing.tensors_of([args, kwargs]) if t.requires_grad]
+        if not inputs or not [t for t in crossing.tensors_of(wanted) if t.requires_grad]:
+            continue
+        theirs = _gradients(torch, wanted, inputs, second)
+        found = _gradients(flambeau, got, own, second)
+        _require([z for z in found], [z for z in theirs], dtype, sample)
+
+
+def _gradients(library: Any, result: Any, inputs: list[Any], second: bool) -> list[Any]:
+    total = _weighed(library, crossing.tensors_of(result))
+    grads = library.autograd.grad(total, inputs, allow_unused=True, create_graph=second)
+    if second:
+        parts = [g for g in grads if g is not None and g.requires_grad]
+        if not parts:
+            return []
+        total = _weighed(library, parts)
+        grads = library.autograd.grad(total, inputs, allow_unused=True)
+    zeros = library.zeros_like
+    return [zeros(x) if g is None else g for g, x in zip(grads, inputs, strict=True)]
+
+
+def _weighed(library: Any, tensors: list[Any]) -> Any:
+    """One number of all outputs, each element with a weight of its own."""
+    total: Any = 0
+    for k, t in enumerate(tensors):
+        if not t.requires_grad:
+            continue
+        if t.is_complex():
+            t = library.view_as_real(t)
+        weights = library.cos(library.arange(t.numel(), dtype=t.dtype) + k).reshape(t.shape)
+        total = total + (t * weights).sum()
+    return total
+
+
+def method(operation: Any, dtype: Any, limit: int) -> None:
+    """`x.name(...)`. Raises: Mismatch."""
+    theirs = operation.get_method()
+    if theirs is None:
+        return
+    own = getattr(flambeau.Tensor, theirs.__name__)
+    for sample in samples(operation, dtype, False, limit):
+        got, wanted, *_ = _both(sample, own, theirs)
+        _require(got, wanted, dtype, sample)
+
+
+def in_place(operation: Any, dtype: Any, limit: int) -> None:
+    """`x.name_(...)`, its result and what it left in x. Raises: Mismatch."""
+    theirs = operation.get_inplace()
+    if theirs is None:
+        return
+    own = getattr(flambeau.Tensor, theirs.__name__)
+    for sample in samples(operation, dtype, False, limit):
+        sample = copy.copy(sample)
+        sample.input = sample.input.clone()
+        try:
+            theirs(sample.input.clone(), *sample.args, **sample.kwargs)
+        except RuntimeError:
+            continue  # a result that does not fit into its input
+        got, wanted, (args, _), (arguments, _) = _both(sample, own, theirs)
+        _require([got, args[0]], [wanted, arguments[0]], dtype, sample)
+
+
+def errors(operation: Any, dtype: Any, limit: int) -> None:
+    """Where PyTorch raises, so do we. Raises: Mismatch."""
+    if operation.error_inputs_func is None:
+        return
+    mine = crossing.counterpart(operation)
+    for error in operation.error_inputs("cpu"):
+        sample = error.sample_input
+        try:
+            args, kwargs = crossing.ours(_arguments(sample)), crossing.ours(sample.kwargs)
+        except (TypeError, NotImplementedError, RuntimeError):
+            continue
+        try:
+            mine(*args, **kwargs)
+        except Exception:  # noqa: BLE001, S112 - any refusal will do
+            continue
+        raise Mismatch(f"no error, expected {error.error_regex[:60]!r}; {_shown(sample)}")
