@@ -121,10 +121,14 @@ class Node:
         needs = tuple([e is not None for e in self.edges])
         inputs, outputs = self._rewrapped()
         rule = self.operation.vjp_rule
+        wirtinger = self.key.dtype.is_complex and self.operation.is_holomorphic
+        if wirtinger:  # as in Recording.compile
+            g = _conjugate(g)
         attributes = dict(zip(self.operation.attribute_names, self.attributes, strict=True))
         extra = {"out": outputs[0] if self.outputs == 1 else outputs} if outputs else {}
         grads = rule(record.TAPE, g, needs, *inputs, **extra, **attributes)
-        return grads if isinstance(grads, tuple | list) else (grads,)
+        grads = grads if isinstance(grads, tuple | list) else (grads,)
+        return [_conjugate(x) for x in grads] if wirtinger else grads
 
     def _rewrapped(self) -> tuple[list[Any], list[Any]]:
         """Saved inputs as tensors on their edges (Specs where only the shape was saved), and
@@ -149,6 +153,12 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<{self.name()} object at {id(self):#x}>"
+
+
+def _conjugate(g: Any) -> Any:
+    if isinstance(g, list | tuple):
+        return [_conjugate(x) for x in g]
+    return record.TAPE.conj(g) if g is not None and g.dtype.is_complex else g
 
 
 class OutputEdge:

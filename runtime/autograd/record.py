@@ -212,11 +212,18 @@ class Recording:
         if operation.attribute_names:
             names = "".join(f"a_{n}, " for n in operation.attribute_names)
             lines.append(f"    {names} = attributes")
+        wirtinger = self.recorder.key.dtype.is_complex and operation.is_holomorphic
+        if wirtinger:
+            # conj(J).T @ g is conj(J.T @ conj(g)): the real rule, conjugations around it.
+            self.recorder.names["conj"] = self.recorder.key.backend.xp.conj
+            given = [f"g{k}" for k, there in enumerate(self.grads) if there]
+            lines += [f"    {g} = conj({g})" for g in given]
         lines += ["    " + line for line in self.recorder.lines]
-        words = "".join(("None" if r is None or not n else r.name) + ", " for r, n in self._pairs())
+        names = [None if r is None or not n else r.name for r, n in self._pairs()]
+        words = "".join(f"{n if n is None or not wirtinger else f'conj({n})'}, " for n in names)
         lines.append(f"    return ({words})")
         function = _execute("\n".join(lines), self.recorder.names, f"{operation.name} gradient")
-        function.fresh = self._freshness()
+        function.fresh = tuple([True] * len(names)) if wirtinger else self._freshness()
         return function
 
     def _pairs(self) -> list[tuple[Any, bool]]:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ..core.expressions import BOOLEAN, TWO_OVER_SQRT_PI, Expression, Maths, walk
+from ..core.expressions import BOOLEAN, SQRT_2PI, TWO_OVER_SQRT_PI, Expression, Maths, walk
 
 E = Expression
 
@@ -54,9 +54,32 @@ PARTIALS: dict[str, Callable[..., tuple[Any, ...]]] = {
     "erf": lambda m, out, x: (TWO_OVER_SQRT_PI * m.exp(-m.square(x)),),
     "erfc": lambda m, out, x: (-TWO_OVER_SQRT_PI * m.exp(-m.square(x)),),
     "erfinv": lambda m, out, x: (m.exp(m.square(out)) / TWO_OVER_SQRT_PI,),
+    "erfcx": lambda m, out, x: (2.0 * x * out - TWO_OVER_SQRT_PI,),
     "lgamma": lambda m, out, x: (m.digamma(x),),
+    "digamma": lambda m, out, x: (m.zeta(2.0, x),),
+    "zeta": lambda m, out, x, q: (None, -x * m.zeta(x + 1.0, q)),
+    # The incomplete gamma functions have no known derivative by a.
+    "gammainc": lambda m, out, a, x: (None, m.exp((a - 1.0) * m.log(x) - x - m.lgamma(a))),
+    "gammaincc": lambda m, out, a, x: (None, -m.exp((a - 1.0) * m.log(x) - x - m.lgamma(a))),
+    "ndtri": lambda m, out, x: (SQRT_2PI * m.exp(0.5 * m.square(out)),),
+    "log_ndtr": lambda m, out, x: (m.exp(-0.5 * m.square(x) - out) / SQRT_2PI,),
+    "i0": lambda m, out, x: (m.i1(x),),
+    "i0e": lambda m, out, x: (m.i1e(x) - m.sign(x) * out,),
+    "i1": lambda m, out, x: (
+        m.i0(x) - m.where(m.eq(x, 0), 0.5, out / m.where(m.eq(x, 0), 1.0, x)),
+    ),
+    "i1e": lambda m, out, x: (
+        m.i0e(x) - out * m.sign(x) - m.where(m.eq(x, 0), 0.5, out / m.where(m.eq(x, 0), 1.0, x)),
+    ),
+    "j0": lambda m, out, x: (-m.j1(x),),
+    "y0": lambda m, out, x: (-m.y1(x),),
+    "k0": lambda m, out, x: (-m.k1(x),),
     "sigmoid": lambda m, out, x: (out * (1.0 - out),),
     "softplus": lambda m, out, x: (m.sigmoid(x),),
+    "logaddexp2": lambda m, out, x, y: (m.exp2(x - out), m.exp2(y - out)),
+    "copysign": lambda m, out, x, y: (m.sign(x) * m.sign(out), None),
+    "fmax": lambda m, out, x, y: _chosen(m, m.logical_or(x >= y, m.isnan(y))),
+    "fmin": lambda m, out, x, y: _chosen(m, m.logical_or(x <= y, m.isnan(y))),
     "logaddexp": lambda m, out, x, y: (m.exp(x - out), m.exp(y - out)),
     "atan2": lambda m, out, y, x: (
         x / (m.square(x) + m.square(y)),
@@ -72,8 +95,22 @@ PARTIALS: dict[str, Callable[..., tuple[Any, ...]]] = {
 """Partial derivatives by each argument, of the operation's result `out` and its arguments."""
 
 FLAT = BOOLEAN | {"sign", "floor", "ceil", "trunc", "round", "floor_divide"}
-FLAT |= {"bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not"}
+FLAT |= {
+    "gcd",
+    "lcm",
+    "left_shift",
+    "right_shift",
+    "nextafter",
+    "bitwise_and",
+    "bitwise_or",
+    "bitwise_xor",
+    "bitwise_not",
+}
 """Operations whose derivative is zero wherever there is one."""
+
+
+def _chosen(m: Maths, first: E) -> tuple[E, E]:
+    return m.where(first, 1.0, 0.0), m.where(first, 0.0, 1.0)
 
 
 def _share(m: Maths, wins: E, x: E, y: E) -> E:

@@ -31,12 +31,17 @@ UFUNCS = {
     "logical_not": "logical_not", "logical_xor": "logical_xor", "isnan": "isnan", "isinf": "isinf",
     "isfinite": "isfinite", "signbit": "signbit", "bitwise_and": "bitwise_and",
     "bitwise_or": "bitwise_or", "bitwise_xor": "bitwise_xor", "bitwise_not": "invert",
+    "fmax": "fmax", "fmin": "fmin", "logaddexp2": "logaddexp2", "nextafter": "nextafter",
+    "gcd": "gcd", "lcm": "lcm", "left_shift": "left_shift", "right_shift": "right_shift",
 }  # fmt: skip
 """Array functions by formula operation; all take `out=`."""
 
 SPECIAL = {
     "erf": "erf", "erfc": "erfc", "erfinv": "erfinv", "lgamma": "gammaln", "digamma": "digamma",
-    "sigmoid": "expit",
+    "sigmoid": "expit", "erfcx": "erfcx", "zeta": "zeta",
+    "gammainc": "gammainc", "gammaincc": "gammaincc", "ndtri": "ndtri", "log_ndtr": "log_ndtr",
+    "i0": "i0", "i0e": "i0e", "i1": "i1", "i1e": "i1e", "j0": "j0", "j1": "j1", "y0": "y0",
+    "y1": "y1", "k0": "k0", "k0e": "k0e", "k1": "k1", "k1e": "k1e",
 }  # fmt: skip
 """Functions that scipy.special and cupyx.scipy.special name alike."""
 

@@ -28,60 +28,14 @@ BOOLEAN = COMPARISONS | LOGIC | PREDICATES
 """Operations whose result is a truth value."""
 
 MATHS = frozenset(
-    [
-        "abs",
-        "sign",
-        "floor",
-        "ceil",
-        "trunc",
-        "round",
-        "exp",
-        "exp2",
-        "expm1",
-        "log",
-        "log2",
-        "log10",
-        "log1p",
-        "sqrt",
-        "rsqrt",
-        "square",
-        "reciprocal",
-        "sin",
-        "cos",
-        "tan",
-        "asin",
-        "acos",
-        "atan",
-        "sinh",
-        "cosh",
-        "tanh",
-        "asinh",
-        "acosh",
-        "atanh",
-        "erf",
-        "erfc",
-        "erfinv",
-        "lgamma",
-        "digamma",
-        "sigmoid",
-        "softplus",
-        "atan2",
-        "fmod",
-        "remainder",
-        "floor_divide",
-        "maximum",
-        "minimum",
-        "logaddexp",
-        "hypot",
-        "copysign",
-        "div",
-        "pow",
-        "where",
-        "bitwise_and",
-        "bitwise_or",
-        "bitwise_xor",
-        "bitwise_not",
-    ]
+    """
+    abs sign floor ceil trunc round exp exp2 expm1 log log2 log10 log1p sqrt rsqrt square reciprocal
+    sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfc erfinv erfcx lgamma digamma
+    zeta gammainc gammaincc ndtri log_ndtr i0 i0e i1 i1e j0 j1 y0 y1 k0 k0e k1 k1e
+    sigmoid softplus atan2 fmod remainder floor_divide maximum minimum fmax fmin logaddexp
+    logaddexp2 hypot copysign nextafter div pow where gcd lcm left_shift right_shift bitwise_and
+    bitwise_or bitwise_xor bitwise_not
+    """.split()
 )
 """The other operations of the maths namespace."""
 
@@ -281,5 +235,6 @@ def read(
 SQRT_2 = math.sqrt(2.0)
 INV_SQRT_2 = 1.0 / SQRT_2
 SQRT_2_OVER_PI = math.sqrt(2.0 / math.pi)
+SQRT_2PI = math.sqrt(2.0 * math.pi)
 INV_SQRT_2PI = 1.0 / math.sqrt(2.0 * math.pi)
 TWO_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)

@@ -124,6 +124,12 @@ class Tensor:
             strides = tuple([s // self._key.dtype.itemsize for s in strides])
         return strides if dim is None else strides[dim]
 
+    def storage_offset(self) -> int:
+        """Elements of the memory before this tensor's first one."""
+        if self._base is None or self.is_meta:
+            return 0
+        return (self.data_ptr() - self._base.data_ptr()) // self.itemsize
+
     def is_floating_point(self) -> bool:
         """Whether the elements are floating-point numbers."""
         return self._key.dtype.is_floating_point

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from ..core import dtypes
+from ..core.limits import finfo
+from ..errors import DTypeError
 from .declare import Mask, Spec, composite, pointwise
 
 
@@ -102,7 +106,7 @@ def neg(m: Any, input: Spec) -> Spec:
     return -input
 
 
-@pointwise
+@pointwise(is_holomorphic=False)
 def abs(m: Any, input: Spec) -> Spec:
     """|input|."""
     return m.abs(input)
@@ -130,6 +134,31 @@ def ceil(m: Any, input: Spec) -> Spec:
 def trunc(m: Any, input: Spec) -> Spec:
     """input rounded towards zero."""
     return m.trunc(input)
+
+
+@pointwise
+def frac(m: Any, input: Spec) -> Spec:
+    """input - trunc(input)."""
+    return input - m.trunc(input)
+
+
+@pointwise(float_result=True)
+def deg2rad(m: Any, input: Spec) -> Spec:
+    """Degrees as radians."""
+    return input * (math.pi / 180)
+
+
+@pointwise(float_result=True)
+def rad2deg(m: Any, input: Spec) -> Spec:
+    """Radians as degrees."""
+    return input * (180 / math.pi)
+
+
+def positive(input: Spec) -> Spec:
+    """input itself. Raises: RuntimeError for bool."""
+    if input.dtype.category == 0:
+        raise DTypeError("positive: expected numbers. Got torch.bool.")
+    return input
 
 
 @pointwise(name="rint", node_name="Round")
@@ -208,6 +237,18 @@ def minimum(m: Any, input: Spec, other: Spec) -> Spec:
     return m.minimum(input, other)
 
 
+@pointwise
+def fmax(m: Any, input: Spec, other: Spec) -> Spec:
+    """The larger of each pair; if one is NaN, the other."""
+    return m.fmax(input, other)
+
+
+@pointwise
+def fmin(m: Any, input: Spec, other: Spec) -> Spec:
+    """The smaller of each pair; if one is NaN, the other."""
+    return m.fmin(input, other)
+
+
 @pointwise(name="clamp_numbers", node_name="Clamp")
 def clamp_numbers(m: Any, input: Spec, *, min: Any = None, max: Any = None) -> Spec:
     """input limited to [min, max]; None leaves a side open."""
@@ -244,6 +285,94 @@ def clamp(F: Any, input: Spec, min: Any = None, max: Any = None) -> Spec:
     if min is not None:
         input = F.maximum(input, min)
     return input if max is None else F.minimum(input, max)
+
+
+@composite
+def clamp_min(F: Any, input: Spec, min: Any) -> Spec:
+    """The larger of input and min, a number or tensor."""
+    return F.clamp(input, min=min)
+
+
+@composite
+def clamp_max(F: Any, input: Spec, max: Any) -> Spec:
+    """The smaller of input and max, a number or tensor."""
+    return F.clamp(input, max=max)
+
+
+@pointwise(name="nan_replaced", node_name="NanToNum")
+def nan_replaced(m: Any, input: Spec, *, nan: float, posinf: float, neginf: float) -> Spec:
+    """NaN and infinities replaced by the numbers given."""
+    infinite = m.where(input > 0, posinf, neginf)
+    return m.where(m.isnan(input), nan, m.where(m.isinf(input), infinite, input))
+
+
+def nan_to_num(
+    input: Spec, nan: float | None = None, posinf: float | None = None, neginf: float | None = None
+) -> Spec:
+    """NaN replaced by `nan` (0), infinities by `posinf` and `neginf` (the dtype's extremes)."""
+    if not input.dtype.is_floating_point:
+        return plus(input, 0) if input.dtype.category else input.clone()  # type: ignore[no-any-return]
+    limits = finfo(input.dtype)
+    return nan_replaced(  # type: ignore[no-any-return]
+        input,
+        nan=0.0 if nan is None else float(nan),
+        posinf=limits.max if posinf is None else float(posinf),
+        neginf=limits.min if neginf is None else float(neginf),
+    )
+
+
+@pointwise(float_result=True)
+def copysign(m: Any, input: Spec, other: Spec) -> Spec:
+    """|input| with the sign of other."""
+    return m.copysign(input, other)
+
+
+@pointwise
+def nextafter(m: Any, input: Spec, other: Spec) -> Spec:
+    """The next number of the dtype after input, towards other."""
+    return m.nextafter(input, other)
+
+
+@pointwise
+def heaviside(m: Any, input: Spec, values: Spec) -> Spec:
+    """0 below 0, 1 above, `values` at 0. Raises: RuntimeError for mixed dtypes."""
+    return m.where(m.eq(input, 0), values, m.where(m.lt(input, 0), 0, 1) + 0 * input)
+
+
+@pointwise
+def gcd(m: Any, input: Spec, other: Spec) -> Spec:
+    """The greatest common divisor of integers."""
+    return m.gcd(input, other)
+
+
+@pointwise
+def lcm(m: Any, input: Spec, other: Spec) -> Spec:
+    """The least common multiple of integers."""
+    return m.lcm(input, other)
+
+
+@pointwise(float_result=True)
+def hypot(m: Any, input: Spec, other: Spec) -> Spec:
+    """sqrt(input**2 + other**2), without overflow."""
+    return m.hypot(input, other)
+
+
+@pointwise(float_result=True)
+def ldexp(m: Any, input: Spec, other: Spec) -> Spec:
+    """input * 2**other."""
+    return input * m.exp2(other)
+
+
+def float_power(input: Any, exponent: Any) -> Spec:
+    """input**exponent in float64 (complex128 for complex numbers)."""
+    tensors = [x for x in (input, exponent) if hasattr(x, "dtype")]
+    complex_ = any(x.dtype.is_complex for x in tensors) or any(
+        isinstance(x, complex) for x in (input, exponent)
+    )
+    wide = dtypes.complex128 if complex_ else dtypes.float64
+    return pow(  # type: ignore[no-any-return]
+        *[x.to(wide) if hasattr(x, "dtype") else x for x in (input, exponent)]
+    )
 
 
 @pointwise

@@ -7,7 +7,7 @@ from typing import Any
 from .declare import Spec, pointwise
 
 
-def _declared(name: str, doc: str, unary: bool = False) -> Any:
+def _declared(name: str, doc: str, unary: bool = False, known_as: str = "") -> Any:
     def one(m: Any, input: Spec) -> Spec:
         return getattr(m, name)(input)
 
@@ -15,8 +15,8 @@ def _declared(name: str, doc: str, unary: bool = False) -> Any:
         return getattr(m, name)(input, other)
 
     formula = one if unary else two
-    formula.__name__, formula.__doc__, formula.__module__ = name, doc, __name__
-    return pointwise(formula, name=name)
+    formula.__name__, formula.__doc__, formula.__module__ = known_as or name, doc, __name__
+    return pointwise(formula, name=known_as or name)
 
 
 eq = _declared("eq", "input == other.")
@@ -32,9 +32,26 @@ logical_not = _declared("logical_not", "Whether input is zero.", unary=True)
 isnan = _declared("isnan", "Whether input is not a number.", unary=True)
 isinf = _declared("isinf", "Whether input is infinite.", unary=True)
 isfinite = _declared("isfinite", "Whether input is neither infinite nor NaN.", unary=True)
+signbit = _declared("signbit", "Whether input is negative, -0.0 included.", unary=True)
+bitwise_left_shift = _declared("left_shift", "input * 2**other.", known_as="bitwise_left_shift")
+bitwise_right_shift = _declared(
+    "right_shift", "input / 2**other, rounded down.", known_as="bitwise_right_shift"
+)
 bitwise_and = _declared("bitwise_and", "Bitwise and of integers, logical and of bools.")
 bitwise_or = _declared("bitwise_or", "Bitwise or of integers, logical or of bools.")
 bitwise_xor = _declared("bitwise_xor", "Bitwise exclusive or of integers or bools.")
 bitwise_not = _declared(
     "bitwise_not", "Bitwise complement of integers, logical of bools.", unary=True
 )
+
+
+@pointwise
+def isposinf(m: Any, input: Spec) -> Spec:
+    """Whether input is infinite and positive."""
+    return m.logical_and(m.isinf(input), input > 0)
+
+
+@pointwise
+def isneginf(m: Any, input: Spec) -> Spec:
+    """Whether input is infinite and negative."""
+    return m.logical_and(m.isinf(input), m.lt(input, 0))

@@ -84,6 +84,9 @@ class Operation:
         self.may_alias = False
         self.promotes = True
         self.float_result = False
+        # Whether complex inputs have a complex derivative; the gradient rule is then written as for
+        # real ones, and conjugations are put around it.
+        self.is_holomorphic = True
         self.derived = False
         self.node_class: type[Node] = type(self.node_name, (Node,), {"operation": self})
         self.function: Callable[..., Any] = wrappers.lazy(self)
@@ -260,6 +263,7 @@ def primitive(
     is_view: bool = False,
     may_alias: bool = False,
     promotes: bool = True,
+    is_holomorphic: bool = True,
 ) -> Any:
     """Declare an operation by its shape rule, the decorated function: Specs in, Spec or Specs out.
 
@@ -277,11 +281,13 @@ def primitive(
             is_view=is_view,
             may_alias=may_alias,
             promotes=promotes,
+            is_holomorphic=is_holomorphic,
         )
     operation = Operation(function, name, node_name)
     operation.is_view = is_view
     operation.may_alias = is_view or may_alias
     operation.promotes = promotes
+    operation.is_holomorphic = is_holomorphic
     _register(operation)
     return _public(operation)
 
@@ -309,15 +315,23 @@ def pointwise(
     name: str | None = None,
     node_name: str | None = None,
     float_result: bool = False,
+    is_holomorphic: bool = True,
 ) -> Any:
     """Declare an operation by its formula of the maths namespace `m` and scalars.
 
     `float_result`: integers are converted to the default floating type first.
     """
     if function is None:
-        return lambda f: pointwise(f, name=name, node_name=node_name, float_result=float_result)
+        return lambda f: pointwise(
+            f,
+            name=name,
+            node_name=node_name,
+            float_result=float_result,
+            is_holomorphic=is_holomorphic,
+        )
     operation = Operation(function, name, node_name)
     operation.float_result = float_result
+    operation.is_holomorphic = is_holomorphic
     _make_pointwise(operation, function)
     _register(operation)
     return _public(operation)

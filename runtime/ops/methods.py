@@ -15,32 +15,42 @@ from . import (
     activations,
     arithmetic,
     comparison,
+    complex_numbers,
     copies,
+    cumulative,
     elementary,
     gather,
     indexing,
     inplace,
     joins,
     linalg,
+    products,
     rearrangement,
     reductions,
+    searching,
     sorting,
+    special_functions,
+    stacking,
+    statistics,
+    strided,
     transfer,
+    updates,
     views,
 )  # fmt: skip
 from .wrappers import NUMBERS
 
 ARITHMETIC = """
 add sub mul div neg abs pow floor_divide remainder fmod floor ceil trunc round sign square
-reciprocal clamp maximum minimum lerp addcmul addcdiv masked_fill
+reciprocal clamp lerp addcmul addcdiv masked_fill frac deg2rad rad2deg clamp_min clamp_max
+nan_to_num copysign nextafter heaviside gcd lcm hypot ldexp float_power
 """
 ELEMENTARY = """
 exp exp2 expm1 log log2 log10 log1p sqrt rsqrt sin cos tan asin acos atan sinh cosh tanh asinh acosh
-atanh erf erfc erfinv lgamma sigmoid atan2 logaddexp
+atanh erf erfc erfinv lgamma sigmoid atan2
 """
 COMPARISON = """
-eq ne lt le gt ge logical_and logical_or logical_xor logical_not isnan isinf isfinite bitwise_and
-bitwise_or bitwise_xor bitwise_not
+eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor
+bitwise_not bitwise_left_shift bitwise_right_shift
 """
 REDUCTIONS = """
 sum mean prod amax amin max min argmax argmin var std norm logsumexp all any count_nonzero cumsum
@@ -49,33 +59,60 @@ VIEWS = """
 view reshape view_as reshape_as permute expand expand_as broadcast_to transpose t movedim unsqueeze
 squeeze flatten ravel unflatten
 """
+STATISTICS = """
+aminmax bincount corrcoef cov histc histogram kthvalue median mode nanmean nanmedian nanquantile
+nansum quantile renorm
+"""
+UPDATES = """
+index_put index_add index_copy index_fill scatter_reduce index_reduce masked_scatter take put
+select_scatter slice_scatter diagonal_scatter as_strided_scatter
+"""
+SPECIAL = "digamma i0 xlogy sinc mvlgamma igamma igammac logit"
 FAMILIES = {
-    arithmetic: ARITHMETIC,
-    elementary: ELEMENTARY,
-    comparison: COMPARISON,
+    arithmetic: ARITHMETIC + " maximum minimum fmax fmin positive",
+    elementary: ELEMENTARY + " logaddexp logaddexp2",
+    comparison: COMPARISON + " signbit isposinf isneginf isnan isinf isfinite",
+    special_functions: SPECIAL,
+    complex_numbers: """
+conj angle sgn conj_physical resolve_conj resolve_neg isreal is_conj is_neg
+""",
     reductions: REDUCTIONS,
+    cumulative: "cumprod cummax cummin logcumsumexp diff",
+    statistics: STATISTICS,
     views: VIEWS,
+    strided: "as_strided diag diag_embed diagflat diagonal trace unfold",
     copies: "clone contiguous",
     joins: "split chunk unbind narrow select",
-    rearrangement: "flip roll repeat tril triu",
+    stacking: "split_with_sizes tensor_split hsplit vsplit dsplit",
+    rearrangement: "flip fliplr flipud rot90 roll repeat tile repeat_interleave tril triu",
     gather: "gather scatter scatter_add take_along_dim index_select masked_select nonzero",
+    updates: UPDATES,
+    searching: "unique unique_consecutive msort argwhere nonzero_static",
     activations: "relu softmax log_softmax",
     sorting: "sort argsort topk isclose allclose equal",
     linalg: "matmul mm bmm mv dot outer addmm",
+    products: "inner vdot kron baddbmm addbmm addmv addr cross dist",
     transfer: "to type_as cpu cuda",
 }
 """Functions that are methods as well, by module."""
 
 IN_PLACE = {
-    arithmetic: """
-add sub mul div neg abs pow floor_divide remainder floor ceil trunc round clamp lerp addcmul addcdiv
-masked_fill square reciprocal
-""",
-    elementary: "exp log sqrt rsqrt sigmoid tanh sin cos",
+    arithmetic: ARITHMETIC,
+    elementary: ELEMENTARY,
+    comparison: COMPARISON,
+    special_functions: SPECIAL,
+    complex_numbers: "sgn conj_physical",
     activations: "relu",
-    views: "unsqueeze squeeze",
+    reductions: "cumsum",
+    cumulative: "cumprod",
+    statistics: "renorm",
     rearrangement: "tril triu",
     gather: "scatter scatter_add",
+    updates: """
+index_put index_add index_copy index_fill index_reduce scatter_reduce masked_scatter put
+""",
+    linalg: "addmm",
+    products: "baddbmm addbmm addmv addr",
 }
 """Methods that have a twin with an underscore, which writes in place."""
 
@@ -146,6 +183,18 @@ def _attach_methods() -> None:
         "less": "lt",
         "swapaxes": "transpose",
         "swapdims": "transpose",
+        "fix": "trunc",
+        "arccos": "acos",
+        "arccosh": "acosh",
+        "arcsin": "asin",
+        "arcsinh": "asinh",
+        "arctan": "atan",
+        "arctanh": "atanh",
+        "arctan2": "atan2",
+        "not_equal": "ne",
+        "greater_equal": "ge",
+        "less_equal": "le",
+        "moveaxis": "movedim",
     }
     for alias, name in aliases.items():
         setattr(Tensor, alias, getattr(Tensor, name))
@@ -271,12 +320,28 @@ def rebuild(
     return out
 
 
+def adjoint(self: Tensor) -> Tensor:
+    """Conjugate matrices with their last two dimensions exchanged."""
+    return complex_numbers.conj(views.mT(self))
+
+
+def adjoint_matrix(self: Tensor) -> Tensor:
+    """The conjugate transpose of a matrix. Raises: RuntimeError for more dimensions."""
+    if self.ndim not in (0, 2):
+        raise RuntimeError(f"H: expected a matrix. Got shape {tuple(self.shape)}. Use mH.")
+    return adjoint(self) if self.ndim else self
+
+
 def _attach_protocol() -> None:
     attributes = {
         "is_contiguous": is_contiguous,
         "type": type_,
         "T": property(views.reversed_dims),
         "mT": property(views.mT),
+        "H": property(adjoint_matrix),
+        "mH": property(adjoint),
+        "real": property(complex_numbers.real),
+        "imag": property(complex_numbers.imag),
         "new_tensor": new_tensor,
         "__deepcopy__": deepcopy,
         "__reduce_ex__": reduce,

@@ -5,10 +5,15 @@ from __future__ import annotations
 import builtins
 from typing import Any
 
+import numpy as np
+
+from ..core import creation, dtypes
 from ..errors import ShapeError
+from .copies import copied
 from .declare import Spec, primitive
+from .gather import index_select
 from .shapes import Shape, normalized_dims
-from .views import expand, reshape, sizes_of
+from .views import expand, reshape, sizes_of, transpose
 
 
 @primitive(node_name="Flip")
@@ -140,3 +145,90 @@ def pad_array(xp: Any, input: Any, pad: Shape, value: float = 0.0) -> Any:
 def pad_vjp(F: Any, g: Any, needs: Any, input: Any, pad: Any, value: Any) -> Any:
     """g without its border."""
     return F.pad_constant(g, pad=tuple(-n for n in pad), value=0.0)
+
+
+def fliplr(input: Spec) -> Spec:
+    """The order along the second dimension reversed. Raises: RuntimeError if there is none."""
+    return flip(_with_dimensions("fliplr", input, 2), 1)
+
+
+def flipud(input: Spec) -> Spec:
+    """The order along the first dimension reversed. Raises: RuntimeError if there is none."""
+    return flip(_with_dimensions("flipud", input, 1), 0)
+
+
+def _with_dimensions(name: str, input: Any, least: int) -> Any:
+    if len(input.shape) < least:
+        raise ShapeError(
+            f"{name}: expected at least {least} dimensions. Got shape {tuple(input.shape)}."
+        )
+    return input
+
+
+def rot90(input: Spec, k: int = 1, dims: Any = (0, 1)) -> Spec:
+    """Turned by k quarters in the plane of `dims`, from the first towards the second.
+
+    Raises: RuntimeError for other than two different dimensions.
+    """
+    a, b = normalized_dims(tuple(dims), len(input.shape), "rot90") if len(dims) == 2 else (0, 0)
+    if a == b:
+        raise ShapeError(f"rot90: expected two different dimensions. Got {tuple(dims)}.")
+    turns = k % 4
+    if turns == 0:
+        return copied(input)
+    if turns == 2:
+        return flip(input, a, b)
+    return copied(transpose(flip(input, b if turns == 1 else a), a, b))
+
+
+def tile(input: Spec, *dims: Any) -> Spec:
+    """Copies side by side; missing counts are 1."""
+    times = sizes_of(dims)
+    return repeat(input, *[1] * (len(input.shape) - len(times)), *times)
+
+
+def repeat_interleave(
+    input: Spec, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
+) -> Spec:
+    """Each element (or slice along `dim`) repeated, `repeats` times or by a vector of counts; of a
+    vector of counts alone, the number k repeated counts[k] times.
+
+    Raises: RuntimeError for negative counts or another number of them.
+    """
+    if repeats is None:
+        return repeat_interleave(creation.arange(input.shape[0], device=input.device), input)
+    if dim is None:
+        input, dim = reshape(input, -1), 0
+    (d,) = normalized_dims(dim, len(input.shape), "repeat_interleave")
+    n = input.shape[d]
+    counts = repeats.tolist() if hasattr(repeats, "tolist") else repeats
+    if isinstance(counts, list) and len(counts) == 1:
+        counts = counts[0]
+    if isinstance(counts, int):
+        if counts < 0:
+            raise RuntimeError(f"repeat_interleave: expected no negative count. Got {counts}.")
+        before, after = list(input.shape[: d + 1]), list(input.shape[d + 1 :])
+        wide = expand(reshape(input, *before, 1, *after), *before, counts, *after)
+        return reshape(wide, *before[:-1], n * counts, *after)
+    if len(counts) != n or builtins.any(c < 0 for c in counts):
+        raise RuntimeError(f"repeat_interleave: expected {n} counts of at least 0. Got {counts}.")
+    places = [k for k, c in enumerate(counts) for _ in range(c)]
+    index = creation.tensor(places, dtype=dtypes.int64, device=input.device)
+    return index_select(input, d, index)
+
+
+def _triangle_indices(name: str, function: Any) -> Any:
+    def indices(
+        row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None,
+        layout: Any = None,
+    ) -> Any:  # fmt: skip
+        found = np.stack(function(row, offset, col))
+        return creation.tensor(found, dtype=dtype or dtypes.int64, device=device)
+
+    indices.__name__ = indices.__qualname__ = name
+    indices.__doc__ = f"Rows and columns of the {name[:4]} part of a row x col matrix: (2, n)."
+    return indices
+
+
+tril_indices = _triangle_indices("tril_indices", np.tril_indices)
+triu_indices = _triangle_indices("triu_indices", np.triu_indices)

@@ -350,7 +350,7 @@ class ValuesAndIndices(NamedTuple):
     indices: Any
 
 
-def _returning(name: str) -> Any:
+def returning(name: str) -> Any:
     """A named tuple type that prints as PyTorch's `torch.return_types.<name>`."""
 
     class Result(ValuesAndIndices):
@@ -364,7 +364,7 @@ def _returning(name: str) -> Any:
 
 
 RETURN_TYPES = {
-    n: _returning(n) for n in ("max", "min", "sort", "topk", "median", "mode", "kthvalue")
+    n: returning(n) for n in ("max", "min", "sort", "topk", "median", "mode", "kthvalue")
 }
 
 

@@ -52,6 +52,15 @@ def broadcast(operation: str, named: dict[str, Any]) -> Shape:
     return shape
 
 
+def broadcast_sizes(operation: str, sizes: Sequence[Shape]) -> Shape:
+    """The common shape of the shapes `sizes`, by NumPy's rules. Raises: as `broadcast`."""
+    shape: Shape = ()
+    for k, size in enumerate(sizes):
+        before = "the shapes before" if k > 1 else "shape 0"
+        shape = _broadcast_two(operation, shape, size, before, f"shape {k}")
+    return shape
+
+
 def _broadcast_two(operation: str, a: Shape, b: Shape, a_name: str, b_name: str) -> Shape:
     n = max(len(a), len(b))
     padded_a, padded_b = (1,) * (n - len(a)) + a, (1,) * (n - len(b)) + b
@@ -90,6 +99,8 @@ def pointwise_rule(operation: Operation, args: Sequence[Any], attributes: dict[s
     dtype = mains[0].dtype if mains else args[0].dtype
     if operation.expression(statics).is_boolean:
         dtype = dtypes.bool_
+    elif dtype.is_complex and not operation.is_holomorphic:
+        dtype = dtype.to_real()  # abs
     return Spec(shape, dtype)
 
 

@@ -29,7 +29,8 @@ def checks(operation: Any, limit: int) -> Iterator[tuple[str, Callable[[], None]
     for dtype in dtypes:
         name = str(dtype)[6:]
         yield f"forward {name}", lambda d=dtype: forms.forward(operation, d, limit)
-        if operation.supports_autograd and dtype in operation.backward_dtypes:
+        differentiable = dtype.is_floating_point or dtype.is_complex
+        if differentiable and operation.supports_autograd and dtype in operation.backward_dtypes:
             yield f"gradient {name}", lambda d=dtype: forms.gradient(operation, d, limit)
     if torch.float64 in dtypes and operation.supports_gradgrad:
         yield "second", lambda: forms.gradient(operation, torch.float64, limit, second=True)

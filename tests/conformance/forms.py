@@ -103,7 +103,7 @@ def _gradients(library: Any, result: Any, inputs: list[Any], second: bool) -> li
     if second:
         parts = [g for g in grads if g is not None and g.requires_grad]
         if not parts:
-            return []
+            return [library.zeros_like(x) for x in inputs]
         total = _weighed(library, parts)
         grads = library.autograd.grad(total, inputs, allow_unused=True)
     zeros = library.zeros_like

@@ -1,0 +1,54 @@
+"""The ranges of element types: `finfo` and `iinfo`."""
+
+from __future__ import annotations
+
+import ml_dtypes
+import numpy as np
+
+from . import dtypes
+
+
+class finfo:
+    """Limits of a floating-point type: bits, eps, max, min, tiny, smallest_normal, resolution.
+
+    `type` is the default floating type unless given; a complex type means its parts.
+    Raises: TypeError for a type that is not floating-point.
+    """
+
+    def __init__(self, type: dtypes.dtype | None = None) -> None:
+        found = dtypes.get_default_dtype() if type is None else type
+        if not isinstance(found, dtypes.dtype) or found.category < dtypes.FLOAT:
+            raise TypeError(
+                f"finfo: expected a floating-point type. Got {found!r}. Use torch.iinfo."
+            )
+        real = found.to_real()
+        limits = (ml_dtypes.finfo if real is dtypes.bfloat16 else np.finfo)(real.numpy)
+        self.bits = int(limits.bits)
+        self.eps, self.max, self.min = float(limits.eps), float(limits.max), float(limits.min)
+        self.tiny = self.smallest_normal = float(limits.smallest_normal)
+        self.resolution = float(limits.resolution)
+        self.dtype = real.name
+
+    def __repr__(self) -> str:
+        return (
+            f"finfo(resolution={self.resolution:g}, min={self.min:g}, max={self.max:g}, "
+            f"eps={self.eps:g}, smallest_normal={self.smallest_normal:g}, tiny={self.tiny:g}, "
+            f"dtype={self.dtype})"
+        )
+
+
+class iinfo:
+    """Limits of an integer type: bits, min, max.
+
+    Raises: TypeError for another type.
+    """
+
+    def __init__(self, type: dtypes.dtype) -> None:
+        if not isinstance(type, dtypes.dtype) or type.category != dtypes.INTEGER:
+            raise TypeError(f"iinfo: expected an integer type. Got {type!r}. Use torch.finfo.")
+        limits = np.iinfo(type.numpy)
+        self.bits, self.min, self.max = int(limits.bits), int(limits.min), int(limits.max)
+        self.dtype = type.name
+
+    def __repr__(self) -> str:
+        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"

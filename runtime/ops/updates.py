@@ -1,0 +1,269 @@
+"""Tensors with a part replaced or added to: by index, by mask, by slice."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..core import dtypes
+from ..core.creation import as_tensor
+from ..core.limits import iinfo
+from ..errors import DTypeError, OutOfBoundsError, ShapeError
+from .declare import Spec
+from .gather import scatter_add, scatter_values
+from .indexing import index_put_values, parse_index
+from .joins import cat
+from .shapes import normalized_dim
+from .strided import as_strided, diagonal
+
+
+def index_put(input: Spec, indices: Any, values: Spec, accumulate: bool = False) -> Spec:
+    """input with input[indices] = values, or += with `accumulate`; `indices` is a tuple of tensors,
+    None for a whole dimension."""
+    parsed, _ = parse_index(input, tuple(slice(None) if i is None else i for i in indices))
+    return index_put_values(input, values, index=parsed, accumulate=accumulate)  # type: ignore[no-any-return]
+
+
+def _along(name: str, input: Any, dim: int, index: Any) -> tuple[int, tuple[Any, ...]]:
+    """The dimension and the index of its slices. Raises: RuntimeError for an index that is none."""
+    rank = max(len(input.shape), 1)
+    d = normalized_dim(dim, rank, name)
+    if index.dtype not in (dtypes.int64, dtypes.int32) or len(index.shape) > 1:
+        raise DTypeError(
+            f"{name}: expected a vector of int64 or int32 as index. Got {index.dtype}, shape "
+            f"{tuple(index.shape)}."
+        )
+    return d, (*[slice(None)] * d, index.reshape(-1))
+
+
+def _require_slices(name: str, input: Any, d: int, index: Any, source: Any) -> Any:
+    """`source` with as many dimensions as input. Raises: RuntimeError if its slices do not fit."""
+    own = list(input.shape) or [1]
+    own[d] = index.numel()
+    shape = list(source.shape) or [1]
+    if shape != own:
+        raise ShapeError(
+            f"{name}: expected source of shape {tuple(own)}. Got {tuple(source.shape)}."
+        )
+    return source.reshape(own)
+
+
+def index_add(input: Spec, dim: int, index: Spec, source: Spec, *, alpha: Any = 1) -> Spec:
+    """input with alpha * source added to the slices of `dim` that `index` names, repeated ones
+    repeatedly."""
+    d, places = _along("index_add", input, dim, index)
+    _require_same("index_add", input, source)
+    source = _require_slices("index_add", input, d, index, source)
+    rows = input if len(input.shape) else input.reshape(1)
+    return index_put(rows, places, source * alpha, True).reshape(input.shape)
+
+
+def index_copy(input: Spec, dim: int, index: Spec, source: Spec) -> Spec:
+    """input with source in the slices of `dim` that `index` names."""
+    d, places = _along("index_copy", input, dim, index)
+    _require_same("index_copy", input, source)
+    source = _require_slices("index_copy", input, d, index, source)
+    rows = input if len(input.shape) else input.reshape(1)
+    return index_put(rows, places, source).reshape(input.shape)
+
+
+def index_fill(input: Spec, dim: int, index: Spec, value: Any) -> Spec:
+    """input with `value` in the slices of `dim` that `index` names."""
+    _, places = _along("index_fill", input, dim, index)
+    if hasattr(value, "shape") and len(value.shape):
+        raise ShapeError(f"index_fill: expected a number or 0-d tensor. Got {tuple(value.shape)}.")
+    value = as_tensor(value, dtype=input.dtype, device=input.device)
+    rows = input if len(input.shape) else input.reshape(1)
+    return index_put(rows, places, value).reshape(input.shape)
+
+
+def _require_same(name: str, input: Any, source: Any) -> None:
+    if source.dtype is not input.dtype:
+        raise DTypeError(f"{name}: expected source of {input.dtype}. Got {source.dtype}.")
+
+
+REDUCTIONS = ("sum", "prod", "mean", "amax", "amin")
+
+
+def scatter_reduce(
+    input: Spec, dim: int, index: Spec, src: Spec, reduce: str, *, include_self: bool = True
+) -> Spec:
+    """input with src combined into it at `index` along `dim` by sum, prod, mean, amax or amin;
+    without `include_self` what input holds there does not take part.
+
+    Raises: RuntimeError for another reduction.
+    """
+    if reduce not in REDUCTIONS:
+        raise RuntimeError(
+            f"scatter_reduce: expected one of {', '.join(REDUCTIONS)}. Got {reduce!r}."
+        )
+    if not len(input.shape):
+        rows = scatter_reduce(
+            input.reshape(1), 0, index.reshape(-1), src.reshape(-1), reduce,
+            include_self=include_self,
+        )  # fmt: skip
+        return rows.reshape(())
+    if not index.numel():
+        return input.clone()
+    _require_same("scatter_reduce", input, src)
+    src = src[tuple(slice(n) for n in index.shape)]
+    if reduce in ("sum", "mean"):
+        base = input if include_self else scatter_values(input, index, src * 0, dim=dim)
+        total = scatter_add(base, dim, index, src)
+        if reduce == "sum":
+            return total  # type: ignore[no-any-return]
+        ones = src.detach() * 0 + 1
+        start = input.detach() * 0 + (1 if include_self else 0)
+        count = scatter_add(start, dim, index, ones).clamp(min=1)
+        if input.dtype.category < dtypes.FLOAT:
+            return total.div(count, rounding_mode="floor")  # type: ignore[no-any-return]
+        return total / count  # type: ignore[no-any-return]
+    return _reduced_by_groups(input, dim, index, src, reduce, include_self)
+
+
+def _reduced_by_groups(
+    input: Any, dim: int, index: Any, src: Any, reduce: str, include_self: bool
+) -> Any:
+    """Products and extremes: all contributions to a place side by side in a dimension of their own,
+    reduced there, so that gradients follow from the reduction's."""
+    xp = input._key.backend.xp
+    d = normalized_dim(dim, len(input.shape), "scatter_reduce")
+    places = index._array.astype(xp.int64)
+    # The rank of each contribution among those to its place.
+    moved = xp.moveaxis(places, d, -1).reshape(-1, places.shape[d])
+    rank = xp.zeros(moved.shape, xp.int64)
+    for k in range(1, moved.shape[1]):
+        rank[:, k] = (moved[:, :k] == moved[:, k : k + 1]).sum(1)
+    rank = xp.moveaxis(rank.reshape(xp.moveaxis(places, d, -1).shape), -1, d)
+    depth = int(rank.max()) + 1
+    neutral = {"prod": 1, "amax": _lowest(input.dtype), "amin": _highest(input.dtype)}[reduce]
+    touched = scatter_values(input.detach() * 0, index, src.detach() * 0 + 1, dim=d) != 0
+    own = input if include_self else input.masked_fill(touched, neutral)
+    n = input.shape[d]
+    stacked = input.new_full(
+        [depth * n if k == d else s for k, s in enumerate(input.shape)], neutral
+    )
+    shifted = index + as_tensor(rank, device=input.device) * n
+    stacked = scatter_values(stacked, shifted, src, dim=d)
+    shape = [*input.shape[:d], depth, n, *input.shape[d + 1 :]]
+    everything = cat([own.unsqueeze(d), stacked.reshape(shape)], d)
+    return getattr(everything, reduce)(d)
+
+
+def _lowest(dtype: Any) -> Any:
+    if dtype.is_floating_point:
+        return -math.inf
+    return False if dtype is dtypes.bool_ else iinfo(dtype).min
+
+
+def _highest(dtype: Any) -> Any:
+    if dtype.is_floating_point:
+        return math.inf
+    return True if dtype is dtypes.bool_ else iinfo(dtype).max
+
+
+def index_reduce(
+    input: Spec, dim: int, index: Spec, source: Spec, reduce: str, *, include_self: bool = True
+) -> Spec:
+    """input with source combined into the slices of `dim` that `index` names, by prod, mean, amax
+    or amin."""
+    d, _ = _along("index_reduce", input, dim, index)
+    if not len(input.shape):
+        rows = input.reshape(1)
+        found = index_reduce(rows, 0, index, source.reshape(-1), reduce, include_self=include_self)
+        return found.reshape(())
+    source = _require_slices("index_reduce", input, d, index, source)
+    wide = index.reshape(*[-1 if k == d else 1 for k in range(len(input.shape))])
+    wide = wide.to(dtypes.int64).expand(tuple(source.shape))
+    return scatter_reduce(input, d, wide, source, reduce, include_self=include_self)
+
+
+def masked_scatter(input: Spec, mask: Spec, source: Spec) -> Spec:
+    """input with the elements where `mask` holds replaced by those of source, in order.
+
+    Raises: RuntimeError if source has too few elements or mask is not bool.
+    """
+    if mask.dtype is not dtypes.bool_:
+        raise DTypeError(f"masked_scatter: expected mask of torch.bool. Got {mask.dtype}.")
+    _require_same("masked_scatter", input, source)
+    shape = tuple((input.detach() * 0).masked_fill(mask, 0).shape)
+    input, mask = input.expand(shape), mask.expand(shape)
+    count = int(mask.sum())
+    if source.numel() < count:
+        raise RuntimeError(
+            f"masked_scatter: expected at least {count} elements in source. Got {source.numel()}."
+        )
+    return index_put(input, (mask,), source.reshape(-1)[:count])
+
+
+def take(input: Spec, index: Spec) -> Spec:
+    """The elements of the flat input at `index`, in index's shape.
+
+    Raises: IndexError for numbers outside, RuntimeError for another dtype than int64.
+    """
+    if index.dtype is not dtypes.int64:
+        raise DTypeError(f"take: expected index of torch.int64. Got {index.dtype}.")
+    return input.reshape(-1)[_wrapped("take", input, index)].reshape(index.shape)
+
+
+def put(input: Spec, index: Spec, source: Spec, accumulate: bool = False) -> Spec:
+    """input with source written (or added) at `index` of the flat tensor."""
+    if index.dtype is not dtypes.int64 or index.numel() != source.numel():
+        raise RuntimeError(
+            f"put: expected as many int64 numbers as elements of source. Got {index.dtype}, "
+            f"{tuple(index.shape)} and {tuple(source.shape)}."
+        )
+    _require_same("put", input, source)
+    places = (_wrapped("put", input, index),)
+    flat = index_put(input.reshape(-1), places, source.reshape(-1), accumulate)
+    return flat.reshape(input.shape)
+
+
+def _wrapped(name: str, input: Any, index: Any) -> Any:
+    n = input.numel()
+    flat = index.reshape(-1)
+    if flat.numel() and (int(flat.min()) < -n or int(flat.max()) >= n):
+        raise OutOfBoundsError(f"{name}: expected numbers from {-n} to {n - 1} for {n} elements.")
+    return flat.where(flat >= 0, flat + n)
+
+
+def _replaced(input: Any, part: Any, src: Any, name: str) -> Any:
+    """A clone of input with `src` in the view that `part` makes of it."""
+    out = input.clone()
+    view = part(out)
+    if tuple(view.shape) != tuple(src.shape):
+        raise ShapeError(
+            f"{name}: expected src of shape {tuple(view.shape)}. Got {tuple(src.shape)}."
+        )
+    view.copy_(src)
+    return out
+
+
+def select_scatter(input: Spec, src: Spec, dim: int, index: int) -> Spec:
+    """input with src at `index` of dimension `dim`."""
+    return _replaced(input, lambda x: x.select(dim, index), src, "select_scatter")  # type: ignore[no-any-return]
+
+
+def slice_scatter(
+    input: Spec, src: Spec, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
+) -> Spec:
+    """input with src in the slice start:end:step of dimension `dim`."""
+    d = normalized_dim(dim, len(input.shape), "slice_scatter")
+    where = (*[slice(None)] * d, slice(start, end, step))
+    return _replaced(input, lambda x: x[where], src, "slice_scatter")  # type: ignore[no-any-return]
+
+
+def diagonal_scatter(input: Spec, src: Spec, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Spec:
+    """input with src on the diagonal of dimensions dim1 and dim2."""
+    return _replaced(  # type: ignore[no-any-return]
+        input, lambda x: diagonal(x, offset, dim1, dim2), src, "diagonal_scatter"
+    )
+
+
+def as_strided_scatter(
+    input: Spec, src: Spec, size: Any, stride: Any, storage_offset: int | None = None
+) -> Spec:
+    """input with src where `as_strided` would show it."""
+    return _replaced(  # type: ignore[no-any-return]
+        input, lambda x: as_strided(x, size, stride, storage_offset), src, "as_strided_scatter"
+    )
