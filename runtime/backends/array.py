@@ -51,7 +51,11 @@ class ArrayBackend:
         """Array code for a formula of `operation` on arrays of `key`."""
 
         def constant(value: Any) -> Any:
-            return self.constant(value, key) if key.is_float and type(value) is float else value
+            if type(value) is not float:
+                return value
+            if key.is_float:
+                return self.constant(value, key)
+            return int(value) if value.is_integer() else value  # integers stay integers
 
         return pointwise.compile_array(
             expression,

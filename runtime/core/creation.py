@@ -272,9 +272,18 @@ def full_like(input: Tensor, fill_value: Any, **options: Any) -> Tensor:
     return full(tuple(input.shape), fill_value, **options)
 
 
-def scalar_tensor(value: Any, *, dtype: dtypes.dtype | None = None, device: Any = None) -> Tensor:
+def scalar_tensor(
+    value: Any,
+    *,
+    dtype: dtypes.dtype | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    layout: Any = None,
+    pin_memory: bool = False,
+) -> Tensor:
     """A 0-d tensor of `value`."""
-    return full((), value, dtype=dtype or dtypes.get_default_dtype(), device=device)
+    dtype = dtype or dtypes.get_default_dtype()
+    return full((), value, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 # -- ranges ----------------------------------------------------------------------------------------

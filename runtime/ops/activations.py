@@ -127,7 +127,7 @@ def softmax_over(input: Spec, *, dim: int) -> Spec:
 @softmax_over.array
 def softmax_array(xp: Any, input: Any, dim: int) -> Any:
     """Shifted by the maximum, so that no exponential overflows."""
-    if input.shape == ():
+    if input.shape == () or not input.size:
         return xp.ones_like(input)
     out = input - input.max(dim, keepdims=True)
     xp.exp(out, out)
@@ -151,7 +151,7 @@ def log_softmax_over(input: Spec, *, dim: int) -> Spec:
 @log_softmax_over.array
 def log_softmax_array(xp: Any, input: Any, dim: int) -> Any:
     """Shifted by the maximum, so that no exponential overflows."""
-    if input.shape == ():
+    if input.shape == () or not input.size:
         return xp.zeros_like(input)
     shifted = input - input.max(dim, keepdims=True)
     shifted -= xp.log(xp.exp(shifted).sum(dim, keepdims=True))
@@ -165,7 +165,7 @@ def log_softmax_vjp(F: Any, g: Any, needs: Any, input: Any, out: Any, dim: Any) 
 
 
 def _softmax_input(F: Any, input: Any, dtype: Any) -> Any:
-    return input if dtype is None else F.cast(input, dtype=dtype)
+    return input if dtype is None or dtype is input.dtype else F.cast(input, dtype=dtype)
 
 
 @composite

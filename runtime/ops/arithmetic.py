@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core import dtypes
 from ..core.limits import finfo
-from ..errors import DTypeError
+from ..errors import DTypeError, ShapeError
 from .declare import Mask, Spec, composite, pointwise
 
 
@@ -69,6 +69,9 @@ def div(F: Any, input: Spec, other: Spec, *, rounding_mode: str | None = None) -
     if rounding_mode == "floor":
         return F.floor_divide(input, other)
     if rounding_mode == "trunc":
+        floats = [x for x in (input, other) if not hasattr(x, "dtype") or x.dtype.category >= 2]
+        if any(hasattr(x, "dtype") or isinstance(x, float) for x in floats):
+            return F.trunc_quotient(input, other)
         return F.trunc_divide(input, other)
     raise RuntimeError(
         f"div: expected rounding_mode None, 'trunc' or 'floor'. Got {rounding_mode!r}."
@@ -86,6 +89,12 @@ def trunc_divide(m: Any, input: Spec, other: Spec) -> Spec:
     """input / other rounded towards zero, in the operands' dtype."""
     # Through fmod integers stay exact where a floating-point quotient would round.
     return m.floor_divide(input - m.fmod(input, other), other)
+
+
+@pointwise
+def trunc_quotient(m: Any, input: Spec, other: Spec) -> Spec:
+    """input / other rounded towards zero, for floating-point numbers."""
+    return m.trunc(input / other)
 
 
 @pointwise
@@ -170,16 +179,24 @@ def rint(m: Any, input: Spec) -> Spec:
 @composite
 def round(F: Any, input: Spec, *, decimals: int = 0) -> Spec:
     """input rounded to `decimals` digits after the point, halves to the even one."""
+    if input.dtype.category < dtypes.FLOAT:
+        return F.copied(input)
     if decimals == 0:
         return F.rint(input)
     scale = 10.0**decimals
     return F.divide(F.rint(F.mul(input, scale)), scale)
 
 
-@pointwise
-def square(m: Any, input: Spec) -> Spec:
-    """input**2."""
+@pointwise(name="squared", node_name="Square")
+def squared(m: Any, input: Spec) -> Spec:
+    """input * input."""
     return m.square(input)
+
+
+@composite
+def square(F: Any, input: Spec) -> Spec:
+    """input**2; of bools as int64."""
+    return F.squared(F.cast(input, dtype=dtypes.int64) if not input.dtype.category else input)
 
 
 @pointwise(float_result=True)
@@ -302,8 +319,8 @@ def clamp_max(F: Any, input: Spec, max: Any) -> Spec:
 @pointwise(name="nan_replaced", node_name="NanToNum")
 def nan_replaced(m: Any, input: Spec, *, nan: float, posinf: float, neginf: float) -> Spec:
     """NaN and infinities replaced by the numbers given."""
-    infinite = m.where(input > 0, posinf, neginf)
-    return m.where(m.isnan(input), nan, m.where(m.isinf(input), infinite, input))
+    below = m.where(m.eq(input, -math.inf), neginf, input)
+    return m.where(m.isnan(input), nan, m.where(m.eq(input, math.inf), posinf, below))
 
 
 def nan_to_num(
@@ -336,7 +353,7 @@ def nextafter(m: Any, input: Spec, other: Spec) -> Spec:
 @pointwise
 def heaviside(m: Any, input: Spec, values: Spec) -> Spec:
     """0 below 0, 1 above, `values` at 0. Raises: RuntimeError for mixed dtypes."""
-    return m.where(m.eq(input, 0), values, m.where(m.lt(input, 0), 0, 1) + 0 * input)
+    return m.where(m.eq(input, 0), values, input > 0)
 
 
 @pointwise
@@ -383,8 +400,18 @@ def where(m: Any, condition: Mask, input: Spec, other: Spec) -> Spec:
 
 @composite
 def masked_fill(F: Any, input: Spec, mask: Mask, value: Any) -> Spec:
-    """input with `value` (a number or 0-d tensor) wherever `mask` holds."""
-    return F.where(mask, value, input)
+    """input with `value` (a number or 0-d tensor) wherever `mask` holds.
+
+    Raises: RuntimeError for a mask that is not bool, or a value with dimensions.
+    """
+    if mask.dtype.category:
+        raise DTypeError(f"masked_fill: expected mask of torch.bool. Got {mask.dtype}.")
+    if not hasattr(value, "shape"):
+        kinds = (bool, int, float, complex)
+        return F.where(mask, kinds[input.dtype.category](value), input)
+    if len(value.shape):
+        raise ShapeError(f"masked_fill: expected a 0-d value. Got shape {tuple(value.shape)}.")
+    return F.where(mask, F.cast(value, dtype=input.dtype), input)
 
 
 @pointwise
@@ -394,7 +421,7 @@ def lerp(m: Any, input: Spec, end: Spec, weight: Spec) -> Spec:
 
 
 @pointwise
-def addcmul(m: Any, input: Spec, tensor1: Spec, tensor2: Spec, *, value: float = 1.0) -> Spec:
+def addcmul(m: Any, input: Spec, tensor1: Spec, tensor2: Spec, *, value: float = 1) -> Spec:
     """input + value * tensor1 * tensor2."""
     return input + value * tensor1 * tensor2
 

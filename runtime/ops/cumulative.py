@@ -128,7 +128,7 @@ def logcumsumexp_array(xp: Any, input: Any, dim: int) -> Any:
     return xp.moveaxis(result, -1, dim)
 
 
-@logcumsumexp.vjp(saves="input out")
+@logcumsumexp.vjp(saves="input out", static="dim")
 def logcumsumexp_vjp(F: Any, g: Any, needs: Any, input: Any, out: Any, dim: Any) -> Any:
     """exp(x_i) times the sum over j >= i of g_j * exp(-out_j), with the largest taken out."""
     ratio = F.mul(g, F.exp(F.neg(out)))
@@ -147,6 +147,8 @@ def diff(input: Spec, n: int = 1, dim: int = -1, prepend: Any = None, append: An
             f"diff: expected dimensions and n of at least 0. Got shape {tuple(input.shape)}, n {n}."
         )
     d = normalized_dim(dim, len(input.shape), "diff")
+    if not n:
+        return input
     parts = [_as_part(prepend, input, d), input, _as_part(append, input, d)]
     parts = [p for p in parts if p is not None]
     if len(parts) > 1:
@@ -187,7 +189,7 @@ def _trapezoids(y: Any, x: Any, dx: Any, dim: int, name: str) -> Any:
     return sums * diff(x, dim=d - len(y.shape)) / 2
 
 
-def gradient(input: Spec, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1) -> Any:
+def gradient(input: Spec, *, spacing: Any = None, dim: Any = None, edge_order: int = 1) -> Any:
     """Estimates of the partial derivatives of the function whose samples are input: second-order
     central differences inside, differences of order `edge_order` at the ends; a tuple of one tensor
     per dimension.
@@ -196,6 +198,7 @@ def gradient(input: Spec, *, spacing: Any = 1, dim: Any = None, edge_order: int 
     Raises: RuntimeError if a dimension is too short or the spacings do not fit.
     """
     rank = len(input.shape)
+    spacing = 1 if spacing is None else spacing
     dims = range(rank) if dim is None else [dim] if isinstance(dim, int) else list(dim)
     dims = [normalized_dim(d, rank, "gradient") for d in dims]
     is_number = isinstance(spacing, int | float | complex) or (

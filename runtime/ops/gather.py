@@ -27,6 +27,8 @@ def _along(xp: Any, array: Any, index: Any, dim: int) -> Any:
 
     Raises: IndexError where an index lies outside its dimension.
     """
+    if not array.ndim:
+        array, index = array.reshape(1), index.reshape(-1)
     n = array.shape[dim]
     if index.size and (index.min() < 0 or index.max() >= n):
         raise OutOfBoundsError(
@@ -194,15 +196,52 @@ def corner_vjp(F: Any, g: Any, needs: Any, input: Any, like: Any) -> Any:
 
 @composite
 def scatter(
-    F: Any, input: Spec, dim: int, index: Index, src: Any = None, *, value: Any = None
+    F: Any,
+    input: Spec,
+    dim: int,
+    index: Index,
+    src: Any = None,
+    *,
+    value: Any = None,
+    reduce: str | None = None,
 ) -> Spec:
     """input with `src` (a tensor, or one number) written at input[index[i][j]][j] for dim 0, and
-    so on."""
+    so on; with `reduce` "add" or "multiply" combined with what is there.
+
+    Raises: RuntimeError for another `reduce`.
+    """
     source = value if src is None else src
     if not hasattr(source, "shape"):
         source = F.mul(F.zeros_of(input, shape=tuple(index.shape)), 0)
         source = F.plus(source, value if src is None else src)
-    return F.scatter_values(input, index, source, dim=dim)
+    if reduce is None:
+        return F.scatter_values(input, index, source, dim=dim)
+    if reduce == "add":
+        return F.scatter_add(input, dim, index, F.cast(source, dtype=input.dtype))
+    if reduce != "multiply":
+        raise RuntimeError(f"scatter: expected reduce 'add' or 'multiply'. Got {reduce!r}.")
+    return F.scatter_multiply(input, index, F.cast(source, dtype=input.dtype), dim=dim)
+
+
+@primitive
+def scatter_multiply(input: Spec, index: Index, src: Spec, *, dim: int) -> Spec:
+    """A copy of input with its elements at `index` along `dim` multiplied by src."""
+    _gather_rule("scatter", src, dim, index)
+    return Spec(input.shape, input.dtype)
+
+
+@scatter_multiply.array
+def scatter_multiply_array(xp: Any, input: Any, index: Any, src: Any, dim: int) -> Any:
+    """Element by element of `dim`, so that repeated places multiply."""
+    out = input.copy()
+    flat = out.reshape(1) if not out.ndim else out
+    places, factors = (index.reshape(1), src.reshape(1)) if not out.ndim else (index, src)
+    for k in range(places.shape[dim]):
+        part = tuple(slice(k, k + 1) if d == dim % flat.ndim else slice(n)
+                     for d, n in enumerate(places.shape))  # fmt: skip
+        where = _along(xp, flat, places[part], dim % flat.ndim)
+        flat[where] = flat[where] * factors[part]
+    return flat.reshape(input.shape)
 
 
 @composite
@@ -213,6 +252,8 @@ def take_along_dim(F: Any, input: Spec, indices: Index, dim: int | None = None) 
             F.view_as_shape(input, shape=(-1,)), 0, F.view_as_shape(indices, shape=(-1,))
         )
     d = normalized_dim(dim, len(input.shape), "take_along_dim")
+    n = input.shape[d] if len(input.shape) else 1
+    indices = F.where(F.lt(indices, 0), F.plus(indices, n), indices)
     wide = [max(a, b) for a, b in zip(input.shape, indices.shape, strict=True)]
     from_shape, index_shape = list(wide), list(wide)
     from_shape[d], index_shape[d] = input.shape[d], indices.shape[d]
@@ -227,6 +268,8 @@ def index_select(input: Spec, dim: int, index: Index) -> Spec:
     """The slices of dimension `dim` that the 1-d tensor `index` names, in its order."""
     shapes.require_ndim("index_select", "index", index, 0, 1)
     d = normalized_dim(dim, input.ndim, "index_select")
+    if not input.ndim:
+        return getitem(input.reshape(1), (index.reshape(-1),)).reshape(())
     return getitem(input, (*[slice(None)] * d, index.reshape(-1)))
 
 
@@ -242,7 +285,10 @@ def nonzero(input: Spec, *, as_tuple: bool = False) -> Any:
     """Positions of the nonzero elements: (n, ndim) int64, or a tuple of one tensor per
     dimension."""
     xp = input._key.backend.xp
-    found = xp.nonzero(input._array)
+    if not input.ndim and not as_tuple:
+        found_any = 1 if bool(input._array != 0) else 0
+        return wrap(xp.zeros((found_any, 0), xp.int64), key_of(input.device, dtypes.int64))
+    found = xp.nonzero(xp.atleast_1d(input._array))
     key = key_of(input.device, dtypes.int64)
     if as_tuple:
         return tuple(wrap(f.astype(np.int64), key) for f in found)

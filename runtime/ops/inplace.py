@@ -128,6 +128,24 @@ def inplace(function: Callable[..., Tensor], name: str) -> Callable[..., Tensor]
     return method
 
 
+def reshaped(function: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
+    """The method `name` that makes the tensor itself the view that `function` makes of it."""
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        check_writable(self, name)
+        out = function(self, *args, **kwargs)
+        if out is not self:
+            self._array = out._array
+            self._version[0] += 1
+            if is_grad_enabled() and out._edge is not None:
+                self._edge = out._edge
+        return self
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"`{function.__name__}`, done to this tensor, which is returned."
+    return method
+
+
 def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     """Write the values of `src`, broadcast and converted, into this tensor; recorded.
 

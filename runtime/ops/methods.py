@@ -11,6 +11,7 @@ import numpy as np
 from ..core import creation, dtypes
 from ..core.dispatch import key_of
 from ..core.tensor import Tensor
+from ..errors import ShapeError
 from . import (
     activations,
     arithmetic,
@@ -28,6 +29,7 @@ from . import (
     rearrangement,
     reductions,
     searching,
+    shapes,
     sorting,
     special_functions,
     stacking,
@@ -126,6 +128,14 @@ OPERATORS = {
 """Binary operators, and whether Python numbers may stand on the left."""
 
 
+def _swapped(function: Any) -> Any:
+    def method(self: Tensor, other: Any) -> Any:
+        return function(other, self)
+
+    method.__doc__ = f"{function.__name__}(other, self)."
+    return method
+
+
 def _reflected(function: Any) -> Any:
     def operator(self: Tensor, other: Any) -> Any:
         return function(other, self)
@@ -198,6 +208,12 @@ def _attach_methods() -> None:
     }
     for alias, name in aliases.items():
         setattr(Tensor, alias, getattr(Tensor, name))
+    for name in ("fix", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh", "arctan2",
+                 "subtract", "multiply", "divide", "true_divide", "negative", "absolute", "clip",
+                 "greater", "greater_equal", "less", "less_equal", "not_equal"):  # fmt: skip
+        setattr(Tensor, f"{name}_", getattr(Tensor, f"{aliases[name]}_"))
+    for name in ("squeeze", "unsqueeze", "transpose", "swapaxes", "swapdims", "t", "as_strided"):
+        setattr(Tensor, f"{name}_", inplace.reshaped(getattr(Tensor, name), f"{name}_"))
     for function in (inplace.copy_, inplace.fill_, inplace.zero_):
         setattr(Tensor, function.__name__, function)
     for name, dtype in CONVERSIONS.items():
@@ -320,6 +336,33 @@ def rebuild(
     return out
 
 
+def where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
+    """This tensor's elements where `condition` holds, else those of other."""
+    return arithmetic.where(condition, self, other)  # type: ignore[no-any-return]
+
+
+def polygamma(self: Tensor, n: int) -> Tensor:
+    """The n-th derivative of digamma."""
+    return special_functions.polygamma(n, self)
+
+
+def fill(self: Tensor, value: Any) -> Tensor:
+    """A tensor of this shape and dtype with `value` everywhere."""
+    return (
+        inplace.fill_(copies.copied(self.detach()), value)
+        if not isinstance(value, Tensor)
+        else copies.cast(value, dtype=self.dtype).expand(self.shape).clone()
+    )
+
+
+def sum_to_size(self: Tensor, *size: Any) -> Tensor:
+    """The sum over the dimensions that broadcasting from `size` repeated."""
+    wanted = views.sizes_of(size)
+    if shapes.broadcast_sizes("sum_to_size", [wanted, tuple(self.shape)]) != tuple(self.shape):
+        raise ShapeError(f"sum_to_size: {wanted} does not broadcast to {tuple(self.shape)}.")
+    return reductions.sum_to(self, like=wanted)  # type: ignore[no-any-return]
+
+
 def adjoint(self: Tensor) -> Tensor:
     """Conjugate matrices with their last two dimensions exchanged."""
     return complex_numbers.conj(views.mT(self))
@@ -343,6 +386,22 @@ def _attach_protocol() -> None:
         "real": property(complex_numbers.real),
         "imag": property(complex_numbers.imag),
         "new_tensor": new_tensor,
+        "where": where,
+        "polygamma": polygamma,
+        "polygamma_": inplace.inplace(polygamma, "polygamma_"),
+        "fill": fill,
+        "sum_to_size": sum_to_size,
+        "layout": "strided",
+        "is_sparse": False,
+        "is_quantized": False,
+        "adjoint": adjoint,
+        "is_cpu": property(lambda self: self.device.type == "cpu"),
+        "get_device": lambda self: -1 if self.device.type == "cpu" else (self.device.index or 0),
+        "ndimension": Tensor.dim,
+        "unsafe_split": joins.split,
+        "unsafe_chunk": joins.chunk,
+        "__rmatmul__": _swapped(linalg.matmul),
+        "__rdiv__": Tensor.__rtruediv__,
         "__deepcopy__": deepcopy,
         "__reduce_ex__": reduce,
     }

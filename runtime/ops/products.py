@@ -7,6 +7,7 @@ import string
 from collections.abc import Sequence
 from typing import Any
 
+from ..core import dtypes
 from ..errors import ShapeError
 from .declare import Spec
 from .linalg import bmm, matmul, mm
@@ -243,6 +244,8 @@ def _scaled_sum(name: str, product: Any) -> Any:
     def function(input: Spec, first: Spec, second: Spec, *, beta: Any = 1, alpha: Any = 1) -> Spec:
         result = product(first, second)
         broadcast_to = tuple(result.shape)
+        if result.dtype.category < dtypes.FLOAT:
+            alpha, beta = int(alpha), int(beta)
         if alpha != 1:
             result = result * alpha
         if broadcast_sizes(name, [broadcast_to, tuple(input.shape)]) != broadcast_to:

@@ -35,9 +35,10 @@ def flip_vjp(F: Any, g: Any, needs: Any, input: Any, dims: Any) -> Any:
     return F.flip_along(g, dims=dims)
 
 
-def flip(input: Spec, *dims: Any) -> Spec:
+def flip(input: Spec, *axes: Any, dims: Any = None) -> Spec:
     """The order of the elements reversed along `dims`."""
-    return flip_along(input, dims=sizes_of(dims))
+    chosen = sizes_of(axes) if dims is None else dims
+    return flip_along(input, dims=(chosen,) if isinstance(chosen, int) else tuple(chosen))
 
 
 @primitive(node_name="Roll")

@@ -329,6 +329,8 @@ def _arg_extreme(name: str, doc: str) -> Any:
 
     @function.array
     def array(xp: Any, input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+        if not input.ndim:
+            return xp.zeros((), xp.int64)
         found = getattr(xp, name)(input, axis=dim, keepdims=keepdim)
         return xp.asarray(found, xp.int64)
 
@@ -376,6 +378,8 @@ def _max_or_min(F: Any, name: str, input: Any, dim: Any, keepdim: bool, other: A
     if dim is None:
         return getattr(F, f"a{name}")(input)
     indices = getattr(F, f"arg{name}")(input, dim=dim, keepdim=True)
+    if not len(input.shape):
+        return RETURN_TYPES[name](F.copied(input), indices)
     values = F.take_along_dim(input, indices, dim=dim)
     if not keepdim:
         values, indices = F.squeeze(values, dim=dim), F.squeeze(indices, dim=dim)
@@ -419,6 +423,10 @@ def var(
     otherwise."""
     if isinstance(dim, bool):
         dim, unbiased = None, dim
+    if input.dtype.is_complex:
+        options = {"unbiased": unbiased, "keepdim": keepdim, "correction": correction}
+        real, imag = F.real_part(input), F.imag_part(input)
+        return F.plus(F.var(real, dim=dim, **options), F.var(imag, dim=dim, **options))
     count = 1
     for d in shapes.normalized_dims(dim, len(input.shape), "var"):
         count *= input.shape[d] if input.shape else 1
@@ -445,6 +453,8 @@ def std(
 @composite
 def norm(F: Any, input: Spec, p: Any = "fro", dim: Dims = None, keepdim: bool = False) -> Spec:
     """sum(|input|**p)**(1/p) over `dim`; p is 2 unless told otherwise, inf for the largest."""
+    if input.dtype.is_complex:
+        input = F.abs(input)
     if p in ("fro", None, 2):
         return F.euclidean_norm(input, dim=dim, keepdim=keepdim)
     size = F.abs(input)
@@ -485,24 +495,34 @@ def euclidean_norm_vjp(
     return F.mul(expanded, F.divide(input, safe))
 
 
-@primitive
-def logsumexp(input: Spec, dim: Dims, keepdim: bool = False) -> Spec:
+@composite
+def logsumexp(F: Any, input: Spec, dim: Dims, keepdim: bool = False) -> Spec:
     """log(sum(exp(input))) over `dim`, without overflow."""
-    shapes.require_float("logsumexp", "input", input)
+    if input.dtype.category < dtypes.FLOAT:
+        input = F.divide(input, 1)
+    return F.logsumexp_over(input, dim=dim, keepdim=keepdim)
+
+
+@primitive(name="logsumexp_over", node_name="Logsumexp")
+def logsumexp_over(input: Spec, *, dim: Dims, keepdim: bool = False) -> Spec:
+    """log(sum(exp(input))) over `dim`, without overflow."""
     return Spec(reduced_shape(tuple(input.shape), dim, keepdim, "logsumexp"), input.dtype)
 
 
-@logsumexp.array
+@logsumexp_over.array
 def logsumexp_array(xp: Any, input: Any, dim: Dims, keepdim: bool = False) -> Any:
     """Shifted by the maximum where that is finite."""
+    if not input.ndim:
+        return input.copy()
     axis = _axis(dim)
-    top = input.max(axis, keepdims=True)
+    lowest = {} if input.size else {"initial": -math.inf}
+    top = input.max(axis, keepdims=True, **lowest)
     top = xp.where(xp.isfinite(top), top, top.dtype.type(0))
     out = xp.log(xp.exp(input - top).sum(axis, keepdims=True)) + top
     return out if keepdim else out.squeeze(axis) if axis is not None else out.reshape(())
 
 
-@logsumexp.vjp(saves="input out")
+@logsumexp_over.vjp(saves="input out")
 def logsumexp_vjp(F: Any, g: Any, needs: Any, input: Any, out: Any, dim: Any, keepdim: Any) -> Any:
     """g * softmax(input)."""
     total = F.expand_reduced(out, like=input, dim=dim, keepdim=keepdim)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..core import dtypes
@@ -28,7 +29,9 @@ def _first_of_runs(xp: Any, rows: Any) -> Any:
     """Whether each row differs from the one before."""
     if not len(rows):
         return xp.zeros(0, bool)
-    differs = (rows[1:] != rows[:-1]).reshape(len(rows) - 1, -1).any(1)
+    differs = rows[1:] != rows[:-1]
+    if differs.ndim > 1:
+        differs = differs.any(tuple(range(1, differs.ndim)))
     return xp.concatenate([xp.ones(1, bool), differs])
 
 
@@ -65,7 +68,7 @@ def unique(
         )
     d = normalized_dim(dim, array.ndim, "unique")
     rows = xp.moveaxis(array, d, 0)
-    flat = rows.reshape(len(rows), -1)
+    flat = rows.reshape(len(rows), math.prod(rows.shape[1:]))
     order = xp.lexsort(flat.T[::-1]) if flat.shape[1] else xp.arange(len(flat))
     values, inverse, counts = _unique_rows(input, rows[order], order)
     values = xp.ascontiguousarray(xp.moveaxis(values, 0, d))
@@ -125,8 +128,11 @@ def searchsorted(
                 f"searchsorted: expected the leading dimensions {rows.shape[:-1]}. Got "
                 f"{wanted.shape}."
             )
+        count = math.prod(rows.shape[:-1])
         pairs = zip(
-            rows.reshape(-1, rows.shape[-1]), wanted.reshape(-1, wanted.shape[-1]), strict=True
+            rows.reshape(count, rows.shape[-1]),
+            wanted.reshape(count, wanted.shape[-1]),
+            strict=True,
         )
         parts = [xp.searchsorted(row, some, after) for row, some in pairs]
         found = xp.stack(parts).reshape(wanted.shape) if parts else xp.zeros(wanted.shape, xp.int64)
@@ -175,3 +181,21 @@ def nonzero_static(input: Spec, *, size: int, fill_value: int = -1) -> Spec:
     out = found.new_full((size, input.ndim), fill_value)
     out[: found.shape[0]] = found
     return out
+
+
+def unravel_index(indices: Spec, shape: Any) -> tuple[Spec, ...]:
+    """The coordinates, one tensor per dimension, of places in a flat tensor of `shape`.
+
+    Raises: IndexError for a place outside.
+    """
+    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    if indices.dtype.category != dtypes.INTEGER or any(n < 0 for n in sizes):
+        raise RuntimeError(
+            f"unravel_index: expected integers and no negative sizes. Got {indices.dtype}, {sizes}."
+        )
+    found = []
+    rest = indices
+    for n in reversed(sizes):
+        found.append(rest % n)
+        rest = rest.div(n, rounding_mode="floor")
+    return tuple(reversed(found))

@@ -90,7 +90,7 @@ def sinc(m: Any, input: Spec) -> Spec:
 
 
 @pointwise(name="polygamma_of", node_name="Polygamma", float_result=True)
-def polygamma_of(m: Any, input: Spec, *, n: Any) -> Spec:
+def polygamma_of(m: Any, input: Spec, *, n: Any = 1) -> Spec:
     """The n-th derivative of digamma (Abramowitz and Stegun 6.4.10)."""
     if n == 0:
         return m.digamma(input)

@@ -168,7 +168,6 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Spec, ...]:
         line = reshape(t, *[-1 if j == k else 1 for j in range(len(shape))])
         grids.append(expand(line, shape))
     if swaps:
-        grids = [g.transpose(0, 1) for g in grids]
         grids[:2] = grids[1::-1]
     return tuple(grids)
 

@@ -72,7 +72,8 @@ def index_fill(input: Spec, dim: int, index: Spec, value: Any) -> Spec:
     _, places = _along("index_fill", input, dim, index)
     if hasattr(value, "shape") and len(value.shape):
         raise ShapeError(f"index_fill: expected a number or 0-d tensor. Got {tuple(value.shape)}.")
-    value = as_tensor(value, dtype=input.dtype, device=input.device)
+    if not hasattr(value, "shape"):
+        value = as_tensor(value, dtype=input.dtype, device=input.device)
     rows = input if len(input.shape) else input.reshape(1)
     return index_put(rows, places, value).reshape(input.shape)
 

@@ -325,7 +325,7 @@ def unsqueeze(F: Any, input: Spec, dim: int) -> Spec:
 def squeeze(F: Any, input: Spec, dim: Any = None) -> Spec:
     """A view without the dimensions of size 1: all of them, or those of `dim` that have it."""
     shape = tuple(input.shape)
-    dims = normalized_dims(dim, len(shape), "squeeze") if shape else ()
+    dims = normalized_dims(dim, len(shape), "squeeze") if shape and dim != () else ()
     kept = tuple(n for k, n in enumerate(shape) if n != 1 or k not in dims)
     return F.view_as_shape(input, shape=kept)
 

@@ -49,7 +49,7 @@ def failures(operation: Any, limit: int) -> dict[str, str]:
             check()
         except forms.Mismatch as error:
             found[form] = str(error)
-        except Exception as error:  # noqa: BLE001 - whatever goes wrong is the finding
+        except Exception as error:
             text = str(error).split("\n")[0][:220]
             found[form] = f"{type(error).__name__}: {text}"
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Callable
 from typing import Any
@@ -52,6 +53,8 @@ def _tensor(tensor: torch.Tensor, requires_grad: bool) -> Any:
 def as_numpy(tensor: Any) -> Any:
     """A copy of the tensor's values; dimensions keep their order in memory."""
     plain = tensor.detach().resolve_conj().resolve_neg()
+    if plain._is_zerotensor():
+        plain = torch.zeros(plain.shape, dtype=plain.dtype)
     plain = plain.to(NUMPY_LACKS.get(plain.dtype, plain.dtype))
     return plain.numpy().copy(order="K")
 
@@ -70,17 +73,32 @@ def tensors_of(value: Any) -> list[Any]:
 def counterpart(operation: Any) -> Callable[..., Any]:
     """The runtime's function for the OpInfo. Raises: AttributeError if there is none."""
     function = operation.op
-    if isinstance(function, types.FunctionType) and "torch" in function.__code__.co_names:
+    if is_of_tests(function):
         return rebound(function)
     name = operation.name
-    if name.startswith("__") or not _has(flambeau, name):
-        return getattr(flambeau.Tensor, name)
-    return found(name)
+    if not name.startswith("__") and _has(flambeau, name) and callable(found(name)):
+        return found(name)
+    member = getattr(flambeau.Tensor, name)
+    return member.fget if isinstance(member, property) else member  # type: ignore[no-any-return]
 
 
+def is_of_tests(function: Any) -> bool:
+    """Whether this is Python code of PyTorch's tests that calls the library."""
+    return (
+        isinstance(function, types.FunctionType)
+        and str(function.__module__).startswith("torch.testing")
+        and "torch" in function.__code__.co_names
+    )
+
+
+@functools.cache
 def rebound(function: types.FunctionType) -> Callable[..., Any]:
     """A Python function of PyTorch's tests that sees the runtime where it says torch."""
     names = {**function.__globals__, "torch": flambeau}
+    for name in function.__code__.co_names:  # helpers such as the one that sets the seed
+        helper = names.get(name)
+        if is_of_tests(helper) and helper.__code__ is not function.__code__:
+            names[name] = rebound(helper)
     made = types.FunctionType(
         function.__code__, names, function.__name__, function.__defaults__, function.__closure__
     )

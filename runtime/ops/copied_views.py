@@ -1,0 +1,46 @@
+"""View operations whose result has memory of its own: `permute_copy` and its like."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.tensor import Tensor
+from . import complex_numbers, joins, stacking, strided, views
+from .copies import copied
+
+
+def _copying(function: Any) -> Any:
+    def copying(*args: Any, **kwargs: Any) -> Any:
+        result = function(*args, **kwargs)
+        if isinstance(result, tuple):
+            return tuple(copied(part) for part in result)
+        return copied(result)
+
+    copying.__name__ = copying.__qualname__ = f"{function.__name__}_copy"
+    copying.__doc__ = f"`{function.__name__}` with memory of its own."
+    return copying
+
+
+as_strided_copy = _copying(strided.as_strided)
+diagonal_copy = _copying(strided.diagonal)
+unfold_copy = _copying(strided.unfold)
+expand_copy = _copying(views.expand)
+permute_copy = _copying(views.permute)
+squeeze_copy = _copying(views.squeeze)
+t_copy = _copying(views.t)
+transpose_copy = _copying(views.transpose)
+unsqueeze_copy = _copying(views.unsqueeze)
+view_copy = _copying(views.view)
+narrow_copy = _copying(joins.narrow)
+select_copy = _copying(joins.select)
+unbind_copy = _copying(joins.unbind)
+split_copy = _copying(joins.split)
+split_with_sizes_copy = _copying(stacking.split_with_sizes)
+view_as_real_copy = _copying(complex_numbers.view_as_real)
+view_as_complex_copy = _copying(complex_numbers.view_as_complex)
+detach_copy = _copying(Tensor.detach)
+
+
+def alias_copy(input: Any) -> Any:
+    """A copy of input."""
+    return copied(input)
