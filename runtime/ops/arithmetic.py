@@ -328,9 +328,9 @@ def nan_to_num(
 ) -> Spec:
     """NaN replaced by `nan` (0), infinities by `posinf` and `neginf` (the dtype's extremes)."""
     if not input.dtype.is_floating_point:
-        return plus(input, 0) if input.dtype.category else input.clone()  # type: ignore[no-any-return]
+        return plus(input, 0) if input.dtype.category else input.clone()
     limits = finfo(input.dtype)
-    return nan_replaced(  # type: ignore[no-any-return]
+    return nan_replaced(
         input,
         nan=0.0 if nan is None else float(nan),
         posinf=limits.max if posinf is None else float(posinf),
@@ -387,9 +387,7 @@ def float_power(input: Any, exponent: Any) -> Spec:
         isinstance(x, complex) for x in (input, exponent)
     )
     wide = dtypes.complex128 if complex_ else dtypes.float64
-    return pow(  # type: ignore[no-any-return]
-        *[x.to(wide) if hasattr(x, "dtype") else x for x in (input, exponent)]
-    )
+    return pow(*[x.to(wide) if hasattr(x, "dtype") else x for x in (input, exponent)])
 
 
 @pointwise

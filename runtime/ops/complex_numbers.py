@@ -35,7 +35,7 @@ def conj_vjp(F: Any, g: Any, needs: Any, input: Any) -> Any:
 
 def conj(input: Spec) -> Spec:
     """The complex conjugate; a real tensor itself."""
-    return conjugated(input) if input.dtype.is_complex else input  # type: ignore[no-any-return]
+    return conjugated(input) if input.dtype.is_complex else input
 
 
 def _part(name: str, doc: str) -> Any:
@@ -67,28 +67,24 @@ imag_part = _part("imag", "A view of the imaginary parts.")
 
 def real(input: Spec) -> Spec:
     """A view of the real parts; a real tensor itself."""
-    return real_part(input) if input.dtype.is_complex else input  # type: ignore[no-any-return]
+    return real_part(input) if input.dtype.is_complex else input
 
 
 def imag(input: Spec) -> Spec:
     """A view of the imaginary parts. Raises: RuntimeError for a real tensor."""
-    return imag_part(input)  # type: ignore[no-any-return]
+    _require_complex("imag", input)
+    return imag_part(input)
 
 
-@primitive(promotes=True)
-def complex(real: Spec, imag: Spec) -> Spec:
-    """real + 1j * imag. Raises: RuntimeError for other than float32 or float64 of one dtype."""
+@primitive(name="complex", node_name="Complex")
+def combined(real: Spec, imag: Spec) -> Spec:
+    """real + 1j * imag."""
     from .shapes import broadcast
 
-    if real.dtype not in (dtypes.float32, dtypes.float64) or imag.dtype is not real.dtype:
-        raise DTypeError(
-            f"complex: expected two tensors of torch.float32 or torch.float64. Got {real.dtype} "
-            f"and {imag.dtype}."
-        )
     return Spec(broadcast("complex", {"real": real, "imag": imag}), real.dtype.to_complex())
 
 
-@complex.array
+@combined.array
 def complex_array(xp: Any, real: Any, imag: Any) -> Any:
     """Both parts written."""
     kind = xp.complex128 if real.dtype == xp.float64 else xp.complex64
@@ -97,10 +93,20 @@ def complex_array(xp: Any, real: Any, imag: Any) -> Any:
     return out
 
 
-@complex.vjp()
+@combined.vjp()
 def complex_vjp(F: Any, g: Any, needs: Any, real: Any, imag: Any) -> Any:
     """The parts of g."""
     return F.sum_to(F.real_part(g), like=real), F.sum_to(F.imag_part(g), like=imag)
+
+
+def complex(real: Spec, imag: Spec) -> Spec:
+    """real + 1j * imag. Raises: RuntimeError for other than float32 or float64 of one dtype."""
+    if real.dtype not in (dtypes.float32, dtypes.float64) or imag.dtype is not real.dtype:
+        raise DTypeError(
+            f"complex: expected two tensors of torch.float32 or torch.float64. Got {real.dtype} "
+            f"and {imag.dtype}."
+        )
+    return combined(real, imag)
 
 
 @primitive(is_view=True, is_holomorphic=False)
@@ -114,6 +120,8 @@ def view_as_real(input: Spec) -> Spec:
 @view_as_real.array
 def view_as_real_array(xp: Any, input: Any) -> Any:
     """The same memory as reals of half the size."""
+    if input.dtype.kind != "c":
+        raise ValueError("no complex numbers")
     kind = xp.float64 if input.dtype.itemsize == 16 else xp.float32
     return input[..., None].view(kind)
 
@@ -197,7 +205,7 @@ resolve_neg = resolve_conj
 def isreal(input: Spec) -> Spec:
     """Whether the imaginary part is 0."""
     if input.dtype.is_complex:
-        return imag(input) == 0  # type: ignore[no-any-return]
+        return imag(input) == 0
     return input.new_ones(input.shape, dtype=dtypes.bool_)
 
 

@@ -198,13 +198,14 @@ def gradient(input: Spec, *, spacing: Any = None, dim: Any = None, edge_order: i
     Raises: RuntimeError if a dimension is too short or the spacings do not fit.
     """
     rank = len(input.shape)
-    spacing = 1 if spacing is None else spacing
+    if spacing is None:
+        spacing = 1
     dims = range(rank) if dim is None else [dim] if isinstance(dim, int) else list(dim)
     dims = [normalized_dim(d, rank, "gradient") for d in dims]
     is_number = isinstance(spacing, int | float | complex) or (
         hasattr(spacing, "shape") and not len(spacing.shape)
     )
-    several = [spacing] * len(dims) if is_number else list(spacing)
+    several: list[Any] = [spacing] * len(dims) if is_number else [*spacing]
     if hasattr(spacing, "shape") and not is_number:
         several = [spacing]
     if len(several) != len(dims) or edge_order not in (1, 2) or len(set(dims)) < len(dims):

@@ -338,7 +338,7 @@ def rebuild(
 
 def where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     """This tensor's elements where `condition` holds, else those of other."""
-    return arithmetic.where(condition, self, other)  # type: ignore[no-any-return]
+    return arithmetic.where(condition, self, other)
 
 
 def polygamma(self: Tensor, n: int) -> Tensor:
@@ -360,7 +360,11 @@ def sum_to_size(self: Tensor, *size: Any) -> Tensor:
     wanted = views.sizes_of(size)
     if shapes.broadcast_sizes("sum_to_size", [wanted, tuple(self.shape)]) != tuple(self.shape):
         raise ShapeError(f"sum_to_size: {wanted} does not broadcast to {tuple(self.shape)}.")
-    return reductions.sum_to(self, like=wanted)  # type: ignore[no-any-return]
+    return reductions.sum_to(self, like=wanted)
+
+
+def _part_setter(part: Any) -> Any:
+    return lambda self, value: inplace.setitem(part(self), ..., value)
 
 
 def adjoint(self: Tensor) -> Tensor:
@@ -383,8 +387,8 @@ def _attach_protocol() -> None:
         "mT": property(views.mT),
         "H": property(adjoint_matrix),
         "mH": property(adjoint),
-        "real": property(complex_numbers.real),
-        "imag": property(complex_numbers.imag),
+        "real": property(complex_numbers.real, _part_setter(complex_numbers.real)),
+        "imag": property(complex_numbers.imag, _part_setter(complex_numbers.imag)),
         "new_tensor": new_tensor,
         "where": where,
         "polygamma": polygamma,

@@ -225,7 +225,7 @@ def vdot(input: Spec, other: Spec) -> Spec:
     """The sum of conj(input) * other over two vectors."""
     from .linalg import dot
 
-    return dot(input.conj(), other)  # type: ignore[no-any-return]
+    return dot(input.conj(), other)
 
 
 def kron(input: Spec, other: Spec) -> Spec:
@@ -294,7 +294,7 @@ def chain_matmul(*matrices: Any) -> Spec:
     """The product of matrices, in the order that needs the fewest multiplications."""
     several = list(matrices[0]) if len(matrices) == 1 and _is_list(matrices[0]) else list(matrices)
     if len(several) == 1:
-        return several[0]  # type: ignore[no-any-return]
+        return several[0]
     sizes = [m.shape[0] for m in several] + [several[-1].shape[-1]]
     return _in_order(several, _best_splits(sizes), 0, len(several) - 1)
 

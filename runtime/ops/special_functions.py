@@ -101,7 +101,7 @@ def polygamma(n: int, input: Spec) -> Spec:
     """The n-th derivative of digamma. Raises: RuntimeError for a negative n."""
     if n < 0:
         raise RuntimeError(f"polygamma: expected n of at least 0. Got {n}.")
-    return polygamma_of(input, n=n)  # type: ignore[no-any-return]
+    return polygamma_of(input, n=n)
 
 
 @composite
@@ -154,4 +154,4 @@ def logit_gradient(m: Any, g: Any, out: Any, input: Any, eps: Any = None) -> Any
 
 def logit(input: Spec, eps: float | None = None) -> Spec:
     """log(input / (1 - input)); with `eps`, input is first limited to [eps, 1 - eps]."""
-    return logit_within(input, eps=eps)  # type: ignore[no-any-return]
+    return logit_within(input, eps=eps)

@@ -52,28 +52,28 @@ def atleast_3d(tensor: Spec) -> Spec:
     rank = len(tensor.shape)
     if rank > 2:
         return tensor
-    return unsqueeze(tensor, -1) if rank == 2 else reshape(tensor, 1, -1, 1)  # type: ignore[no-any-return]
+    return unsqueeze(tensor, -1) if rank == 2 else reshape(tensor, 1, -1, 1)
 
 
 def hstack(tensors: Sequence[Spec]) -> Spec:
     """Joined along the second dimension, vectors along their only one."""
     parts = list(atleast_1d(list(tensors)))
-    return cat(parts, 0 if len(parts[0].shape) == 1 else 1)  # type: ignore[no-any-return]
+    return cat(parts, 0 if len(parts[0].shape) == 1 else 1)
 
 
 def vstack(tensors: Sequence[Spec]) -> Spec:
     """Joined as rows."""
-    return cat(list(atleast_2d(list(tensors))), 0)  # type: ignore[no-any-return]
+    return cat(list(atleast_2d(list(tensors))), 0)
 
 
 def dstack(tensors: Sequence[Spec]) -> Spec:
     """Joined along the third dimension."""
-    return cat(list(atleast_3d(list(tensors))), 2)  # type: ignore[no-any-return]
+    return cat(list(atleast_3d(list(tensors))), 2)
 
 
 def column_stack(tensors: Sequence[Spec]) -> Spec:
     """Joined along the second dimension, vectors as columns."""
-    return cat([t if len(t.shape) > 1 else reshape(t, -1, 1) for t in tensors], 1)  # type: ignore[no-any-return]
+    return cat([t if len(t.shape) > 1 else reshape(t, -1, 1) for t in tensors], 1)
 
 
 def split_with_sizes(input: Spec, split_sizes: Sequence[int], dim: int = 0) -> Any:
@@ -179,8 +179,8 @@ def cartesian_prod(*tensors: Any) -> Spec:
         if len(t.shape) != 1:
             raise ShapeError(f"cartesian_prod: expected vectors. Got shape {tuple(t.shape)}.")
     if len(several) == 1:
-        return several[0]  # type: ignore[no-any-return]
-    return stack([g.reshape(-1) for g in meshgrid(*several)], 1)  # type: ignore[no-any-return]
+        return several[0]
+    return stack([g.reshape(-1) for g in meshgrid(*several)], 1)
 
 
 def combinations(input: Spec, r: int = 2, with_replacement: bool = False) -> Spec:
@@ -210,4 +210,4 @@ def block_diag(*tensors: Any) -> Spec:
         n, m = b.shape
         rows.append(cat([b.new_zeros(n, at), b, b.new_zeros(n, width - at - m)], 1))
         at += m
-    return cat(rows, 0)  # type: ignore[no-any-return]
+    return cat(rows, 0)

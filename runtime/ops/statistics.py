@@ -214,7 +214,7 @@ def _quantile(
             f"{name}: expected q of {input.dtype} with at most one dimension. Got {q.dtype}, "
             f"{tuple(q.shape)}."
         )
-    if not bool(((q >= 0) & (q <= 1)).all()):
+    if not q.is_meta and not bool(((q >= 0) & (q <= 1)).all()):
         raise RuntimeError(f"{name}: expected q from 0 to 1. Got {q.tolist()}.")
     rank = len(input.shape)
     rows = _flat(input) if dim is None else input.movedim(normalized_dim(dim, rank, name), -1)

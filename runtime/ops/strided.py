@@ -96,7 +96,7 @@ def as_strided(input: Spec, size: Any, stride: Any, storage_offset: int | None =
                 f"stride {stride} and offset {own + offset} reach {last}."
             )
     geometry = (tuple(input.shape), tuple(input.stride()))
-    return strided(input, size=size, stride=stride, offset=offset, geometry=geometry)  # type: ignore[no-any-return]
+    return strided(input, size=size, stride=stride, offset=offset, geometry=geometry)
 
 
 def storage_length(input: Spec) -> int:
@@ -122,7 +122,7 @@ def diagonal(input: Spec, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Spec
     steps = input.stride()
     start = offset * steps[b] if offset >= 0 else -offset * steps[a]
     kept = [k for k in range(rank) if k not in (a, b)]
-    return strided(  # type: ignore[no-any-return]
+    return strided(
         input,
         size=(*[input.shape[k] for k in kept], length),
         stride=(*[steps[k] for k in kept], steps[a] + steps[b]),
@@ -150,7 +150,7 @@ def unfold(input: Spec, dimension: int, size: int, step: int) -> Spec:
     else:
         shape = (*own[:d], (n - size) // step + 1, *own[d + 1 :], size)
         strides = (*steps[:d], steps[d] * step, *steps[d + 1 :], steps[d])
-    return strided(input, size=shape, stride=strides, offset=0, geometry=(own, steps))  # type: ignore[no-any-return]
+    return strided(input, size=shape, stride=strides, offset=0, geometry=(own, steps))
 
 
 def diag(input: Spec, diagonal: int = 0) -> Spec:
@@ -189,7 +189,7 @@ def diag_embed(input: Spec, offset: int = 0, dim1: int = -2, dim2: int = -1) -> 
         (*[steps[k] for k in kept], steps[a] + steps[b]),
         start,
     )
-    return moved_between(input, source=source, target=(tuple(shape), tuple(steps), 0))  # type: ignore[no-any-return]
+    return moved_between(input, source=source, target=(tuple(shape), tuple(steps), 0))
 
 
 def diagflat(input: Spec, offset: int = 0) -> Spec:

@@ -7,7 +7,9 @@ from typing import Any
 
 from ..core import dtypes
 from ..core.creation import as_tensor
+from ..core.dispatch import key_of
 from ..core.limits import iinfo
+from ..core.tensor import wrap
 from ..errors import DTypeError, OutOfBoundsError, ShapeError
 from .declare import Spec
 from .gather import scatter_add, scatter_values
@@ -21,7 +23,7 @@ def index_put(input: Spec, indices: Any, values: Spec, accumulate: bool = False)
     """input with input[indices] = values, or += with `accumulate`; `indices` is a tuple of tensors,
     None for a whole dimension."""
     parsed, _ = parse_index(input, tuple(slice(None) if i is None else i for i in indices))
-    return index_put_values(input, values, index=parsed, accumulate=accumulate)  # type: ignore[no-any-return]
+    return index_put_values(input, values, index=parsed, accumulate=accumulate)
 
 
 def _along(name: str, input: Any, dim: int, index: Any) -> tuple[int, tuple[Any, ...]]:
@@ -108,17 +110,19 @@ def scatter_reduce(
         return input.clone()
     _require_same("scatter_reduce", input, src)
     src = src[tuple(slice(n) for n in index.shape)]
+    if input.is_meta:
+        return scatter_add(input, dim, index, src)  # of the same shape
     if reduce in ("sum", "mean"):
         base = input if include_self else scatter_values(input, index, src * 0, dim=dim)
         total = scatter_add(base, dim, index, src)
         if reduce == "sum":
-            return total  # type: ignore[no-any-return]
+            return total
         ones = src.detach() * 0 + 1
         start = input.detach() * 0 + (1 if include_self else 0)
         count = scatter_add(start, dim, index, ones).clamp(min=1)
         if input.dtype.category < dtypes.FLOAT:
-            return total.div(count, rounding_mode="floor")  # type: ignore[no-any-return]
-        return total / count  # type: ignore[no-any-return]
+            return total.div(count, rounding_mode="floor")
+        return total / count
     return _reduced_by_groups(input, dim, index, src, reduce, include_self)
 
 
@@ -144,7 +148,7 @@ def _reduced_by_groups(
     stacked = input.new_full(
         [depth * n if k == d else s for k, s in enumerate(input.shape)], neutral
     )
-    shifted = index + as_tensor(rank, device=input.device) * n
+    shifted = index + wrap(rank, key_of(input.device, dtypes.int64)) * n
     stacked = scatter_values(stacked, shifted, src, dim=d)
     shape = [*input.shape[:d], depth, n, *input.shape[d + 1 :]]
     everything = cat([own.unsqueeze(d), stacked.reshape(shape)], d)
@@ -189,7 +193,7 @@ def masked_scatter(input: Spec, mask: Spec, source: Spec) -> Spec:
     _require_same("masked_scatter", input, source)
     shape = tuple((input.detach() * 0).masked_fill(mask, 0).shape)
     input, mask = input.expand(shape), mask.expand(shape)
-    count = int(mask.sum())
+    count = int(mask.sum())  # the values of a meta tensor are not known: refused here
     if source.numel() < count:
         raise RuntimeError(
             f"masked_scatter: expected at least {count} elements in source. Got {source.numel()}."
@@ -223,7 +227,7 @@ def put(input: Spec, index: Spec, source: Spec, accumulate: bool = False) -> Spe
 def _wrapped(name: str, input: Any, index: Any) -> Any:
     n = input.numel()
     flat = index.reshape(-1)
-    if flat.numel() and (int(flat.min()) < -n or int(flat.max()) >= n):
+    if flat.numel() and not flat.is_meta and (int(flat.min()) < -n or int(flat.max()) >= n):
         raise OutOfBoundsError(f"{name}: expected numbers from {-n} to {n - 1} for {n} elements.")
     return flat.where(flat >= 0, flat + n)
 
@@ -242,7 +246,7 @@ def _replaced(input: Any, part: Any, src: Any, name: str) -> Any:
 
 def select_scatter(input: Spec, src: Spec, dim: int, index: int) -> Spec:
     """input with src at `index` of dimension `dim`."""
-    return _replaced(input, lambda x: x.select(dim, index), src, "select_scatter")  # type: ignore[no-any-return]
+    return _replaced(input, lambda x: x.select(dim, index), src, "select_scatter")
 
 
 def slice_scatter(
@@ -251,20 +255,18 @@ def slice_scatter(
     """input with src in the slice start:end:step of dimension `dim`."""
     d = normalized_dim(dim, len(input.shape), "slice_scatter")
     where = (*[slice(None)] * d, slice(start, end, step))
-    return _replaced(input, lambda x: x[where], src, "slice_scatter")  # type: ignore[no-any-return]
+    return _replaced(input, lambda x: x[where], src, "slice_scatter")
 
 
 def diagonal_scatter(input: Spec, src: Spec, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Spec:
     """input with src on the diagonal of dimensions dim1 and dim2."""
-    return _replaced(  # type: ignore[no-any-return]
-        input, lambda x: diagonal(x, offset, dim1, dim2), src, "diagonal_scatter"
-    )
+    return _replaced(input, lambda x: diagonal(x, offset, dim1, dim2), src, "diagonal_scatter")
 
 
 def as_strided_scatter(
     input: Spec, src: Spec, size: Any, stride: Any, storage_offset: int | None = None
 ) -> Spec:
     """input with src where `as_strided` would show it."""
-    return _replaced(  # type: ignore[no-any-return]
+    return _replaced(
         input, lambda x: as_strided(x, size, stride, storage_offset), src, "as_strided_scatter"
     )

@@ -20,17 +20,19 @@ import numpy as np
 import scipy.special
 
 UFUNCS = """
-add subtract multiply true_divide divide negative power absolute sign floor ceil trunc rint exp exp2
-expm1 log log2 log10 log1p sqrt square reciprocal sin cos tan arcsin arccos arctan sinh cosh tanh
-arcsinh arccosh arctanh arctan2 fmod remainder floor_divide maximum minimum logaddexp hypot copysign
-less less_equal greater greater_equal equal not_equal logical_and logical_or logical_not logical_xor
-isnan isinf isfinite signbit bitwise_and bitwise_or bitwise_xor invert
+add subtract multiply true_divide divide negative power absolute sign floor ceil trunc rint exp
+exp2 expm1 log log2 log10 log1p sqrt square reciprocal sin cos tan arcsin arccos arctan sinh cosh
+tanh arcsinh arccosh arctanh arctan2 fmod remainder floor_divide maximum minimum logaddexp hypot
+copysign less less_equal greater greater_equal equal not_equal logical_and logical_or logical_not
+logical_xor isnan isinf isfinite signbit bitwise_and bitwise_or bitwise_xor invert fmax fmin
+logaddexp2 nextafter gcd lcm left_shift right_shift conj
 """.split()
 FUNCTIONS = """
 all any arange argmax argmin argsort array array_equal asarray ascontiguousarray broadcast_to
 concatenate copyto cumprod cumsum empty empty_like expand_dims flip full full_like isclose matmul
-max min moveaxis nonzero ones ones_like prod put_along_axis roll sort stack sum take take_along_axis
-tril triu unravel_index where zeros zeros_like
+atleast_1d bincount broadcast_shapes histogram isin lexsort max min moveaxis nonzero ones
+ones_like prod put_along_axis roll sort stack sum take take_along_axis tril triu unravel_index
+where zeros zeros_like
 """.split()
 METHODS = """
 all any argmax argmin argsort astype clip copy cumprod cumsum diagonal dot fill flatten max mean min
@@ -39,8 +41,13 @@ nonzero prod ravel repeat reshape round sort squeeze std sum swapaxes take trace
 ATTRIBUTES = """
 T base dtype flags imag itemsize mT nbytes ndim real shape size strides
 """.split()
-SPECIAL = "erf erfc erfinv expit gammaln digamma".split()
-DTYPES = "bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64".split()
+SPECIAL = """
+digamma erf erfc erfcx erfinv expit gammainc gammaincc gammaln i0 i0e i1 i1e j0 j1 k0 k0e k1 k1e
+log_ndtr ndtri y0 y1 zeta
+""".split()
+DTYPES = """
+bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128
+""".split()
 
 
 class ndarray:
