@@ -51,11 +51,11 @@ def digamma_array(xp: Any, input: Any) -> Any:
 @digamma.vjp(saves="input")
 def digamma_vjp(F: Any, g: Any, needs: Any, input: Any) -> Any:
     """By the trigamma function."""
-    return (F.mul(g, F.polygamma(input, n=1)),)
+    return (F.mul(g, F.polygamma_of(input, n=1)),)
 
 
-@primitive
-def polygamma(n: int, input: Spec) -> Spec:
+@primitive(node_name="Polygamma")
+def polygamma_of(input: Spec, *, n: int) -> Spec:
     """The n-th derivative of digamma; n is 0 or more.
 
     Raises: RuntimeError for negative n or a dtype that is not floating-point.
@@ -66,7 +66,7 @@ def polygamma(n: int, input: Spec) -> Spec:
     return Spec(input.shape, input.dtype)
 
 
-@polygamma.array
+@polygamma_of.array
 def polygamma_array(xp: Any, input: Any, n: int) -> Any:
     """By the library, which knows positive arguments; trigamma is reflected to negative ones."""
     special = _special(xp)
@@ -81,10 +81,18 @@ def polygamma_array(xp: Any, input: Any, n: int) -> Any:
     return xp.asarray(xp.where(left, reflected, found)).astype(input.dtype)
 
 
-@polygamma.vjp(saves="input", static="n")
+@polygamma_of.vjp(saves="input", static="n")
 def polygamma_vjp(F: Any, g: Any, needs: Any, input: Any, n: int) -> Any:
     """By the next derivative."""
-    return (F.mul(g, F.polygamma(input, n=n + 1)),)
+    return (F.mul(g, F.polygamma_of(input, n=n + 1)),)
+
+
+def polygamma(n: int, input: Tensor) -> Tensor:
+    """The n-th derivative of digamma; n is 0 or more.
+
+    Raises: RuntimeError for negative n or a dtype that is not floating-point.
+    """
+    return polygamma_of(input, n=n)
 
 
 @pointwise(float_result=True)
