@@ -167,8 +167,8 @@ class Dirichlet(Distribution):
     def mode(self) -> Tensor:
         above = (self.concentration - 1).clamp(min=0)
         mode = above / above.sum(-1, keepdim=True)
-        # With all below 1 the density is highest in the corners: take the likeliest one.
-        corner = _one_hot_of_largest(self.concentration)
+        # With all below 1 the density is infinite in every corner: PyTorch names the first.
+        corner = _first_corner(self.concentration)
         return where((self.concentration < 1).all(-1, keepdim=True), corner, mode)
 
     @property
@@ -195,9 +195,10 @@ class Dirichlet(Distribution):
         return self._log_normalizer() + (total - c.shape[-1]) * digamma(total) - weighted
 
 
-def _one_hot_of_largest(x: Tensor) -> Tensor:
-    zeros = x.new_zeros(tuple(x.shape))
-    return zeros.scatter(-1, x.detach().argmax(-1, keepdim=True), 1.0)
+def _first_corner(like: Tensor) -> Tensor:
+    corner = like.new_zeros(tuple(like.shape))
+    corner[..., 0] = 1.0
+    return corner
 
 
 class Beta(Distribution):
