@@ -21,6 +21,7 @@ from ..core.tensor import Tensor, wrap
 from ..random import Generator
 from . import shapes
 from .declare import Spec, pointwise, primitive
+from .elementary import lgamma
 from .sampling import CPU, GPU, _drawn
 
 
@@ -44,8 +45,8 @@ def digamma(input: Spec) -> Spec:
 
 @digamma.array
 def digamma_array(xp: Any, input: Any) -> Any:
-    """By the library."""
-    return _special(xp).digamma(input)
+    """By the library, which may answer half precision in double."""
+    return xp.asarray(_special(xp).digamma(input)).astype(input.dtype, copy=False)
 
 
 @digamma.vjp(saves="input")
@@ -71,7 +72,7 @@ def polygamma_array(xp: Any, input: Any, n: int) -> Any:
     """By the library, which knows positive arguments; trigamma is reflected to negative ones."""
     special = _special(xp)
     if n == 0:
-        return special.digamma(input)
+        return digamma_array(xp, input)
     if n != 1:
         return xp.asarray(special.polygamma(n, input)).astype(input.dtype)
     left = input < 0.5
@@ -109,6 +110,12 @@ def xlogy_gradient(m: Any, g: Any, out: Any, input: Any, other: Any) -> Any:
     return m.where(silent, 0.0, g * m.log(other)), g * input / other
 
 
+@lgamma.vjp(saves="input")
+def lgamma_vjp(F: Any, g: Any, needs: Any, input: Any) -> Any:
+    """By digamma as an operation: as part of a formula it would have no derivative of its own."""
+    return (F.mul(g, F.digamma(input)),)
+
+
 # -- incomplete integrals --------------------------------------------------------------------------
 
 
@@ -125,8 +132,8 @@ def gammainc(input: Spec, other: Spec) -> Spec:
 
 @gammainc.array
 def gammainc_array(xp: Any, input: Any, other: Any) -> Any:
-    """By the library."""
-    return _special(xp).gammainc(input, other)
+    """By the library, which may answer half precision in double."""
+    return xp.asarray(_special(xp).gammainc(input, other)).astype(input.dtype, copy=False)
 
 
 @gammainc.vjp(saves="input other")

@@ -388,6 +388,9 @@ def test_the_gamma_family_equals_scipy_and_has_gradients() -> None:
     assert torch.autograd.gradcheck(lambda v: gamma.polygamma(2, v), [x])
     assert torch.autograd.gradcheck(gamma.gammainc, [x, y])
     assert torch.autograd.gradgradcheck(gamma.xlogy, [x, y])
+    assert torch.autograd.gradgradcheck(torch.lgamma, [x])
+    at = tensor([0.4, 1.0, 3.0])
+    assert torch.autograd.gradgradcheck(lambda a, b: D.Gamma(a, b).log_prob(at), [x, y])
 
 
 # -- divergences and errors ------------------------------------------------------------------------
