@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..core.tensor import Tensor
+from ..core.tensor import Tensor, wrap
+from ..ops.joins import cat as _cat
 from ..ops.joins import stack as _stack
 
 __all__ = [
@@ -274,20 +275,21 @@ class PositiveSemidefinite(Symmetric):
     """Symmetric matrices of eigenvalues not below 0."""
 
     def check(self, value: Tensor) -> Tensor:
-        from ..linalg import eigvalsh
-
         found = super().check(value)
-        return found & (eigvalsh(value) >= 0).all(-1) if bool(found.all()) else found
+        return found & (_eigenvalues(value) >= 0).all(-1) if bool(found.all()) else found
 
 
 class PositiveDefinite(Symmetric):
-    """Symmetric matrices that have a Cholesky factor."""
+    """Symmetric matrices of eigenvalues above 0."""
 
     def check(self, value: Tensor) -> Tensor:
-        from ..linalg import cholesky_ex
-
         found = super().check(value)
-        return found & (cholesky_ex(value)[1] == 0) if bool(found.all()) else found
+        return found & (_eigenvalues(value) > 0).all(-1) if bool(found.all()) else found
+
+
+def _eigenvalues(symmetric: Tensor) -> Tensor:
+    key = symmetric._key
+    return wrap(key.backend.xp.linalg.eigvalsh(symmetric.detach()._array), key)
 
 
 # -- parts of tensors ------------------------------------------------------------------------------
@@ -305,10 +307,8 @@ class Cat(Constraint):
         self.event_dim = max(c.event_dim for c in self.cseq)
 
     def check(self, value: Tensor) -> Tensor:
-        from ..ops.joins import cat
-
         pieces = value.split(self.lengths, self.dim)
-        return cat([c.check(p) for c, p in zip(self.cseq, pieces, strict=True)], self.dim)
+        return _cat([c.check(p) for c, p in zip(self.cseq, pieces, strict=True)], self.dim)
 
 
 class Stack(Constraint):

@@ -136,7 +136,7 @@ class Geometric(_Chance):
     ) -> None:
         self._take(probs, logits)
         super().__init__(self._param.shape, validate_args=validate_args)
-        given = vars(self).get("probs")
+        given: Any = vars(self).get("probs")
         checked = self._validate_args and given is not None and not given.is_meta
         if checked and not bool((given > 0).all()):
             raise ValueError(

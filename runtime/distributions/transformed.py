@@ -59,7 +59,7 @@ class TransformedDistribution(Distribution):
         super().__init__(Size(shape[:cut]), Size(shape[cut:]), validate_args=validate_args)
 
     @property
-    def has_rsample(self) -> bool:  # type: ignore[override]
+    def has_rsample(self) -> bool:
         """Whether the base has."""
         return self.base_dist.has_rsample
 
@@ -159,12 +159,12 @@ class Independent(Distribution):
         super().__init__(Size(batch[:cut]), event, validate_args=validate_args)
 
     @property
-    def has_rsample(self) -> bool:  # type: ignore[override]
+    def has_rsample(self) -> bool:
         """Whether the base has."""
         return self.base_dist.has_rsample
 
     @property
-    def has_enumerate_support(self) -> bool:  # type: ignore[override]
+    def has_enumerate_support(self) -> bool:
         """Whether the base has, and its events are not combined."""
         return self.reinterpreted_batch_ndims == 0 and self.base_dist.has_enumerate_support
 

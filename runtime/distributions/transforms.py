@@ -23,7 +23,7 @@ class Transform:
     Raises: ValueError for a cache size other than 0 and 1.
     """
 
-    bijective = False
+    bijective: Any = False
     domain: Any
     codomain: Any
     _sign: Any = None
@@ -97,7 +97,7 @@ class Transform:
         return shape
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self._parameters() == other._parameters()  # type: ignore[attr-defined]
+        return type(self) is type(other) and self._parameters() == other._parameters()
 
     __hash__ = object.__hash__
 
@@ -117,15 +117,15 @@ class _InverseTransform(Transform):
         self._forward = transform
 
     @property
-    def domain(self) -> Any:  # type: ignore[override]
+    def domain(self) -> Any:
         return self._forward.codomain
 
     @property
-    def codomain(self) -> Any:  # type: ignore[override]
+    def codomain(self) -> Any:
         return self._forward.domain
 
     @property
-    def bijective(self) -> bool:  # type: ignore[override]
+    def bijective(self) -> Any:
         return self._forward.bijective
 
     @property
@@ -171,7 +171,7 @@ class ComposeTransform(Transform):
         self.parts = [p.with_cache(cache_size) for p in parts] if cache_size else list(parts)
 
     @property
-    def domain(self) -> Any:  # type: ignore[override]
+    def domain(self) -> Any:
         if not self.parts:
             return constraints.real
         # Walk back from the end: how many dimensions must come in for all maps to have theirs.
@@ -182,7 +182,7 @@ class ComposeTransform(Transform):
         return _with_event_dim(self.parts[0].domain, needed)
 
     @property
-    def codomain(self) -> Any:  # type: ignore[override]
+    def codomain(self) -> Any:
         if not self.parts:
             return constraints.real
         made = self.parts[0].domain.event_dim
@@ -192,7 +192,7 @@ class ComposeTransform(Transform):
         return _with_event_dim(self.parts[-1].codomain, made)
 
     @property
-    def bijective(self) -> bool:  # type: ignore[override]
+    def bijective(self) -> Any:
         return all(p.bijective for p in self.parts)
 
     @property
@@ -343,7 +343,7 @@ class AffineTransform(Transform):
         return self._event_dim
 
     @property
-    def domain(self) -> Any:  # type: ignore[override]
+    def domain(self) -> Any:
         return _with_event_dim(constraints.real, self._event_dim)
 
     codomain = domain

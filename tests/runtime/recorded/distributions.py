@@ -61,6 +61,18 @@ CASES: dict[str, tuple[str, Any]] = {
         "Independent(Normal(T([[0.5, -1.0], [1.0, 2.0]]), T([0.7, 2.0])), 1)",
         [[0.2, 1.5], [-3.0, 4.0]],
     ),
+    "MultivariateNormal": (
+        "MultivariateNormal(T([[0.5, -1.0], [0.0, 1.0]]), scale_tril=T([[0.7, 0.0], [-0.4, 2.0]]))",
+        [[0.2, 1.5], [-3.0, 4.0]],
+    ),
+    "MultivariateNormal of covariance": (
+        "MultivariateNormal(T([0.5, -1.0]), T([[[2.0, 0.3], [0.3, 1.0]], [[1.0, 0.0], [0.0, 3.0]]]))",
+        [[0.2, 1.5], [-3.0, 4.0]],
+    ),
+    "MultivariateNormal of precision": (
+        "MultivariateNormal(T([0.5, -1.0]), precision_matrix=T([[2.0, 0.3], [0.3, 1.0]]))",
+        [0.2, 1.5],
+    ),
     "affine": (
         "TransformedDistribution(Normal(T([0.5, -1.0]), T([0.7, 2.0])), AffineTransform(T(1.5), T([-2.0, 3.0])))",
         [[0.2, 1.5], [-3.0, 4.0]],
@@ -140,7 +152,7 @@ def of_family(torch: Any, name: str, which: int) -> Any:
 def outcome(torch: Any, expression: str, values: Any) -> dict[str, Any]:
     """The repr, shapes, and all numbers that the distribution gives; None for what it has not."""
     dist = made(torch, expression)
-    whole = isinstance(values[0][0], int)
+    whole = expression.startswith("Categorical")
     value = torch.tensor(values, dtype=torch.int64 if whole else torch.float64)
     points = torch.tensor(POINTS, dtype=torch.float64)
     found: dict[str, Any] = {"repr": repr(dist), "support": repr(dist.support)}
