@@ -95,6 +95,10 @@ class Distribution:
                 vars(new)[name] = value.expand(batch_shape)
         return new
 
+    def _get_checked_instance(self, cls: type, _instance: Any = None) -> Any:
+        """An object to fill in an `expand` of a family of one's own, written as for PyTorch."""
+        return object.__new__(type(self)) if _instance is None else _instance
+
     # -- what is asked of it ---------------------------------------------------------------------
 
     @property
@@ -175,7 +179,7 @@ class Distribution:
                 f"{tuple(self._batch_shape)} and ends in event_shape {tuple(self._event_shape)}. "
                 f"Got {found}."
             )
-        if value.is_meta:
+        if value.is_meta or not hasattr(self, "support"):
             return
         valid = self.support.check(value)
         if not bool(valid.all()):

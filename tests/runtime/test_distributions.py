@@ -341,6 +341,36 @@ def test_constraints_check_values() -> None:
     assert repr(D.Uniform(0.0, 1.0).support) == "Interval(lower_bound=0.0, upper_bound=1.0)"
 
 
+def test_families_of_one_s_own_are_written_as_for_pytorch() -> None:
+    class Shifted(D.Distribution):
+        arg_constraints: Any = {"loc": constraints.real}  # noqa: RUF012
+
+        def __init__(self, loc: Any, validate_args: Any = None) -> None:
+            self.loc = loc
+            super().__init__(loc.shape, validate_args=validate_args)
+
+        def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+            new = self._get_checked_instance(Shifted, _instance)
+            new.loc = self.loc.expand(batch_shape)
+            super(Shifted, new).__init__(batch_shape, validate_args=False)
+            new._validate_args = self._validate_args
+            return new
+
+        def rsample(self, sample_shape: Any = ()) -> Any:
+            return self.loc + torch.rand(self._extended_shape(sample_shape))
+
+        def log_prob(self, value: Any) -> Any:
+            self._validate_sample(value)
+            return value * 0
+
+    dist = Shifted(torch.zeros(2))
+    assert repr(dist) == "Shifted(loc: torch.Size([2]))"
+    assert dist.expand((3, 2)).sample((4,)).shape == (4, 3, 2)
+    assert dist.log_prob(torch.ones(2)).tolist() == [0.0, 0.0]
+    with pytest.raises(ValueError, match="expected loc to lie in Real"):
+        Shifted(torch.tensor([math.nan]))
+
+
 # -- multivariate normal ---------------------------------------------------------------------------
 
 
