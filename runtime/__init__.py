@@ -820,7 +820,7 @@ newaxis = None
 strided = "strided"
 contiguous_format, preserve_format = "contiguous_format", "preserve_format"
 
-_LAZY = ("cuda", "nn", "optim", "utils")
+_LAZY = ("cuda", "distributions", "nn", "optim", "utils")
 
 # Infinities and NaN are values here, not events. NumPy decides by the module of the code that
 # runs, and

@@ -199,7 +199,7 @@ def multinomial(
             f"multinomial: expected at most as many samples as nonzero weights. Got {num_samples}."
         )
     stream = generator_for(Device("cpu"), generator)
-    if replacement:
+    if replacement and num_samples > 1:  # one is drawn as without, which decides the stream
         edges = np.cumsum(weights / weights.sum(1, keepdims=True), 1)
         draws = stream.uniform(weights.shape[0] * num_samples, np.float64)
         draws = draws.reshape(weights.shape[0], num_samples)
