@@ -384,7 +384,7 @@ from .random import (
 )
 
 if TYPE_CHECKING:
-    from . import cuda, nn, optim, utils
+    from . import cuda, distributions, func, nn, optim, utils
     from .serialization import load, save
 
 __version__ = "0.1.0"
@@ -820,7 +820,7 @@ newaxis = None
 strided = "strided"
 contiguous_format, preserve_format = "contiguous_format", "preserve_format"
 
-_LAZY = ("cuda", "distributions", "nn", "optim", "utils")
+_LAZY = ("cuda", "distributions", "func", "nn", "optim", "utils")
 
 # Infinities and NaN are values here, not events. NumPy decides by the module of the code that
 # runs, and
@@ -871,6 +871,8 @@ def result_type(tensor1: _Any, tensor2: _Any) -> dtype:
 def __getattr__(name: str) -> _Any:
     if name in _LAZY:
         return _importlib.import_module(f".{name}", __name__)
+    if name == "vmap":
+        return _importlib.import_module(".func", __name__).vmap
     if name in ("save", "load"):
         return getattr(_importlib.import_module(".serialization", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

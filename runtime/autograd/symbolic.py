@@ -15,7 +15,7 @@ from ..core.expressions import BOOLEAN, SQRT_2PI, TWO_OVER_SQRT_PI, Expression, 
 E = Expression
 
 
-def trigamma(m: Maths, x: E) -> E:
+def trigamma(m: Any, x: Any) -> Any:
     """The derivative of digamma, reflected below 1/2 (Abramowitz and Stegun 6.4.7)."""
     left = m.lt(x, 0.5)
     angle = m.where(left, x, 0.5) * math.pi

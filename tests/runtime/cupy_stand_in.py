@@ -42,7 +42,8 @@ ATTRIBUTES = """
 T base dtype flags imag itemsize mT nbytes ndim real shape size strides
 """.split()
 SPECIAL = """
-betainc digamma erf erfc erfcx erfinv expit gammainc gammaincc gammaln i0 i0e i1 i1e j0 j1 k0 k0e k1 k1e
+betainc digamma erf erfc erfcx erfinv expit gammainc gammaincc gammaln i0 i0e i1 i1e j0 j1 k0 k0e k1
+k1e
 log_ndtr ndtri y0 y1 zeta
 """.split()
 DTYPES = """
