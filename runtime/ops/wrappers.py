@@ -23,7 +23,7 @@ from ..core import dtypes, observers
 from ..core.devices import device
 from ..core.dispatch import DispatchKey, key_of, operations
 from ..core.spec import Spec
-from ..core.tensor import Tensor, wrap
+from ..core.tensor import Tensor, note_view, wrap
 from ..errors import DeviceError, DTypeError, FlambeauError
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ _namespace = _share(
         "new": object.__new__,
         "Tensor": Tensor,
         "OutputEdge": OutputEdge,
+        "note_view": note_view,
         "tick": tick,
         "is_grad_enabled": grad_mode.is_grad_enabled,
     }
@@ -256,7 +257,9 @@ class _Source:
         return [
             *lines,
             f"{out}._version = {x}._version",
-            f"{out}._base = {x} if {x}._base is None else {x}._base",
+            f"base_ = {x} if {x}._base is None else {x}._base",
+            f"{out}._base = base_",
+            f"note_view(base_, {out})",
         ]
 
     def _wrap_several(self) -> list[str]:
