@@ -83,7 +83,7 @@ def _adopt_edge(tensor: Tensor, edge: Any) -> None:
 
 
 def _renew_views(base: Tensor, written: Tensor) -> None:
-    """Give the other views of `base`, which was written to, a past that begins at what it is now."""
+    """Give the other views of `base`, which was written to, a past that begins where it is now."""
     for reference in base._views or ():
         view = reference()
         if view is None or view is written or view._base is not base:
