@@ -29,7 +29,7 @@ def margin_ranking_loss(
             f"{tuple(input1.shape)}, {tuple(input2.shape)} and {tuple(target.shape)}."
         )
     losses = (-target * (input1 - input2) + margin).clamp(min=0)
-    return _reduced(losses, reduction, size_average, reduce)  # type: ignore[no-any-return]
+    return _reduced(losses, reduction, size_average, reduce)
 
 
 def hinge_embedding_loss(
@@ -40,7 +40,7 @@ def hinge_embedding_loss(
     far = (margin - input).clamp(min=0)
     zeros = input * 0
     losses = zeros.where(target == 1, far) + zeros.where(target == -1, input)
-    return _reduced(losses, reduction, size_average, reduce)  # type: ignore[no-any-return]
+    return _reduced(losses, reduction, size_average, reduce)
 
 
 def cosine_embedding_loss(
@@ -57,7 +57,7 @@ def cosine_embedding_loss(
     zeros = cosine * 0
     losses = (1 - cosine).where(target == 1, zeros)
     losses = losses + (cosine - margin).clamp(min=0).where(target == -1, zeros)
-    return _reduced(losses, reduction, size_average, reduce)  # type: ignore[no-any-return]
+    return _reduced(losses, reduction, size_average, reduce)
 
 
 def soft_margin_loss(
@@ -67,7 +67,7 @@ def soft_margin_loss(
     """log(1 + exp(-target * input))."""
     from .activations import softplus
 
-    return _reduced(softplus(-target * input), reduction, size_average, reduce)  # type: ignore[no-any-return]
+    return _reduced(softplus(-target * input), reduction, size_average, reduce)
 
 
 def multi_margin_loss(
@@ -88,7 +88,7 @@ def multi_margin_loss(
         losses = losses * weight[index]
     others = rows.detach() * 0 + 1
     losses = (losses * others.scatter(1, index, 0.0)).sum(1) / classes
-    return _reduced(losses.reshape(target.shape), reduction, size_average, reduce)  # type: ignore[no-any-return]
+    return _reduced(losses.reshape(target.shape), reduction, size_average, reduce)
 
 
 def multilabel_margin_loss(
@@ -110,7 +110,7 @@ def multilabel_margin_loss(
     difference = 1 - rows.gather(1, index).unsqueeze(2) + rows.unsqueeze(1)
     counted = valid.unsqueeze(2) & marks.logical_not().unsqueeze(1)
     losses = (difference.clamp(min=0) * counted.to(rows.dtype)).sum((1, 2)) / n
-    return _reduced(losses.reshape(input.shape[:-1]), reduction, size_average, reduce)  # type: ignore[no-any-return]
+    return _reduced(losses.reshape(input.shape[:-1]), reduction, size_average, reduce)
 
 
 def multilabel_soft_margin_loss(
@@ -123,7 +123,7 @@ def multilabel_soft_margin_loss(
     losses = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
     if weight is not None:
         losses = losses * weight
-    return _reduced(losses.mean(-1), reduction, size_average, reduce)  # type: ignore[no-any-return]
+    return _reduced(losses.mean(-1), reduction, size_average, reduce)
 
 
 def triplet_margin_loss(
@@ -143,7 +143,7 @@ def triplet_margin_loss(
         return pairwise_distance(a, b, p, eps)
 
     losses = _triplets(anchor, positive, negative, measure, margin, swap)
-    return _reduced(losses, reduction, size_average, reduce)  # type: ignore[no-any-return]
+    return _reduced(losses, reduction, size_average, reduce)
 
 
 def triplet_margin_with_distance_loss(
@@ -158,7 +158,7 @@ def triplet_margin_with_distance_loss(
             f"{tuple(negative.shape)}."
         )
     measure = pairwise_distance if distance_function is None else distance_function
-    return _reduced(_triplets(anchor, positive, negative, measure, margin, swap), reduction)  # type: ignore[no-any-return]
+    return _reduced(_triplets(anchor, positive, negative, measure, margin, swap), reduction)
 
 
 def _triplets(
@@ -185,7 +185,7 @@ def poisson_nll_loss(
     if full:
         stirling = target * target.log() - target + 0.5 * (2 * math.pi * target).log()
         losses = losses + stirling.masked_fill(target <= 1, 0)
-    return _reduced(losses, reduction, size_average, reduce)  # type: ignore[no-any-return]
+    return _reduced(losses, reduction, size_average, reduce)
 
 
 def gaussian_nll_loss(
@@ -215,4 +215,4 @@ def gaussian_nll_loss(
     losses = 0.5 * (safe.log() + (input - target).square() / safe)
     if full:
         losses = losses + 0.5 * math.log(2 * math.pi)
-    return _reduced(losses, reduction)  # type: ignore[no-any-return]
+    return _reduced(losses, reduction)

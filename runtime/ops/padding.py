@@ -27,7 +27,7 @@ def pad(input: Spec, pad: Sequence[int], mode: str = "constant", value: Any = No
     if mode not in MODES:
         raise RuntimeError(f"pad: expected a mode of {', '.join(MODES)}. Got {mode!r}.")
     if mode == "constant":
-        return pad_constant(input, pad=widths, value=0.0 if value is None else value)  # type: ignore[no-any-return]
+        return pad_constant(input, pad=widths, value=0.0 if value is None else value)
     if value is not None and value != 0:
         raise RuntimeError(f"pad: expected no value with mode {mode!r}. Got {value}.")
     rank, count = len(input.shape), len(widths) // 2

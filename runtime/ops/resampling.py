@@ -56,7 +56,7 @@ def interpolate(
             f"interpolate: expected positive sizes. Got {tuple(input.shape)} to {sizes}."
         )
     if mode == "area":
-        return AREAS[rank](input, sizes)  # type: ignore[no-any-return]
+        return AREAS[rank](input, sizes)
     for k, (n, factor) in enumerate(zip(sizes, factors, strict=True)):
         input = _along(input, 2 + k, n, factor, mode, bool(align_corners))
     return input
@@ -187,7 +187,7 @@ def grid_sample(
         part = _picked(input, [f + c for f, c in zip(floors, corner, strict=True)])
         part = part * weight.unsqueeze(1)
         total = part if total is None else total + part
-    return total  # type: ignore[no-any-return]
+    return total
 
 
 def _unnormalized(x: Any, size: int, align_corners: bool) -> Any:

@@ -46,4 +46,4 @@ def pdist(input: Spec, p: float = 2.0) -> Spec:
     n = input.shape[0]
     rows = [i for i in range(n) for _ in range(i + 1, n)]
     columns = [j for i in range(n) for j in range(i + 1, n)]
-    return distance(input[rows] - input[columns], p)  # type: ignore[no-any-return]
+    return distance(input[rows] - input[columns], p)
