@@ -305,6 +305,15 @@ from .ops.special_functions import (
     sinc,
     xlogy,
 )
+from .ops.spectrogram import (
+    bartlett_window,
+    blackman_window,
+    hamming_window,
+    hann_window,
+    istft,
+    kaiser_window,
+    stft,
+)
 from .ops.stacking import (
     atleast_1d,
     atleast_2d,
@@ -384,7 +393,7 @@ from .random import (
 )
 
 if TYPE_CHECKING:
-    from . import cuda, distributions, func, nn, optim, utils
+    from . import cuda, distributions, fft, func, nn, optim, special, utils
     from .serialization import load, save
 
 __version__ = "0.1.0"
@@ -440,6 +449,7 @@ __all__ = [
     "atleast_3d",
     "autograd",
     "baddbmm",
+    "bartlett_window",
     "bernoulli",
     "bfloat16",
     "bincount",
@@ -449,6 +459,7 @@ __all__ = [
     "bitwise_or",
     "bitwise_right_shift",
     "bitwise_xor",
+    "blackman_window",
     "block_diag",
     "bmm",
     "bool",
@@ -505,6 +516,7 @@ __all__ = [
     "diff",
     "digamma",
     "dist",
+    "distributions",
     "div",
     "divide",
     "dot",
@@ -528,6 +540,7 @@ __all__ = [
     "expand_copy",
     "expm1",
     "eye",
+    "fft",
     "finfo",
     "fix",
     "flatten",
@@ -548,6 +561,7 @@ __all__ = [
     "from_numpy",
     "full",
     "full_like",
+    "func",
     "gather",
     "gcd",
     "ge",
@@ -559,6 +573,8 @@ __all__ = [
     "greater_equal",
     "gt",
     "half",
+    "hamming_window",
+    "hann_window",
     "heaviside",
     "histc",
     "histogram",
@@ -600,6 +616,8 @@ __all__ = [
     "isneginf",
     "isposinf",
     "isreal",
+    "istft",
+    "kaiser_window",
     "kron",
     "kthvalue",
     "lcm",
@@ -737,6 +755,7 @@ __all__ = [
     "slice_scatter",
     "softmax",
     "sort",
+    "special",
     "split",
     "split_copy",
     "split_with_sizes",
@@ -748,6 +767,7 @@ __all__ = [
     "stack",
     "std",
     "std_mean",
+    "stft",
     "strided",
     "sub",
     "subtract",
@@ -820,7 +840,7 @@ newaxis = None
 strided = "strided"
 contiguous_format, preserve_format = "contiguous_format", "preserve_format"
 
-_LAZY = ("cuda", "distributions", "func", "nn", "optim", "utils")
+_LAZY = ("cuda", "distributions", "fft", "func", "nn", "optim", "special", "utils")
 
 # Infinities and NaN are values here, not events. NumPy decides by the module of the code that
 # runs, and

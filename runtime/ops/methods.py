@@ -32,6 +32,7 @@ from . import (
     shapes,
     sorting,
     special_functions,
+    spectrogram,
     stacking,
     statistics,
     strided,
@@ -95,6 +96,7 @@ conj angle sgn conj_physical resolve_conj resolve_neg isreal is_conj is_neg
     linalg: "matmul mm bmm mv dot outer addmm",
     products: "inner vdot kron baddbmm addbmm addmv addr cross dist",
     transfer: "to type_as cpu cuda",
+    spectrogram: "stft istft",
 }
 """Functions that are methods as well, by module."""
 
