@@ -211,6 +211,7 @@ from .ops.elementary import (
     tan,
     tanh,
 )
+from .ops.gamma import binomial, poisson
 from .ops.gather import (
     gather,
     index_select,
@@ -221,6 +222,20 @@ from .ops.gather import (
     take_along_dim,
 )
 from .ops.joins import cat, chunk, concat, concatenate, narrow, select, split, stack, unbind
+from .ops.legacy import TYPES as _TYPES
+from .ops.legacy import (
+    empty_permuted,
+    empty_strided,
+    fill_,
+    frexp,
+    from_dlpack,
+    frombuffer,
+    is_same_size,
+    resize_as_,
+    set_default_tensor_type,
+    zero_,
+)
+from .ops.legacy import tensor_type as _tensor_type
 from .ops.linalg import addmm, bmm, dot, matmul, mm, mv, outer
 from .ops.products import (
     addbmm,
@@ -391,15 +406,33 @@ from .random import (
     seed,
     set_rng_state,
 )
+from .settings import (
+    are_deterministic_algorithms_enabled,
+    get_float32_matmul_precision,
+    get_num_threads,
+    set_float32_matmul_precision,
+    set_num_threads,
+    use_deterministic_algorithms,
+)
 
 if TYPE_CHECKING:
-    from . import cuda, distributions, fft, func, nn, optim, special, utils
+    from . import cuda, distributions, fft, func, nn, optim, special, testing, utils
     from .serialization import load, save
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "BFloat16Tensor",
+    "BoolTensor",
+    "ByteTensor",
+    "CharTensor",
+    "DoubleTensor",
+    "FloatTensor",
     "Generator",
+    "HalfTensor",
+    "IntTensor",
+    "LongTensor",
+    "ShortTensor",
     "Size",
     "Tensor",
     "__version__",
@@ -431,6 +464,7 @@ __all__ = [
     "arctan",
     "arctan2",
     "arctanh",
+    "are_deterministic_algorithms_enabled",
     "argmax",
     "argmin",
     "argsort",
@@ -453,6 +487,7 @@ __all__ = [
     "bernoulli",
     "bfloat16",
     "bincount",
+    "binomial",
     "bitwise_and",
     "bitwise_left_shift",
     "bitwise_not",
@@ -474,6 +509,7 @@ __all__ = [
     "ceil",
     "cfloat",
     "chain_matmul",
+    "channels_last",
     "chunk",
     "clamp",
     "clamp_max",
@@ -529,6 +565,8 @@ __all__ = [
     "einsum",
     "empty",
     "empty_like",
+    "empty_permuted",
+    "empty_strided",
     "enable_grad",
     "eq",
     "equal",
@@ -541,6 +579,7 @@ __all__ = [
     "expm1",
     "eye",
     "fft",
+    "fill_",
     "finfo",
     "fix",
     "flatten",
@@ -558,7 +597,10 @@ __all__ = [
     "fmin",
     "fmod",
     "frac",
+    "frexp",
+    "from_dlpack",
     "from_numpy",
+    "frombuffer",
     "full",
     "full_like",
     "func",
@@ -567,6 +609,8 @@ __all__ = [
     "ge",
     "get_default_device",
     "get_default_dtype",
+    "get_float32_matmul_precision",
+    "get_num_threads",
     "get_rng_state",
     "gradient",
     "greater",
@@ -607,6 +651,7 @@ __all__ = [
     "is_grad_enabled",
     "is_neg",
     "is_nonzero",
+    "is_same_size",
     "is_tensor",
     "isclose",
     "isfinite",
@@ -695,6 +740,7 @@ __all__ = [
     "permute",
     "permute_copy",
     "pi",
+    "poisson",
     "polar",
     "polygamma",
     "positive",
@@ -720,6 +766,7 @@ __all__ = [
     "renorm",
     "repeat_interleave",
     "reshape",
+    "resize_as_",
     "resolve_conj",
     "resolve_neg",
     "result_type",
@@ -741,7 +788,10 @@ __all__ = [
     "select_scatter",
     "set_default_device",
     "set_default_dtype",
+    "set_default_tensor_type",
+    "set_float32_matmul_precision",
     "set_grad_enabled",
+    "set_num_threads",
     "set_printoptions",
     "set_rng_state",
     "sgn",
@@ -783,6 +833,7 @@ __all__ = [
     "tensor",
     "tensor_split",
     "tensordot",
+    "testing",
     "tile",
     "topk",
     "trace",
@@ -808,6 +859,7 @@ __all__ = [
     "unsafe_split",
     "unsqueeze",
     "unsqueeze_copy",
+    "use_deterministic_algorithms",
     "utils",
     "var",
     "var_mean",
@@ -817,10 +869,12 @@ __all__ = [
     "view_as_real",
     "view_as_real_copy",
     "view_copy",
+    "vmap",
     "vsplit",
     "vstack",
     "where",
     "xlogy",
+    "zero_",
     "zeros",
     "zeros_like",
 ]
@@ -839,8 +893,20 @@ inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
 newaxis = None
 strided = "strided"
 contiguous_format, preserve_format = "contiguous_format", "preserve_format"
+channels_last, channels_last_3d = "channels_last", "channels_last_3d"
 
-_LAZY = ("cuda", "distributions", "fft", "func", "nn", "optim", "special", "utils")
+FloatTensor = _tensor_type("FloatTensor", _TYPES["FloatTensor"])
+DoubleTensor = _tensor_type("DoubleTensor", _TYPES["DoubleTensor"])
+HalfTensor = _tensor_type("HalfTensor", _TYPES["HalfTensor"])
+BFloat16Tensor = _tensor_type("BFloat16Tensor", _TYPES["BFloat16Tensor"])
+LongTensor = _tensor_type("LongTensor", _TYPES["LongTensor"])
+IntTensor = _tensor_type("IntTensor", _TYPES["IntTensor"])
+ShortTensor = _tensor_type("ShortTensor", _TYPES["ShortTensor"])
+CharTensor = _tensor_type("CharTensor", _TYPES["CharTensor"])
+ByteTensor = _tensor_type("ByteTensor", _TYPES["ByteTensor"])
+BoolTensor = _tensor_type("BoolTensor", _TYPES["BoolTensor"])
+
+_LAZY = ("cuda", "distributions", "fft", "func", "nn", "optim", "special", "testing", "utils")
 
 # Infinities and NaN are values here, not events. NumPy decides by the module of the code that
 # runs, and

@@ -168,7 +168,9 @@ def _dims(name: str, x: Any, s: Any, dim: Any) -> tuple[tuple[int, ...], list[in
     else:
         given = (dim,) if isinstance(dim, int) else dim
         dims = tuple(normalized_dim(d, x.ndim, name) for d in given)
-    sizes = [None] * len(dims) if s is None else [None if n == -1 else n for n in s]
+    sizes: list[int | None] = [None] * len(dims)
+    if s is not None:
+        sizes = [None if n == -1 else n for n in s]
     if len(sizes) != len(dims) or len(set(dims)) < len(dims):
         raise ShapeError(
             f"{name}: expected a size for each of different dimensions. Got {s}, {dim}."

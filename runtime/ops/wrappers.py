@@ -20,6 +20,7 @@ from ..autograd import grad_mode
 from ..autograd.node import Node, OutputEdge, tick
 from ..autograd.record import TAPE
 from ..core import dtypes, observers
+from ..core.creation import as_tensor
 from ..core.devices import device
 from ..core.dispatch import DispatchKey, key_of, operations
 from ..core.spec import Spec
@@ -433,6 +434,9 @@ def _notify(operation: Operation, arguments: dict[str, Any], out: Any, seconds: 
 
 def _conform(operation: Operation, arguments: dict[str, Any]) -> DispatchKey:
     """Make the tensor arguments tensors of one device, and the main ones of one dtype."""
+    for p in operation.arrays:
+        if isinstance(arguments[p.name], np.ndarray):
+            arguments[p.name] = as_tensor(arguments[p.name])
     place = _common_device(operation, arguments)
     mains: dict[str, Any] = {}
     for p in operation.arrays:
