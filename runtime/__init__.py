@@ -222,6 +222,16 @@ from .ops.gather import (
 )
 from .ops.joins import cat, chunk, concat, concatenate, narrow, select, split, stack, unbind
 from .ops.linalg import addmm, bmm, dot, matmul, mm, mv, outer
+from .ops.older_linalg import (
+    cholesky,
+    cholesky_inverse,
+    cholesky_solve,
+    inverse,
+    pinverse,
+    qr,
+    slogdet,
+    svd,
+)
 from .ops.products import (
     addbmm,
     addmv,
@@ -293,6 +303,7 @@ from .ops.searching import (
     unique_consecutive,
     unravel_index,
 )
+from .ops.solving import det, logdet, matrix_exp, matrix_power
 from .ops.sorting import allclose, argsort, equal, isclose, sort, topk
 from .ops.special_functions import (
     digamma,
@@ -384,7 +395,7 @@ from .random import (
 )
 
 if TYPE_CHECKING:
-    from . import cuda, nn, optim, utils
+    from . import cuda, linalg, nn, optim, utils
     from .serialization import load, save
 
 __version__ = "0.1.0"
@@ -463,6 +474,9 @@ __all__ = [
     "ceil",
     "cfloat",
     "chain_matmul",
+    "cholesky",
+    "cholesky_inverse",
+    "cholesky_solve",
     "chunk",
     "clamp",
     "clamp_max",
@@ -494,6 +508,7 @@ __all__ = [
     "cumulative_trapezoid",
     "default_generator",
     "deg2rad",
+    "det",
     "detach_copy",
     "device",
     "diag",
@@ -585,6 +600,7 @@ __all__ = [
     "int16",
     "int32",
     "int64",
+    "inverse",
     "is_complex",
     "is_conj",
     "is_floating_point",
@@ -609,6 +625,7 @@ __all__ = [
     "less",
     "less_equal",
     "lgamma",
+    "linalg",
     "linspace",
     "load",
     "log",
@@ -619,6 +636,7 @@ __all__ = [
     "logaddexp",
     "logaddexp2",
     "logcumsumexp",
+    "logdet",
     "logical_and",
     "logical_not",
     "logical_or",
@@ -633,6 +651,8 @@ __all__ = [
     "masked_scatter",
     "masked_select",
     "matmul",
+    "matrix_exp",
+    "matrix_power",
     "max",
     "maximum",
     "mean",
@@ -677,6 +697,7 @@ __all__ = [
     "permute",
     "permute_copy",
     "pi",
+    "pinverse",
     "polar",
     "polygamma",
     "positive",
@@ -685,6 +706,7 @@ __all__ = [
     "prod",
     "promote_types",
     "put",
+    "qr",
     "quantile",
     "rad2deg",
     "rand",
@@ -735,6 +757,7 @@ __all__ = [
     "sinc",
     "sinh",
     "slice_scatter",
+    "slogdet",
     "softmax",
     "sort",
     "split",
@@ -752,6 +775,7 @@ __all__ = [
     "sub",
     "subtract",
     "sum",
+    "svd",
     "swapaxes",
     "swapdims",
     "t",
@@ -820,7 +844,7 @@ newaxis = None
 strided = "strided"
 contiguous_format, preserve_format = "contiguous_format", "preserve_format"
 
-_LAZY = ("cuda", "nn", "optim", "utils")
+_LAZY = ("cuda", "linalg", "nn", "optim", "utils")
 
 # Infinities and NaN are values here, not events. NumPy decides by the module of the code that
 # runs, and
