@@ -149,7 +149,10 @@ def matrix_norm(
 
 
 def _extreme(values: Any, dim: int, ord: float) -> Any:
-    return values.amax(dim) if ord > 0 else values.amin(dim)
+    """The largest or smallest; of none, the largest is 0."""
+    if ord > 0:
+        return values.amax(dim) if values.shape[dim] else values.sum(dim)
+    return values.amin(dim)
 
 
 def norm(
