@@ -28,7 +28,7 @@ def power_norm(input: Spec, *, ord: float, dim: Dims, keepdim: bool) -> Spec:
 def power_norm_array(xp: Any, input: Any, ord: float, dim: Any, keepdim: bool) -> Any:
     """Small types in float32."""
     wide = input.astype(xp.float32) if input.dtype.itemsize < 4 else input
-    powers = xp.square(wide) if ord == 2 else xp.abs(wide) ** ord
+    powers = xp.square(wide) if ord == 2 else xp.absolute(wide) ** ord
     total = xp.add.reduce(powers, dim, None, None, keepdim)
     out = xp.sqrt(total) if ord == 2 else total if ord == 1 else total ** (1 / ord)
     return xp.asarray(out).astype(input.dtype, copy=False)

@@ -39,7 +39,7 @@ def solved_by_factor(B: Spec, L: Spec, *, upper: bool) -> Spec:
 @solved_by_factor.array
 def solved_by_factor_array(xp: Any, B: Any, L: Any, upper: bool) -> Any:
     """Two triangular systems."""
-    adjoint = L.conj().swapaxes(-1, -2)
+    adjoint = xp.conj(L).swapaxes(-1, -2)
     first, second = (adjoint, L) if upper else (L, adjoint)
     middle = solved_triangular(xp, first, B, False)
     return solved_triangular(xp, second, middle, True)

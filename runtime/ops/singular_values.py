@@ -156,13 +156,15 @@ def pinv_array(xp: Any, A: Any, atol: Any, rtol: Any, hermitian: bool) -> Any:
         return xp.zeros((*A.shape[:-2], A.shape[-1], A.shape[-2]), A.dtype)
     if hermitian:
         S, U = xp.linalg.eigh(A)
-        Vh = U.conj().swapaxes(-1, -2)
+        Vh = xp.conj(U).swapaxes(-1, -2)
     else:
         U, S, Vh = xp.linalg.svd(A, full_matrices=False)
-    size = xp.abs(S)
+    size = xp.absolute(S)
     kept = size > _cutoff(xp, size, atol, rtol)
     inverse = xp.where(kept, 1 / xp.where(kept, S, 1), 0).astype(S.dtype)
-    return xp.matmul(Vh.conj().swapaxes(-1, -2) * inverse[..., None, :], U.conj().swapaxes(-1, -2))
+    return xp.matmul(
+        xp.conj(Vh).swapaxes(-1, -2) * inverse[..., None, :], xp.conj(U).swapaxes(-1, -2)
+    )
 
 
 def _cutoff(xp: Any, size: Any, atol: Any, rtol: Any) -> Any:

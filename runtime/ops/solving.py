@@ -70,7 +70,7 @@ def cofactors_array(xp: Any, A: Any) -> Any:
     behind = xp.cumprod(xp.concatenate([one, S[..., :0:-1]], -1), -1)[..., ::-1]
     phase = xp.linalg.det(xp.matmul(U, Vh))[..., None]
     scale = (phase * before * behind).astype(A.dtype)[..., None, :]
-    return xp.matmul(U.conj() * scale, Vh.conj())
+    return xp.matmul(xp.conj(U) * scale, xp.conj(Vh))
 
 
 @cofactors.vjp(saves="A out")
@@ -329,7 +329,7 @@ def exponential_array(xp: Any, A: Any) -> Any:
     needs."""
     if not A.size:
         return A.copy()
-    norm = xp.abs(A).sum(-2).max(-1)
+    norm = xp.absolute(A).sum(-2).max(-1)
     finite = xp.where(xp.isfinite(norm), norm, 0).astype(xp.float64)
     times = xp.maximum(xp.ceil(xp.log2(xp.maximum(finite, 1e-300) / REACH)), 0)
     times = times[..., None, None]

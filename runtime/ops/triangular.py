@@ -163,7 +163,7 @@ def lu_array(xp: Any, A: Any, pivot: bool) -> tuple[Any, Any, Any]:
     for j in range(k):
         found = xp.full(len(LU), j)
         if pivot and len(LU):
-            found = j + xp.abs(LU[:, j:, j]).argmax(-1)
+            found = j + xp.absolute(LU[:, j:, j]).argmax(-1)
             swapped = LU[every, found]
             LU[every, found] = LU[:, j]
             LU[:, j] = swapped
