@@ -105,6 +105,18 @@ def attempted(xp: Any, function: Any, failure: Any, A: Any, *rest: Any) -> tuple
     return out.reshape(*batch, *out.shape[1:]), info.reshape(batch)
 
 
+def converged(xp: Any, name: str, *args: Any, **options: Any) -> Any:
+    """`xp.linalg.<name>`. Raises: LinAlgError where its iteration finds no end, as with NaN."""
+    with raising(xp):
+        try:
+            return getattr(xp.linalg, name)(*args, **options)
+        except np.linalg.LinAlgError as error:
+            raise LinAlgError(
+                f"linalg.{name}: expected finite, not too ill-conditioned matrices. Got shape "
+                f"{tuple(args[0].shape)}: {error}. Look for NaN and infinities."
+            ) from None
+
+
 @primitive
 def columns_scaled(input: Spec, factors: Spec) -> Spec:
     """input @ diag(factors): (..., m, n), (..., n) -> (..., m, n)."""
@@ -174,7 +186,12 @@ def cholesky_array(xp: Any, A: Any) -> tuple[Any, Any]:
                 return k
         return int(one.shape[-1])
 
-    return attempted(xp, xp.linalg.cholesky, minor, A)
+    L, info = attempted(xp, xp.linalg.cholesky, minor, A)
+    if A.size:  # NaN is not positive either, but nobody raises for it
+        unknown = xp.isnan(L.diagonal(0, -2, -1))
+        found = xp.where(unknown.any(-1), unknown.argmax(-1) + 1, 0)
+        info = xp.where(info == 0, found, info).astype(xp.int32)
+    return L, info
 
 
 @cholesky_lower.vjp(saves="out")
@@ -315,7 +332,7 @@ def eigh_pairs(A: Spec, *, UPLO: str) -> tuple[Spec, Spec]:
 @eigh_pairs.array
 def eigh_array(xp: Any, A: Any, UPLO: str) -> tuple[Any, Any]:
     """LAPACK's syevd and heevd."""
-    return tuple(xp.linalg.eigh(A, UPLO))
+    return tuple(converged(xp, "eigh", A, UPLO))
 
 
 @eigh_pairs.vjp(saves="out")
@@ -342,7 +359,7 @@ def eigenvalues_hermitian(F: Any, A: Spec, *, UPLO: str) -> Spec:
 @eigenvalues_hermitian.array
 def eigenvalues_hermitian_array(xp: Any, A: Any, UPLO: str) -> Any:
     """Without eigenvectors, which cost most of the time."""
-    return xp.linalg.eigvalsh(A, UPLO)
+    return converged(xp, "eigvalsh", A, UPLO)
 
 
 def _triangle(operation: str, A: Any, UPLO: str) -> str:
@@ -381,7 +398,7 @@ def eig_pairs(A: Spec) -> tuple[Spec, Spec]:
 @eig_pairs.array
 def eig_pairs_array(xp: Any, A: Any) -> tuple[Any, Any]:
     """LAPACK's geev; NumPy returns real arrays where all eigenvalues are."""
-    w, V = xp.linalg.eig(A)
+    w, V = converged(xp, "eig", A)
     kind = xp.complex64 if A.dtype.itemsize == 4 or A.dtype == xp.complex64 else xp.complex128
     return w.astype(kind, copy=False), V.astype(kind, copy=False)
 
@@ -430,7 +447,7 @@ def eigenvalues(F: Any, A: Spec) -> Spec:
 @eigenvalues.array
 def eigenvalues_array(xp: Any, A: Any) -> Any:
     """Without eigenvectors, which cost most of the time."""
-    w = xp.linalg.eigvals(A)
+    w = converged(xp, "eigvals", A)
     single = A.dtype.itemsize == 4 or A.dtype == xp.complex64
     return w.astype(xp.complex64 if single else xp.complex128, copy=False)
 

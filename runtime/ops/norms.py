@@ -9,7 +9,7 @@ from ..core import dtypes
 from ..errors import DTypeError, ShapeError
 from .declare import Spec, primitive
 from .decompositions import require_matrices, require_square
-from .shapes import Dims, normalized_dim, normalized_dims, reduced_shape
+from .shapes import Dims, normalized_dim, normalized_dims, reduced_shape, require_float
 from .singular_values import svdvals
 from .solving import inv_ex
 
@@ -228,8 +228,12 @@ def cross(input: Spec, other: Spec, *, dim: int = -1) -> Spec:
 
 
 def vecdot(x: Spec, y: Spec, *, dim: int = -1) -> Spec:
-    """The sum of conj(x) * y over `dim`; other dimensions broadcast."""
-    x, y = (t if t.dtype.category else t.to(dtypes.int64) for t in (x, y))
+    """The sum of conj(x) * y over `dim`; other dimensions broadcast.
+
+    Raises: RuntimeError for integers.
+    """
+    require_float("linalg.vecdot", "x", x)
+    require_float("linalg.vecdot", "y", y)
     return (x.conj() * y).sum(dim)
 
 
@@ -241,7 +245,7 @@ def diagonal(A: Spec, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Spe
     return of_dims(A, offset, dim1, dim2)
 
 
-def vander(x: Spec, N: int | None = None) -> Spec:
+def vander(x: Spec, *, N: int | None = None) -> Spec:
     """The powers x**0, ..., x**(N - 1) of x (..., n) along a new last dimension; N is n unless
     given. Integers give int64.
 

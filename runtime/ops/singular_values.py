@@ -13,7 +13,7 @@ from ..core import dtypes
 from ..core.limits import finfo
 from ..errors import DTypeError, ShapeError
 from .declare import Index, Spec, composite, primitive
-from .decompositions import eigvalsh, mH, require_matrices, require_square, return_type
+from .decompositions import converged, eigvalsh, mH, require_matrices, require_square, return_type
 
 # -- the decomposition -----------------------------------------------------------------------------
 
@@ -34,7 +34,7 @@ def svd_thin(A: Spec, *, order: str) -> tuple[Spec, Spec, Spec]:
 @svd_thin.array
 def svd_array(xp: Any, A: Any, order: str) -> tuple[Any, Any, Any]:
     """LAPACK's gesdd."""
-    return tuple(xp.linalg.svd(A, full_matrices=False))
+    return tuple(converged(xp, "svd", A, full_matrices=False))
 
 
 @svd_thin.vjp(saves="out", static="order")
@@ -82,7 +82,7 @@ def singular_values(F: Any, A: Spec, *, order: str) -> Spec:
 @singular_values.array
 def singular_values_array(xp: Any, A: Any, order: str) -> Any:
     """Without singular vectors, which cost most of the time."""
-    return xp.linalg.svd(A, compute_uv=False)
+    return converged(xp, "svd", A, compute_uv=False)
 
 
 @primitive
@@ -155,10 +155,10 @@ def pinv_array(xp: Any, A: Any, atol: Any, rtol: Any, hermitian: bool) -> Any:
     if not A.size:
         return xp.zeros((*A.shape[:-2], A.shape[-1], A.shape[-2]), A.dtype)
     if hermitian:
-        S, U = xp.linalg.eigh(A)
+        S, U = converged(xp, "eigh", A)
         Vh = xp.conj(U).swapaxes(-1, -2)
     else:
-        U, S, Vh = xp.linalg.svd(A, full_matrices=False)
+        U, S, Vh = converged(xp, "svd", A, full_matrices=False)
     size = xp.absolute(S)
     kept = size > _cutoff(xp, size, atol, rtol)
     inverse = xp.where(kept, 1 / xp.where(kept, S, 1), 0).astype(S.dtype)
@@ -259,14 +259,15 @@ def lstsq(A: Spec, B: Spec, rcond: float | None = None, *, driver: str | None = 
     """The X (..., n, p) of least norm that minimizes ||A @ X - B|| for A (..., m, n) and B (..., m,
     p), or (..., m) where p has no dimension; batches broadcast.
 
-    Returns the solution; residuals, the squared norms of B - A @ X (..., p), empty unless m > n and
-    all ranks are n; the rank (empty for driver "gels"); the singular values (empty but for drivers
-    "gelsd" and "gelss"). Singular values up to `rcond` (max(m, n) * eps) times the largest count as
-    0. Every `driver` computes by singular values here; it decides on what is returned.
+    Returns the solution; residuals, the squared norms of B - A @ X (..., p), empty unless m > n,
+    all ranks are n, and the driver is not "gelsy"; the rank (empty for driver "gels"); the singular
+    values (empty but for drivers "gelsd" and "gelss"). Singular values up to `rcond`
+    (max(m, n) * eps) times the largest count as 0. Every `driver` computes by singular values here;
+    it decides on what is returned, and is "gelsy" unless given, on the GPU "gels".
     Raises: RuntimeError for an unknown driver, or shapes that do not fit.
     """
     require_matrices("linalg.lstsq", A)
-    driver = driver or "gelsy"
+    driver = driver or ("gels" if A.is_cuda else "gelsy")
     if driver not in DRIVERS:
         raise ShapeError(f"linalg.lstsq: expected a driver among {DRIVERS}. Got {driver!r}.")
     is_vector = len(B.shape) == len(A.shape) - 1 and tuple(B.shape) == tuple(A.shape[:-1])
@@ -283,7 +284,7 @@ def lstsq(A: Spec, B: Spec, rcond: float | None = None, *, driver: str | None = 
     empty = A.new_zeros((0,), dtype=A.dtype.to_real())
     rank = matrix_rank(A, rtol=rcond)
     residuals, values = empty, empty
-    if rows > columns and (A.is_meta or bool((rank == columns).all())):
+    if rows > columns and driver != "gelsy" and (A.is_meta or bool((rank == columns).all())):
         residuals = (A @ solution - right).abs().square().sum(-2)
     if driver in ("gelsd", "gelss"):
         values = svdvals(A.detach())

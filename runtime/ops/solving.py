@@ -285,8 +285,10 @@ def tensorsolve(A: Spec, B: Spec, dims: Sequence[int] | None = None) -> Spec:
 def matrix_power(A: Spec, n: int) -> Spec:
     """A @ ... @ A, n times, by squaring; of the inverse for n < 0. A is (..., m, m).
 
-    Raises: LinAlgError for n < 0 and a singular matrix.
+    Raises: LinAlgError for n < 0 and a singular matrix, TypeError for an n that is no integer.
     """
+    if not isinstance(n, int):
+        raise TypeError(f"linalg.matrix_power: expected an integer n. Got {n!r}.")
     require_square("linalg.matrix_power", A)
     if n < 0:
         return matrix_power(inv(A), -n)

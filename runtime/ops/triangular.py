@@ -59,7 +59,7 @@ def triangular_array(xp: Any, A: Any, B: Any, upper: bool, unitriangular: bool) 
     return xp.linalg.solve(T, B)
 
 
-def _scipy_triangular(A: Any, B: Any, upper: bool, unitriangular: bool) -> Any:
+def scipy_triangular(A: Any, B: Any, upper: bool, unitriangular: bool) -> Any:
     """BLAS's trsm: half of the general solver's time at n = 10, a tenth at n = 1000. Where the
     diagonal has zeros it gives infinities, as PyTorch does."""
     from scipy.linalg.blas import get_blas_funcs
@@ -77,13 +77,13 @@ def _scipy_triangular(A: Any, B: Any, upper: bool, unitriangular: bool) -> Any:
     return out
 
 
-kernel(triangular, "cpu")(_scipy_triangular)
+kernel(triangular, "cpu")(scipy_triangular)
 
 
 def solved_triangular(xp: Any, A: Any, B: Any, upper: bool) -> Any:
     """The fastest kernel of `xp` for triangular systems."""
     if xp is np:
-        return _scipy_triangular(A, B, upper, False)
+        return scipy_triangular(A, B, upper, False)
     return triangular_array(xp, A, B, upper, False)
 
 
@@ -310,8 +310,11 @@ LU = return_type("linalg_lu", "P", "L", "U")
 
 
 def lu_factor(A: Spec, *, pivot: bool = True) -> Any:
-    """LU and pivots of A (..., m, n), see `lu_factor_ex`."""
-    return LUFactor(*lu_factor_ex(A, pivot=pivot)[:2])
+    """LU and pivots of A (..., m, n), see `lu_factor_ex`.
+
+    Raises: LinAlgError for zeros on U's diagonal, by which `lu_solve` would divide.
+    """
+    return LUFactor(*lu_factor_ex(A, pivot=pivot, check_errors=True)[:2])
 
 
 def lu(A: Spec, *, pivot: bool = True) -> Any:

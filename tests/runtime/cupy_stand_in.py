@@ -32,8 +32,8 @@ FUNCTIONS = """
 all any arange argmax argmin argsort array array_equal asarray ascontiguousarray broadcast_to
 concatenate copyto cumprod cumsum empty empty_like expand_dims flip full full_like isclose matmul
 atleast_1d bincount broadcast_shapes eye full_like histogram isin lexsort max min moveaxis
-nonzero ones ones_like prod put_along_axis roll sort stack sum take take_along_axis tril triu unravel_index
-where zeros zeros_like
+nonzero ones ones_like prod put_along_axis roll sort stack sum take take_along_axis tril triu
+unravel_index where zeros zeros_like
 """.split()
 METHODS = """
 all any argmax argmin argsort astype clip copy cumprod cumsum diagonal dot fill flatten max mean min

@@ -55,7 +55,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "lu_factor_values": lambda A: torch.linalg.lu_factor(A).LU,
     "lu_without_pivots": lambda A: torch.linalg.lu(A, pivot=False)[1:],
     "lu_solved": lambda A, B, **k: torch.linalg.lu_solve(*torch.linalg.lu_factor(A), B, **k),
-    "least_squares": lambda A, B: torch.linalg.lstsq(A, B)[:2],
+    "least_squares": lambda A, B, **k: torch.linalg.lstsq(A, B, **k)[:2],
 }  # fmt: skip
 
 
@@ -129,7 +129,7 @@ SOLVING: dict[str, list[Sample]] = {
     "pinv_of_rank_2": [Sample((array(4, 2), array(2, 3)), {}, lambda A, B: np.linalg.pinv(A @ B))],
     "linalg.matrix_rank": [Sample((a,), {}, np.linalg.matrix_rank, **FLAT) for a in (ONE, SINGULAR, WIDE)],
     "least_squares": [
-        Sample((TALL, array(4, 2)), {}, lambda A, B: list(np.linalg.lstsq(A, B)[:2])),
+        Sample((TALL, array(4, 2)), {"driver": "gels"}, lambda A, B, driver: list(np.linalg.lstsq(A, B)[:2])),
         Sample((array(3, 4), array(3)), {}, lambda A, B: [np.linalg.lstsq(A, B)[0], np.empty(0)]),
     ],
     "linalg.matrix_power": [Sample((ONE, n), {}, np.linalg.matrix_power) for n in (0, 1, 3, 6, -2)],
@@ -162,7 +162,7 @@ NORMS: dict[str, list[Sample]] = {
     "linalg.vecdot": [Sample((array(2, 3), array(3)), {}, lambda x, y: (x * y).sum(-1))],
     "linalg.diagonal": [Sample((WIDE,), {"offset": 1}, lambda x, offset: np.diagonal(x, offset, 1, 2))],
     "linalg.vander": [Sample((array(3),), {}, lambda x: np.vander(x, increasing=True)),
-                      Sample((array(2, 3), 2), {}, lambda x, n: np.stack([x**0, x], -1))],
+                      Sample((array(2, 3),), {"N": 2}, lambda x, N: np.stack([x**0, x], -1))],
 }  # fmt: skip
 
 SAMPLES: dict[str, list[Sample]] = {**DECOMPOSITIONS, **SOLVING, **NORMS}
