@@ -237,6 +237,16 @@ from .ops.legacy import (
 )
 from .ops.legacy import tensor_type as _tensor_type
 from .ops.linalg import addmm, bmm, dot, matmul, mm, mv, outer
+from .ops.older_linalg import (
+    cholesky,
+    cholesky_inverse,
+    cholesky_solve,
+    inverse,
+    pinverse,
+    qr,
+    slogdet,
+    svd,
+)
 from .ops.products import (
     addbmm,
     addmv,
@@ -308,6 +318,7 @@ from .ops.searching import (
     unique_consecutive,
     unravel_index,
 )
+from .ops.solving import det, logdet, matrix_exp, matrix_power
 from .ops.sorting import allclose, argsort, equal, isclose, sort, topk
 from .ops.special_functions import (
     digamma,
@@ -416,7 +427,7 @@ from .settings import (
 )
 
 if TYPE_CHECKING:
-    from . import cuda, distributions, fft, func, nn, optim, special, testing, utils
+    from . import cuda, distributions, fft, func, linalg, nn, optim, special, testing, utils
     from .serialization import load, save
 
 __version__ = "0.1.0"
@@ -510,6 +521,9 @@ __all__ = [
     "cfloat",
     "chain_matmul",
     "channels_last",
+    "cholesky",
+    "cholesky_inverse",
+    "cholesky_solve",
     "chunk",
     "clamp",
     "clamp_max",
@@ -541,6 +555,7 @@ __all__ = [
     "cumulative_trapezoid",
     "default_generator",
     "deg2rad",
+    "det",
     "detach_copy",
     "device",
     "diag",
@@ -645,6 +660,7 @@ __all__ = [
     "int16",
     "int32",
     "int64",
+    "inverse",
     "is_complex",
     "is_conj",
     "is_floating_point",
@@ -672,6 +688,7 @@ __all__ = [
     "less",
     "less_equal",
     "lgamma",
+    "linalg",
     "linspace",
     "load",
     "log",
@@ -682,6 +699,7 @@ __all__ = [
     "logaddexp",
     "logaddexp2",
     "logcumsumexp",
+    "logdet",
     "logical_and",
     "logical_not",
     "logical_or",
@@ -696,6 +714,8 @@ __all__ = [
     "masked_scatter",
     "masked_select",
     "matmul",
+    "matrix_exp",
+    "matrix_power",
     "max",
     "maximum",
     "mean",
@@ -740,6 +760,7 @@ __all__ = [
     "permute",
     "permute_copy",
     "pi",
+    "pinverse",
     "poisson",
     "polar",
     "polygamma",
@@ -749,6 +770,7 @@ __all__ = [
     "prod",
     "promote_types",
     "put",
+    "qr",
     "quantile",
     "rad2deg",
     "rand",
@@ -803,6 +825,7 @@ __all__ = [
     "sinc",
     "sinh",
     "slice_scatter",
+    "slogdet",
     "softmax",
     "sort",
     "special",
@@ -822,6 +845,7 @@ __all__ = [
     "sub",
     "subtract",
     "sum",
+    "svd",
     "swapaxes",
     "swapdims",
     "t",
@@ -906,7 +930,18 @@ CharTensor = _tensor_type("CharTensor", _TYPES["CharTensor"])
 ByteTensor = _tensor_type("ByteTensor", _TYPES["ByteTensor"])
 BoolTensor = _tensor_type("BoolTensor", _TYPES["BoolTensor"])
 
-_LAZY = ("cuda", "distributions", "fft", "func", "nn", "optim", "special", "testing", "utils")
+_LAZY = (
+    "cuda",
+    "distributions",
+    "fft",
+    "func",
+    "linalg",
+    "nn",
+    "optim",
+    "special",
+    "testing",
+    "utils",
+)
 
 # Infinities and NaN are values here, not events. NumPy decides by the module of the code that
 # runs, and

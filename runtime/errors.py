@@ -4,6 +4,7 @@
       ShapeError (RuntimeError)         sizes that do not fit
       DTypeError (RuntimeError)         element types that do not fit
       DeviceError (RuntimeError)        tensors on different devices, or a device that is absent
+      LinAlgError (RuntimeError)        matrices without the factors or inverse asked for
       GradientError (RuntimeError)      a backward pass that cannot be run
       OutOfBoundsError (IndexError)     an index outside its dimension
 
@@ -17,6 +18,7 @@ __all__ = [
     "DeviceError",
     "FlambeauError",
     "GradientError",
+    "LinAlgError",
     "OutOfBoundsError",
     "ShapeError",
 ]
@@ -36,6 +38,10 @@ class DTypeError(FlambeauError, RuntimeError):
 
 class DeviceError(FlambeauError, RuntimeError):
     """Tensors live on different devices, or the device is not there."""
+
+
+class LinAlgError(FlambeauError, RuntimeError):
+    """A matrix lacks the factors or the inverse asked for: it is singular, or not positive."""
 
 
 class GradientError(FlambeauError, RuntimeError):

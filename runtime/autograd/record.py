@@ -238,6 +238,9 @@ class Recording:
             else:
                 handed_on = None if result.name.startswith("g") else False
                 found.append(self.recorder.fresh.get(result.name, handed_on))
+        shared = [f for f, (r, n) in zip(found, self._pairs(), strict=True) if r is not None and n]
+        if sum(f is not True for f in shared) > 1:  # parts of g: nobody may add to it in place
+            found = [False if f is None else f for f in found]
         return tuple(found)
 
 

@@ -10,6 +10,7 @@ installed.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.machinery
 import operator
 import sys
@@ -30,9 +31,9 @@ logaddexp2 nextafter gcd lcm left_shift right_shift conj
 FUNCTIONS = """
 all any arange argmax argmin argsort array array_equal asarray ascontiguousarray broadcast_to
 concatenate copyto cumprod cumsum empty empty_like expand_dims flip full full_like isclose matmul
-atleast_1d bincount broadcast_shapes histogram isin lexsort max min moveaxis nonzero ones
-ones_like prod put_along_axis roll sort stack sum take take_along_axis tril triu unravel_index
-where zeros zeros_like
+atleast_1d bincount broadcast_shapes eye full_like histogram isin lexsort max min moveaxis
+nonzero ones ones_like prod put_along_axis roll sort stack sum take take_along_axis tril triu
+unravel_index where zeros zeros_like
 """.split()
 METHODS = """
 all any argmax argmin argsort astype clip copy cumprod cumsum diagonal dot fill flatten max mean min
@@ -40,6 +41,9 @@ nonzero prod ravel repeat reshape round sort squeeze std sum swapaxes take trace
 """.split()
 ATTRIBUTES = """
 T base dtype flags imag itemsize mT nbytes ndim real shape size strides
+""".split()
+LINALG = """
+cholesky det eigh eigvalsh inv qr slogdet solve svd
 """.split()
 SPECIAL = """
 betainc digamma erf erfc erfcx erfinv expit gammainc gammaincc gammaln i0 i0e i1 i1e j0 j1 k0 k0e k1
@@ -171,7 +175,7 @@ def guest(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return ndarray(np.asarray(value))
     if isinstance(value, tuple | list) and any(isinstance(v, np.ndarray) for v in value):
-        return type(value)(map(guest, value))
+        return [*map(guest, value)] if isinstance(value, list) else tuple(map(guest, value))
     return value
 
 
@@ -295,6 +299,8 @@ def modules() -> dict[str, types.ModuleType]:
         setattr(cupy, name, _on_host(getattr(np, name)))
     for name in DTYPES:
         setattr(cupy, name, getattr(np, name))
+    linalg = types.SimpleNamespace(**{n: _on_host(getattr(np.linalg, n)) for n in LINALG})
+    cupyx.errstate = lambda linalg: contextlib.nullcontext()  # type: ignore[attr-defined]
     for name in SPECIAL:
         setattr(special, name, _on_host(getattr(scipy.special, name)))
     strides = types.SimpleNamespace(as_strided=_on_host(np.lib.stride_tricks.as_strided))
@@ -312,6 +318,8 @@ def modules() -> dict[str, types.ModuleType]:
         asarray=_ascupy,
         asnumpy=lambda a: a.get() if isinstance(a, ndarray) else np.asarray(a),
         inf=np.inf,
+        nan=np.nan,
+        linalg=linalg,
         ogrid=OpenGrid(),
         lib=types.SimpleNamespace(stride_tricks=strides),
         cuda=types.SimpleNamespace(Device=Device, runtime=runtime),

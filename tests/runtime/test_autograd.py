@@ -42,6 +42,16 @@ def test_leaves_never_share_gradient_memory() -> None:
     assert y.grad.tolist() == [1.0, 1.0]
 
 
+def test_both_terms_of_a_sum_get_gradients_of_their_own() -> None:
+    """One term has another use: adding that gradient must not change the other term's."""
+    x = torch.ones(3, requires_grad=True)
+    a, b = x * 2, x * 3
+    other = a * 5
+    (((a + b) * 7).sum() + other.sum()).backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [2 * (5 + 7) + 3 * 7] * 3
+
+
 def test_an_expanded_gradient_is_writeable_at_the_leaf() -> None:
     x = leaf(1.0, 2.0)
     x.sum().backward()

@@ -55,6 +55,7 @@ def test_the_stand_in_has_no_name_that_cupy_lacks() -> None:
     names = own.UFUNCS + own.FUNCTIONS + own.DTYPES
     assert [n for n in names if not hasattr(cupy, n)] == []
     assert [n for n in own.METHODS + own.ATTRIBUTES if not hasattr(cupy.ndarray, n)] == []
+    assert [n for n in own.LINALG if not hasattr(cupy.linalg, n)] == []
     assert [n for n in own.SPECIAL if not hasattr(cupyx.scipy.special, n)] == []
 
 

@@ -14,6 +14,7 @@ from flambeau.core.tensor import Tensor
 from flambeau.ops import activations, gather, indexing, special_functions, strided
 
 from .op_samples import SAMPLES
+from .samples import linalg_samples
 from .samples.kit import Sample, leaves_of
 
 CASES = [
@@ -25,7 +26,11 @@ CASES = [
 
 @functools.cache
 def function_of(name: str) -> Any:
-    """The public function called `name`."""
+    """The public function called `name`, dots followed, or that of the samples."""
+    if name in linalg_samples.FUNCTIONS:
+        return linalg_samples.FUNCTIONS[name]
+    if "." in name:
+        return functools.reduce(getattr, name.split("."), torch)
     if name in operations:
         return operations[name].function
     for place in (torch, indexing, activations, special_functions, strided, gather):
@@ -180,7 +185,9 @@ def test_every_declared_operation_is_sampled_or_reached_by_gradients() -> None:
 
 COMPLEX = {"conj", "real_part", "imag_part", "complex", "view_as_real", "view_as_complex"}
 FOURIER = {"fft_complex", "fft_real", "fft_to_real", "half_sum", "doubled_half"}
-EXEMPT = {"detached", "cast", "reshape_like", "trunc_divide", "ones_of"} | COMPLEX | FOURIER
+EIGENVALUES = {"eig_pairs", "eigenvalues"}
+PLAIN = {"detached", "cast", "reshape_like", "trunc_divide", "ones_of"}
+EXEMPT = PLAIN | EIGENVALUES | COMPLEX | FOURIER
 """Reached by other tests: detach, conversion of dtype, division of integers, first gradients,
 complex numbers, Fourier transforms."""
 
