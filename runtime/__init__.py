@@ -427,7 +427,7 @@ from .settings import (
 )
 
 if TYPE_CHECKING:
-    from . import cuda, distributions, fft, func, linalg, nn, optim, special, testing, utils
+    from . import cuda, distributions, fft, func, linalg, nn, optim, signal, special, testing, utils
     from .serialization import load, save
 
 __version__ = "0.1.0"
@@ -820,6 +820,7 @@ __all__ = [
     "short",
     "sigmoid",
     "sign",
+    "signal",
     "signbit",
     "sin",
     "sinc",
@@ -938,6 +939,7 @@ _LAZY = (
     "linalg",
     "nn",
     "optim",
+    "signal",
     "special",
     "testing",
     "utils",

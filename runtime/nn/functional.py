@@ -72,6 +72,7 @@ from ..ops.pooling import avg_pool3d as avg_pool3d
 from ..ops.pooling import max_pool1d as max_pool1d
 from ..ops.pooling import max_pool2d as max_pool2d
 from ..ops.pooling import max_pool3d as max_pool3d
+from ..ops.products import einsum as _einsum
 from ..ops.resampling import affine_grid as affine_grid
 from ..ops.resampling import grid_sample as grid_sample
 from ..ops.resampling import interpolate as interpolate
@@ -251,6 +252,8 @@ def _dropout_channels(input: Tensor, p: float, training: bool, inplace: bool, ra
     name = f"dropout{rank}d"
     if not 0.0 <= p <= 1.0:
         raise ValueError(f"{name}: expected a probability from 0 to 1. Got {p}.")
+    if rank == 2 and input.ndim == 3:
+        rank = 1  # whole channels of (N, C, L), as PyTorch reads three dimensions
     if input.ndim not in (rank + 1, rank + 2):
         raise ShapeError(
             f"{name}: expected input with {rank + 1} or {rank + 2} dimensions. Got shape "
@@ -274,6 +277,34 @@ def dropout2d(
 ) -> Tensor:
     """`dropout` of whole channels of (N, C, H, W). Source: arXiv:1411.4280."""
     return _dropout_channels(input, p, training, inplace, 2)
+
+
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """out[..., o] = the sum over i, j of input1[..., i] * weight[o, i, j] * input2[..., j], plus
+    bias[o]."""
+    out = _einsum("...i,oij,...j->...o", input1, weight, input2)
+    return out if bias is None else out + bias
+
+
+def upsample_nearest(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
+    """`interpolate` with mode "nearest"."""
+    return interpolate(input, size, scale_factor, "nearest")
+
+
+def upsample_bilinear(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
+    """`interpolate` with mode "bilinear" and aligned corners."""
+    return interpolate(input, size, scale_factor, "bilinear", align_corners=True)
+
+
+def upsample(
+    input: Tensor,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+) -> Tensor:
+    """`interpolate` under its earlier name."""
+    return interpolate(input, size, scale_factor, mode, align_corners)
 
 
 def dropout3d(

@@ -103,7 +103,7 @@ def remainder(m: Any, input: Spec, other: Spec) -> Spec:
     return m.remainder(input, other)
 
 
-@pointwise
+@pointwise(tensors=1)
 def fmod(m: Any, input: Spec, other: Spec) -> Spec:
     """input - other * trunc(input / other): has the sign of `input`."""
     return m.fmod(input, other)
@@ -242,25 +242,25 @@ def pow(F: Any, input: Spec, exponent: Spec) -> Spec:
     return F.power(input, number)
 
 
-@pointwise
+@pointwise(tensors=2)
 def maximum(m: Any, input: Spec, other: Spec) -> Spec:
     """The larger of each pair; NaN if one is NaN."""
     return m.maximum(input, other)
 
 
-@pointwise
+@pointwise(tensors=2)
 def minimum(m: Any, input: Spec, other: Spec) -> Spec:
     """The smaller of each pair; NaN if one is NaN."""
     return m.minimum(input, other)
 
 
-@pointwise
+@pointwise(tensors=2)
 def fmax(m: Any, input: Spec, other: Spec) -> Spec:
     """The larger of each pair; if one is NaN, the other."""
     return m.fmax(input, other)
 
 
-@pointwise
+@pointwise(tensors=2)
 def fmin(m: Any, input: Spec, other: Spec) -> Spec:
     """The smaller of each pair; if one is NaN, the other."""
     return m.fmin(input, other)
@@ -299,9 +299,12 @@ def clamp(F: Any, input: Spec, min: Any = None, max: Any = None) -> Spec:
         if input.dtype.category < 2 and (min.__class__ is float or max.__class__ is float):
             input = F.divide(input, 1)
         return F.clamp_numbers(input, min=min, max=max)
-    if min is not None:
-        input = F.maximum(input, min)
-    return input if max is None else F.minimum(input, max)
+    for name, limit in (("min", min), ("max", max)):
+        if hasattr(limit, "shape"):
+            input = (F.maximum if name == "min" else F.minimum)(input, limit)
+        elif limit is not None:
+            input = F.clamp_numbers(input, **{name: limit})
+    return input
 
 
 @composite
@@ -338,43 +341,43 @@ def nan_to_num(
     )
 
 
-@pointwise(float_result=True)
+@pointwise(float_result=True, tensors=1)
 def copysign(m: Any, input: Spec, other: Spec) -> Spec:
     """|input| with the sign of other."""
     return m.copysign(input, other)
 
 
-@pointwise
+@pointwise(tensors=2)
 def nextafter(m: Any, input: Spec, other: Spec) -> Spec:
     """The next number of the dtype after input, towards other."""
     return m.nextafter(input, other)
 
 
-@pointwise
+@pointwise(tensors=2)
 def heaviside(m: Any, input: Spec, values: Spec) -> Spec:
     """0 below 0, 1 above, `values` at 0. Raises: RuntimeError for mixed dtypes."""
     return m.where(m.eq(input, 0), values, input > 0)
 
 
-@pointwise
+@pointwise(tensors=2)
 def gcd(m: Any, input: Spec, other: Spec) -> Spec:
     """The greatest common divisor of integers."""
     return m.gcd(input, other)
 
 
-@pointwise
+@pointwise(tensors=2)
 def lcm(m: Any, input: Spec, other: Spec) -> Spec:
     """The least common multiple of integers."""
     return m.lcm(input, other)
 
 
-@pointwise(float_result=True)
+@pointwise(float_result=True, tensors=2)
 def hypot(m: Any, input: Spec, other: Spec) -> Spec:
     """sqrt(input**2 + other**2), without overflow."""
     return m.hypot(input, other)
 
 
-@pointwise(float_result=True)
+@pointwise(float_result=True, tensors=1)
 def ldexp(m: Any, input: Spec, other: Spec) -> Spec:
     """input * 2**other."""
     return input * m.exp2(other)

@@ -6,6 +6,8 @@ from typing import Any
 
 from .declare import Spec, pointwise
 
+LOGIC = ("logical_and", "logical_or", "logical_xor")
+
 
 def _declared(name: str, doc: str, unary: bool = False, known_as: str = "") -> Any:
     def one(m: Any, input: Spec) -> Spec:
@@ -16,7 +18,8 @@ def _declared(name: str, doc: str, unary: bool = False, known_as: str = "") -> A
 
     formula = one if unary else two
     formula.__name__, formula.__doc__, formula.__module__ = known_as or name, doc, __name__
-    return pointwise(formula, name=known_as or name)
+    tensors = 0 if unary or name.startswith("bitwise") else 2 if name in LOGIC else 1
+    return pointwise(formula, name=known_as or name, tensors=tensors)
 
 
 eq = _declared("eq", "input == other.")

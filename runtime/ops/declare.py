@@ -87,6 +87,7 @@ class Operation:
         # Whether complex inputs have a complex derivative; the gradient rule is then written as for
         # real ones, and conjugations are put around it.
         self.is_holomorphic = True
+        self.tensors = 0  # operands, from the first on, that may not be numbers
         self.derived = False
         self.node_class: type[Node] = type(self.node_name, (Node,), {"operation": self})
         self.function: Callable[..., Any] = wrappers.lazy(self)
@@ -316,10 +317,12 @@ def pointwise(
     node_name: str | None = None,
     float_result: bool = False,
     is_holomorphic: bool = True,
+    tensors: int = 0,
 ) -> Any:
     """Declare an operation by its formula of the maths namespace `m` and scalars.
 
-    `float_result`: integers are converted to the default floating type first.
+    `float_result`: integers are converted to the default floating type first. `tensors`: how many
+    operands, from the first on, PyTorch does not take as numbers.
     """
     if function is None:
         return lambda f: pointwise(
@@ -328,8 +331,10 @@ def pointwise(
             node_name=node_name,
             float_result=float_result,
             is_holomorphic=is_holomorphic,
+            tensors=tensors,
         )
     operation = Operation(function, name, node_name)
+    operation.tensors = tensors
     operation.float_result = float_result
     operation.is_holomorphic = is_holomorphic
     _make_pointwise(operation, function)

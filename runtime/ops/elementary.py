@@ -47,7 +47,7 @@ lgamma = unary("lgamma", "The logarithm of |gamma(input)|.")
 sigmoid = unary("sigmoid", "1 / (1 + exp(-input)).")
 
 
-@pointwise(float_result=True)
+@pointwise(float_result=True, tensors=2)
 def atan2(m: Any, input: Spec, other: Spec) -> Spec:
     """The angle of the point (other, input), in radians between -pi and pi."""
     return m.atan2(input, other)

@@ -46,12 +46,18 @@ def _transposed(
     sizes = tuple((n - 1) * s - 2 * p + d * (k - 1) + e + 1 for n, s, p, d, k, e in parts)
     if any(n < 1 for n in sizes):
         raise ShapeError(f"{name}: expected a result with elements. Got {sizes}.")
-    like = (x.shape[0], weight.shape[1] * groups, *sizes)
-    # A convolution pads the far side only as far as it looks.
-    pairs = tuple((p, p - e) for p, e in zip(border, extra, strict=True))
+    # The full result is cut by the padding, at the far side less the extra elements; where those
+    # are more, zeros follow.
+    zeros = [max(e - p, 0) for p, e in zip(border, extra, strict=True)]
+    pairs = tuple((p, max(p - e, 0)) for p, e in zip(border, extra, strict=True))
+    inner = tuple(n - z for n, z in zip(sizes, zeros, strict=True))
+    like = (x.shape[0], weight.shape[1] * groups, *inner)
     out = F.convolution_input(
         x, weight, like=like, stride=stride, padding=pairs, dilation=dilation, groups=groups
     )
+    if any(zeros):
+        widths = tuple(w for z in reversed(zeros) for w in (0, z))
+        out = F.pad_constant(out, pad=widths, value=0.0)
     if bias is not None:
         if tuple(bias.shape) != like[1:2]:
             raise ShapeError(

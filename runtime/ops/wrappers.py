@@ -437,6 +437,12 @@ def _conform(operation: Operation, arguments: dict[str, Any]) -> DispatchKey:
     for p in operation.arrays:
         if isinstance(arguments[p.name], np.ndarray):
             arguments[p.name] = as_tensor(arguments[p.name])
+    for name in operation.array_names[: operation.tensors]:
+        if isinstance(arguments[name], NUMBERS):
+            raise TypeError(
+                f"{operation.label}: expected a tensor as {name}. Got the number "
+                f"{arguments[name]!r}. Use torch.tensor({arguments[name]!r})."
+            )
     place = _common_device(operation, arguments)
     mains: dict[str, Any] = {}
     for p in operation.arrays:

@@ -119,3 +119,24 @@ def test_a_spectrogram_goes_back_to_its_signal() -> None:
         lambda x: torch.view_as_real(torch.stft(x, 8, 4, return_complex=True)), [leaf]
     )
     assert torch.stft(signal, 16, return_complex=False).shape == (2, 9, 13, 2)
+
+
+@pytest.mark.parametrize("sym", [True, False])
+@pytest.mark.parametrize(
+    ("name", "options", "theirs"),
+    [
+        ("hann", {}, "hann"), ("hamming", {}, "hamming"), ("blackman", {}, "blackman"),
+        ("nuttall", {}, "nuttall"), ("bartlett", {}, "bartlett"), ("cosine", {}, "cosine"),
+        ("gaussian", {"std": 1.5}, ("gaussian", 1.5)), ("kaiser", {"beta": 5.0}, ("kaiser", 5.0)),
+        ("exponential", {"tau": 2.0}, ("exponential", None, 2.0)),
+        ("general_hamming", {"alpha": 0.6}, ("general_hamming", 0.6)),
+        ("general_cosine", {"a": [0.4, 0.5, 0.1]}, ("general_cosine", [0.4, 0.5, 0.1])),
+    ],
+)  # fmt: skip
+def test_windows_by_newer_names(name: str, options: Any, theirs: Any, sym: bool) -> None:
+    made = getattr(torch.signal.windows, name)(8, sym=sym, dtype=torch.float64, **options)
+    wanted = scipy.signal.get_window(theirs, 8, fftbins=not sym)
+    np.testing.assert_allclose(made.numpy(), wanted, atol=1e-7)
+    assert getattr(torch.signal.windows, name)(1, sym=sym, **options).tolist() == [1]
+    with pytest.raises(ValueError, match="at least 0"):
+        getattr(torch.signal.windows, name)(-1, **options)

@@ -1,0 +1,3 @@
+"""Signal processing: `torch.signal.windows`."""
+
+from . import windows as windows
