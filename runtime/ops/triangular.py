@@ -50,18 +50,37 @@ def triangular(A: Spec, B: Spec, *, upper: bool, unitriangular: bool) -> Spec:
 
 @triangular.array
 def triangular_array(xp: Any, A: Any, B: Any, upper: bool, unitriangular: bool) -> Any:
-    """The library's general solver, which finds nothing to eliminate."""
+    """The library's general solver, which finds nothing to eliminate; substitution where it refuses
+    a zero on the diagonal, for infinities as PyTorch gives."""
     A, B = broadcast_matrices(xp, A, B)
     T = xp.triu(A) if upper else xp.tril(A)
     if unitriangular:
         eye = xp.eye(A.shape[-1], dtype=bool)
         T = xp.where(eye, A.dtype.type(1), T)
-    return xp.linalg.solve(T, B)
+    try:
+        return xp.linalg.solve(T, B)
+    except np.linalg.LinAlgError:
+        return _substituted(T, B, upper)
+
+
+def _substituted(T: Any, B: Any, upper: bool) -> Any:
+    X = B.copy()
+    order = range(T.shape[-1])
+    for k in reversed(order) if upper else order:
+        rest = slice(0, k) if upper else slice(k + 1, None)
+        X[..., k, :] /= T[..., k, k, None]
+        X[..., rest, :] -= T[..., rest, k, None] * X[..., k, None, :]
+    return X
+
+
+def is_worth_a_loop(A: Any, *rest: Any, **attributes: Any) -> bool:
+    """Whether to call LAPACK matrix by matrix: it takes 1.5 us each, as long as the general kernels
+    take at n = 10, where a batch of them costs no calls."""
+    return A.ndim == 2 or A.shape[-1] >= 16
 
 
 def scipy_triangular(A: Any, B: Any, upper: bool, unitriangular: bool) -> Any:
-    """BLAS's trsm: half of the general solver's time at n = 10, a tenth at n = 1000. Where the
-    diagonal has zeros it gives infinities, as PyTorch does."""
+    """BLAS's trsm: 4 us instead of 8 us at n = 10, 12 ms instead of 36 ms at n = 1000."""
     from scipy.linalg.blas import get_blas_funcs
 
     A, B = broadcast_matrices(np, A, B)
@@ -77,12 +96,12 @@ def scipy_triangular(A: Any, B: Any, upper: bool, unitriangular: bool) -> Any:
     return out
 
 
-kernel(triangular, "cpu")(scipy_triangular)
+kernel(triangular, "cpu", when=is_worth_a_loop)(scipy_triangular)
 
 
 def solved_triangular(xp: Any, A: Any, B: Any, upper: bool) -> Any:
     """The fastest kernel of `xp` for triangular systems."""
-    if xp is np:
+    if xp is np and is_worth_a_loop(A):
         return scipy_triangular(A, B, upper, False)
     return triangular_array(xp, A, B, upper, False)
 
@@ -178,9 +197,9 @@ def lu_array(xp: Any, A: Any, pivot: bool) -> tuple[Any, Any, Any]:
     return LU.reshape(A.shape), pivots.reshape(*batch, k), info
 
 
-@kernel(lu_packed, "cpu", when=lambda A, pivot: pivot and A.size)
+@kernel(lu_packed, "cpu", when=lambda A, pivot: pivot and A.size and is_worth_a_loop(A))
 def lu_lapack(A: Any, pivot: bool) -> tuple[Any, Any, Any]:
-    """LAPACK's getrf."""
+    """LAPACK's getrf: 5 us instead of 110 us at n = 10, 0.07 s instead of 0.3 s at n = 1000."""
     from scipy.linalg.lapack import get_lapack_funcs
 
     (getrf,) = get_lapack_funcs(("getrf",), (A,))
