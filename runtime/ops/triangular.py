@@ -1,4 +1,4 @@
-"""Triangular systems and LU decomposition, with what is solved by them.
+"""Triangular systems, LU decomposition and products of reflections.
 
 A is (..., n, n) unless said otherwise, a matrix or a batch of them; pivots count from 1, as
 LAPACK's do. Source: Giles (2008), sec. 2.2, for systems; Lee's "LU decomposition" in Seeger et al.
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..core import dtypes
+from ..core.creation import eye
 from ..errors import DTypeError, ShapeError
 from .declare import Index, Spec, kernel, primitive
 from .decompositions import (
@@ -22,6 +23,7 @@ from .decompositions import (
     require_success,
     return_type,
 )
+from .joins import cat
 from .shapes import broadcast
 
 # -- triangular systems ----------------------------------------------------------------------------
@@ -182,7 +184,7 @@ def lu_array(xp: Any, A: Any, pivot: bool) -> tuple[Any, Any, Any]:
     for j in range(k):
         found = xp.full(len(LU), j)
         if pivot and len(LU):
-            found = j + xp.absolute(LU[:, j:, j]).argmax(-1)
+            found = j + _pivot_size(xp, LU[:, j:, j]).argmax(-1)
             swapped = LU[every, found]
             LU[every, found] = LU[:, j]
             LU[:, j] = swapped
@@ -195,6 +197,13 @@ def lu_array(xp: Any, A: Any, pivot: bool) -> tuple[Any, Any, Any]:
     info = xp.where(zeros.any(-1), zeros.argmax(-1) + 1, 0) if k else xp.zeros(len(LU))
     info = info.astype(xp.int32).reshape(batch)
     return LU.reshape(A.shape), pivots.reshape(*batch, k), info
+
+
+def _pivot_size(xp: Any, candidates: Any) -> Any:
+    """What LAPACK compares, |Re| + |Im| for complex numbers."""
+    if candidates.dtype.kind != "c":
+        return xp.absolute(candidates)
+    return xp.absolute(candidates.real) + xp.absolute(candidates.imag)
 
 
 @kernel(lu_packed, "cpu", when=lambda A, pivot: pivot and A.size and is_worth_a_loop(A))
@@ -311,8 +320,6 @@ def lu_factor_ex(A: Spec, *, pivot: bool = True, check_errors: bool = False) -> 
 def _rectangular(A: Any, rows: int, columns: int) -> Any:
     """LU of A, which needs no pivoting, by that of the leading square, from which the rest
     follows: its gradient does too."""
-    from .joins import cat
-
     k = min(rows, columns)
     square = lu_packed(A.narrow(-2, 0, k).narrow(-1, 0, k), pivot=False)[0]
     if rows > columns:
@@ -345,8 +352,6 @@ def lu(A: Spec, *, pivot: bool = True) -> Any:
     L, U = unit_lower(packed), packed.narrow(-2, 0, min(rows, columns)).triu()
     if not pivot:
         return LU(A.new_zeros((0,)), L, U)
-    from ..core.creation import eye
-
     return LU(rows_unswapped(eye(rows, dtype=A.dtype, device=A.device), pivots), L, U)
 
 
@@ -366,3 +371,25 @@ def lu_solve(LU: Spec, pivots: Spec, B: Spec, *, left: bool = True, adjoint: boo
         return triangular(LU, B, upper=True, unitriangular=False)
     B = triangular(LU.mH, B, upper=False, unitriangular=False)
     return rows_unswapped(triangular(LU.mH, B, upper=True, unitriangular=True), pivots)
+
+
+def householder_product(A: Spec, tau: Spec) -> Spec:
+    """The first n columns (..., m, n) of the product of the reflections 1 - tau[i] v v.mH, where v
+    is column i of A (..., m, n) below the diagonal, 1 on it and 0 above; tau is (..., k), k <= n.
+
+    Raises: RuntimeError unless m >= n >= k.
+    """
+    require_matrices("linalg.householder_product", A)
+    (rows, columns), count = A.shape[-2:], tau.shape[-1] if len(tau.shape) else 0
+    if not rows >= columns >= count or tuple(tau.shape[:-1]) != tuple(A.shape[:-2]):
+        raise ShapeError(
+            "linalg.householder_product: expected A (..., m, n) and tau (..., k) with m >= n >= k. "
+            f"Got A {tuple(A.shape)} and tau {tuple(tau.shape)}."
+        )
+    vectors = unit_lower(A)
+    product = eye(rows, columns, dtype=A.dtype, device=A.device).expand(*A.shape)
+    for i in reversed(range(count)):
+        v = vectors.narrow(-1, i, 1)
+        scale = tau.narrow(-1, i, 1).unsqueeze(-1)
+        product = product - scale * v @ (v.mH @ product)
+    return product
