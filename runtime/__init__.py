@@ -211,6 +211,7 @@ from .ops.elementary import (
     tan,
     tanh,
 )
+from .ops.gamma import binomial, poisson
 from .ops.gather import (
     gather,
     index_select,
@@ -221,6 +222,20 @@ from .ops.gather import (
     take_along_dim,
 )
 from .ops.joins import cat, chunk, concat, concatenate, narrow, select, split, stack, unbind
+from .ops.legacy import TYPES as _TYPES
+from .ops.legacy import (
+    empty_permuted,
+    empty_strided,
+    fill_,
+    frexp,
+    from_dlpack,
+    frombuffer,
+    is_same_size,
+    resize_as_,
+    set_default_tensor_type,
+    zero_,
+)
+from .ops.legacy import tensor_type as _tensor_type
 from .ops.linalg import addmm, bmm, dot, matmul, mm, mv, outer
 from .ops.older_linalg import (
     cholesky,
@@ -316,6 +331,15 @@ from .ops.special_functions import (
     sinc,
     xlogy,
 )
+from .ops.spectrogram import (
+    bartlett_window,
+    blackman_window,
+    hamming_window,
+    hann_window,
+    istft,
+    kaiser_window,
+    stft,
+)
 from .ops.stacking import (
     atleast_1d,
     atleast_2d,
@@ -393,15 +417,33 @@ from .random import (
     seed,
     set_rng_state,
 )
+from .settings import (
+    are_deterministic_algorithms_enabled,
+    get_float32_matmul_precision,
+    get_num_threads,
+    set_float32_matmul_precision,
+    set_num_threads,
+    use_deterministic_algorithms,
+)
 
 if TYPE_CHECKING:
-    from . import cuda, linalg, nn, optim, utils
+    from . import cuda, distributions, fft, func, linalg, nn, optim, special, testing, utils
     from .serialization import load, save
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "BFloat16Tensor",
+    "BoolTensor",
+    "ByteTensor",
+    "CharTensor",
+    "DoubleTensor",
+    "FloatTensor",
     "Generator",
+    "HalfTensor",
+    "IntTensor",
+    "LongTensor",
+    "ShortTensor",
     "Size",
     "Tensor",
     "__version__",
@@ -433,6 +475,7 @@ __all__ = [
     "arctan",
     "arctan2",
     "arctanh",
+    "are_deterministic_algorithms_enabled",
     "argmax",
     "argmin",
     "argsort",
@@ -451,15 +494,18 @@ __all__ = [
     "atleast_3d",
     "autograd",
     "baddbmm",
+    "bartlett_window",
     "bernoulli",
     "bfloat16",
     "bincount",
+    "binomial",
     "bitwise_and",
     "bitwise_left_shift",
     "bitwise_not",
     "bitwise_or",
     "bitwise_right_shift",
     "bitwise_xor",
+    "blackman_window",
     "block_diag",
     "bmm",
     "bool",
@@ -474,6 +520,7 @@ __all__ = [
     "ceil",
     "cfloat",
     "chain_matmul",
+    "channels_last",
     "cholesky",
     "cholesky_inverse",
     "cholesky_solve",
@@ -520,6 +567,7 @@ __all__ = [
     "diff",
     "digamma",
     "dist",
+    "distributions",
     "div",
     "divide",
     "dot",
@@ -532,6 +580,8 @@ __all__ = [
     "einsum",
     "empty",
     "empty_like",
+    "empty_permuted",
+    "empty_strided",
     "enable_grad",
     "eq",
     "equal",
@@ -543,6 +593,8 @@ __all__ = [
     "expand_copy",
     "expm1",
     "eye",
+    "fft",
+    "fill_",
     "finfo",
     "fix",
     "flatten",
@@ -560,20 +612,28 @@ __all__ = [
     "fmin",
     "fmod",
     "frac",
+    "frexp",
+    "from_dlpack",
     "from_numpy",
+    "frombuffer",
     "full",
     "full_like",
+    "func",
     "gather",
     "gcd",
     "ge",
     "get_default_device",
     "get_default_dtype",
+    "get_float32_matmul_precision",
+    "get_num_threads",
     "get_rng_state",
     "gradient",
     "greater",
     "greater_equal",
     "gt",
     "half",
+    "hamming_window",
+    "hann_window",
     "heaviside",
     "histc",
     "histogram",
@@ -607,6 +667,7 @@ __all__ = [
     "is_grad_enabled",
     "is_neg",
     "is_nonzero",
+    "is_same_size",
     "is_tensor",
     "isclose",
     "isfinite",
@@ -616,6 +677,8 @@ __all__ = [
     "isneginf",
     "isposinf",
     "isreal",
+    "istft",
+    "kaiser_window",
     "kron",
     "kthvalue",
     "lcm",
@@ -698,6 +761,7 @@ __all__ = [
     "permute_copy",
     "pi",
     "pinverse",
+    "poisson",
     "polar",
     "polygamma",
     "positive",
@@ -724,6 +788,7 @@ __all__ = [
     "renorm",
     "repeat_interleave",
     "reshape",
+    "resize_as_",
     "resolve_conj",
     "resolve_neg",
     "result_type",
@@ -745,7 +810,10 @@ __all__ = [
     "select_scatter",
     "set_default_device",
     "set_default_dtype",
+    "set_default_tensor_type",
+    "set_float32_matmul_precision",
     "set_grad_enabled",
+    "set_num_threads",
     "set_printoptions",
     "set_rng_state",
     "sgn",
@@ -760,6 +828,7 @@ __all__ = [
     "slogdet",
     "softmax",
     "sort",
+    "special",
     "split",
     "split_copy",
     "split_with_sizes",
@@ -771,6 +840,7 @@ __all__ = [
     "stack",
     "std",
     "std_mean",
+    "stft",
     "strided",
     "sub",
     "subtract",
@@ -787,6 +857,7 @@ __all__ = [
     "tensor",
     "tensor_split",
     "tensordot",
+    "testing",
     "tile",
     "topk",
     "trace",
@@ -812,6 +883,7 @@ __all__ = [
     "unsafe_split",
     "unsqueeze",
     "unsqueeze_copy",
+    "use_deterministic_algorithms",
     "utils",
     "var",
     "var_mean",
@@ -821,10 +893,12 @@ __all__ = [
     "view_as_real",
     "view_as_real_copy",
     "view_copy",
+    "vmap",
     "vsplit",
     "vstack",
     "where",
     "xlogy",
+    "zero_",
     "zeros",
     "zeros_like",
 ]
@@ -843,8 +917,31 @@ inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
 newaxis = None
 strided = "strided"
 contiguous_format, preserve_format = "contiguous_format", "preserve_format"
+channels_last, channels_last_3d = "channels_last", "channels_last_3d"
 
-_LAZY = ("cuda", "linalg", "nn", "optim", "utils")
+FloatTensor = _tensor_type("FloatTensor", _TYPES["FloatTensor"])
+DoubleTensor = _tensor_type("DoubleTensor", _TYPES["DoubleTensor"])
+HalfTensor = _tensor_type("HalfTensor", _TYPES["HalfTensor"])
+BFloat16Tensor = _tensor_type("BFloat16Tensor", _TYPES["BFloat16Tensor"])
+LongTensor = _tensor_type("LongTensor", _TYPES["LongTensor"])
+IntTensor = _tensor_type("IntTensor", _TYPES["IntTensor"])
+ShortTensor = _tensor_type("ShortTensor", _TYPES["ShortTensor"])
+CharTensor = _tensor_type("CharTensor", _TYPES["CharTensor"])
+ByteTensor = _tensor_type("ByteTensor", _TYPES["ByteTensor"])
+BoolTensor = _tensor_type("BoolTensor", _TYPES["BoolTensor"])
+
+_LAZY = (
+    "cuda",
+    "distributions",
+    "fft",
+    "func",
+    "linalg",
+    "nn",
+    "optim",
+    "special",
+    "testing",
+    "utils",
+)
 
 # Infinities and NaN are values here, not events. NumPy decides by the module of the code that
 # runs, and
@@ -895,6 +992,8 @@ def result_type(tensor1: _Any, tensor2: _Any) -> dtype:
 def __getattr__(name: str) -> _Any:
     if name in _LAZY:
         return _importlib.import_module(f".{name}", __name__)
+    if name == "vmap":
+        return _importlib.import_module(".func", __name__).vmap
     if name in ("save", "load"):
         return getattr(_importlib.import_module(".serialization", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

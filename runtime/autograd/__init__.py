@@ -1,20 +1,38 @@
 """Automatic differentiation: the tape, the backward pass, gradient modes."""
 
+from typing import Any
+
+from ..core.tensor import Tensor
+from . import function, functional, graph
 from .engine import backward, detect_anomaly, grad, set_detect_anomaly
+from .function import Function, FunctionCtx
 from .grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 from .methods import Node
 from .numeric import gradcheck, gradgradcheck
 
 __all__ = [
+    "Function",
+    "FunctionCtx",
     "Node",
+    "Variable",
     "backward",
     "detect_anomaly",
     "enable_grad",
+    "function",
+    "functional",
     "grad",
     "gradcheck",
     "gradgradcheck",
+    "graph",
     "inference_mode",
     "no_grad",
     "set_detect_anomaly",
     "set_grad_enabled",
 ]
+
+
+def Variable(data: Any, requires_grad: bool = False) -> Tensor:
+    """`data` as a leaf: PyTorch's name from before tensors recorded themselves."""
+    out = data.detach()
+    out.requires_grad = requires_grad
+    return out

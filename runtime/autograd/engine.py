@@ -239,7 +239,7 @@ def _inspect(node: Node, grads: Any) -> None:
     for k, (edge, g) in enumerate(zip(node.edges, grads, strict=True)):
         if edge is None or g is None:
             continue
-        saved = node.saved[k] if node.saved is not None else None
+        saved = node.saved[k] if node.saved and k < len(node.saved) else None
         expected = saved if saved.__class__ is tuple else getattr(saved, "shape", None)
         if expected is not None and tuple(g.shape) != tuple(expected):
             raise ShapeError(

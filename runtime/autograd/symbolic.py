@@ -14,6 +14,15 @@ from ..core.expressions import BOOLEAN, SQRT_2PI, TWO_OVER_SQRT_PI, Expression, 
 
 E = Expression
 
+
+def trigamma(m: Any, x: Any) -> Any:
+    """The derivative of digamma, reflected below 1/2 (Abramowitz and Stegun 6.4.7)."""
+    left = m.lt(x, 0.5)
+    angle = m.where(left, x, 0.5) * math.pi
+    found = m.zeta(2.0, m.where(left, 1.0 - x, x))
+    return m.where(left, math.pi**2 / m.square(m.sin(angle)) - found, found)
+
+
 PARTIALS: dict[str, Callable[..., tuple[Any, ...]]] = {
     "add": lambda m, out, x, y: (1.0, 1.0),
     "sub": lambda m, out, x, y: (1.0, -1.0),
@@ -56,7 +65,7 @@ PARTIALS: dict[str, Callable[..., tuple[Any, ...]]] = {
     "erfinv": lambda m, out, x: (m.exp(m.square(out)) / TWO_OVER_SQRT_PI,),
     "erfcx": lambda m, out, x: (2.0 * x * out - TWO_OVER_SQRT_PI,),
     "lgamma": lambda m, out, x: (m.digamma(x),),
-    "digamma": lambda m, out, x: (m.zeta(2.0, x),),
+    "digamma": lambda m, out, x: (trigamma(m, x),),
     "zeta": lambda m, out, x, q: (None, -x * m.zeta(x + 1.0, q)),
     # The incomplete gamma functions have no known derivative by a.
     "gammainc": lambda m, out, a, x: (None, m.exp((a - 1.0) * m.log(x) - x - m.lgamma(a))),

@@ -57,7 +57,7 @@ class ArrayBackend:
                 return self.constant(value, key)
             return int(value) if value.is_integer() else value  # integers stay integers
 
-        return pointwise.compile_array(
+        compiled = pointwise.compile_array(
             expression,
             operation.array_names,
             operation.parameter_names,
@@ -67,6 +67,20 @@ class ArrayBackend:
             blocks=True,
             label=f"{operation.name} {key.dtype.name}",
         )
+        if key.dtype.itemsize == 2 and key.is_float and not expression.is_boolean:
+            return _in_single_precision(self.xp, compiled, key.dtype.numpy)
+        return compiled
+
+
+def _in_single_precision(xp: Any, compiled: Callable[..., Any], half: Any) -> Callable[..., Any]:
+    """`compiled` on halves widened first: its steps round once, at the end, and special functions
+    need not know the type."""
+
+    def kernel(*arrays: Any, **numbers: Any) -> Any:
+        wide = [a.astype(xp.float32) if a.dtype == half else a for a in arrays]
+        return xp.asarray(compiled(*wide, **numbers)).astype(half)
+
+    return kernel
 
 
 def _preferring(fast: Any, when: Callable[..., bool], plain: Any) -> Callable[..., Any]:

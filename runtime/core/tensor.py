@@ -6,6 +6,7 @@ Operations attach themselves as methods (`ops.methods`); this file holds what a 
 from __future__ import annotations
 
 from typing import Any
+from weakref import ref
 
 from . import dtypes, printing
 from .devices import device
@@ -52,6 +53,7 @@ class Tensor:
     # Where the gradient goes: the node that made this tensor, or the leaf's accumulator.
     _edge: Any = None
     _base: Tensor | None = None  # for a view, the tensor whose memory it shows
+    _views: list[Any] | None = None  # weak references to the views of this memory
     _grad: Tensor | None = None
 
     __array_priority__ = 1000  # NumPy arrays and scalars leave mixed operators to us
@@ -300,5 +302,17 @@ def wrap_view(array: Any, key: DispatchKey, base: Tensor) -> Tensor:
     tensor._array = array
     tensor._key = key
     tensor._version = base._version
-    tensor._base = base if base._base is None else base._base
+    owner = tensor._base = base if base._base is None else base._base
+    note_view(owner, tensor)
     return tensor
+
+
+def note_view(base: Tensor, view: Tensor) -> None:
+    """Let `base` know its view: when one is written in place, the others get a new past."""
+    views = base._views
+    if views is None:
+        base._views = [ref(view)]
+        return
+    views.append(ref(view))
+    if len(views) & (len(views) - 1) == 0 and len(views) >= 64:
+        base._views = [r for r in views if r() is not None]

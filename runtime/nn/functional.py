@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..core.dtypes import bool_ as _bool
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..ops import activations as _activations
 from ..ops import sampling as _sampling
 from ..ops.activations import gelu as gelu
+from ..ops.activations import glu as glu
+from ..ops.activations import hardshrink as hardshrink
 from ..ops.activations import log_softmax as _log_softmax
 from ..ops.activations import logsigmoid as logsigmoid
+from ..ops.activations import prelu as prelu
 from ..ops.activations import softmax as _softmax
 from ..ops.activations import softplus as softplus
+from ..ops.activations import softshrink as softshrink
 from ..ops.activations import softsign as softsign
+from ..ops.activations import tanhshrink as tanhshrink
 from ..ops.arithmetic import mul as _mul
 from ..ops.convolution import conv1d as conv1d
 from ..ops.convolution import conv2d as conv2d
@@ -23,6 +29,11 @@ from ..ops.cross_entropy import nll_loss as nll_loss
 from ..ops.elementary import sigmoid as sigmoid
 from ..ops.elementary import tanh as tanh
 from ..ops.embedding import embedding_lookup as _embedding_lookup
+from ..ops.folding import channel_shuffle as channel_shuffle
+from ..ops.folding import fold as fold
+from ..ops.folding import pixel_shuffle as pixel_shuffle
+from ..ops.folding import pixel_unshuffle as pixel_unshuffle
+from ..ops.folding import unfold as unfold
 from ..ops.gather import one_hot as one_hot
 from ..ops.inplace import overwrite as _overwrite
 from ..ops.linalg import linear as linear
@@ -34,8 +45,24 @@ from ..ops.losses import l1_loss as l1_loss
 from ..ops.losses import mse_loss as mse_loss
 from ..ops.losses import reduction_of as reduction_of
 from ..ops.losses import smooth_l1_loss as smooth_l1_loss
+from ..ops.margins import cosine_embedding_loss as cosine_embedding_loss
+from ..ops.margins import gaussian_nll_loss as gaussian_nll_loss
+from ..ops.margins import hinge_embedding_loss as hinge_embedding_loss
+from ..ops.margins import margin_ranking_loss as margin_ranking_loss
+from ..ops.margins import multi_margin_loss as multi_margin_loss
+from ..ops.margins import multilabel_margin_loss as multilabel_margin_loss
+from ..ops.margins import multilabel_soft_margin_loss as multilabel_soft_margin_loss
+from ..ops.margins import poisson_nll_loss as poisson_nll_loss
+from ..ops.margins import soft_margin_loss as soft_margin_loss
+from ..ops.margins import triplet_margin_loss as triplet_margin_loss
+from ..ops.margins import triplet_margin_with_distance_loss as triplet_margin_with_distance_loss
 from ..ops.normalization import batch_norm as batch_norm
+from ..ops.normalization import group_norm as group_norm
+from ..ops.normalization import instance_norm as instance_norm
 from ..ops.normalization import layer_norm as layer_norm
+from ..ops.normalization import local_response_norm as local_response_norm
+from ..ops.normalization import rms_norm as rms_norm
+from ..ops.padding import pad as pad
 from ..ops.pooling import adaptive_avg_pool1d as adaptive_avg_pool1d
 from ..ops.pooling import adaptive_avg_pool2d as adaptive_avg_pool2d
 from ..ops.pooling import adaptive_avg_pool3d as adaptive_avg_pool3d
@@ -45,6 +72,16 @@ from ..ops.pooling import avg_pool3d as avg_pool3d
 from ..ops.pooling import max_pool1d as max_pool1d
 from ..ops.pooling import max_pool2d as max_pool2d
 from ..ops.pooling import max_pool3d as max_pool3d
+from ..ops.resampling import affine_grid as affine_grid
+from ..ops.resampling import grid_sample as grid_sample
+from ..ops.resampling import interpolate as interpolate
+from ..ops.similarity import cosine_similarity as cosine_similarity
+from ..ops.similarity import normalize as normalize
+from ..ops.similarity import pairwise_distance as pairwise_distance
+from ..ops.similarity import pdist as pdist
+from ..ops.transposed import conv_transpose1d as conv_transpose1d
+from ..ops.transposed import conv_transpose2d as conv_transpose2d
+from ..ops.transposed import conv_transpose3d as conv_transpose3d
 
 # -- activations -----------------------------------------------------------------------------------
 
@@ -101,6 +138,22 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     return _stored(input, _activations.hardswish(input), inplace, "hardswish_")
 
 
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """input where positive, alpha * (exp(input / alpha) - 1) elsewhere."""
+    return _stored(input, _activations.celu(input, alpha), inplace, "celu_")
+
+
+def selu(input: Tensor, inplace: bool = False) -> Tensor:
+    """The self-normalizing exponential unit. Source: arXiv:1706.02515."""
+    return _stored(input, _activations.selu(input), inplace, "selu_")
+
+
+def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
+    """input above `threshold`, `value` elsewhere."""
+    result = _activations.threshold_numbers(input, threshold=threshold, value=value)
+    return _stored(input, result, inplace, "threshold_")
+
+
 def _implied_dim(name: str, input: Tensor, dim: int | None) -> int:
     if dim is None:
         raise TypeError(
@@ -122,6 +175,64 @@ def log_softmax(
 ) -> Tensor:
     """log(softmax(input)) along `dim`. Raises: TypeError without a `dim`."""
     return _log_softmax(input, _implied_dim("log_softmax", input, dim), dtype=dtype)
+
+
+def softmin(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
+) -> Tensor:
+    """softmax(-input) along `dim`. Raises: TypeError without a `dim`."""
+    return softmax(-input, dim, dtype=dtype)
+
+
+def gumbel_softmax(
+    logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1
+) -> Tensor:
+    """Samples of the Gumbel-softmax distribution along `dim`; `hard` gives one-hot vectors with the
+    soft ones' gradient. Source: arXiv:1611.01144."""
+    noise = -logits.detach().clone().exponential_().log()
+    soft = softmax((logits + noise) / tau, dim)
+    if not hard:
+        return soft
+    one = (soft.detach() * 0).scatter(dim, soft.max(dim, keepdim=True)[1], 1.0)
+    return one - soft.detach() + soft
+
+
+def scaled_dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """softmax(query @ key.mT * scale + mask) @ value over (..., L, E), (..., S, E), (..., S, Ev).
+
+    A bool mask says where to look, another one is added; `is_causal` looks only back. `enable_gqa`
+    repeats heads of key and value. Source: arXiv:1706.03762, section 3.2.1.
+    Raises: RuntimeError if a mask comes with `is_causal`.
+    """
+    if attn_mask is not None and is_causal:
+        raise RuntimeError(
+            "scaled_dot_product_attention: expected attn_mask or is_causal, not both."
+        )
+    if enable_gqa:
+        key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
+        value = value.repeat_interleave(query.shape[-3] // value.shape[-3], -3)
+    factor = query.shape[-1] ** -0.5 if scale is None else scale
+    scores = query @ key.mT * factor
+    if is_causal:
+        attn_mask = scores.new_ones(scores.shape[-2:], dtype=_bool).tril()
+    if attn_mask is not None:
+        if attn_mask.dtype is _bool:
+            scores = scores.masked_fill(attn_mask.logical_not(), float("-inf"))
+        else:
+            scores = scores + attn_mask
+    weights = softmax(scores, -1)
+    if attn_mask is not None and attn_mask.dtype is _bool:
+        weights = weights.masked_fill(attn_mask.any(-1, keepdim=True).logical_not(), 0.0)
+    return dropout(weights, dropout_p) @ value
 
 
 # -- dropout ---------------------------------------------------------------------------------------
@@ -163,6 +274,13 @@ def dropout2d(
 ) -> Tensor:
     """`dropout` of whole channels of (N, C, H, W). Source: arXiv:1411.4280."""
     return _dropout_channels(input, p, training, inplace, 2)
+
+
+def dropout3d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    """`dropout` of whole channels of (N, C, D, H, W)."""
+    return _dropout_channels(input, p, training, inplace, 3)
 
 
 # -- tables ----------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.expressions import INV_SQRT_2, SQRT_2_OVER_PI
+from ..errors import ShapeError
 from . import shapes
 from .declare import Spec, composite, pointwise, primitive
 
@@ -110,6 +111,87 @@ def hardswish(m: Any, input: Spec) -> Spec:
 def softsign(m: Any, input: Spec) -> Spec:
     """input / (1 + |input|)."""
     return input / (1.0 + m.abs(input))
+
+
+@pointwise
+def celu(m: Any, input: Spec, alpha: float = 1.0) -> Spec:
+    """input where positive, alpha * (exp(input / alpha) - 1) elsewhere. See arXiv:1704.07483."""
+    return m.where(input > 0, input, alpha * m.expm1(m.minimum(input, 0.0) / alpha))
+
+
+SELU_ALPHA = 1.6732632423543772848170429916717
+SELU_SCALE = 1.0507009873554804934193349852946
+
+
+@pointwise
+def selu(m: Any, input: Spec) -> Spec:
+    """The self-normalizing exponential unit. Source: arXiv:1706.02515, with its two constants."""
+    low = SELU_ALPHA * m.expm1(m.minimum(input, 0.0))
+    return SELU_SCALE * m.where(input > 0, input, low)
+
+
+@pointwise(name="prelu_shaped", node_name="Prelu")
+def prelu_shaped(m: Any, input: Spec, weight: Spec) -> Spec:
+    """input where positive, weight * input elsewhere."""
+    return m.where(input > 0, input, weight * input)
+
+
+@composite
+def prelu(F: Any, input: Spec, weight: Spec) -> Spec:
+    """input where positive, weight * input elsewhere; `weight` is one number or one per channel
+    (dimension 1). Source: arXiv:1502.01852."""
+    count = weight.shape[0] if len(weight.shape) else 1
+    channels = input.shape[1] if len(input.shape) > 1 else 1
+    if len(weight.shape) > 1 or (count != 1 and count != channels):
+        raise ShapeError(
+            f"prelu: expected one weight or {channels}, one per channel of {tuple(input.shape)}. "
+            f"Got {tuple(weight.shape)}."
+        )
+    shape = [1] * len(input.shape)
+    if count != 1:
+        shape[1] = count
+    return F.prelu_shaped(input, F.view_as_shape(weight, shape=tuple(shape)))
+
+
+@pointwise
+def hardshrink(m: Any, input: Spec, lambd: float = 0.5) -> Spec:
+    """input outside [-lambd, lambd], 0 inside."""
+    return m.where(m.abs(input) <= lambd, 0.0, input)
+
+
+@pointwise
+def softshrink(m: Any, input: Spec, lambd: float = 0.5) -> Spec:
+    """input moved by lambd towards 0, and 0 where it would cross it."""
+    lower = m.where(m.lt(input, -lambd), input + lambd, input * 0.0)
+    return m.where(input > lambd, input - lambd, lower)
+
+
+@pointwise(float_result=True)
+def tanhshrink(m: Any, input: Spec) -> Spec:
+    """input - tanh(input)."""
+    return input - m.tanh(input)
+
+
+@pointwise(name="threshold_numbers", node_name="Threshold")
+def threshold_numbers(m: Any, input: Spec, *, threshold: Any = 0.0, value: Any = 0.0) -> Spec:
+    """input above `threshold`, `value` elsewhere."""
+    return m.where(input > threshold, input, input * 0.0 + value)
+
+
+@composite
+def glu(F: Any, input: Spec, dim: int = -1) -> Spec:
+    """The first half along `dim` times the sigmoid of the second. Source: arXiv:1612.08083.
+
+    Raises: RuntimeError for an odd size.
+    """
+    d = shapes.normalized_dim(dim, len(input.shape), "glu")
+    n = input.shape[d] if len(input.shape) else 1
+    if n % 2:
+        raise ShapeError(
+            f"glu: expected an even size along dimension {dim}. Got shape {tuple(input.shape)}."
+        )
+    first = F.narrow(input, dim=d, start=0, length=n // 2)
+    return F.mul(first, F.sigmoid(F.narrow(input, dim=d, start=n // 2, length=n // 2)))
 
 
 def _softmax_rule(input: Spec, dim: int, operation: str) -> Spec:

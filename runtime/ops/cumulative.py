@@ -205,7 +205,8 @@ def gradient(input: Spec, *, spacing: Any = None, dim: Any = None, edge_order: i
     is_number = isinstance(spacing, int | float | complex) or (
         hasattr(spacing, "shape") and not len(spacing.shape)
     )
-    several: list[Any] = [spacing] * len(dims) if is_number else [*spacing]
+    each: Any = spacing
+    several = [spacing] * len(dims) if is_number else list(each)
     if hasattr(spacing, "shape") and not is_number:
         several = [spacing]
     if len(several) != len(dims) or edge_order not in (1, 2) or len(set(dims)) < len(dims):

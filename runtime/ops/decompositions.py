@@ -31,7 +31,7 @@ def return_type(name: str, *fields: str) -> Any:
         parts = ",\n".join(f"{f}={v!r}" for f, v in zip(fields, self, strict=True))
         return f"torch.return_types.{name}(\n{parts})"
 
-    base: Any = collections.namedtuple(name, fields)  # type: ignore[misc] # names are given
+    base: Any = collections.namedtuple(name, fields)  # type: ignore[misc]
     return type(name, (base,), {"__slots__": (), "__repr__": shown})
 
 

@@ -14,6 +14,7 @@ from ..core.tensor import Tensor
 from ..errors import DTypeError, GradientError, ShapeError
 from .copies import cast
 from .indexing import index_elements, index_put_values, parse_index, zero_at
+from .strided import strided
 
 
 def check_writable(tensor: Tensor, operation: str) -> None:
@@ -76,6 +77,29 @@ def _adopt_edge(tensor: Tensor, edge: Any) -> None:
         base._edge = node
     if tensor._edge is not edge:
         tensor._edge = edge
+    owner = tensor if base is None else base
+    if owner._views is not None:
+        _renew_views(owner, tensor)
+
+
+def _renew_views(base: Tensor, written: Tensor) -> None:
+    """Give the other views of `base`, which was written to, a past that begins where it is now."""
+    for reference in base._views or ():
+        view = reference()
+        if view is None or view is written or view._base is not base:
+            continue
+        if base._edge is None:
+            view._edge = None
+        elif view.dtype is base.dtype:  # not the parts of complex numbers
+            offset = 0 if base.is_meta else (view.data_ptr() - base.data_ptr()) // base.itemsize
+            again = strided(
+                base,
+                size=tuple(view.shape),
+                stride=tuple(view.stride()),
+                offset=offset,
+                geometry=(tuple(base.shape), tuple(base.stride())),
+            )
+            view._edge = again._edge
 
 
 class ViewWrite(Node):

@@ -34,6 +34,7 @@ from . import (
     solving,
     sorting,
     special_functions,
+    spectrogram,
     stacking,
     statistics,
     strided,
@@ -99,6 +100,7 @@ conj angle sgn conj_physical resolve_conj resolve_neg isreal is_conj is_neg
     older_linalg: "cholesky cholesky_inverse cholesky_solve inverse pinverse qr slogdet svd",
     products: "inner vdot kron baddbmm addbmm addmv addr cross dist",
     transfer: "to type_as cpu cuda",
+    spectrogram: "stft istft",
 }
 """Functions that are methods as well, by module."""
 

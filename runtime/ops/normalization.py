@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..autograd.grad_mode import no_grad
+from ..core.limits import finfo
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from . import shapes
 from .arithmetic import add, mul, neg
 from .declare import Spec, composite, pointwise
 from .elementary import rsqrt
+from .rearrangement import pad_constant
 from .shapes import Shape
 
 
@@ -219,3 +221,87 @@ def _require_channels(channels: int, input: Tensor, *vectors: Tensor | None) -> 
                 f"batch_norm: expected {name} of shape {(channels,)}, one per channel of input "
                 f"{tuple(input.shape)}. Got {tuple(x.shape)}. Change num_features, or the input."
             )
+
+
+def _spatial(x: Any, rank: int) -> Any:
+    return x.reshape(1, -1, *[1] * (rank - 2))
+
+
+def group_norm(
+    input: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """(N, C, ...) with mean 0 and variance 1 in each of `num_groups` groups of channels, then
+    scaled and shifted per channel. Source: arXiv:1803.08494.
+
+    Raises: RuntimeError if the channels do not divide into the groups.
+    """
+    rank = input.ndim
+    if rank < 2 or num_groups < 1 or input.shape[1] % num_groups:
+        raise ShapeError(
+            f"group_norm: expected channels that {num_groups} divides. Got {tuple(input.shape)}."
+        )
+    each = input.shape[1] // num_groups * math.prod(input.shape[2:])
+    groups = input.reshape(input.shape[0], num_groups, each)
+    out = normalize_over(groups, dims=(2,), eps=eps)[0].reshape(input.shape)
+    if weight is not None:
+        out = out * _spatial(weight, rank)
+    return out if bias is None else out + _spatial(bias, rank)
+
+
+def instance_norm(
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """`group_norm` of every channel by itself; with running statistics of the batch's mean.
+    Source: arXiv:1607.08022."""
+    if not use_input_stats:
+        return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    if running_mean is not None and running_var is not None:
+        flat = input.detach().reshape(*input.shape[:2], -1)
+        with no_grad():
+            running_mean.lerp_(flat.mean(2).mean(0), momentum)
+            running_var.lerp_(flat.var(2).mean(0), momentum)
+    return group_norm(input, input.shape[1], weight, bias, eps)
+
+
+def rms_norm(
+    input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None
+) -> Tensor:
+    """input divided by the root of its mean square over the last dimensions, `normalized_shape`,
+    then scaled. Source: arXiv:1910.07467.
+
+    Raises: RuntimeError if the last dimensions are not those.
+    """
+    sizes = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    if tuple(input.shape[-len(sizes) :]) != sizes:
+        raise ShapeError(
+            f"rms_norm: expected input that ends in {sizes}. Got {tuple(input.shape)}."
+        )
+    small = finfo(input.dtype).eps if eps is None else eps
+    mean = input.square().mean(list(range(-len(sizes), 0)), True)
+    out = input * (mean + small).rsqrt()
+    return out if weight is None else out * weight
+
+
+def local_response_norm(
+    input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Tensor:
+    """input / (k + alpha * mean of squares of `size` neighbouring channels)**beta.
+    Source: Krizhevsky, Sutskever and Hinton 2012, section 3.3."""
+    if input.ndim < 3:
+        raise ShapeError(f"local_response_norm: expected (N, C, ...). Got {tuple(input.shape)}.")
+    before = size // 2
+    squares = input.square().movedim(1, -1)
+    padded = pad_constant(squares, pad=(before, (size - 1) // 2), value=0.0)
+    mean = padded.unfold(-1, size, 1).mean(-1).movedim(-1, 1)
+    return input / (mean * alpha + k) ** beta

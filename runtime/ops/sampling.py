@@ -199,7 +199,7 @@ def multinomial(
             f"multinomial: expected at most as many samples as nonzero weights. Got {num_samples}."
         )
     stream = generator_for(Device("cpu"), generator)
-    if replacement:
+    if replacement and num_samples > 1:  # one is drawn as without, which decides the stream
         edges = np.cumsum(weights / weights.sum(1, keepdims=True), 1)
         draws = stream.uniform(weights.shape[0] * num_samples, np.float64)
         draws = draws.reshape(weights.shape[0], num_samples)
@@ -276,6 +276,40 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     return self
 
 
+def cauchy_(
+    self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None
+) -> Tensor:
+    """Fill with Cauchy variables of that median and scale."""
+    check_writable(self, "cauchy_")
+    _floating("cauchy_", self._key)
+    key = key_of(self.device, dtypes.float64)
+    angle = wrap(_drawn("uniform", key, tuple(self.shape), generator, 0.0, 1.0), key)
+    write(self, ((angle - 0.5) * math.pi).tan().mul(sigma).add(median).to(self.dtype)._array, "")
+    return self
+
+
+def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:
+    """Fill with the numbers of trials up to the first success of probability p."""
+    check_writable(self, "geometric_")
+    if not 0 < p < 1:
+        raise RuntimeError(f"geometric_: expected p between 0 and 1. Got {p}.")
+    key = key_of(self.device, dtypes.float64)
+    draw = wrap(_drawn("uniform", key, tuple(self.shape), generator, 0.0, 1.0), key)
+    write(self, (draw.log() / math.log1p(-p)).ceil().to(self.dtype)._array, "geometric_")
+    return self
+
+
+def log_normal_(
+    self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None
+) -> Tensor:
+    """Fill with exp of normal variables."""
+    normal_(self, mean, std, generator=generator)
+    write(self, self.detach().exp()._array, "log_normal_")
+    return self
+
+
+for _function in (cauchy_, geometric_, log_normal_):
+    setattr(Tensor, _function.__name__, _function)
 for _function in (uniform_, normal_, exponential_, random_, bernoulli_, bernoulli, multinomial):
     setattr(Tensor, _function.__name__, _function)
 

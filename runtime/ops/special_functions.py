@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..autograd.symbolic import trigamma
 from ..errors import ShapeError
 from .declare import Spec, composite, pointwise
 from .elementary import unary
@@ -92,8 +93,8 @@ def sinc(m: Any, input: Spec) -> Spec:
 @pointwise(name="polygamma_of", node_name="Polygamma", float_result=True)
 def polygamma_of(m: Any, input: Spec, *, n: Any = 1) -> Spec:
     """The n-th derivative of digamma (Abramowitz and Stegun 6.4.10)."""
-    if n == 0:
-        return m.digamma(input)
+    if n < 2:
+        return trigamma(m, input) if n else m.digamma(input)
     return (-1.0) ** (n + 1) * math.factorial(n) * m.zeta(n + 1.0, input)
 
 
@@ -118,10 +119,10 @@ def mvlgamma(F: Any, input: Spec, p: int) -> Spec:
     return F.plus(total, p * (p - 1) / 4 * math.log(math.pi))
 
 
-@pointwise(float_result=True)
-def igamma(m: Any, input: Spec, other: Spec) -> Spec:
+@composite
+def igamma(F: Any, input: Spec, other: Spec) -> Spec:
     """The regularized lower incomplete gamma function P(input, other)."""
-    return m.gammainc(input, other)
+    return F.gammainc(input, other)
 
 
 @pointwise(float_result=True)

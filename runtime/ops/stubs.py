@@ -32,6 +32,7 @@ Operand = Tensor | complex
 
 def wrap(array: Any, key: DispatchKey, edge: Any = None) -> Tensor: ...
 def wrap_view(array: Any, key: DispatchKey, base: Tensor) -> Tensor: ...
+def note_view(base: Tensor, view: Tensor) -> None: ...
 """
 
 FIELDS = {
@@ -40,6 +41,7 @@ FIELDS = {
     "_version": "list[builtins.int]",
     "_edge": "Any",
     "_base": "Tensor | None",
+    "_views": "list[Any] | None",
     "_grad": "Tensor | None",
 }
 PROPERTIES = {

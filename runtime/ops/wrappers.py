@@ -20,10 +20,11 @@ from ..autograd import grad_mode
 from ..autograd.node import Node, OutputEdge, tick
 from ..autograd.record import TAPE
 from ..core import dtypes, observers
+from ..core.creation import as_tensor
 from ..core.devices import device
 from ..core.dispatch import DispatchKey, key_of, operations
 from ..core.spec import Spec
-from ..core.tensor import Tensor, wrap
+from ..core.tensor import Tensor, note_view, wrap
 from ..errors import DeviceError, DTypeError, FlambeauError
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ _namespace = _share(
         "new": object.__new__,
         "Tensor": Tensor,
         "OutputEdge": OutputEdge,
+        "note_view": note_view,
         "tick": tick,
         "is_grad_enabled": grad_mode.is_grad_enabled,
     }
@@ -256,7 +258,9 @@ class _Source:
         return [
             *lines,
             f"{out}._version = {x}._version",
-            f"{out}._base = {x} if {x}._base is None else {x}._base",
+            f"base_ = {x} if {x}._base is None else {x}._base",
+            f"{out}._base = base_",
+            f"note_view(base_, {out})",
         ]
 
     def _wrap_several(self) -> list[str]:
@@ -430,6 +434,9 @@ def _notify(operation: Operation, arguments: dict[str, Any], out: Any, seconds: 
 
 def _conform(operation: Operation, arguments: dict[str, Any]) -> DispatchKey:
     """Make the tensor arguments tensors of one device, and the main ones of one dtype."""
+    for p in operation.arrays:
+        if isinstance(arguments[p.name], np.ndarray):
+            arguments[p.name] = as_tensor(arguments[p.name])
     place = _common_device(operation, arguments)
     mains: dict[str, Any] = {}
     for p in operation.arrays:

@@ -1,3 +1,4 @@
-"""Data pipelines, under PyTorch's name."""
+"""What stands beside the runtime: data pipelines, activation checkpoints."""
 
+from . import checkpoint as checkpoint
 from . import data as data

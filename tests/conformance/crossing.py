@@ -31,6 +31,8 @@ def ours(value: Any, requires_grad: bool = True) -> Any:
     if isinstance(value, torch.dtype | torch.layout | torch.memory_format):
         name = str(value).removeprefix("torch.")
         return getattr(flambeau, name, name)
+    if getattr(value, "__module__", None) == "torch.nn.functional":
+        return getattr(flambeau.nn.functional, value.__name__)
     if isinstance(value, torch.device):
         return flambeau.device(str(value))
     if isinstance(value, slice):
@@ -80,6 +82,16 @@ def counterpart(operation: Any) -> Callable[..., Any]:
         return found(name)
     member = getattr(flambeau.Tensor, name)
     return member.fget if isinstance(member, property) else member  # type: ignore[no-any-return]
+
+
+def variant(function: Any) -> Callable[..., Any]:
+    """The runtime's form of a method, or of a function with `inplace=True`."""
+    if is_of_tests(function):
+        return rebound(function)
+    if isinstance(function, functools.partial):
+        inner = getattr(flambeau.nn.functional, function.func.__name__)
+        return functools.partial(inner, *function.args, **function.keywords)
+    return getattr(flambeau.Tensor, function.__name__)  # type: ignore[no-any-return]
 
 
 def is_of_tests(function: Any) -> bool:

@@ -134,7 +134,7 @@ def method(operation: Any, dtype: Any, limit: int) -> None:
     theirs = operation.get_method()
     if theirs is None:
         return
-    own = getattr(flambeau.Tensor, theirs.__name__)
+    own = crossing.variant(theirs)
     for sample in samples(operation, dtype, False, limit):
         got, wanted, *_ = _both(sample, own, theirs)
         _require(got, wanted, dtype, sample)
@@ -145,7 +145,7 @@ def in_place(operation: Any, dtype: Any, limit: int) -> None:
     theirs = operation.get_inplace()
     if theirs is None:
         return
-    own = getattr(flambeau.Tensor, theirs.__name__)
+    own = crossing.variant(theirs)
     for sample in samples(operation, dtype, False, limit):
         sample = copy.copy(sample)
         sample.input = sample.input.clone()

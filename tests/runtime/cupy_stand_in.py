@@ -46,7 +46,8 @@ LINALG = """
 cholesky det eigh eigvalsh inv qr slogdet solve svd
 """.split()
 SPECIAL = """
-digamma erf erfc erfcx erfinv expit gammainc gammaincc gammaln i0 i0e i1 i1e j0 j1 k0 k0e k1 k1e
+betainc digamma erf erfc erfcx erfinv expit gammainc gammaincc gammaln i0 i0e i1 i1e j0 j1 k0 k0e k1
+k1e
 log_ndtr ndtri y0 y1 zeta
 """.split()
 DTYPES = """

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import scipy.special
 
-from .samples import core_samples, linalg_samples, nn_samples
+from .samples import core_samples, gamma_samples, linalg_samples, nn_samples
 from .samples.kit import Sample, apart, array, integers
 
 
@@ -338,5 +338,5 @@ INDEXING: dict[str, list[Sample]] = {
 
 SAMPLES: dict[str, list[Sample]] = {
     **POINTWISE, **PREDICATES, **REDUCTIONS, **PRODUCTS, **MOVEMENT, **INDEXING, **nn_samples.SAMPLES,
-    **core_samples.SAMPLES, **linalg_samples.SAMPLES,
+    **core_samples.SAMPLES, **gamma_samples.SAMPLES, **linalg_samples.SAMPLES,
 }  # fmt: skip

@@ -408,3 +408,33 @@ def test_observers_see_operations_nodes_and_the_backward_pass_in_order() -> None
         "done mul", "recorded MulBackward0", "done sum", "recorded SumBackward0",
         "entered SumBackward0", "left SumBackward0", "entered MulBackward0", "left MulBackward0",
     ]  # fmt: skip
+
+
+def test_a_write_through_one_view_is_seen_by_all_others() -> None:
+    """Gradients recorded from PyTorch 2.13."""
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    base = torch.zeros(4)
+    written, other = base[:2], base[1:3]
+    written.copy_(x * 2)
+    other.sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [0, 2]
+    x.grad = None
+    matrix = torch.zeros(2, 2) * 1
+    row, turned = matrix[0], matrix.t()
+    matrix.mul_(1).add_(x)
+    (row * turned[:, 0]).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [2, 4]
+    view = base[1:]
+    with torch.no_grad():
+        base.fill_(1)
+    assert view.tolist() == [1, 1, 1]
+
+
+def test_many_views_leave_no_trace() -> None:
+    base = torch.zeros(1000)
+    for k in range(1000):
+        base[k].add_(1)
+    assert base._views is not None
+    assert len(base._views) <= 64

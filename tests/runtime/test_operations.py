@@ -184,10 +184,12 @@ def test_every_declared_operation_is_sampled_or_reached_by_gradients() -> None:
 
 
 COMPLEX = {"conj", "real_part", "imag_part", "complex", "view_as_real", "view_as_complex"}
+FOURIER = {"fft_complex", "fft_real", "fft_to_real", "half_sum", "doubled_half"}
 EIGENVALUES = {"eig_pairs", "eigenvalues"}
-EXEMPT = EIGENVALUES | {"detached", "cast", "reshape_like", "trunc_divide", "ones_of"} | COMPLEX
+PLAIN = {"detached", "cast", "reshape_like", "trunc_divide", "ones_of"}
+EXEMPT = PLAIN | EIGENVALUES | COMPLEX | FOURIER
 """Reached by other tests: detach, conversion of dtype, division of integers, first gradients,
-complex numbers."""
+complex numbers, Fourier transforms."""
 
 LARGE = ["gelu", "silu", "mish", "softplus", "leaky_relu", "elu", "hardswish", "logsigmoid"]
 

@@ -1,0 +1,96 @@
+"""Hooks on what the tape saves, and the names under which PyTorch offers graph parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Self
+
+from ..core import observers
+from ..core.tensor import Tensor, wrap
+from .node import Node
+
+__all__ = ["Node", "save_on_cpu", "saved_tensors_hooks"]
+
+
+class saved_tensors_hooks(observers.Observer):
+    """A `with` block in which each tensor that an operation saves for its gradient is replaced by
+    `pack_hook(tensor)`, and comes back by `unpack_hook` when the gradient is computed.
+
+    Example:
+        >>> with torch.autograd.graph.saved_tensors_hooks(lambda t: t.half(), lambda t: t.float()):
+        ...     loss = model(x)
+    """
+
+    def __init__(
+        self, pack_hook: Callable[[Tensor], Any], unpack_hook: Callable[[Any], Tensor]
+    ) -> None:
+        self.pack_hook = pack_hook
+        self.unpack_hook = unpack_hook
+
+    def __enter__(self) -> Self:
+        observers.subscribe(self)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        observers.unsubscribe(self)
+
+    def node_recorded(self, node: Any) -> None:
+        """Pack what the node has saved."""
+        if not node.saved or not hasattr(node, "operation"):
+            return
+        key = node.key
+        packed = []
+        observers.unsubscribe(self)  # what the hook computes is nobody's to pack
+        try:
+            for value in node.saved:
+                is_array = isinstance(value, key.array_class)
+                tensor = wrap(value, key.of_array(value)) if is_array else None
+                packed.append(_Packed(self.pack_hook(tensor)) if tensor is not None else value)
+        finally:
+            observers.subscribe(self)
+        node.saved, node.versions = tuple(packed), ()
+        unpacker = _Unpacker(node, self.unpack_hook)
+        node.apply, node.apply_recorded = unpacker.apply, unpacker.apply_recorded
+
+
+class _Packed:
+    """What a hook made of a saved tensor."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+class _Unpacker:
+    """Runs a node on what its saved tensors unpack to."""
+
+    def __init__(self, node: Node, unpack_hook: Callable[[Any], Tensor]) -> None:
+        self.kind = type(node)
+        self.node = node
+        self.unpack_hook = unpack_hook
+
+    def apply(self, g: Any) -> Any:
+        """As `Node.apply`."""
+        return self._restored().apply(g)
+
+    def apply_recorded(self, g: Any) -> Any:
+        """As `Node.apply_recorded`."""
+        return self._restored().apply_recorded(g)
+
+    def _restored(self) -> Node:
+        node = self.node
+        if node.saved is None:
+            node.check()
+        twin = self.kind()
+        fields = {k: v for k, v in vars(node).items() if k not in ("apply", "apply_recorded")}
+        vars(twin).update(fields)
+        twin.saved = tuple(
+            self.unpack_hook(v.value)._array if isinstance(v, _Packed) else v for v in node.saved
+        )
+        return twin
+
+
+class save_on_cpu(saved_tensors_hooks):
+    """A `with` block whose saved tensors wait in the CPU's memory."""
+
+    def __init__(self, pin_memory: bool = False) -> None:
+        super().__init__(lambda t: (t.device, t.cpu()), lambda packed: packed[1].to(packed[0]))

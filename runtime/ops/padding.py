@@ -1,0 +1,62 @@
+"""Padding: by a number, or by what lies inside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..core import dtypes
+from ..core.creation import tensor
+from ..errors import ShapeError
+from .declare import Spec
+from .gather import index_select
+from .rearrangement import pad_constant
+
+MODES = ("constant", "reflect", "replicate", "circular")
+
+
+def pad(input: Spec, pad: Sequence[int], mode: str = "constant", value: Any = None) -> Spec:
+    """input with a border: `pad` holds (before, after) of the last dimension, then of the one
+    before it, and so on; negative widths cut off.
+
+    `mode` "constant" fills with `value` (0); "reflect" mirrors the inside without the edge,
+    "replicate" repeats the edge, "circular" goes round.
+    Raises: RuntimeError for another mode, or a border that the inside is too small for.
+    """
+    widths = tuple(int(p) for p in pad)
+    if mode not in MODES:
+        raise RuntimeError(f"pad: expected a mode of {', '.join(MODES)}. Got {mode!r}.")
+    if mode == "constant":
+        return pad_constant(input, pad=widths, value=0.0 if value is None else value)
+    if value is not None and value != 0:
+        raise RuntimeError(f"pad: expected no value with mode {mode!r}. Got {value}.")
+    rank, count = len(input.shape), len(widths) // 2
+    if len(widths) % 2 or rank not in (count + 1, count + 2):
+        raise ShapeError(
+            f"pad: expected {mode!r} to pad the last 1, 2 or 3 of the dimensions, all but batch "
+            f"and channels. Got shape {tuple(input.shape)} and pad {widths}."
+        )
+    for k in range(count):
+        before, after = widths[2 * k : 2 * k + 2]
+        if before or after:
+            d = rank - 1 - k
+            places = _places(mode, input.shape[d], before, after, tuple(input.shape))
+            index = tensor(places, dtype=dtypes.int64, device=input.device)
+            input = index_select(input, d, index)
+    return input
+
+
+def _places(mode: str, n: int, before: int, after: int, shape: Any) -> list[int]:
+    """Where the elements of a padded line of n come from."""
+    widest = {"reflect": n - 1, "circular": n}.get(mode)
+    if (widest is not None and max(before, after) > widest) or n == 0 or n + before + after < 1:
+        raise ShapeError(
+            f"pad: expected widths of at most {widest} for mode {mode!r} and dimension {n}, and "
+            f"something left. Got {before} and {after} for shape {shape}."
+        )
+    line = range(-before, n + after)
+    if mode == "replicate":
+        return [min(max(i, 0), n - 1) for i in line]
+    if mode == "circular":
+        return [i % n for i in line]
+    return [abs(i) if i < n else 2 * (n - 1) - i for i in line]

@@ -1,0 +1,96 @@
+"""Nested tuples, lists, dicts and named tuples as flat lists and back."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["TreeSpec", "tree_flatten", "tree_leaves", "tree_map", "tree_map_only", "tree_unflatten"]
+
+
+@dataclass(frozen=True)
+class TreeSpec:
+    """The shape of a tree: the kind of its root, keys if it is a dict, and its children."""
+
+    type: Any
+    context: Any
+    children_specs: tuple[TreeSpec, ...]
+
+    @property
+    def num_leaves(self) -> int:
+        """How many leaves the tree has."""
+        if self.type is None:
+            return 1
+        return sum(child.num_leaves for child in self.children_specs)
+
+
+LEAF = TreeSpec(None, None, ())
+
+
+def _children(tree: Any) -> tuple[Any, list[Any]] | None:
+    if isinstance(tree, dict):
+        return tuple(tree), list(tree.values())
+    if isinstance(tree, tuple | list):
+        return None, list(tree)
+    return None
+
+
+def tree_flatten(
+    tree: Any, is_leaf: Callable[[Any], bool] | None = None
+) -> tuple[list[Any], TreeSpec]:
+    """The leaves of `tree` from left to right, and its shape."""
+    found = None if is_leaf is not None and is_leaf(tree) else _children(tree)
+    if found is None:
+        return [tree], LEAF
+    context, children = found
+    leaves: list[Any] = []
+    specs = []
+    for child in children:
+        below, spec = tree_flatten(child, is_leaf)
+        leaves += below
+        specs.append(spec)
+    if isinstance(tree, defaultdict):
+        context = (tree.default_factory, context)
+    return leaves, TreeSpec(type(tree), context, tuple(specs))
+
+
+def tree_unflatten(leaves: Any, treespec: TreeSpec) -> Any:
+    """The tree of shape `treespec` with the given leaves. Raises: ValueError for another number."""
+    values = list(leaves)
+    if len(values) != treespec.num_leaves:
+        raise ValueError(
+            f"tree_unflatten: expected {treespec.num_leaves} leaves. Got {len(values)}."
+        )
+    return _built(iter(values), treespec)
+
+
+def _built(values: Any, spec: TreeSpec) -> Any:
+    if spec.type is None:
+        return next(values)
+    children = [_built(values, child) for child in spec.children_specs]
+    if issubclass(spec.type, defaultdict):
+        factory, keys = spec.context
+        return defaultdict(factory, zip(keys, children, strict=True))
+    if issubclass(spec.type, dict):
+        made = zip(spec.context, children, strict=True)
+        return OrderedDict(made) if issubclass(spec.type, OrderedDict) else dict(made)
+    return spec.type(*children) if hasattr(spec.type, "_fields") else spec.type(children)
+
+
+def tree_leaves(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> list[Any]:
+    """The leaves of `tree` from left to right."""
+    return tree_flatten(tree, is_leaf)[0]
+
+
+def tree_map(function: Callable[..., Any], tree: Any, *rests: Any, is_leaf: Any = None) -> Any:
+    """The tree with `function` applied to each leaf (and those of other trees of its shape)."""
+    leaves, spec = tree_flatten(tree, is_leaf)
+    others = [tree_leaves(r, is_leaf) for r in rests]
+    return tree_unflatten([function(*xs) for xs in zip(leaves, *others, strict=True)], spec)
+
+
+def tree_map_only(kind: Any, function: Callable[[Any], Any], tree: Any) -> Any:
+    """`tree_map` of the leaves that are instances of `kind`."""
+    return tree_map(lambda x: function(x) if isinstance(x, kind) else x, tree)
