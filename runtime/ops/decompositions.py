@@ -19,6 +19,7 @@ import numpy as np
 from ..core import dtypes
 from ..errors import DTypeError, LinAlgError, ShapeError
 from .declare import Spec, composite, primitive
+from .joins import cat
 
 # -- what the linear algebra modules share ---------------------------------------------------------
 
@@ -168,15 +169,17 @@ def _half_diagonal_upper(F: Any, A: Any) -> Any:
 
 
 @primitive(node_name="LinalgCholeskyEx", is_holomorphic=False)
-def cholesky_lower(A: Spec) -> tuple[Spec, Spec]:
-    """L with A = L @ L.mH, read from the lower triangle, and int32 info: 0, or the order of the
-    first leading minor that is not positive."""
+def cholesky_lower(A: Spec, *, upper: bool) -> tuple[Spec, Spec]:
+    """L with A = L @ L.mH, read from the lower or `upper` triangle, and int32 info: 0, or the order
+    of the first leading minor that is not positive."""
     return Spec(A.shape, A.dtype), Spec(A.shape[:-2], dtypes.int32)
 
 
 @cholesky_lower.array
-def cholesky_array(xp: Any, A: Any) -> tuple[Any, Any]:
+def cholesky_array(xp: Any, A: Any, upper: bool) -> tuple[Any, Any]:
     """LAPACK's potrf."""
+    if upper:
+        A = xp.conj(A).swapaxes(-1, -2)
 
     def minor(one: Any) -> int:
         for k in range(1, one.shape[-1]):
@@ -195,7 +198,7 @@ def cholesky_array(xp: Any, A: Any) -> tuple[Any, Any]:
 
 
 @cholesky_lower.vjp(saves="out")
-def cholesky_vjp(F: Any, g: Any, needs: Any, A: Any, out: Any) -> Any:
+def cholesky_vjp(F: Any, g: Any, needs: Any, A: Any, out: Any, upper: Any) -> Any:
     """L.mH^-1 P L^-1 / 2, where P has the lower triangle of L.mH @ gL on both sides."""
     L = mH(F, out[0])
     lower = F.matmul(L, g[0])
@@ -211,7 +214,7 @@ def cholesky_ex(A: Spec, *, upper: bool = False, check_errors: bool = False) -> 
     Only the lower triangle is read (the upper one for `upper`); the gradient is Hermitian.
     """
     require_square("linalg.cholesky", A)
-    L, info = cholesky_lower(A.mH if upper else A)
+    L, info = cholesky_lower(A, upper=bool(upper))
     if check_errors:
         require_success("linalg.cholesky", info, NOT_POSITIVE)
     return CholeskyEx(L.mH if upper else L, info)
@@ -307,13 +310,7 @@ def qr(A: Spec, mode: str = "reduced") -> Any:
         return QR(*qr_tall(A))
     # The first columns decide on Q, and Q on the rest of R; so the gradient follows too.
     Q, R = qr_tall(A.narrow(-1, 0, rows))
-    return QR(Q, _joined([R, Q.mH @ A.narrow(-1, rows, columns - rows)], -1))
-
-
-def _joined(parts: list[Any], dim: int) -> Any:
-    from .joins import cat
-
-    return cat(parts, dim)
+    return QR(Q, cat([R, Q.mH @ A.narrow(-1, rows, columns - rows)], -1))
 
 
 QR = return_type("linalg_qr", "Q", "R")

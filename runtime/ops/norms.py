@@ -7,11 +7,15 @@ from typing import Any
 
 from ..core import dtypes
 from ..errors import DTypeError, ShapeError
+from .cumulative import cumprod
 from .declare import Spec, primitive
 from .decompositions import require_matrices, require_square
+from .joins import cat
+from .products import cross as vector_product
 from .shapes import Dims, normalized_dim, normalized_dims, reduced_shape, require_float
 from .singular_values import svdvals
 from .solving import inv_ex
+from .strided import diagonal as of_dims
 
 INF = math.inf
 
@@ -211,8 +215,6 @@ def cross(input: Spec, other: Spec, *, dim: int = -1) -> Spec:
 
     Raises: RuntimeError for another size, or different numbers of dimensions.
     """
-    from .products import cross as vector_product
-
     if len(input.shape) != len(other.shape):
         raise ShapeError(
             "linalg.cross: expected as many dimensions in input as in other. Got "
@@ -240,8 +242,6 @@ def vecdot(x: Spec, y: Spec, *, dim: int = -1) -> Spec:
 def diagonal(A: Spec, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Spec:
     """A view of the diagonals of matrices, along a new last dimension; `offset` above 0 means one
     above the main diagonal."""
-    from .strided import diagonal as of_dims
-
     return of_dims(A, offset, dim1, dim2)
 
 
@@ -251,9 +251,6 @@ def vander(x: Spec, *, N: int | None = None) -> Spec:
 
     Raises: RuntimeError for N below 1.
     """
-    from .cumulative import cumprod
-    from .joins import cat
-
     if not len(x.shape):
         x = x.unsqueeze(-1)
     count = x.shape[-1] if N is None else N

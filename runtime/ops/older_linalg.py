@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..core.creation import eye
 from .declare import Spec, primitive
 from .decompositions import cholesky as cholesky_factor
 from .decompositions import mH, require_square, return_type
@@ -59,8 +60,6 @@ def solved_by_factor_vjp(F: Any, g: Any, needs: Any, B: Any, L: Any, out: Any, u
 
 def cholesky_inverse(L: Spec, upper: bool = False) -> Spec:
     """The inverse of the A whose Cholesky factor is L (..., n, n)."""
-    from ..core.creation import eye
-
     require_square("cholesky_inverse", L, "L")
     one = eye(L.shape[-1], dtype=L.dtype, device=L.device)
     return cholesky_solve(one.expand(*L.shape), L, upper)

@@ -10,10 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 from ..core import dtypes
+from ..core.creation import as_tensor
 from ..core.limits import finfo
 from ..errors import DTypeError, ShapeError
 from .declare import Index, Spec, composite, primitive
 from .decompositions import converged, eigvalsh, mH, require_matrices, require_square, return_type
+from .joins import cat
 
 # -- the decomposition -----------------------------------------------------------------------------
 
@@ -86,15 +88,15 @@ def singular_values_array(xp: Any, A: Any, order: str) -> Any:
 
 
 @primitive
-def complement(U: Spec) -> Spec:
+def orthogonal_complement(U: Spec) -> Spec:
     """Orthonormal columns (..., m, m - k) that complete those of U (..., m, k), without a
     gradient."""
     rows, columns = U.shape[-2:]
     return Spec((*U.shape[:-1], rows - columns), U.dtype)
 
 
-@complement.array
-def complement_array(xp: Any, U: Any) -> Any:
+@orthogonal_complement.array
+def orthogonal_complement_array(xp: Any, U: Any) -> Any:
     """The last columns of the complete Q of U."""
     return xp.linalg.qr(U, mode="complete")[0][..., U.shape[-1] :]
 
@@ -117,19 +119,13 @@ def svd(A: Spec, full_matrices: bool = True, *, driver: str | None = None) -> An
     if full_matrices:
         rows, columns = A.shape[-2:]
         if rows > columns:
-            U = _joined([U, complement(U)], -1)
+            U = cat([U, orthogonal_complement(U)], -1)
         elif rows < columns:
-            Vh = _joined([Vh, complement(Vh.mH).mH], -2)
+            Vh = cat([Vh, orthogonal_complement(Vh.mH).mH], -2)
     return SVD(U, S, Vh)
 
 
 SVD = return_type("linalg_svd", "U", "S", "Vh")
-
-
-def _joined(parts: list[Any], dim: int) -> Any:
-    from .joins import cat
-
-    return cat(parts, dim)
 
 
 def svdvals(A: Spec, *, driver: str | None = None) -> Spec:
@@ -187,8 +183,6 @@ def pinv_vjp(
 def _tolerances(operation: str, A: Any, atol: Any, rtol: Any) -> tuple[Any, Any]:
     """Both as tensors. If neither is given, rtol is max(m, n) * eps; where only atol is, rtol is 0
     but for an atol of 0."""
-    from ..core.creation import as_tensor
-
     kind = A.dtype.to_real()
     usual = max(A.shape[-2:]) * finfo(kind).eps
     for name, value in (("atol", atol), ("rtol", rtol)):

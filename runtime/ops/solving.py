@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..core import dtypes
+from ..core.creation import eye
 from ..errors import DTypeError, ShapeError
 from .arithmetic import where
 from .declare import Spec, composite, primitive
@@ -76,7 +77,7 @@ def cofactors_array(xp: Any, A: Any) -> Any:
 @cofactors.vjp(saves="A out")
 def cofactors_vjp(F: Any, g: Any, needs: Any, A: Any, out: Any) -> Any:
     """With C the result: <g, C> A.mT^-1 - C g.mT A.mT^-1, where A is not singular."""
-    inverse = F.transpose(F.inverse(A)[0], dim0=-2, dim1=-1)
+    inverse = F.transpose(F.inverted(A)[0], dim0=-2, dim1=-1)
     inner = F.sum_over(F.mul(g, out), dim=(-2, -1), keepdim=True)
     turned = F.matmul(out, F.transpose(g, dim0=-2, dim1=-1))
     return F.minus(F.mul(inner, inverse), F.matmul(turned, inverse))
@@ -102,7 +103,7 @@ def sign_and_log_vjp(F: Any, g: Any, needs: Any, A: Any, out: Any) -> Any:
     if A.dtype.is_complex and g[0] is not None:
         turn = F.mul(F.imag_part(F.mul(g[0], F.conj(out[0]))), 1j)
         weight = turn if weight is None else F.plus(weight, turn)
-    inverse = mH(F, F.inverse(A)[0])
+    inverse = mH(F, F.inverted(A)[0])
     if weight is None:
         return F.mul(inverse, 0.0)
     return F.mul(F.slice_view(weight, index=PER_MATRIX), inverse)
@@ -150,19 +151,19 @@ def zero_pivot(xp: Any) -> Any:
 
 
 @primitive(node_name="LinalgInvEx")
-def inverse(A: Spec) -> tuple[Spec, Spec]:
+def inverted(A: Spec) -> tuple[Spec, Spec]:
     """A^-1, and int32 info: 0, or the number of the first zero on LU's diagonal."""
     return Spec(A.shape, A.dtype), Spec(A.shape[:-2], dtypes.int32)
 
 
-@inverse.array
-def inverse_array(xp: Any, A: Any) -> tuple[Any, Any]:
+@inverted.array
+def inverted_array(xp: Any, A: Any) -> tuple[Any, Any]:
     """LAPACK's gesv; NaN for singular matrices."""
     return attempted(xp, xp.linalg.inv, zero_pivot(xp), A)
 
 
-@inverse.vjp(saves="out")
-def inverse_vjp(F: Any, g: Any, needs: Any, A: Any, out: Any) -> Any:
+@inverted.vjp(saves="out")
+def inverted_vjp(F: Any, g: Any, needs: Any, A: Any, out: Any) -> Any:
     """-A.mT^-1 g A.mT^-1."""
     flipped = F.transpose(out[0], dim0=-2, dim1=-1)
     return F.neg(F.matmul(flipped, F.matmul(g[0], flipped)))
@@ -170,7 +171,7 @@ def inverse_vjp(F: Any, g: Any, needs: Any, A: Any, out: Any) -> Any:
 
 @primitive(node_name="LinalgSolveEx")
 def solve_matrices(A: Spec, B: Spec) -> tuple[Spec, Spec]:
-    """X with A @ X = B (..., n, p), and int32 info as `inverse`."""
+    """X with A @ X = B (..., n, p), and int32 info as `inverted`."""
     batch = batch_of("linalg.solve", A, B)
     return Spec((*batch, *B.shape[-2:]), B.dtype), Spec(batch, dtypes.int32)
 
@@ -199,7 +200,7 @@ def inv_ex(A: Spec, *, check_errors: bool = False) -> Any:
     Raises: LinAlgError for singular matrices if `check_errors`.
     """
     require_square("linalg.inv", A)
-    found, info = inverse(A)
+    found, info = inverted(A)
     if check_errors:
         require_success("linalg.inv", info, SINGULAR)
     return InvEx(found, info)
@@ -293,8 +294,6 @@ def matrix_power(A: Spec, n: int) -> Spec:
     if n < 0:
         return matrix_power(inv(A), -n)
     if n == 0:
-        from ..core.creation import eye
-
         one = eye(A.shape[-1], dtype=A.dtype, device=A.device)
         return one.expand(*A.shape).clone() + A.detach() * 0
     if n % 2:
@@ -308,25 +307,22 @@ ORDER = 13
 REACH = 5.371920351148152
 """theta_13 of Higham (2005), table 2.3."""
 PADE = [
-    float(
-        math.factorial(2 * ORDER - k)
-        * math.factorial(ORDER)
-        // (math.factorial(ORDER - k) * math.factorial(k) * math.factorial(ORDER))
-    )
-    / (math.factorial(2 * ORDER) // math.factorial(ORDER))
+    math.factorial(2 * ORDER - k)
+    * math.factorial(ORDER)
+    / (math.factorial(2 * ORDER) * math.factorial(ORDER - k) * math.factorial(k))
     for k in range(ORDER + 1)
 ]
 """Coefficients of the approximant's numerator, (2p-k)! p! / ((2p)! (p-k)! k!)."""
 
 
 @primitive(node_name="LinalgMatrixExp")
-def exponential(A: Spec) -> Spec:
+def matrix_exponential(A: Spec) -> Spec:
     """exp(A) = 1 + A + A @ A / 2 + ..."""
     return Spec(A.shape, A.dtype)
 
 
-@exponential.array
-def exponential_array(xp: Any, A: Any) -> Any:
+@matrix_exponential.array
+def matrix_exponential_array(xp: Any, A: Any) -> Any:
     """Scaled to norm REACH, the Pade approximant, squared again; each matrix as often as it
     needs."""
     if not A.size:
@@ -353,36 +349,36 @@ def exponential_array(xp: Any, A: Any) -> Any:
     return out
 
 
-@exponential.vjp(saves="A")
-def exponential_vjp(F: Any, g: Any, needs: Any, A: Any) -> Any:
+@matrix_exponential.vjp(saves="A")
+def matrix_exponential_vjp(F: Any, g: Any, needs: Any, A: Any) -> Any:
     """The derivative at A.mT, in the direction g."""
-    return F.exponential_slope(F.transpose(A, dim0=-2, dim1=-1), g)
+    return F.matrix_exponential_slope(F.transpose(A, dim0=-2, dim1=-1), g)
 
 
 @composite
-def exponential_slope(F: Any, A: Spec, E: Spec) -> Spec:
+def matrix_exponential_slope(F: Any, A: Spec, E: Spec) -> Spec:
     """The derivative of exp at A in the direction E: the upper right block of
     exp([[A, E], [0, A]])."""
     n = A.shape[-1]
     zeros = F.zeros_of(A, shape=tuple(A.shape))
     upper, lower = F.cat([A, E], dim=-1), F.cat([zeros, A], dim=-1)
-    blocks = F.exponential(F.cat([upper, lower], dim=-2))
+    blocks = F.matrix_exponential(F.cat([upper, lower], dim=-2))
     return F.narrow(F.narrow(blocks, dim=-2, start=0, length=n), dim=-1, start=n, length=n)
 
 
-@exponential_slope.array
-def exponential_slope_array(xp: Any, A: Any, E: Any) -> Any:
+@matrix_exponential_slope.array
+def matrix_exponential_slope_array(xp: Any, A: Any, E: Any) -> Any:
     """The same on arrays."""
     n = A.shape[-1]
     upper = xp.concatenate([A, E], -1)
     lower = xp.concatenate([xp.zeros_like(A), A], -1)
-    return exponential_array(xp, xp.concatenate([upper, lower], -2))[..., :n, n:]
+    return matrix_exponential_array(xp, xp.concatenate([upper, lower], -2))[..., :n, n:]
 
 
 def matrix_exp(A: Spec) -> Spec:
     """exp(A) = 1 + A + A @ A / 2 + ... of square A (..., n, n)."""
     require_square("linalg.matrix_exp", A)
-    return exponential(A)
+    return matrix_exponential(A)
 
 
 # -- products of many ------------------------------------------------------------------------------

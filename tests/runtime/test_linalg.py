@@ -175,6 +175,13 @@ def test_the_fast_triangular_kernel_equals_the_general_one(
     )
 
 
+def test_a_zero_on_the_diagonal_of_a_triangle_gives_infinities() -> None:
+    A = torch.tensor([[1.0, 1.0], [0.0, 0.0]])
+    for batch in (A, A.expand(3, 2, 2)):
+        x = linalg.solve_triangular(batch, torch.ones(2, 1), upper=True)
+        assert x.isinf().all()
+
+
 def test_lapacks_lu_equals_the_elimination() -> None:
     for A in (REAL, Z, array(2, 4, 3), array(2, 3, 4)):
         for fast, general in zip(

@@ -96,6 +96,7 @@ DECOMPOSITIONS: dict[str, list[Sample]] = {
     "linalg.lu": [Sample((a,), {}, lambda A: list(scipy.linalg.lu(A))) for a in (ONE, TALL, TALL.T)],
     "lu_factor_values": [Sample((a,), {}, None) for a in (ONE, TALL, WIDE)],
     "lu_without_pivots": [Sample((a,), {}, None) for a in (ONE, TALL, WIDE)],
+    "linalg.householder_product": [Sample((TALL, array(2)), {}, lambda A, tau: scipy.linalg.lapack.dorgqr(A, np.append(tau, 0))[0])],
     "lu_solved": [
         Sample((ONE, array(3, 2)), {}, np.linalg.solve),
         Sample((BATCH, array(3, 2)), {"adjoint": True}, lambda A, B, adjoint: np.linalg.solve(np.swapaxes(A, -1, -2), B)),
