@@ -18,6 +18,7 @@ Message = dict[str, Any]
 
 COMPLETION_PATIENCE = 1.0  # s until a completion is no longer worth showing
 IDLE_PATIENCE = 2.0  # s from a reply to the last output; iopub may have dropped the end under load
+SUBSHELL_PATIENCE = (0.5, 1.0, 2.0)  # s for each request of a subshell
 GREETING_PATIENCE = 0.5  # s until the kernel is asked again to say something on iopub
 
 
@@ -97,8 +98,7 @@ class Client:
             pass  # not connected yet
         self._listen(channels.stdin_channel, self._on_question)
         if "kernel subshells" in self.info.get("supported_features", ()):
-            reply = await self.request("create_subshell_request", {}, channel="control")
-            self._subshell = reply.get("subshell_id")
+            await self._open_subshell()
 
     async def _greet(self) -> None:
         """Ask for the kernel's info until it has answered and its output arrives here.
@@ -115,6 +115,21 @@ class Client:
                     return
             except TimeoutError:
                 patience *= 1.5
+
+    async def _open_subshell(self) -> None:
+        """Ask for a thread that answers while a cell runs.
+
+        A kernel that has only just begun can leave the request without an answer. After a few
+        tries we do without: completion then waits for the cell.
+        """
+        for patience in SUBSHELL_PATIENCE:
+            try:
+                async with asyncio.timeout(patience):
+                    reply = await self.request("create_subshell_request", {}, channel="control")
+            except TimeoutError:
+                continue
+            self._subshell = reply.get("subshell_id")
+            return
 
     async def close(self) -> None:
         """Leave the kernel as it was found."""

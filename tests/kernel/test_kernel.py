@@ -87,12 +87,13 @@ TRAINING = """
 net = nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 10))
 sgd = optim.SGD(net.parameters(), lr=0.01)
 steps = 0
-print("training")
 while True:
     sgd.zero_grad()
     F.cross_entropy(net(torch.randn(64, 64)), torch.randint(0, 10, (64,))).backward()
     sgd.step()
     steps += 1
+    if steps == 1:
+        print("training")
 """
 
 
