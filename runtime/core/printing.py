@@ -175,7 +175,8 @@ def _suffixes(tensor: Tensor) -> list[str]:
     found = []
     if tensor.device.type != "cpu":
         found.append(f"device='{tensor.device}'")
-    shows_type = tensor.dtype in (dtypes.get_default_dtype(), dtypes.int64, dtypes.bool_)
+    default = dtypes.get_default_dtype()
+    shows_type = tensor.dtype in (default, default.to_complex(), dtypes.int64, dtypes.bool_)
     if tensor.is_meta or tensor.numel() == 0:
         if tensor.is_meta or tensor.ndim != 1:
             found.append(f"size={tuple(tensor.shape)}")

@@ -2,8 +2,8 @@
 
 from . import constraints as constraints
 from . import kl as kl
+from . import parameters as parameters
 from . import transforms as transforms
-from . import utils as utils
 from .categorical import Categorical, Multinomial, OneHotCategorical
 from .discrete import Bernoulli, Binomial, Geometric, Poisson
 from .distribution import Distribution
@@ -60,7 +60,7 @@ __all__ = [
     "identity_transform",
     "kl",
     "kl_divergence",
+    "parameters",
     "register_kl",
     "transforms",
-    "utils",
 ]

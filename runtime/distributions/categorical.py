@@ -13,7 +13,7 @@ from ..ops.sampling import multinomial
 from . import constraints
 from .discrete import Binomial
 from .distribution import Distribution
-from .utils import (
+from .parameters import (
     common_shape,
     floating,
     lazy_property,

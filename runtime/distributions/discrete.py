@@ -17,7 +17,7 @@ from ..ops.sampling import bernoulli
 from ..ops.special_functions import xlogy
 from . import constraints
 from .distribution import Distribution
-from .utils import (
+from .parameters import (
     broadcast_all,
     constant,
     floating,

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from ..autograd.grad_mode import no_grad
 from ..core.tensor import Size, Tensor
 from . import constraints
-from .utils import common_shape, lazy_property, shape_of
+from .parameters import common_shape, lazy_property, shape_of
 
 __all__ = ["Distribution"]
 

@@ -20,9 +20,9 @@ from .distribution import Distribution
 from .folded import HalfNormal
 from .location_scale import Cauchy, Gumbel, Laplace, Normal, Uniform
 from .multivariate import MultivariateNormal, _solved, half_log_det
+from .parameters import LOG_SQRT_2PI, SQRT_2, euler_constant, softplus, sum_rightmost
 from .positive import Beta, Dirichlet, Exponential, Gamma
 from .transformed import Independent, TransformedDistribution
-from .utils import LOG_SQRT_2PI, SQRT_2, euler_constant, softplus, sum_rightmost
 
 __all__ = ["kl_divergence", "register_kl"]
 

@@ -15,10 +15,7 @@ from ..ops.sampling import rand
 from ..ops.special_functions import digamma
 from . import constraints
 from .distribution import Distribution
-from .positive import Chi2
-from .transformed import TransformedDistribution
-from .transforms import AffineTransform, ExpTransform
-from .utils import (
+from .parameters import (
     LOG_SQRT_2PI,
     SQRT_2,
     broadcast_all,
@@ -29,6 +26,9 @@ from .utils import (
     standard_normal,
     uniform,
 )
+from .positive import Chi2
+from .transformed import TransformedDistribution
+from .transforms import AffineTransform, ExpTransform
 
 __all__ = ["Cauchy", "Gumbel", "Laplace", "Normal", "StudentT", "Uniform"]
 

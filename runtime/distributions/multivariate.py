@@ -9,7 +9,7 @@ from ..core.creation import eye
 from ..core.tensor import Size, Tensor
 from . import constraints
 from .distribution import Distribution
-from .utils import common_shape, floating, lazy_property, standard_normal
+from .parameters import common_shape, floating, lazy_property, standard_normal
 
 __all__ = ["MultivariateNormal"]
 

@@ -15,7 +15,7 @@ from ..ops.joins import stack
 from ..ops.special_functions import digamma, xlogy
 from . import constraints
 from .distribution import Distribution
-from .utils import broadcast_all, constant, smallest
+from .parameters import broadcast_all, constant, smallest
 
 __all__ = ["Beta", "Chi2", "Dirichlet", "Exponential", "Gamma"]
 

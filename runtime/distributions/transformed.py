@@ -10,8 +10,8 @@ from ..autograd.grad_mode import no_grad
 from ..core.tensor import Size, Tensor
 from . import constraints
 from .distribution import Distribution
+from .parameters import shape_of, sum_rightmost
 from .transforms import ComposeTransform, Transform
-from .utils import shape_of, sum_rightmost
 
 __all__ = ["Independent", "TransformedDistribution"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.tensor import Tensor
 from . import constraints
-from .utils import common_shape, epsilon, smallest, softplus, sum_rightmost
+from .parameters import common_shape, epsilon, smallest, softplus, sum_rightmost
 
 __all__ = [
     "AbsTransform", "AffineTransform", "ComposeTransform", "ExpTransform", "SigmoidTransform",

@@ -198,8 +198,11 @@ class _Source:
 
     def _numbers(self) -> list[str]:
         """Python numbers in binary arithmetic become cached 0-d tensors."""
-        if self.operation.formula is None or len(self.main) != 2 or self.operation.derived:
+        operation = self.operation
+        if operation.formula is None or len(self.main) != 2 or operation.derived:
             return []
+        if operation.tensors == 2:
+            return []  # they are refused
         x, y = (p.name for p in self.main)
         return [
             f"    if {y}.__class__ is float or {y}.__class__ is int:",

@@ -147,3 +147,13 @@ def test_close_is_close() -> None:
         assert_close(1.0, 2.0, msg=lambda found: f"mine: {found}")
     with pytest.raises(ValueError, match="both rtol and atol"):
         assert_close(1.0, 1.0, rtol=1.0)
+
+
+def test_numbers_are_refused_where_pytorch_wants_tensors() -> None:
+    x = torch.ones(2)
+    with pytest.raises(TypeError, match=r"maximum: expected a tensor as other. Got the number 2"):
+        torch.maximum(x, 2)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"eq: expected a tensor as input"):
+        torch.eq(2, x)  # type: ignore[arg-type]
+    assert (x == 1).all()
+    assert x.clamp(min=torch.zeros(2), max=0.5).tolist() == [0.5, 0.5]

@@ -63,3 +63,9 @@ def test_printoptions_change_the_digits() -> None:
         assert repr(torch.tensor(1.5)) == "tensor(1.50)"
     finally:
         torch.set_printoptions(profile="default")
+
+
+def test_complex_numbers_of_the_default_precision_show_no_dtype() -> None:
+    assert repr(torch.tensor([1 + 2j])) == "tensor([1.+2.j])"
+    wide = torch.tensor([1 + 2j], dtype=torch.complex128)
+    assert repr(wide) == "tensor([1.+2.j], dtype=torch.complex128)"
