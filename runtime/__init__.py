@@ -331,15 +331,7 @@ from .ops.special_functions import (
     sinc,
     xlogy,
 )
-from .ops.spectrogram import (
-    bartlett_window,
-    blackman_window,
-    hamming_window,
-    hann_window,
-    istft,
-    kaiser_window,
-    stft,
-)
+from .ops.spectrogram import istft, stft
 from .ops.stacking import (
     atleast_1d,
     atleast_2d,
@@ -424,6 +416,13 @@ from .settings import (
     set_float32_matmul_precision,
     set_num_threads,
     use_deterministic_algorithms,
+)
+from .signal.windows import (
+    bartlett_window,
+    blackman_window,
+    hamming_window,
+    hann_window,
+    kaiser_window,
 )
 
 if TYPE_CHECKING:

@@ -71,11 +71,6 @@ def grad_and_value(
     return wrapped
 
 
-def _own(x: Tensor) -> Tensor:
-    """A tensor to differentiate by, tied to x if x is recorded."""
-    return x.view_as(x) if x.requires_grad else x.detach().requires_grad_()
-
-
 def _tensors(tree: Any) -> list[Tensor]:
     return [x for x in tree_flatten(tree)[0] if isinstance(x, Tensor)]
 
@@ -102,7 +97,7 @@ def grad(
 def vjp(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
     """func(*primals), and the function that multiplies vectors from the left to its Jacobian."""
     with _enable_grad():
-        leaves = [_own(x) for x in primals]
+        leaves = [_functional.own_leaf(x, True) for x in primals]
         result = func(*leaves)
 
     def product(*cotangents: Any) -> tuple[Tensor, ...]:

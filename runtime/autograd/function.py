@@ -164,8 +164,6 @@ class Function:
         """The gradients of the arguments. Give it in the subclass."""
         raise NotImplementedError("Function: define a static method backward in the subclass.")
 
-    vjp = backward
-
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Compute, and record this function's own gradient."""

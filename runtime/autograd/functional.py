@@ -23,8 +23,14 @@ def _leaves(inputs: Any, create_graph: bool) -> tuple[Tensor, ...]:
     for x in _tuple(inputs):
         if not isinstance(x, Tensor):
             raise TypeError(f"Expected tensors as inputs. Got {type(x).__name__}.")
-        found.append(x.view_as(x) if create_graph and x.requires_grad else x.detach())
-    return tuple(x if x.requires_grad else x.requires_grad_() for x in found)
+        found.append(own_leaf(x, create_graph))
+    return tuple(found)
+
+
+def own_leaf(x: Tensor, tied: bool) -> Tensor:
+    """A tensor to differentiate by instead of x, part of x's graph if that is recorded and `tied`
+    asks for it."""
+    return x.view_as(x) if tied and x.requires_grad else x.detach().requires_grad_()
 
 
 def _called(func: Callable[..., Any], leaves: tuple[Tensor, ...]) -> tuple[bool, tuple[Any, ...]]:

@@ -9,7 +9,7 @@ from ..errors import ShapeError
 from .declare import Spec, composite, primitive
 from .gather import gather
 from .joins import cat, narrow
-from .reductions import returning
+from .reductions import RETURN_TYPES
 from .shapes import normalized_dim
 
 
@@ -94,7 +94,7 @@ def _running_extreme(name: str) -> Any:
             result[..., i] = place
         return xp.moveaxis(result, -1, dim)
 
-    kind = returning(name)
+    kind = RETURN_TYPES[name]
 
     def function(input: Spec, dim: int) -> Any:
         indices = positions(input, dim=dim)

@@ -65,7 +65,8 @@ class Operation:
         self.declared = function
         self.name = name or function.__name__
         self.node_name = (node_name or _camel(self.name)) + "Backward0"
-        found = list(inspect.signature(function).parameters.values())
+        self.signature = inspect.signature(function)
+        found = list(self.signature.parameters.values())
         if found and found[0].name in ("m", "F"):
             found = found[1:]
         self.parameters = [Parameter(p) for p in found]
@@ -79,7 +80,7 @@ class Operation:
         self.static_names: tuple[str, ...] = ()
         self.kernels: dict[str, list[tuple[Any, Any]]] = {}
         self.vjp_identity: Callable[..., Any] | None = None  # see autograd.record
-        self.outputs = _output_count(inspect.signature(function).return_annotation)
+        self.outputs = _output_count(self.signature.return_annotation)
         self.is_view = False
         self.may_alias = False
         self.promotes = True

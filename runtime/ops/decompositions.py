@@ -10,7 +10,6 @@ linear algebra" (2017), sec. 3; Wan & Zhang, "Automatic differentiation for comp
 
 from __future__ import annotations
 
-import collections
 import contextlib
 from typing import Any
 
@@ -20,19 +19,9 @@ from ..core import dtypes
 from ..errors import DTypeError, LinAlgError, ShapeError
 from .declare import Spec, composite, primitive
 from .joins import cat
+from .return_types import return_type
 
 # -- what the linear algebra modules share ---------------------------------------------------------
-
-
-def return_type(name: str, *fields: str) -> Any:
-    """A named tuple that prints as PyTorch's `torch.return_types.<name>`."""
-
-    def shown(self: Any) -> str:
-        parts = ",\n".join(f"{f}={v!r}" for f, v in zip(fields, self, strict=True))
-        return f"torch.return_types.{name}(\n{parts})"
-
-    base: Any = collections.namedtuple(name, fields)  # type: ignore[misc]
-    return type(name, (base,), {"__slots__": (), "__repr__": shown})
 
 
 def mH(F: Any, A: Any) -> Any:

@@ -10,7 +10,7 @@ from ..core.creation import tensor
 from ..errors import ShapeError
 from .convolution import per_dimension
 from .declare import Spec
-from .gather import index_select
+from .gather import select_places
 from .padding import pad
 from .updates import index_add
 from .views import reshape
@@ -56,8 +56,7 @@ def unfold(
         )
     blocks = len(rows[0]), len(columns[0])
     for d, lines in ((2, rows), (4, columns)):
-        index = tensor([i for line in lines for i in line], dtype=dtypes.int64, device=x.device)
-        x = index_select(x, d, index)
+        x = select_places(x, d, [i for line in lines for i in line])
         x = reshape(x, *x.shape[:d], len(lines), len(lines[0]), *x.shape[d + 1 :])
     x = x.permute(0, 1, 2, 4, 3, 5).reshape(n, c * math.prod(kernel), math.prod(blocks))
     return x if batched else x.squeeze(0)

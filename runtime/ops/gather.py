@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core import dtypes
+from ..core.creation import tensor
 from ..core.dispatch import key_of
 from ..core.tensor import wrap
 from ..errors import DTypeError, OutOfBoundsError, ShapeError
@@ -271,6 +272,11 @@ def index_select(input: Spec, dim: int, index: Index) -> Spec:
     if not input.ndim:
         return getitem(input.reshape(1), (index.reshape(-1),)).reshape(())
     return getitem(input, (*[slice(None)] * d, index.reshape(-1)))
+
+
+def select_places(input: Spec, dim: int, places: Any) -> Spec:
+    """`index_select` by bare numbers."""
+    return index_select(input, dim, tensor(places, dtype=dtypes.int64, device=input.device))
 
 
 def masked_select(input: Spec, mask: Spec) -> Spec:

@@ -11,7 +11,7 @@ import numpy as np
 from ..core import creation, dtypes
 from ..core.dispatch import key_of
 from ..core.spec import Spec, contiguous_strides
-from ..core.tensor import Tensor, wrap
+from ..core.tensor import Size, Tensor, wrap
 from ..errors import ShapeError
 from .inplace import check_writable, write
 from .strided import diagonal, storage_length
@@ -40,9 +40,7 @@ class TensorType(type):
 
 def _made(args: tuple[Any, ...], dtype: Any, device: Any) -> Tensor:
     """A copy of data, or a tensor of sizes."""
-    if len(args) == 1 and not isinstance(args[0], int | tuple):
-        return creation.tensor(args[0], dtype=dtype, device=device)
-    if len(args) == 1 and isinstance(args[0], tuple) and type(args[0]) is tuple:
+    if len(args) == 1 and not isinstance(args[0], int | Size):
         return creation.tensor(args[0], dtype=dtype, device=device)
     return creation.empty(*args, dtype=dtype, device=device)
 

@@ -6,16 +6,16 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from ..autograd.record import TAPE
 from ..core import dtypes
 from ..errors import ShapeError
 from .declare import Spec
-from .losses import reduction_of
+from .losses import reduced, reduction_of
 from .similarity import cosine_similarity, pairwise_distance
 
 
 def _reduced(values: Any, reduction: Any, size_average: Any = None, reduce: Any = None) -> Any:
-    how = reduction_of(reduction, size_average, reduce)
-    return values if how == "none" else values.mean() if how == "mean" else values.sum()
+    return reduced(TAPE, values, reduction_of(reduction, size_average, reduce))
 
 
 def margin_ranking_loss(

@@ -134,14 +134,6 @@ OPERATORS = {
 """Binary operators, and whether Python numbers may stand on the left."""
 
 
-def _swapped(function: Any) -> Any:
-    def method(self: Tensor, other: Any) -> Any:
-        return function(other, self)
-
-    method.__doc__ = f"{function.__name__}(other, self)."
-    return method
-
-
 def _reflected(function: Any) -> Any:
     def operator(self: Tensor, other: Any) -> Any:
         return function(other, self)
@@ -212,14 +204,12 @@ def _attach_methods() -> None:
         "less_equal": "le",
         "moveaxis": "movedim",
     }
+    for name in ("squeeze", "unsqueeze", "transpose", "t", "as_strided"):
+        setattr(Tensor, f"{name}_", inplace.reshaped(getattr(Tensor, name), f"{name}_"))
     for alias, name in aliases.items():
         setattr(Tensor, alias, getattr(Tensor, name))
-    for name in ("fix", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh", "arctan2",
-                 "subtract", "multiply", "divide", "true_divide", "negative", "absolute", "clip",
-                 "greater", "greater_equal", "less", "less_equal", "not_equal"):  # fmt: skip
-        setattr(Tensor, f"{name}_", getattr(Tensor, f"{aliases[name]}_"))
-    for name in ("squeeze", "unsqueeze", "transpose", "swapaxes", "swapdims", "t", "as_strided"):
-        setattr(Tensor, f"{name}_", inplace.reshaped(getattr(Tensor, name), f"{name}_"))
+        if hasattr(Tensor, f"{name}_"):
+            setattr(Tensor, f"{alias}_", getattr(Tensor, f"{name}_"))
     for function in (inplace.copy_, inplace.fill_, inplace.zero_):
         setattr(Tensor, function.__name__, function)
     for name, dtype in CONVERSIONS.items():
@@ -410,7 +400,7 @@ def _attach_protocol() -> None:
         "ndimension": Tensor.dim,
         "unsafe_split": joins.split,
         "unsafe_chunk": joins.chunk,
-        "__rmatmul__": _swapped(linalg.matmul),
+        "__rmatmul__": _reflected(linalg.matmul),
         "__rdiv__": Tensor.__rtruediv__,
         "__deepcopy__": deepcopy,
         "__reduce_ex__": reduce,

@@ -223,10 +223,6 @@ def _require_channels(channels: int, input: Tensor, *vectors: Tensor | None) -> 
             )
 
 
-def _spatial(x: Any, rank: int) -> Any:
-    return x.reshape(1, -1, *[1] * (rank - 2))
-
-
 def group_norm(
     input: Tensor,
     num_groups: int,
@@ -239,17 +235,14 @@ def group_norm(
 
     Raises: RuntimeError if the channels do not divide into the groups.
     """
-    rank = input.ndim
-    if rank < 2 or num_groups < 1 or input.shape[1] % num_groups:
+    if input.ndim < 2 or num_groups < 1 or input.shape[1] % num_groups:
         raise ShapeError(
             f"group_norm: expected channels that {num_groups} divides. Got {tuple(input.shape)}."
         )
     each = input.shape[1] // num_groups * math.prod(input.shape[2:])
     groups = input.reshape(input.shape[0], num_groups, each)
     out = normalize_over(groups, dims=(2,), eps=eps)[0].reshape(input.shape)
-    if weight is not None:
-        out = out * _spatial(weight, rank)
-    return out if bias is None else out + _spatial(bias, rank)
+    return scale_shift_channels(out, weight, bias)
 
 
 def instance_norm(

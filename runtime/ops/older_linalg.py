@@ -7,8 +7,9 @@ from typing import Any
 from ..core.creation import eye
 from .declare import Spec, primitive
 from .decompositions import cholesky as cholesky_factor
-from .decompositions import mH, require_square, return_type
+from .decompositions import mH, require_square
 from .decompositions import qr as qr_factors
+from .return_types import return_type
 from .singular_values import pinv, svdvals
 from .singular_values import svd as singular_vectors
 from .solving import inv

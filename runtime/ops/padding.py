@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..core import dtypes
-from ..core.creation import tensor
 from ..errors import ShapeError
 from .declare import Spec
-from .gather import index_select
+from .gather import select_places
 from .rearrangement import pad_constant
 
 MODES = ("constant", "reflect", "replicate", "circular")
@@ -41,8 +39,7 @@ def pad(input: Spec, pad: Sequence[int], mode: str = "constant", value: Any = No
         if before or after:
             d = rank - 1 - k
             places = _places(mode, input.shape[d], before, after, tuple(input.shape))
-            index = tensor(places, dtype=dtypes.int64, device=input.device)
-            input = index_select(input, d, index)
+            input = select_places(input, d, places)
     return input
 
 

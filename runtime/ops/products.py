@@ -10,6 +10,7 @@ from typing import Any
 from ..core import dtypes
 from ..errors import ShapeError
 from .declare import Spec
+from .gather import select_places
 from .linalg import bmm, matmul, mm
 from .shapes import broadcast_sizes, normalized_dim
 from .stacking import broadcast_tensors
@@ -334,17 +335,9 @@ def cross(input: Spec, other: Spec, dim: int | None = None) -> Spec:
         raise ShapeError(
             f"cross: expected 3 elements along dimension {d}. Got shape {tuple(input.shape)}."
         )
-    one, two = ([1, 2, 0], [2, 0, 1])
-    first = input.index_select(d, _rows(input, one)) * other.index_select(d, _rows(other, two))
-    return first - input.index_select(d, _rows(input, two)) * other.index_select(
-        d, _rows(other, one)
-    )
-
-
-def _rows(like: Any, numbers: list[int]) -> Any:
-    from ..core.creation import tensor
-
-    return tensor(numbers, device=like.device)
+    later, earlier = [1, 2, 0], [2, 0, 1]
+    first = select_places(input, d, later) * select_places(other, d, earlier)
+    return first - select_places(input, d, earlier) * select_places(other, d, later)
 
 
 def cdist(x1: Spec, x2: Spec, p: float = 2.0, compute_mode: str | None = None) -> Spec:

@@ -11,7 +11,7 @@ from ..core import creation, dtypes
 from ..errors import ShapeError
 from .copies import copied
 from .declare import Spec, primitive
-from .gather import index_select
+from .gather import select_places
 from .shapes import Shape, normalized_dims
 from .views import expand, reshape, sizes_of, transpose
 
@@ -214,8 +214,7 @@ def repeat_interleave(
     if len(counts) != n or builtins.any(c < 0 for c in counts):
         raise RuntimeError(f"repeat_interleave: expected {n} counts of at least 0. Got {counts}.")
     places = [k for k, c in enumerate(counts) for _ in range(c)]
-    index = creation.tensor(places, dtype=dtypes.int64, device=input.device)
-    return index_select(input, d, index)
+    return select_places(input, d, places)
 
 
 def _triangle_indices(name: str, function: Any) -> Any:

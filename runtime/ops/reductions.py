@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from ..core import dtypes
 from ..errors import DTypeError, ShapeError
 from . import shapes
 from .declare import Mask, Spec, composite, primitive
+from .return_types import return_type
 from .shapes import Dims, Shape, reduced_shape
 
 
@@ -345,28 +346,9 @@ argmin = _arg_extreme(
 )
 
 
-class ValuesAndIndices(NamedTuple):
-    """Values and their positions along a dimension; replaced by PyTorch's names per operation."""
-
-    values: Any
-    indices: Any
-
-
-def returning(name: str) -> Any:
-    """A named tuple type that prints as PyTorch's `torch.return_types.<name>`."""
-
-    class Result(ValuesAndIndices):
-        __slots__ = ()
-
-        def __repr__(self) -> str:
-            return f"torch.return_types.{name}(\nvalues={self.values!r},\nindices={self.indices!r})"
-
-    Result.__name__ = Result.__qualname__ = name
-    return Result
-
-
 RETURN_TYPES = {
-    n: returning(n) for n in ("max", "min", "sort", "topk", "median", "mode", "kthvalue")
+    n: return_type(n, "values", "indices")
+    for n in ("max", "min", "sort", "topk", "median", "mode", "kthvalue", "cummax", "cummin")
 }
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..core import dtypes
-from ..core.creation import from_numpy, tensor
+from ..core.creation import from_numpy
 from ..errors import ShapeError
 from .declare import Spec
-from .gather import gather, index_select
+from .gather import gather, select_places
 from .pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
 CUBIC = -0.75
@@ -85,7 +85,7 @@ def _along(x: Any, d: int, n: int, factor: float | None, mode: str, align_corner
         step = real(1.0 / factor) if factor else real(size) / real(n)
         shift = 0.0 if mode == "nearest" else 0.5
         places = np.floor((np.arange(n) + real(shift)) * step).astype(np.int64)
-        return _taken(x, d, np.minimum(places, size - 1))
+        return select_places(x, d, np.minimum(places, size - 1))
     at = _coordinates(size, n, factor, align_corners, real)
     if mode != "bicubic":
         at = np.maximum(at, 0)
@@ -100,7 +100,7 @@ def _along(x: Any, d: int, n: int, factor: float | None, mode: str, align_corner
         weights, taps = [1 - t, t], range(2)
     total: Any = None
     for weight, tap in zip(weights, taps, strict=True):
-        part = _taken(x, d, np.clip(first + tap, 0, size - 1)) * _line(weight, x, d)
+        part = select_places(x, d, np.clip(first + tap, 0, size - 1)) * _line(weight, x, d)
         total = part if total is None else total + part
     return total
 
@@ -123,10 +123,6 @@ def _cubic(t: Any) -> list[Any]:
         return ((CUBIC * s - 5 * CUBIC) * s + 8 * CUBIC) * s - 4 * CUBIC
 
     return [far(t + 1), near(t), near(1 - t), far(2 - t)]
-
-
-def _taken(x: Any, d: int, places: Any) -> Any:
-    return index_select(x, d, tensor(places, dtype=dtypes.int64, device=x.device))
 
 
 def _line(weights: Any, x: Any, d: int) -> Any:

@@ -16,13 +16,12 @@ from .shapes import normalized_dim
 from .sorting import sort
 
 
-def _counted(input: Any, array: Any) -> Any:
-    return wrap(array, key_of(input.device, dtypes.int64))
-
-
-def _results(values: Any, inverse: Any, counts: Any, wants: tuple[bool, bool]) -> Any:
-    found = (values, *[x for x, want in zip((inverse, counts), wants, strict=True) if want])
-    return found if len(found) > 1 else values
+def _results(input: Any, values: Any, inverse: Any, counts: Any, wants: tuple[bool, bool]) -> Any:
+    """Bare `values`, and what else is wanted, as tensors beside input."""
+    key = key_of(input.device, dtypes.int64)
+    extra = [wrap(x, key) for x, want in zip((inverse, counts), wants, strict=True) if want]
+    found = wrap(values, input._key)
+    return (found, *extra) if extra else found
 
 
 def _first_of_runs(xp: Any, rows: Any) -> Any:
@@ -63,18 +62,14 @@ def unique(
         order = xp.argsort(flat)
         values, inverse, counts = _unique_rows(input, flat[order], order)
         inverse = inverse.reshape(array.shape)
-        return _results(
-            wrap(values, input._key), _counted(input, inverse), _counted(input, counts), wants
-        )
+        return _results(input, values, inverse, counts, wants)
     d = normalized_dim(dim, array.ndim, "unique")
     rows = xp.moveaxis(array, d, 0)
     flat = rows.reshape(len(rows), math.prod(rows.shape[1:]))
     order = xp.lexsort(flat.T[::-1]) if flat.shape[1] else xp.arange(len(flat))
     values, inverse, counts = _unique_rows(input, rows[order], order)
     values = xp.ascontiguousarray(xp.moveaxis(values, 0, d))
-    return _results(
-        wrap(values, input._key), _counted(input, inverse), _counted(input, counts), wants
-    )
+    return _results(input, values, inverse, counts, wants)
 
 
 def unique_consecutive(
@@ -91,9 +86,7 @@ def unique_consecutive(
     else:
         values = xp.ascontiguousarray(xp.moveaxis(values, 0, d))
     wants = (return_inverse, return_counts)
-    return _results(
-        wrap(values, input._key), _counted(input, inverse), _counted(input, counts), wants
-    )
+    return _results(input, values, inverse, counts, wants)
 
 
 def searchsorted(

@@ -14,8 +14,9 @@ from ..core.creation import as_tensor
 from ..core.limits import finfo
 from ..errors import DTypeError, ShapeError
 from .declare import Index, Spec, composite, primitive
-from .decompositions import converged, eigvalsh, mH, require_matrices, require_square, return_type
+from .decompositions import converged, eigvalsh, mH, require_matrices, require_square
 from .joins import cat
+from .return_types import return_type
 
 # -- the decomposition -----------------------------------------------------------------------------
 

@@ -17,13 +17,8 @@ from ..core.creation import eye
 from ..errors import DTypeError, ShapeError
 from .arithmetic import where
 from .declare import Spec, composite, primitive
-from .decompositions import (
-    attempted,
-    mH,
-    require_square,
-    require_success,
-    return_type,
-)
+from .decompositions import attempted, mH, require_square, require_success
+from .return_types import return_type
 from .triangular import batch_of, broadcast_matrices, lu_array, require_system
 
 PER_MATRIX = (Ellipsis, None, None)

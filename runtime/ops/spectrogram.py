@@ -1,83 +1,15 @@
-"""Short-time Fourier transforms, and the windows that they look through."""
+"""Short-time Fourier transforms."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-import numpy as np
-
-from ..core.creation import from_numpy, key_for
-from ..core.tensor import Tensor
 from ..errors import ShapeError
 from .complex_numbers import view_as_real
 from .declare import Spec
 from .folding import fold
 from .fourier import fft, ifft, irfft, rfft
 from .padding import pad
-
-
-def _made(values: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
-    key = key_for(dtype, device)
-    return from_numpy(values).to(key.device, key.dtype).requires_grad_(requires_grad)
-
-
-def _cosines(n: int, periodic: bool, coefficients: tuple[float, ...]) -> Any:
-    """Sums of cosines over a period: coefficients with alternating signs."""
-    if n == 1:
-        return np.ones(1)
-    angle = 2 * math.pi * np.arange(n) / (n if periodic else n - 1)
-    terms = (((-1) ** k) * c * np.cos(k * angle) for k, c in enumerate(coefficients))
-    return np.sum(list(terms), 0) if n else np.zeros(0)
-
-
-def hann_window(
-    window_length: int, periodic: bool = True, *, dtype: Any = None, device: Any = None,
-    requires_grad: bool = False, layout: Any = None, pin_memory: bool = False,
-) -> Tensor:  # fmt: skip
-    """The raised cosine, 0 at the ends; as a period (for analysis) or symmetric."""
-    return _made(_cosines(window_length, periodic, (0.5, 0.5)), dtype, device, requires_grad)
-
-
-def hamming_window(
-    window_length: int, periodic: bool = True, alpha: float = 0.54, beta: float = 0.46, *,
-    dtype: Any = None, device: Any = None, requires_grad: bool = False, layout: Any = None,
-    pin_memory: bool = False,
-) -> Tensor:  # fmt: skip
-    """alpha - beta * cosine."""
-    return _made(_cosines(window_length, periodic, (alpha, beta)), dtype, device, requires_grad)
-
-
-def blackman_window(
-    window_length: int, periodic: bool = True, *, dtype: Any = None, device: Any = None,
-    requires_grad: bool = False, layout: Any = None, pin_memory: bool = False,
-) -> Tensor:  # fmt: skip
-    """0.42 - 0.5 * cosine + 0.08 * cosine of twice the angle."""
-    values = _cosines(window_length, periodic, (0.42, 0.5, 0.08))
-    return _made(values, dtype, device, requires_grad)
-
-
-def bartlett_window(
-    window_length: int, periodic: bool = True, *, dtype: Any = None, device: Any = None,
-    requires_grad: bool = False, layout: Any = None, pin_memory: bool = False,
-) -> Tensor:  # fmt: skip
-    """The triangle, 0 at the ends."""
-    n = window_length
-    line = np.arange(n) / max(n if periodic else n - 1, 1)
-    values = np.ones(1) if n == 1 else 1 - np.abs(2 * line - 1)
-    return _made(values, dtype, device, requires_grad)
-
-
-def kaiser_window(
-    window_length: int, periodic: bool = True, beta: float = 12.0, *, dtype: Any = None,
-    device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False,
-) -> Tensor:  # fmt: skip
-    """Kaiser's window of shape beta, made of Bessel functions."""
-    n = window_length
-    values = (
-        np.ones(1) if n == 1 else np.kaiser(n + 1, beta)[:-1] if periodic else np.kaiser(n, beta)
-    )
-    return _made(values, dtype, device, requires_grad)
 
 
 def _window(name: str, window: Any, win_length: int, n_fft: int, like: Any) -> Any:

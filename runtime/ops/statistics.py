@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..core import dtypes
 from ..core.creation import linspace, tensor
@@ -13,23 +13,17 @@ from ..errors import DTypeError, ShapeError
 from .declare import Spec
 from .gather import gather
 from .reductions import RETURN_TYPES, var
+from .return_types import return_type
 from .shapes import Dims, normalized_dim
 from .sorting import argsort, sort
 
 # -- several reductions at once --------------------------------------------------------------------
 
 
-class MinAndMax(NamedTuple):
-    """The result of `aminmax`."""
-
-    min: Any
-    max: Any
-
-    def __repr__(self) -> str:
-        return f"torch.return_types.aminmax(\nmin={self.min!r},\nmax={self.max!r})"
+MinAndMax = return_type("aminmax", "min", "max")
 
 
-def aminmax(input: Spec, *, dim: int | None = None, keepdim: bool = False) -> MinAndMax:
+def aminmax(input: Spec, *, dim: int | None = None, keepdim: bool = False) -> Any:
     """The smallest and the largest element, of all or along `dim`: a named tuple."""
     if dim is None and keepdim:
         dims = list(range(len(input.shape)))
@@ -52,9 +46,8 @@ def std_mean(
     *, correction: float | None = None,
 ) -> tuple[Spec, Spec]:  # fmt: skip
     """`std` and `mean` over `dim`."""
-    if isinstance(dim, bool):
-        dim, unbiased = None, dim
-    return input.std(dim, unbiased, keepdim, correction=correction), input.mean(dim, keepdim)
+    spread, mean = var_mean(input, dim, unbiased, keepdim, correction=correction)
+    return spread.sqrt(), mean
 
 
 # -- without NaN -----------------------------------------------------------------------------------
@@ -339,19 +332,12 @@ def histc(input: Spec, bins: int = 100, min: float = 0, max: float = 0) -> Spec:
     return wrap(xp.asarray(counts, input.dtype.numpy), input._key)
 
 
-class Histogram(NamedTuple):
-    """The result of `histogram`."""
-
-    hist: Any
-    bin_edges: Any
-
-    def __repr__(self) -> str:
-        return f"torch.return_types.histogram(\nhist={self.hist!r},\nbin_edges={self.bin_edges!r})"
+Histogram = return_type("histogram", "hist", "bin_edges")
 
 
 def histogram(
     input: Spec, bins: Any, *, range: Any = None, weight: Any = None, density: bool = False
-) -> Histogram:
+) -> Any:
     """Counts (or sums of `weight`, or densities) in intervals: `bins` of them, or between the
     edges that the tensor `bins` holds; a named tuple of hist and bin_edges."""
     if not isinstance(bins, int):

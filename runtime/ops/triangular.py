@@ -16,14 +16,9 @@ from ..core import dtypes
 from ..core.creation import eye
 from ..errors import DTypeError, ShapeError
 from .declare import Index, Spec, kernel, primitive
-from .decompositions import (
-    mH,
-    require_matrices,
-    require_square,
-    require_success,
-    return_type,
-)
+from .decompositions import mH, require_matrices, require_square, require_success
 from .joins import cat
+from .return_types import return_type
 from .shapes import broadcast
 
 # -- triangular systems ----------------------------------------------------------------------------

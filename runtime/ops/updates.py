@@ -15,7 +15,7 @@ from .declare import Spec
 from .gather import scatter_add, scatter_values
 from .indexing import index_put_values, parse_index
 from .joins import cat
-from .shapes import normalized_dim
+from .shapes import broadcast_sizes, normalized_dim
 from .strided import as_strided, diagonal
 
 
@@ -50,23 +50,33 @@ def _require_slices(name: str, input: Any, d: int, index: Any, source: Any) -> A
     return source.reshape(own)
 
 
+def _placed(name: str, input: Any, dim: int, index: Any, source: Any) -> tuple[Any, Any]:
+    """Where the slices of `source` belong, and they in input's number of dimensions.
+
+    Raises: RuntimeError for another dtype or other sizes.
+    """
+    d, places = _along(name, input, dim, index)
+    _require_same(name, input, source)
+    return places, _require_slices(name, input, d, index, source)
+
+
+def _put_slices(input: Any, places: Any, values: Any, accumulate: bool = False) -> Any:
+    """`index_put`, for which a 0-d input is a vector of one."""
+    rows = input if len(input.shape) else input.reshape(1)
+    return index_put(rows, places, values, accumulate).reshape(input.shape)
+
+
 def index_add(input: Spec, dim: int, index: Spec, source: Spec, *, alpha: Any = 1) -> Spec:
     """input with alpha * source added to the slices of `dim` that `index` names, repeated ones
     repeatedly."""
-    d, places = _along("index_add", input, dim, index)
-    _require_same("index_add", input, source)
-    source = _require_slices("index_add", input, d, index, source)
-    rows = input if len(input.shape) else input.reshape(1)
-    return index_put(rows, places, source * alpha, True).reshape(input.shape)
+    places, source = _placed("index_add", input, dim, index, source)
+    return _put_slices(input, places, source * alpha, accumulate=True)
 
 
 def index_copy(input: Spec, dim: int, index: Spec, source: Spec) -> Spec:
     """input with source in the slices of `dim` that `index` names."""
-    d, places = _along("index_copy", input, dim, index)
-    _require_same("index_copy", input, source)
-    source = _require_slices("index_copy", input, d, index, source)
-    rows = input if len(input.shape) else input.reshape(1)
-    return index_put(rows, places, source).reshape(input.shape)
+    places, source = _placed("index_copy", input, dim, index, source)
+    return _put_slices(input, places, source)
 
 
 def index_fill(input: Spec, dim: int, index: Spec, value: Any) -> Spec:
@@ -76,8 +86,7 @@ def index_fill(input: Spec, dim: int, index: Spec, value: Any) -> Spec:
         raise ShapeError(f"index_fill: expected a number or 0-d tensor. Got {tuple(value.shape)}.")
     if not hasattr(value, "shape"):
         value = as_tensor(value, dtype=input.dtype, device=input.device)
-    rows = input if len(input.shape) else input.reshape(1)
-    return index_put(rows, places, value).reshape(input.shape)
+    return _put_slices(input, places, value)
 
 
 def _require_same(name: str, input: Any, source: Any) -> None:
@@ -191,7 +200,7 @@ def masked_scatter(input: Spec, mask: Spec, source: Spec) -> Spec:
     if mask.dtype is not dtypes.bool_:
         raise DTypeError(f"masked_scatter: expected mask of torch.bool. Got {mask.dtype}.")
     _require_same("masked_scatter", input, source)
-    shape = tuple((input.detach() * 0).masked_fill(mask, 0).shape)
+    shape = broadcast_sizes("masked_scatter", [tuple(input.shape), tuple(mask.shape)])
     input, mask = input.expand(shape), mask.expand(shape)
     count = int(mask.sum())  # the values of a meta tensor are not known: refused here
     if source.numel() < count:

@@ -62,7 +62,7 @@ def lazy(operation: Operation) -> Any:
     function = FunctionType(first_call.__code__, _namespace, operation.name)
     function.__kwdefaults__ = {"_operation": operation}
     declared = operation.declared
-    function.__signature__ = _public_signature(declared)  # type: ignore[attr-defined]
+    function.__signature__ = _public_signature(operation.signature)  # type: ignore[attr-defined]
     function.__wrapped__ = declared  # type: ignore[attr-defined] # what `??` and editors show
     function.__doc__ = declared.__doc__
     function.__module__ = declared.__module__
@@ -70,9 +70,8 @@ def lazy(operation: Operation) -> Any:
     return function
 
 
-def _public_signature(declared: Any) -> inspect.Signature:
+def _public_signature(signature: inspect.Signature) -> inspect.Signature:
     """The declaration's signature as users see it: no namespace, and tensors for Specs."""
-    signature = inspect.signature(declared)
     return signature.replace(
         parameters=[
             p.replace(annotation=_public_annotation(p.annotation))

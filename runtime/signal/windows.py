@@ -1,4 +1,5 @@
-"""Windows by PyTorch's newer names; symmetric unless `sym=False` asks for a period.
+"""Windows; symmetric unless `sym=False` asks for a period. PyTorch's earlier names, at the end,
+give a period unless told otherwise.
 
 Source: Harris 1978, "On the use of windows for harmonic analysis".
 """
@@ -128,3 +129,39 @@ def kaiser(M: int, *, beta: float = 12.0, sym: bool = True, **options: Any) -> T
         / np.i0(beta),
         options,
     )  # fmt: skip
+
+
+# -- earlier names ---------------------------------------------------------------------------------
+
+
+def hann_window(window_length: int, periodic: bool = True, **options: Any) -> Tensor:
+    """`hann`, as a period unless told otherwise. Options: dtype, device, requires_grad."""
+    return hann(window_length, sym=not periodic, **options)
+
+
+def hamming_window(
+    window_length: int,
+    periodic: bool = True,
+    alpha: float = 0.54,
+    beta: float = 0.46,
+    **options: Any,
+) -> Tensor:
+    """alpha - beta * cosine."""
+    return general_cosine(window_length, a=[alpha, beta], sym=not periodic, **options)
+
+
+def blackman_window(window_length: int, periodic: bool = True, **options: Any) -> Tensor:
+    """`blackman`, as a period unless told otherwise."""
+    return blackman(window_length, sym=not periodic, **options)
+
+
+def bartlett_window(window_length: int, periodic: bool = True, **options: Any) -> Tensor:
+    """`bartlett`, as a period unless told otherwise."""
+    return bartlett(window_length, sym=not periodic, **options)
+
+
+def kaiser_window(
+    window_length: int, periodic: bool = True, beta: float = 12.0, **options: Any
+) -> Tensor:
+    """`kaiser`, as a period unless told otherwise."""
+    return kaiser(window_length, beta=beta, sym=not periodic, **options)
