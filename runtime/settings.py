@@ -4,6 +4,15 @@ from __future__ import annotations
 
 import os
 
+__all__ = [
+    "are_deterministic_algorithms_enabled",
+    "get_float32_matmul_precision",
+    "get_num_threads",
+    "set_float32_matmul_precision",
+    "set_num_threads",
+    "use_deterministic_algorithms",
+]
+
 _deterministic = False
 _precision = "highest"
 PRECISIONS = ("highest", "high", "medium")

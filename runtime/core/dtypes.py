@@ -7,6 +7,25 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+__all__ = [
+    "bfloat16",
+    "bool_",
+    "complex64",
+    "complex128",
+    "dtype",
+    "float16",
+    "float32",
+    "float64",
+    "get_default_dtype",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "promote_types",
+    "set_default_dtype",
+    "uint8",
+]
+
 BOOL, INTEGER, FLOAT, COMPLEX = range(4)
 """Categories of element types, in order of promotion."""
 

@@ -7,6 +7,8 @@ import numpy as np
 
 from . import dtypes
 
+__all__ = ["finfo", "iinfo"]
+
 
 class finfo:
     """Limits of a floating-point type: bits, eps, max, min, tiny, smallest_normal, resolution.

@@ -13,6 +13,8 @@ import numpy as np
 
 from . import dtypes
 
+__all__ = ["set_printoptions"]
+
 if TYPE_CHECKING:
     from .tensor import Tensor
 

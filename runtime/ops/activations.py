@@ -9,6 +9,8 @@ from ..errors import ShapeError
 from . import shapes
 from .declare import Spec, composite, pointwise, primitive
 
+__all__ = ["log_softmax", "relu", "softmax"]
+
 
 @pointwise
 def relu(m: Any, input: Spec) -> Spec:

@@ -10,6 +10,52 @@ from ..core.limits import finfo
 from ..errors import DTypeError, ShapeError
 from .declare import Mask, Spec, composite, pointwise
 
+__all__ = [
+    "abs",
+    "add",
+    "addcdiv",
+    "addcmul",
+    "ceil",
+    "clamp",
+    "clamp_max",
+    "clamp_min",
+    "copysign",
+    "deg2rad",
+    "div",
+    "float_power",
+    "floor",
+    "floor_divide",
+    "fmax",
+    "fmin",
+    "fmod",
+    "frac",
+    "gcd",
+    "heaviside",
+    "hypot",
+    "lcm",
+    "ldexp",
+    "lerp",
+    "masked_fill",
+    "maximum",
+    "minimum",
+    "mul",
+    "nan_to_num",
+    "neg",
+    "nextafter",
+    "positive",
+    "pow",
+    "rad2deg",
+    "reciprocal",
+    "remainder",
+    "round",
+    "rsub",
+    "sign",
+    "square",
+    "sub",
+    "trunc",
+    "where",
+]
+
 
 @pointwise(name="plus", node_name="Add")
 def plus(m: Any, input: Spec, other: Spec) -> Spec:

@@ -9,6 +9,24 @@ from ..core import dtypes
 from ..errors import DTypeError, ShapeError
 from .declare import Spec, composite, primitive
 
+__all__ = [
+    "angle",
+    "complex",
+    "conj",
+    "conj_physical",
+    "imag",
+    "is_conj",
+    "is_neg",
+    "isreal",
+    "polar",
+    "real",
+    "resolve_conj",
+    "resolve_neg",
+    "sgn",
+    "view_as_complex",
+    "view_as_real",
+]
+
 
 def _require_complex(name: str, input: Any) -> None:
     if not input.dtype.is_complex:

@@ -8,6 +8,28 @@ from ..core.tensor import Tensor
 from . import complex_numbers, joins, stacking, strided, views
 from .copies import copied
 
+__all__ = [
+    "alias_copy",
+    "as_strided_copy",
+    "detach_copy",
+    "diagonal_copy",
+    "expand_copy",
+    "narrow_copy",
+    "permute_copy",
+    "select_copy",
+    "split_copy",
+    "split_with_sizes_copy",
+    "squeeze_copy",
+    "t_copy",
+    "transpose_copy",
+    "unbind_copy",
+    "unfold_copy",
+    "unsqueeze_copy",
+    "view_as_complex_copy",
+    "view_as_real_copy",
+    "view_copy",
+]
+
 
 def _copying(function: Any) -> Any:
     def copying(*args: Any, **kwargs: Any) -> Any:

@@ -7,6 +7,8 @@ from typing import Any
 from .declare import Spec, primitive
 from .shapes import Shape
 
+__all__ = ["clone"]
+
 
 @primitive(node_name="Clone")
 def copied(input: Spec) -> Spec:

@@ -12,6 +12,17 @@ from .joins import cat, narrow
 from .reductions import RETURN_TYPES
 from .shapes import normalized_dim
 
+__all__ = [
+    "cummax",
+    "cummin",
+    "cumprod",
+    "cumulative_trapezoid",
+    "diff",
+    "gradient",
+    "logcumsumexp",
+    "trapezoid",
+]
+
 
 @primitive(node_name="Cumprod")
 def cumprod_along(input: Spec, *, dim: int) -> Spec:

@@ -22,6 +22,8 @@ from . import shapes
 from .declare import Spec, primitive
 from .sampling import CPU, GPU, _drawn
 
+__all__ = ["binomial", "poisson"]
+
 
 def _special(xp: Any) -> Any:
     """The special functions of the array library `xp`; loaded late, as they take long."""

@@ -17,6 +17,16 @@ from .declare import Index, Spec, composite, primitive
 from .indexing import getitem
 from .shapes import Shape, normalized_dim
 
+__all__ = [
+    "gather",
+    "index_select",
+    "masked_select",
+    "nonzero",
+    "scatter",
+    "scatter_add",
+    "take_along_dim",
+]
+
 
 def require_integers(operation: str, index: Any) -> None:
     if index.dtype.category != dtypes.INTEGER:

@@ -11,6 +11,8 @@ from .declare import Spec, primitive
 from .shapes import Shape, normalized_dim
 from .views import permuted
 
+__all__ = ["cat", "chunk", "concat", "concatenate", "narrow", "select", "split", "stack", "unbind"]
+
 
 @primitive(may_alias=True, promotes=False, node_name="PassThrough")
 def pass_through(tensors: list[Spec]) -> tuple[Spec, ...]:

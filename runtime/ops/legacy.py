@@ -1,5 +1,5 @@
-"""What code written for earlier PyTorch still calls: `FloatTensor`, `x.new(...)`, `resize_`,
-storages, and switches that mean nothing here."""
+"""What code written for earlier PyTorch still calls: `x.new(...)`, `resize_`, storages, and
+switches that mean nothing here."""
 
 from __future__ import annotations
 
@@ -11,63 +11,29 @@ import numpy as np
 from ..core import creation, dtypes
 from ..core.dispatch import key_of
 from ..core.spec import Spec, contiguous_strides
-from ..core.tensor import Size, Tensor, wrap
+from ..core.tensor import Tensor, wrap
 from ..errors import ShapeError
 from .inplace import check_writable, write
 from .strided import diagonal, storage_length
+from .tensor_types import made
 from .views import sizes_of
 
-# -- tensor types ----------------------------------------------------------------------------------
-
-
-class TensorType(type):
-    """The kind of `FloatTensor` and its like: calling one makes a tensor, and tensors of its dtype
-    and device are instances of it."""
-
-    dtype: dtypes.dtype
-    place: str
-
-    def __instancecheck__(cls, instance: Any) -> bool:
-        return (
-            isinstance(instance, Tensor)
-            and instance.dtype is cls.dtype
-            and instance.device.type == cls.place
-        )
-
-    def __call__(cls, *args: Any, device: Any = None) -> Tensor:
-        return _made(args, cls.dtype, device or cls.place)
-
-
-def _made(args: tuple[Any, ...], dtype: Any, device: Any) -> Tensor:
-    """A copy of data, or a tensor of sizes."""
-    if len(args) == 1 and not isinstance(args[0], int | Size):
-        return creation.tensor(args[0], dtype=dtype, device=device)
-    return creation.empty(*args, dtype=dtype, device=device)
-
-
-def tensor_type(name: str, dtype: dtypes.dtype, place: str = "cpu") -> TensorType:
-    """The type `name` of tensors of `dtype` on `place`."""
-    members = {"dtype": dtype, "place": place, "__doc__": f"Tensors of {dtype} on {place}."}
-    return TensorType(name, (), members)
-
-
-TYPES = {
-    "FloatTensor": dtypes.float32, "DoubleTensor": dtypes.float64, "HalfTensor": dtypes.float16,
-    "BFloat16Tensor": dtypes.bfloat16, "LongTensor": dtypes.int64, "IntTensor": dtypes.int32,
-    "ShortTensor": dtypes.int16, "CharTensor": dtypes.int8, "ByteTensor": dtypes.uint8,
-    "BoolTensor": dtypes.bool_,
-}  # fmt: skip
-
-
-def set_default_tensor_type(t: Any) -> None:
-    """Make the dtype of `t` (a type such as `torch.DoubleTensor`, or its name) the default."""
-    name = t.rsplit(".", 1)[-1] if isinstance(t, str) else t.__name__
-    dtypes.set_default_dtype(TYPES[name])
+__all__ = [
+    "empty_permuted",
+    "empty_strided",
+    "fill_",
+    "frexp",
+    "from_dlpack",
+    "frombuffer",
+    "is_same_size",
+    "resize_as_",
+    "zero_",
+]
 
 
 def new(self: Tensor, *args: Any, device: Any = None) -> Tensor:
     """A tensor of this one's dtype: of the given sizes, or a copy of the given data."""
-    return _made(args or (0,), self.dtype, device or self.device)
+    return made(args or (0,), self.dtype, device or self.device)
 
 
 # -- memory ----------------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ from ..errors import ShapeError
 from . import shapes
 from .declare import Spec, composite, primitive
 
+__all__ = ["addmm", "bmm", "dot", "matmul", "mm", "mv", "outer"]
+
 
 def _product_error(operation: str, input: Spec, other: Spec) -> ShapeError:
     a, b = tuple(input.shape), tuple(other.shape)

@@ -16,6 +16,17 @@ from .solving import inv
 from .solving import slogdet as sign_and_logarithm
 from .triangular import batch_of, require_system, solved_triangular
 
+__all__ = [
+    "cholesky",
+    "cholesky_inverse",
+    "cholesky_solve",
+    "inverse",
+    "pinverse",
+    "qr",
+    "slogdet",
+    "svd",
+]
+
 inverse = inv
 SVD = return_type("svd", "U", "S", "V")
 OldQR = return_type("qr", "Q", "R")

@@ -15,6 +15,22 @@ from .linalg import bmm, matmul, mm
 from .shapes import broadcast_sizes, normalized_dim
 from .stacking import broadcast_tensors
 
+__all__ = [
+    "addbmm",
+    "addmv",
+    "addr",
+    "baddbmm",
+    "cdist",
+    "chain_matmul",
+    "cross",
+    "dist",
+    "einsum",
+    "inner",
+    "kron",
+    "tensordot",
+    "vdot",
+]
+
 LETTERS = string.ascii_uppercase + string.ascii_lowercase
 
 

@@ -15,6 +15,20 @@ from .gather import select_places
 from .shapes import Shape, normalized_dims
 from .views import expand, reshape, sizes_of, transpose
 
+__all__ = [
+    "flip",
+    "fliplr",
+    "flipud",
+    "repeat_interleave",
+    "roll",
+    "rot90",
+    "tile",
+    "tril",
+    "tril_indices",
+    "triu",
+    "triu_indices",
+]
+
 
 @primitive(node_name="Flip")
 def flip_along(input: Spec, *, dims: Any) -> Spec:

@@ -15,6 +15,26 @@ from .declare import Mask, Spec, composite, primitive
 from .return_types import return_type
 from .shapes import Dims, Shape, reduced_shape
 
+__all__ = [
+    "all",
+    "amax",
+    "amin",
+    "any",
+    "argmax",
+    "argmin",
+    "count_nonzero",
+    "cumsum",
+    "logsumexp",
+    "max",
+    "mean",
+    "min",
+    "norm",
+    "prod",
+    "std",
+    "sum",
+    "var",
+]
+
 
 def _axis(dim: Dims) -> Any:
     """A `dim` as NumPy's axis: () means all dimensions, as None does."""

@@ -18,6 +18,20 @@ from ..random import Generator, generator_for
 from .declare import Spec, composite
 from .inplace import check_writable, write
 
+__all__ = [
+    "bernoulli",
+    "dropout",
+    "multinomial",
+    "normal",
+    "rand",
+    "rand_like",
+    "randint",
+    "randint_like",
+    "randn",
+    "randn_like",
+    "randperm",
+]
+
 # -- drawing arrays --------------------------------------------------------------------------------
 
 

@@ -15,6 +15,18 @@ from .gather import nonzero
 from .shapes import normalized_dim
 from .sorting import sort
 
+__all__ = [
+    "argwhere",
+    "bucketize",
+    "isin",
+    "msort",
+    "nonzero_static",
+    "searchsorted",
+    "unique",
+    "unique_consecutive",
+    "unravel_index",
+]
+
 
 def _results(input: Any, values: Any, inverse: Any, counts: Any, wants: tuple[bool, bool]) -> Any:
     """Bare `values`, and what else is wanted, as tensors beside input."""

@@ -21,6 +21,8 @@ from .decompositions import attempted, mH, require_square, require_success
 from .return_types import return_type
 from .triangular import batch_of, broadcast_matrices, lu_array, require_system
 
+__all__ = ["det", "logdet", "matrix_exp", "matrix_power"]
+
 PER_MATRIX = (Ellipsis, None, None)
 """The index that lets a number per matrix broadcast with matrices."""
 

@@ -13,6 +13,8 @@ from .gather import gather
 from .reductions import RETURN_TYPES
 from .shapes import normalized_dim
 
+__all__ = ["allclose", "argsort", "equal", "isclose", "sort", "topk"]
+
 
 @primitive
 def sort_order(input: Spec, *, dim: int, descending: bool, stable: bool) -> Spec:

@@ -10,6 +10,8 @@ from ..errors import ShapeError
 from .declare import Spec, composite, pointwise
 from .elementary import unary
 
+__all__ = ["digamma", "i0", "igamma", "igammac", "logit", "mvlgamma", "polygamma", "sinc", "xlogy"]
+
 digamma = unary("digamma", "The derivative of lgamma.")
 erfcx = unary("erfcx", "exp(input**2) * erfc(input), without overflow.")
 ndtri = unary("ndtri", "The number below which a standard normal variable lies with probability p.")

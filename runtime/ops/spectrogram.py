@@ -11,6 +11,8 @@ from .folding import fold
 from .fourier import fft, ifft, irfft, rfft
 from .padding import pad
 
+__all__ = ["istft", "stft"]
+
 
 def _window(name: str, window: Any, win_length: int, n_fft: int, like: Any) -> Any:
     """The window in the middle of n_fft elements."""

@@ -13,6 +13,27 @@ from .joins import cat, narrow, split_sizes, stack
 from .shapes import broadcast_sizes, normalized_dim
 from .views import expand, reshape, unsqueeze
 
+__all__ = [
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "block_diag",
+    "broadcast_shapes",
+    "broadcast_tensors",
+    "cartesian_prod",
+    "column_stack",
+    "combinations",
+    "dsplit",
+    "dstack",
+    "hsplit",
+    "hstack",
+    "meshgrid",
+    "split_with_sizes",
+    "tensor_split",
+    "vsplit",
+    "vstack",
+]
+
 
 def _several(tensors: tuple[Any, ...]) -> list[Any]:
     if len(tensors) == 1 and isinstance(tensors[0], list | tuple):

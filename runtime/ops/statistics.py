@@ -17,6 +17,26 @@ from .return_types import return_type
 from .shapes import Dims, normalized_dim
 from .sorting import argsort, sort
 
+__all__ = [
+    "aminmax",
+    "bincount",
+    "corrcoef",
+    "cov",
+    "histc",
+    "histogram",
+    "kthvalue",
+    "median",
+    "mode",
+    "nanmean",
+    "nanmedian",
+    "nanquantile",
+    "nansum",
+    "quantile",
+    "renorm",
+    "std_mean",
+    "var_mean",
+]
+
 # -- several reductions at once --------------------------------------------------------------------
 
 

@@ -8,6 +8,8 @@ from ..errors import ShapeError
 from .declare import Spec, primitive
 from .shapes import Shape, normalized_dim
 
+__all__ = ["as_strided", "diag", "diag_embed", "diagflat", "diagonal", "trace"]
+
 
 @primitive(is_view=True, node_name="AsStrided")
 def strided(input: Spec, *, size: Shape, stride: Shape, offset: int, geometry: Any) -> Spec:

@@ -18,6 +18,22 @@ from .joins import cat
 from .shapes import broadcast_sizes, normalized_dim
 from .strided import as_strided, diagonal
 
+__all__ = [
+    "as_strided_scatter",
+    "diagonal_scatter",
+    "index_add",
+    "index_copy",
+    "index_fill",
+    "index_put",
+    "index_reduce",
+    "masked_scatter",
+    "put",
+    "scatter_reduce",
+    "select_scatter",
+    "slice_scatter",
+    "take",
+]
+
 
 def index_put(input: Spec, indices: Any, values: Spec, accumulate: bool = False) -> Spec:
     """input with input[indices] = values, or += with `accumulate`; `indices` is a tuple of tensors,

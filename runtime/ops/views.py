@@ -14,6 +14,20 @@ from .copies import clone
 from .declare import Spec, composite, primitive
 from .shapes import Shape, normalized_dim, normalized_dims
 
+__all__ = [
+    "broadcast_to",
+    "flatten",
+    "movedim",
+    "permute",
+    "ravel",
+    "reshape",
+    "squeeze",
+    "t",
+    "transpose",
+    "unflatten",
+    "unsqueeze",
+]
+
 # -- views -----------------------------------------------------------------------------------------
 
 
