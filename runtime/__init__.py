@@ -16,6 +16,7 @@ from . import autograd as autograd
 from . import backends as _backends  # registers the devices
 from . import ops as _ops  # attaches the operations to tensors
 from .autograd.grad_mode import *
+from .core import dtypes as _dtypes
 from .core.creation import *
 from .core.devices import *
 from .core.dtypes import *
@@ -66,8 +67,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-bool = bool_
-del bool_
+bool = _dtypes.bool_
 half, double, short, int, long = float16, float64, int16, int32, int64
 float = float32
 cfloat, cdouble = complex64, complex128

@@ -28,6 +28,7 @@ from .ops.fourier import (
     rfft2,
     rfftn,
 )
+from .ops.out import making_like_out
 
 __all__ = [
     "fft",
@@ -55,6 +56,7 @@ __all__ = [
 ]
 
 
+@making_like_out
 def fftfreq(n: int, d: float = 1.0, **options: Any) -> Tensor:
     """The frequencies of the n elements of `fft`, for samples d apart: 0, 1, ..., -1 over n * d."""
     places = _arange(n, **options)
@@ -62,6 +64,7 @@ def fftfreq(n: int, d: float = 1.0, **options: Any) -> Tensor:
     return places.where(places < half, places - n) / (n * d)
 
 
+@making_like_out
 def rfftfreq(n: int, d: float = 1.0, **options: Any) -> Tensor:
     """The frequencies of the elements of `rfft`."""
     return _arange(n // 2 + 1, **options) / (n * d)

@@ -9,7 +9,6 @@ import numpy as np
 
 __all__ = [
     "bfloat16",
-    "bool_",
     "complex64",
     "complex128",
     "dtype",

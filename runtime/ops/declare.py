@@ -90,6 +90,7 @@ class Operation:
         self.is_holomorphic = True
         self.tensors = 0  # operands, from the first on, that may not be numbers
         self.derived = False
+        self.takes_out = False  # see out
         self.node_class: type[Node] = type(self.node_name, (Node,), {"operation": self})
         self.function: Callable[..., Any] = wrappers.lazy(self)
 

@@ -138,13 +138,12 @@ class _Source:
             _namespace["TAPE"] = TAPE
             _namespace[f"body_{self.name}"] = operation.body
         if operation.is_plain_composite:
-            return f"def {self.name}({signature}):\n    {composed}\n"
+            return "\n".join([f"def {self.name}({signature}):", *self._out(), f"    {composed}\n"])
         calls = f"general(operation_{self.name}, ({names},))"
         if operation.takes_list:
-            return f"def {self.name}({signature}):\n    return {calls}\n\n\n" + self._body_text(
-                names
-            )
-        lines = [f"def {self.name}({signature}):", *self._numbers()]
+            lines = [f"def {self.name}({signature}):", *self._out(), f"    return {calls}"]
+            return "\n".join(lines) + "\n\n\n" + self._body_text(names)
+        lines = [f"def {self.name}({signature}):", *self._out(), *self._numbers()]
         if operation.body is not None and not operation.is_differentiable:
             # A fused kernel without a gradient of its own: the tape takes the body's.
             lines.append(f"    if requires_record({', '.join(operation.array_names)}):")
@@ -179,7 +178,19 @@ class _Source:
                 words.append("*")
                 starred = True
             words.append(p.name + self._default(p))
+        if self.operation.takes_out:
+            words += ["out=None"] if starred else ["*", "out=None"]
         return ", ".join(words)
+
+    def _out(self) -> list[str]:
+        """The result written into `out`, if one is given."""
+        if not self.operation.takes_out:
+            return []
+        call = ", ".join(self._pass(p) for p in self.operation.parameters)
+        return [
+            "    if out is not None:",
+            f"        return into(out, operation_{self.name}.function({call}))",
+        ]
 
     def _default(self, p: Parameter) -> str:
         if p.default is inspect.Parameter.empty:
@@ -592,6 +603,11 @@ def _explained(operation: Operation, arguments: dict[str, Any], error: Exception
 def as_spec(tensor: Tensor) -> Spec:
     """What is known of `tensor` without its values."""
     return Spec(tuple(tensor._array.shape), tensor.dtype, tensor.stride())
+
+
+def share(**names: Any) -> None:
+    """Make `names` known to the generated functions."""
+    _namespace.update(names)
 
 
 _namespace.update(general=general, generate=generate, constant=constant, NEVER=[0])
