@@ -20,6 +20,7 @@ from .core import dtypes as _dtypes
 from .core.creation import *
 from .core.devices import *
 from .core.dtypes import *
+from .core.layouts import *
 from .core.limits import *
 from .core.printing import *
 from .core.tensor import *
@@ -80,9 +81,6 @@ clip, greater, less, greater_equal, less_equal, not_equal = clamp, gt, lt, ge, l
 swapaxes = swapdims = transpose
 inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
 newaxis = None
-strided = "strided"
-contiguous_format, preserve_format = "contiguous_format", "preserve_format"
-channels_last, channels_last_3d = "channels_last", "channels_last_3d"
 
 _LAZY_MODULES = "cuda distributions fft func linalg nn optim signal special testing utils".split()
 _LAZY_NAMES = {"load": "serialization", "save": "serialization", "vmap": "func"}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.expressions import Expression
 from . import pointwise
+from .layout import laid_out
 
 if TYPE_CHECKING:
     from ..core.dispatch import DispatchKey
@@ -36,7 +37,7 @@ class ArrayBackend:
             plain = operation.composed(key)
         for when, fast in operation.kernels.get(self.type, ()):
             plain = _preferring(fast, when, plain)
-        return plain
+        return laid_out(plain, self.xp, operation.layout) if operation.layout else plain
 
     def _pointwise(self, operation: Operation, key: DispatchKey) -> Callable[..., Any]:
         if not operation.statics:

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from . import dtypes
+from . import dtypes, layouts
 from .devices import device as Device
 from .dispatch import DispatchKey, backends, key_of
+from .spec import Spec
 from .tensor import Tensor, wrap
 
 __all__ = [
@@ -209,12 +210,24 @@ def full(
     return _filled(sizes((size,)), fill_value, key, requires_grad)
 
 
-def _filled(shape: tuple[int, ...], value: Any, key: DispatchKey, requires_grad: bool) -> Tensor:
+def _filled(
+    shape: tuple[int, ...],
+    value: Any,
+    key: DispatchKey,
+    requires_grad: bool,
+    order: layouts.Permutation | None = None,
+) -> Tensor:
+    """A tensor of `value` whose dimensions lie in memory in `order`: row-major unless given."""
     if key.device.type == "meta":
-        from .spec import Spec
-
-        return _place(Spec(shape, key.dtype), key, requires_grad)
+        strides = None if order is None else layouts.strides_of(order, shape)
+        return _place(Spec(shape, key.dtype, strides), key, requires_grad)
     xp = key.backend.xp
+    if order is not None:
+        out = wrap(layouts.empty_in_order(xp, shape, key.dtype.numpy, order), key)
+        if value is not None:
+            out._array.fill(value)
+        out.requires_grad = requires_grad
+        return out
     if key.device.type == "cuda":
         with xp.cuda.Device(key.device.index):
             array = xp.full(shape, value, key.dtype.numpy)
@@ -230,6 +243,15 @@ def _filled(shape: tuple[int, ...], value: Any, key: DispatchKey, requires_grad:
     return out
 
 
+def order_like(input: Tensor, memory_format: Any = None) -> layouts.Permutation | None:
+    """The order in memory of what is made like `input`, in its own order unless a format is given;
+    None if row-major."""
+    format = layouts.preserve_format if memory_format is None else memory_format
+    if format is layouts.preserve_format and input.is_contiguous():
+        return None
+    return layouts.order_of(format, input.shape, input.stride())
+
+
 def _filler(name: str, value: Any, doc: str) -> Any:
     def filled(
         *size: Any,
@@ -240,7 +262,9 @@ def _filler(name: str, value: Any, doc: str) -> Any:
         pin_memory: bool = False,
         memory_format: Any = None,
     ) -> Tensor:
-        return _filled(sizes(size), value, key_for(dtype, device), requires_grad)
+        shape = sizes(size)
+        order = None if memory_format is None else layouts.order_of(memory_format, shape)
+        return _filled(shape, value, key_for(dtype, device), requires_grad, order)
 
     def filled_like(
         input: Tensor,
@@ -249,10 +273,12 @@ def _filler(name: str, value: Any, doc: str) -> Any:
         device: Any = None,
         requires_grad: bool = False,
         layout: Any = None,
+        pin_memory: bool = False,
         memory_format: Any = None,
     ) -> Tensor:
         key = key_of(input.device if device is None else place_of(device), dtype or input.dtype)
-        return _filled(tuple(input.shape), value, key, requires_grad)
+        order = order_like(input, memory_format)
+        return _filled(tuple(input.shape), value, key, requires_grad, order)
 
     filled.__name__, filled_like.__name__ = name, f"{name}_like"
     filled.__doc__ = f"A tensor of {doc}, of the given sizes."
@@ -265,11 +291,23 @@ ones, ones_like = _filler("ones", 1, "ones")
 empty, empty_like = _filler("empty", None, "whatever the memory held")
 
 
-def full_like(input: Tensor, fill_value: Any, **options: Any) -> Tensor:
+def full_like(
+    input: Tensor,
+    fill_value: Any,
+    *,
+    dtype: dtypes.dtype | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    layout: Any = None,
+    pin_memory: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
     """A tensor filled with `fill_value`, with the shape, dtype and device of input."""
-    options = {"dtype": input.dtype, "device": input.device, **options}
-    options.pop("memory_format", None)
-    return full(tuple(input.shape), fill_value, **options)
+    if isinstance(fill_value, Tensor):
+        fill_value = fill_value.item()
+    key = key_of(input.device if device is None else place_of(device), dtype or input.dtype)
+    order = order_like(input, memory_format)
+    return _filled(tuple(input.shape), fill_value, key, requires_grad, order)
 
 
 def scalar_tensor(

@@ -202,7 +202,7 @@ def _softmax_rule(input: Spec, dim: int, operation: str) -> Spec:
     return Spec(input.shape, input.dtype)
 
 
-@primitive(node_name="Softmax")
+@primitive(node_name="Softmax", layout="row_major")
 def softmax_over(input: Spec, *, dim: int) -> Spec:
     """exp(input) / sum(exp(input)) along `dim`; same shape."""
     return _softmax_rule(input, dim, "softmax")
@@ -226,7 +226,7 @@ def softmax_vjp(F: Any, g: Any, needs: Any, input: Any, out: Any, dim: Any) -> A
     return F.minus(weighted, F.mul(out, F.sum(weighted, dim=dim, keepdim=True)))
 
 
-@primitive(node_name="LogSoftmax")
+@primitive(node_name="LogSoftmax", layout="row_major")
 def log_softmax_over(input: Spec, *, dim: int) -> Spec:
     """input - log(sum(exp(input))) along `dim`; same shape."""
     return _softmax_rule(input, dim, "log_softmax")

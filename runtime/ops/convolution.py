@@ -81,7 +81,7 @@ def _shown(padding: Pairs) -> Any:
 # -- the three maps --------------------------------------------------------------------------------
 
 
-@primitive(promotes=False)
+@primitive(promotes=False, layout="channels_last")
 def convolution(
     input: Spec,
     weight: Spec,
@@ -156,7 +156,7 @@ def convolution_vjp(
     )
 
 
-@primitive
+@primitive(layout="channels_last")
 def convolution_input(
     g: Spec,
     weight: Spec,

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..core.layouts import (
+    empty_in_order,
+    is_laid_out,
+    order_of,
+    preserve_format,
+    strides_of,
+)
 from .declare import Spec, primitive
 from .shapes import Shape
 
@@ -11,31 +18,55 @@ __all__ = ["clone"]
 
 
 @primitive(node_name="Clone")
-def copied(input: Spec) -> Spec:
-    """The same values in new memory."""
-    return Spec(input.shape, input.dtype)
+def copied(input: Spec, *, memory_format: Any = None) -> Spec:
+    """The same values in new memory, row-major unless a memory format is given."""
+    if memory_format is None:
+        return Spec(input.shape, input.dtype)
+    order = order_of(memory_format, input.shape, input.stride())
+    return Spec(input.shape, input.dtype, strides_of(order, input.shape))
 
 
 @copied.array
-def copied_array(xp: Any, input: Any) -> Any:
-    """Row-major."""
-    return input.copy()
+def copied_array(xp: Any, input: Any, memory_format: Any = None) -> Any:
+    """Written in the order of the format."""
+    if memory_format is None:
+        return input.copy()
+    strides = [s // input.itemsize for s in input.strides]
+    order = order_of(memory_format, input.shape, strides)
+    out = empty_in_order(xp, input.shape, input.dtype, order)
+    out[...] = input
+    return out
 
 
 @copied.vjp()
-def copied_vjp(F: Any, g: Any, needs: Any, input: Any) -> Any:
+def copied_vjp(F: Any, g: Any, needs: Any, input: Any, memory_format: Any) -> Any:
     """g itself."""
     return g
 
 
 def clone(input: Spec, *, memory_format: Any = None) -> Spec:
-    """The same values in new row-major memory; recorded."""
-    return copied(input)
+    """The same values in new memory, in the order of the input's unless a format is given;
+    recorded."""
+    if memory_format is None and input.is_contiguous():
+        return copied(input)
+    return copied(input, memory_format=memory_format or preserve_format)
 
 
 def contiguous(input: Spec, memory_format: Any = None) -> Spec:
-    """The tensor itself if its memory is row-major, else a copy that is."""
-    return input if input.is_contiguous() else copied(input)
+    """The tensor itself if its memory is row-major (or in the order of the format given), else a
+    copy that is."""
+    if input.is_contiguous(memory_format):
+        return input
+    return copied(input, memory_format=memory_format)
+
+
+def is_contiguous(self: Any, memory_format: Any = None) -> bool:
+    """Whether the elements lie in memory without gaps, in row-major order or that of the format."""
+    if memory_format is None and not self.is_meta:
+        return bool(self._array.flags.c_contiguous)
+    if memory_format is preserve_format:
+        raise RuntimeError("is_contiguous: expected a memory format other than preserve_format.")
+    return is_laid_out(memory_format, self.shape, self.stride())
 
 
 @primitive(node_name="ToCopy", promotes=True)

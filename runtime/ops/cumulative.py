@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 
-@primitive(node_name="Cumprod")
+@primitive(node_name="Cumprod", layout="row_major")
 def cumprod_along(input: Spec, *, dim: int) -> Spec:
     """Running products along `dim`."""
     normalized_dim(dim, len(input.shape), "cumprod")
@@ -85,7 +85,7 @@ def _running_extreme(name: str) -> Any:
 
     rule.__name__, rule.__module__ = f"{name}_positions", __name__
     rule.__doc__ = f"Where the elements of {name} lie along `dim`, the last ones of equals; int64."
-    positions = primitive(rule, name=f"{name}_positions")
+    positions = primitive(rule, name=f"{name}_positions", layout="row_major")
 
     @positions.array
     def array(xp: Any, input: Any, dim: int) -> Any:
@@ -120,7 +120,7 @@ def _running_extreme(name: str) -> Any:
 cummax, cummin = _running_extreme("cummax"), _running_extreme("cummin")
 
 
-@primitive(node_name="Logcumsumexp")
+@primitive(node_name="Logcumsumexp", layout="row_major")
 def logcumsumexp(input: Spec, dim: int) -> Spec:
     """log(cumsum(exp(input))) along `dim`, without overflow."""
     normalized_dim(dim, len(input.shape), "logcumsumexp")

@@ -91,6 +91,7 @@ class Operation:
         self.tensors = 0  # operands, from the first on, that may not be numbers
         self.derived = False
         self.takes_out = False  # see out
+        self.layout = ""  # of results in memory, see backends.layout; as the kernel leaves them
         self.node_class: type[Node] = type(self.node_name, (Node,), {"operation": self})
         self.function: Callable[..., Any] = wrappers.lazy(self)
 
@@ -267,14 +268,14 @@ def primitive(
     may_alias: bool = False,
     promotes: bool = True,
     is_holomorphic: bool = True,
+    layout: str = "",
 ) -> Any:
     """Declare an operation by its shape rule, the decorated function: Specs in, Spec or Specs out.
 
     Complete it with `@f.array` (kernel of `xp`, arrays, attributes) and `@f.vjp(saves=...,
     static=...)` (gradient rule of `F`, `g`, `needs`, inputs, `out` if saved, attributes). A result
-    of an
-    `is_view` operation always shares its input's memory, that of one which `may_alias` sometimes
-    does.
+    of an `is_view` operation always shares its input's memory, that of one which `may_alias`
+    sometimes does. `layout`: see `backends.layout`.
     """
     if function is None:
         return lambda f: primitive(
@@ -285,18 +286,24 @@ def primitive(
             may_alias=may_alias,
             promotes=promotes,
             is_holomorphic=is_holomorphic,
+            layout=layout,
         )
     operation = Operation(function, name, node_name)
     operation.is_view = is_view
     operation.may_alias = is_view or may_alias
     operation.promotes = promotes
     operation.is_holomorphic = is_holomorphic
+    operation.layout = layout
     _register(operation)
     return _public(operation)
 
 
 def composite(
-    function: Any = None, *, name: str | None = None, node_name: str | None = None
+    function: Any = None,
+    *,
+    name: str | None = None,
+    node_name: str | None = None,
+    layout: str = "",
 ) -> Any:
     """Declare an operation by its body, the decorated function of `F` and the arguments.
 
@@ -304,8 +311,9 @@ def composite(
     shape rule and is what the kernel is tested against.
     """
     if function is None:
-        return lambda f: composite(f, name=name, node_name=node_name)
+        return lambda f: composite(f, name=name, node_name=node_name, layout=layout)
     operation = Operation(function, name, node_name)
+    operation.layout = layout
     operation.body = function
     operation.rule = lambda *args, **attributes: function(shapes.META, *args, **attributes)
     _register(operation)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core import creation, dtypes
 from ..core.dispatch import key_of
+from ..core.layouts import strided as strided_layout
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from . import (
@@ -231,18 +232,6 @@ def iterate(self: Tensor) -> Iterator[Tensor]:
     return iter(joins.unbind(self))
 
 
-def is_contiguous(self: Tensor, memory_format: Any = None) -> bool:
-    """Whether the elements lie in memory in row-major order without gaps."""
-    if self.is_meta:
-        expected, sizes = 1, zip(reversed(self.shape), reversed(self.stride()), strict=True)
-        for size, step in sizes:
-            if size != 1 and step != expected:
-                return False
-            expected *= size
-        return True
-    return bool(self._array.flags.c_contiguous)
-
-
 def type_(self: Tensor, dtype: Any = None) -> Any:
     """The tensor in `dtype`; without one, the name of its legacy type, such as
     torch.FloatTensor."""
@@ -377,7 +366,7 @@ def adjoint_matrix(self: Tensor) -> Tensor:
 
 def _attach_protocol() -> None:
     attributes = {
-        "is_contiguous": is_contiguous,
+        "is_contiguous": copies.is_contiguous,
         "type": type_,
         "T": property(views.reversed_dims),
         "mT": property(views.mT),
@@ -391,7 +380,7 @@ def _attach_protocol() -> None:
         "polygamma_": inplace.inplace(polygamma, "polygamma_"),
         "fill": fill,
         "sum_to_size": sum_to_size,
-        "layout": "strided",
+        "layout": strided_layout,
         "is_sparse": False,
         "is_quantized": False,
         "adjoint": adjoint,

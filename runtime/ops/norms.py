@@ -22,7 +22,7 @@ INF = math.inf
 # -- vectors ---------------------------------------------------------------------------------------
 
 
-@primitive(node_name="LinalgVectorNorm")
+@primitive(node_name="LinalgVectorNorm", layout="row_major")
 def power_norm(input: Spec, *, ord: float, dim: Dims, keepdim: bool) -> Spec:
     """sum(|input|**ord)**(1/ord) over `dim`, for a finite ord that is not 0."""
     return Spec(reduced_shape(tuple(input.shape), dim, keepdim, "linalg.vector_norm"), input.dtype)

@@ -46,7 +46,7 @@ def _axis(dim: Dims) -> Any:
 # -- sum and its opposite --------------------------------------------------------------------------
 
 
-@primitive(node_name="Sum")
+@primitive(node_name="Sum", layout="row_major")
 def sum_over(input: Spec, *, dim: Dims = None, keepdim: bool = False) -> Spec:
     """The sum over `dim`."""
     return Spec(reduced_shape(tuple(input.shape), dim, keepdim, "sum"), input.dtype)
@@ -164,7 +164,7 @@ def sum(F: Any, input: Spec, dim: Dims = None, keepdim: bool = False, *, dtype: 
     return F.sum_over(input, dim=dim, keepdim=keepdim)
 
 
-@primitive(node_name="Mean")
+@primitive(node_name="Mean", layout="row_major")
 def mean_over(input: Spec, *, dim: Dims = None, keepdim: bool = False) -> Spec:
     """The mean over `dim`."""
     if input.dtype.category < dtypes.FLOAT:
@@ -228,7 +228,7 @@ def mean(
 # -- products and extremes -------------------------------------------------------------------------
 
 
-@primitive(node_name="Prod")
+@primitive(node_name="Prod", layout="row_major")
 def prod_over(input: Spec, *, dim: Dims = None, keepdim: bool = False) -> Spec:
     """The product over `dim`."""
     return Spec(reduced_shape(tuple(input.shape), dim, keepdim, "prod"), input.dtype)
@@ -316,7 +316,7 @@ def _extreme(name: str, doc: str) -> Any:
         return Spec(reduced_shape(shape, dim, keepdim, name), input.dtype)
 
     rule.__name__, rule.__doc__, rule.__module__ = name, doc, __name__
-    function = primitive(rule, name=name)
+    function = primitive(rule, name=name, layout="row_major")
 
     @function.array
     def array(xp: Any, input: Any, dim: Dims = None, keepdim: bool = False) -> Any:
@@ -346,7 +346,7 @@ def _arg_extreme(name: str, doc: str) -> Any:
         return Spec(shape, dtypes.int64)
 
     rule.__name__, rule.__doc__, rule.__module__ = name, doc, __name__
-    function = primitive(rule, name=name)
+    function = primitive(rule, name=name, layout="row_major")
 
     @function.array
     def array(xp: Any, input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
@@ -471,7 +471,7 @@ def norm(F: Any, input: Spec, p: Any = "fro", dim: Dims = None, keepdim: bool = 
     return F.pow(F.sum_over(F.pow(size, p), dim=dim, keepdim=keepdim), 1.0 / p)
 
 
-@primitive(node_name="LinalgVectorNorm")
+@primitive(node_name="LinalgVectorNorm", layout="row_major")
 def euclidean_norm(input: Spec, *, dim: Dims = None, keepdim: bool = False) -> Spec:
     """sqrt(sum(input**2)) over `dim`."""
     shapes.require_float("norm", "input", input)
@@ -505,7 +505,7 @@ def logsumexp(F: Any, input: Spec, dim: Dims, keepdim: bool = False) -> Spec:
     return F.logsumexp_over(input, dim=dim, keepdim=keepdim)
 
 
-@primitive(name="logsumexp_over", node_name="Logsumexp")
+@primitive(name="logsumexp_over", node_name="Logsumexp", layout="row_major")
 def logsumexp_over(input: Spec, *, dim: Dims, keepdim: bool = False) -> Spec:
     """log(sum(exp(input))) over `dim`, without overflow."""
     return Spec(reduced_shape(tuple(input.shape), dim, keepdim, "logsumexp"), input.dtype)
@@ -540,7 +540,7 @@ def _truth(name: str, doc: str) -> Any:
         return Spec(reduced_shape(tuple(input.shape), dim, keepdim, name), dtypes.bool_)
 
     rule.__name__, rule.__doc__, rule.__module__ = name, doc, __name__
-    function = primitive(rule, name=name)
+    function = primitive(rule, name=name, layout="row_major")
 
     @function.array
     def array(xp: Any, input: Any, dim: Dims = None, keepdim: bool = False) -> Any:
@@ -559,7 +559,7 @@ def count_nonzero(F: Any, input: Spec, dim: Dims = None) -> Spec:
     return F.sum_over(F.cast(F.ne(input, 0), dtype=dtypes.int64), dim=dim)
 
 
-@primitive(node_name="Cumsum")
+@primitive(node_name="Cumsum", layout="row_major")
 def cumsum_along(input: Spec, *, dim: int) -> Spec:
     """Running sums along `dim`; same shape."""
     shapes.normalized_dim(dim, len(input.shape), "cumsum")

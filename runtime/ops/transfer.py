@@ -9,8 +9,9 @@ from ..autograd.node import Node, tick
 from ..core import dtypes
 from ..core.devices import device
 from ..core.dispatch import backends, key_of
+from ..core.layouts import preserve_format
 from ..core.tensor import Tensor, wrap
-from .copies import cast, copied
+from .copies import cast, clone, contiguous
 from .declare import Spec
 
 
@@ -92,7 +93,10 @@ def to(input: Spec, *args: Any, **options: Any) -> Spec:
             out = to_device(out, place=target)
     if dtype is not None and dtype is not out.dtype:
         out = cast(out, dtype=dtype)
-    return copied(out) if copy and out is input else out
+    format = options.get("memory_format")
+    if format not in (None, preserve_format):
+        out = contiguous(out, format)
+    return clone(out) if copy and out is input else out
 
 
 def type_as(input: Spec, other: Spec) -> Spec:
@@ -114,7 +118,7 @@ def conversion(dtype: dtypes.dtype) -> Any:
     """The method that converts to `dtype`, such as `x.float()`."""
 
     def convert(input: Spec, memory_format: Any = None) -> Spec:
-        return input if input.dtype is dtype else cast(input, dtype=dtype)
+        return to(input, dtype, memory_format=memory_format)
 
     convert.__doc__ = f"input as {dtype}; itself if it is so already."
     return convert

@@ -10,7 +10,7 @@ from ..core import dtypes
 from ..core.spec import contiguous_strides
 from ..errors import ShapeError
 from . import shapes
-from .copies import clone
+from .copies import copied
 from .declare import Spec, composite, primitive
 from .shapes import Shape, normalized_dim, normalized_dims
 
@@ -266,7 +266,7 @@ def reshape(input: Spec, *shape: Any) -> Spec:
     """
     wanted = resolved_shape(tuple(input.shape), sizes_of(shape), "reshape")
     if input.numel() and view_strides(tuple(input.shape), input.stride(), wanted) is None:
-        input = clone(input)
+        input = copied(input)
     return view_as_shape(input, shape=wanted)
 
 
