@@ -15,6 +15,7 @@ from typing import Any as _Any
 from . import autograd as autograd
 from . import backends as _backends  # registers the devices
 from . import ops as _ops  # attaches the operations to tensors
+from .autograd.anomaly import *
 from .autograd.grad_mode import *
 from .core import dtypes as _dtypes
 from .core.creation import *

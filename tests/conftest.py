@@ -10,13 +10,15 @@ from collections.abc import Iterator
 
 import pytest
 
-import flambeau as torch
+from flambeau.autograd import anomaly
 
 
 @pytest.fixture(autouse=True)
 def _checked_gradients() -> Iterator[None]:
-    with torch.autograd.set_detect_anomaly(True, check_nan=False):
-        yield
+    # Not by `set_detect_anomaly`, under which operations would leave their fast path.
+    anomaly.state.enabled, anomaly.state.check_nan = True, False
+    yield
+    anomaly.state.enabled, anomaly.state.check_nan = False, True
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -4,7 +4,8 @@ from typing import Any
 
 from ..core.tensor import Tensor
 from . import function, functional, graph
-from .engine import backward, detect_anomaly, grad, set_detect_anomaly
+from .anomaly import detect_anomaly, set_detect_anomaly
+from .engine import backward, grad
 from .function import Function, FunctionCtx
 from .grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 from .methods import Node

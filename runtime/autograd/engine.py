@@ -7,7 +7,6 @@ go as soon as its last reader has it. On a first-order pass gradients are bare a
 from __future__ import annotations
 
 import heapq
-import threading
 from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
@@ -19,18 +18,11 @@ from ..core.dispatch import operations
 from ..core.spec import Spec
 from ..core.tensor import Tensor, wrap
 from ..errors import GradientError, ShapeError
+from . import anomaly
 from .grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .node import AccumulateGrad, Node, OutputEdge
 
 __all__ = ["backward", "grad"]
-
-
-class _Anomaly(threading.local):
-    enabled = False
-    check_nan = True
-
-
-anomaly = _Anomaly()
 
 
 class _Pass:
@@ -104,8 +96,8 @@ class _Pass:
                 observer.backward_left(node, grads, seconds)
         if node.hooks:
             grads, freshness = self._run_hooks(node, grads, g), _NEVER
-        if anomaly.enabled:
-            _inspect(node, grads)
+        if anomaly.state.enabled:
+            anomaly.inspect(node, grads)
         if not self.retain_graph and node.saves_arrays:
             node.saved = None
             if g.__class__ is not list:
@@ -232,26 +224,6 @@ def _add_to(leaf: Tensor, g: Any) -> None:
     else:
         before._array += g
         before._version[0] += 1
-
-
-def _inspect(node: Node, grads: Any) -> None:
-    """Anomaly mode: each gradient must have its input's shape, and no NaN."""
-    for k, (edge, g) in enumerate(zip(node.edges, grads, strict=True)):
-        if edge is None or g is None:
-            continue
-        saved = node.saved[k] if node.saved and k < len(node.saved) else None
-        expected = saved if saved.__class__ is tuple else getattr(saved, "shape", None)
-        if expected is not None and tuple(g.shape) != tuple(expected):
-            raise ShapeError(
-                f"{node.name()}: expected a gradient of shape {tuple(expected)} for input {k}. "
-                "The rule "
-                f"gave {tuple(g.shape)}."
-            )
-        values = g._array if isinstance(g, Tensor) else g
-        if anomaly.check_nan and hasattr(values, "__array__") and np.isnan(values).any():
-            raise GradientError(
-                f"{node.name()} returned nan values in its gradient for input {k}, in anomaly mode."
-            )
 
 
 def _first_gradient(root: Tensor, given: Tensor | None, create_graph: bool) -> Any:
@@ -411,25 +383,3 @@ def grad(
             "allow_unused=True to get None for it, or materialize_grads=True to get zeros."
         )
     return tuple(results)
-
-
-class set_detect_anomaly:
-    """Check every gradient of this thread's backward passes for its shape and for NaN, from now on
-    or for the length of a `with` block."""
-
-    def __init__(self, mode: bool, check_nan: bool = True) -> None:
-        self._before = anomaly.enabled, anomaly.check_nan
-        anomaly.enabled, anomaly.check_nan = mode, check_nan
-
-    def __enter__(self) -> None:
-        """The mode is set since the constructor."""
-
-    def __exit__(self, *exception: object) -> None:
-        anomaly.enabled, anomaly.check_nan = self._before
-
-
-class detect_anomaly(set_detect_anomaly):
-    """`set_detect_anomaly(True)` as a `with` block."""
-
-    def __init__(self, check_nan: bool = True) -> None:
-        super().__init__(True, check_nan)

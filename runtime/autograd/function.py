@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from ..core.callsite import last_write
 from ..core.tensor import Tensor, wrap
 from ..errors import GradientError, ShapeError
 from .grad_mode import enable_grad, is_grad_enabled, no_grad
@@ -240,7 +241,8 @@ def _getter(tensor: Any, node: FunctionNode, outputs: list[Any]) -> Callable[[],
         if counter[0] != count:
             raise GradientError(
                 f"backward: expected a saved tensor of shape {tuple(array.shape)} as it was in "
-                f"forward. It was since changed in place {counter[0] - count} time(s)."
+                f"forward. It was since changed in place {counter[0] - count} time(s)"
+                f"{', last by ' + last_write(counter) if len(counter) > 1 else ''}."
             )
         owner = itself()
         if place is None or owner is None:

@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..core.callsite import last_write, shown
 from ..core.spec import Spec
 from ..core.tensor import Tensor, wrap
 from ..errors import GradientError
@@ -99,14 +100,20 @@ class Node:
     def _changed(self, k: int) -> GradientError:
         names = [*self.operation.array_names, "its result"]
         which = names[min(k, len(names) - 1)] if not self.operation.takes_list else f"input {k}"
+        version, before = self.versions[2 * k], self.versions[2 * k + 1]
+        writer = last_write(version)
         return GradientError(
-            f"backward: expected {which} of {self.operation.name} (node {self.name()}) as it was "
-            "in the "
-            f"forward pass. A tensor of shape {tuple(self.saved[k].shape)} was since changed in "
-            "place "
-            f"{self.versions[2 * k][0] - self.versions[2 * k + 1]} time(s). Use the out-of-place "
-            "operation, or clone() the tensor before changing it."
+            f"backward: expected {which} of {self.operation.label} (node {self.name()}) as it was "
+            f"in the forward pass. A tensor of shape {tuple(self.saved[k].shape)} was since "
+            f"changed in place {version[0] - before} time(s)"
+            f"{', last by ' + writer if writer else ''}. Use the out-of-place operation, or "
+            f"clone() the tensor before changing it.{self.origin()}"
         )
+
+    def origin(self) -> str:
+        """In words, where the node was recorded; empty if that is not known."""
+        place = (self._metadata or {}).get("forward_line")
+        return "" if place is None else f" The node was recorded at {shown(place)}"
 
     def apply(self, g: Any) -> Any:
         """Gradients for the edges from the bare gradient `g` (a tuple for several outputs)."""

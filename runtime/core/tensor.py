@@ -47,9 +47,9 @@ class Tensor:
 
     _array: Any  # the bare array: NumPy, CuPy or Spec
     _key: DispatchKey  # its device and dtype
-    # A counter of writes in place, shared by all views of one memory. A list is the cheapest
-    # shared cell there is; a class costs twice as much to make.
-    _version: list[int]
+    # A counter of writes in place, shared by all views of one memory, and behind it who wrote last
+    # (see callsite). A list is the cheapest shared cell there is; a class costs twice as much.
+    _version: list[Any]
     # Where the gradient goes: the node that made this tensor, or the leaf's accumulator.
     _edge: Any = None
     _base: Tensor | None = None  # for a view, the tensor whose memory it shows

@@ -14,7 +14,7 @@ class Size(tuple[int, ...]):
 class Tensor:
     _array: Any
     _key: DispatchKey
-    _version: list[builtins.int]
+    _version: list[Any]
     _edge: Any
     _base: Tensor | None
     _views: list[Any] | None

@@ -8,6 +8,7 @@ from typing import Any
 from ..autograd.grad_mode import is_grad_enabled
 from ..autograd.node import AccumulateGrad, Node, tick
 from ..core import dtypes
+from ..core.callsite import count_write
 from ..core.creation import as_tensor
 from ..core.spec import Spec
 from ..core.tensor import Tensor
@@ -67,7 +68,7 @@ def write(tensor: Tensor, values: Any, operation: str) -> None:
                 f"shape {tuple(tensor.shape)} that was expanded. Clone it first."
             )
         tensor._array[...] = values
-    tensor._version[0] += 1
+    count_write(tensor._version, operation)
 
 
 def _adopt_edge(tensor: Tensor, edge: Any) -> None:
@@ -163,7 +164,7 @@ def reshaped(function: Callable[..., Tensor], name: str) -> Callable[..., Tensor
         out = function(self, *args, **kwargs)
         if out is not self:
             self._array = out._array
-            self._version[0] += 1
+            count_write(self._version, name)
             if is_grad_enabled() and out._edge is not None:
                 self._edge = out._edge
         return self
@@ -220,4 +221,4 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
         except (ValueError, IndexError):
             index_put_values(self, value, index=parsed, accumulate=False)  # explains what is wrong
             raise
-    self._version[0] += 1
+    count_write(self._version, "setitem")

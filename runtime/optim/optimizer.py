@@ -11,7 +11,7 @@ from typing import Any
 
 from ..autograd.grad_mode import enable_grad
 from ..autograd.node import RemovableHandle
-from ..core import observers
+from ..core import callsite, observers
 from ..core.tensor import Tensor
 
 Group = dict[str, Any]
@@ -108,11 +108,12 @@ class Optimizer:
             observer.step_done(self, seconds)
 
     def _update_all(self) -> None:
+        name, place = f"{type(self).__name__}.step", callsite.current()
         for group in self.param_groups:
             given = [p for p in group["params"] if p._grad is not None]
             self.update(group, given)
             for p in given:
-                p._version[0] += 1
+                callsite.count_write(p._version, name, place)
 
     def update(self, group: Group, parameters: list[Tensor]) -> None:
         """Change the arrays of `parameters`, which have gradients, by the rule and group

@@ -362,6 +362,33 @@ def test_gradient_flows_through_mixed_dtypes_in_each_ones_own() -> None:
     assert y.grad.dtype is torch.float64
 
 
+def test_a_changed_saved_tensor_is_told_with_who_changed_it_and_where() -> None:
+    x = torch.ones(3, requires_grad=True)
+    y = x * 2
+    z = y * y
+    y.add_(1)
+    with pytest.raises(GradientError, match=r"input of mul .*last by add_ \(line .*: y\.add_\(1\)"):
+        z.sum().backward()
+
+
+def test_a_parameter_that_an_optimizer_changed_is_told() -> None:
+    x = torch.ones(3, requires_grad=True)
+    loss = (x * x).sum()
+    x.grad = torch.ones(3)
+    torch.optim.SGD([x], lr=0.1).step()
+    with pytest.raises(GradientError, match=r"last by SGD\.step \(line .*\.step\(\)"):
+        loss.backward()
+
+
+def test_anomaly_mode_names_the_line_of_the_forward_pass() -> None:
+    w = torch.zeros(2, requires_grad=True)
+    with torch.autograd.detect_anomaly():
+        v = (w / w).sum()
+        with pytest.raises(GradientError, match=r"recorded at line \d+ of .*: v = \(w / w\)\.sum"):
+            v.backward()
+    assert not observers.active
+
+
 def test_anomaly_mode_names_the_node_that_made_nan() -> None:
     x = leaf(0.0)
     with torch.autograd.detect_anomaly(), pytest.raises(GradientError, match="DivBackward0"):
