@@ -12,9 +12,12 @@ import warnings as _warnings
 from typing import TYPE_CHECKING
 from typing import Any as _Any
 
+from . import amp as amp
 from . import autograd as autograd
 from . import backends as _backends  # registers the devices
 from . import ops as _ops  # attaches the operations to tensors
+from .amp.autocast_mode import *
+from .amp.grad_scaler import *
 from .autograd.anomaly import *
 from .autograd.grad_mode import *
 from .core import dtypes as _dtypes
@@ -63,7 +66,20 @@ from .signal.windows import hann_window as hann_window
 from .signal.windows import kaiser_window as kaiser_window
 
 if TYPE_CHECKING:
-    from . import cuda, distributions, fft, func, linalg, nn, optim, signal, special, testing, utils
+    from . import (
+        amp,
+        cuda,
+        distributions,
+        fft,
+        func,
+        linalg,
+        nn,
+        optim,
+        signal,
+        special,
+        testing,
+        utils,
+    )
     from .func import vmap
     from .serialization import load, save
 
@@ -83,7 +99,9 @@ swapaxes = swapdims = transpose
 inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
 newaxis = None
 
-_LAZY_MODULES = "cuda distributions fft func linalg nn optim signal special testing utils".split()
+_LAZY_MODULES = (
+    "amp cuda distributions fft func linalg nn optim signal special testing utils".split()
+)
 _LAZY_NAMES = {"load": "serialization", "save": "serialization", "vmap": "func"}
 
 # Infinities and NaN are values here, not events. NumPy decides by the module of the code that

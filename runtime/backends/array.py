@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.expressions import Expression
 from . import pointwise
+from .halves import in_single_precision
 from .layout import laid_out
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class ArrayBackend:
             plain = operation.composed(key)
         for when, fast in operation.kernels.get(self.type, ()):
             plain = _preferring(fast, when, plain)
+        if key.is_half and not operation.moves:
+            plain = in_single_precision(plain, self.xp, key.dtype.numpy)
         return laid_out(plain, self.xp, operation.layout) if operation.layout else plain
 
     def _pointwise(self, operation: Operation, key: DispatchKey) -> Callable[..., Any]:
@@ -58,7 +61,7 @@ class ArrayBackend:
                 return self.constant(value, key)
             return int(value) if value.is_integer() else value  # integers stay integers
 
-        compiled = pointwise.compile_array(
+        return pointwise.compile_array(
             expression,
             operation.array_names,
             operation.parameter_names,
@@ -68,20 +71,6 @@ class ArrayBackend:
             blocks=True,
             label=f"{operation.name} {key.dtype.name}",
         )
-        if key.dtype.itemsize == 2 and key.is_float and not expression.is_boolean:
-            return _in_single_precision(self.xp, compiled, key.dtype.numpy)
-        return compiled
-
-
-def _in_single_precision(xp: Any, compiled: Callable[..., Any], half: Any) -> Callable[..., Any]:
-    """`compiled` on halves widened first: its steps round once, at the end, and special functions
-    need not know the type."""
-
-    def kernel(*arrays: Any, **numbers: Any) -> Any:
-        wide = [a.astype(xp.float32) if a.dtype == half else a for a in arrays]
-        return xp.asarray(compiled(*wide, **numbers)).astype(half)
-
-    return kernel
 
 
 def _preferring(fast: Any, when: Callable[..., bool], plain: Any) -> Callable[..., Any]:

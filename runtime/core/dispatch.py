@@ -62,6 +62,7 @@ class DispatchKey:
         self.device = place
         self.dtype = dtype
         self.is_float = dtype.category >= dtypes.FLOAT
+        self.is_half = self.is_float and dtype.itemsize == 2
         self.backend = backends[place.type]
         self.array_class = self.backend.array_class
         self.array_dtype = self.backend.array_dtype(dtype)

@@ -4,6 +4,7 @@ offer them."""
 from . import (
     activations,
     arithmetic,
+    autocast,
     avg_pool,
     comparison,
     complex_numbers,
@@ -59,6 +60,7 @@ from . import (
 __all__ = [
     "activations",
     "arithmetic",
+    "autocast",
     "avg_pool",
     "comparison",
     "complex_numbers",

@@ -122,16 +122,15 @@ def convolution_array(
 ) -> Any:
     """Windows along channels where there are enough of them, else along the last dimension."""
     shape = _output_shape(input.shape, weight.shape, stride, padding, dilation, groups)
-    wide_input, wide_weight = _wide(xp, input), _wide(xp, weight)
     gather = _windows_last if _prefers_last(weight.shape, groups) else _windows_first
-    windows = gather(xp, wide_input, weight.shape[2:], shape[2:], stride, padding, dilation)
+    windows = gather(xp, input, weight.shape[2:], shape[2:], stride, padding, dilation)
     multiply = _product_last if gather is _windows_last else _product_first
-    out = multiply(xp, windows, wide_weight, shape, groups)
+    out = multiply(xp, windows, weight, shape, groups)
     if bias is not None:
         if bias.shape != (shape[1],):
             raise ValueError("bias does not fit")
         out += bias.reshape(-1, *[1] * (len(shape) - 2))
-    return out.astype(input.dtype, copy=False)
+    return out
 
 
 @convolution.vjp(saves="input weight", static="stride")
@@ -190,14 +189,14 @@ def convolution_input_array(
         )
     kernel, rank = weight.shape[2:], len(stride)
     batch, positions = g.shape[0], math.prod(g.shape[2:])
-    matrix = _wide(xp, weight).reshape(groups, weight.shape[0] // groups, -1).swapaxes(1, 2)
+    matrix = weight.reshape(groups, weight.shape[0] // groups, -1).swapaxes(1, 2)
     padded = xp.zeros(
         (*like[:2], *(n + a + b for n, (a, b) in zip(like[2:], padding, strict=True))),
         matrix.dtype,
     )
     step = max(1, BLOCK // max(1, like[1] * math.prod(kernel) * positions))
     for start in range(0, batch, step):
-        part = _wide(xp, g[start : start + step]).reshape(-1, groups, matrix.shape[2], positions)
+        part = g[start : start + step].reshape(-1, groups, matrix.shape[2], positions)
         terms = xp.matmul(matrix, part).reshape(len(part), like[1], *kernel, *g.shape[2:])
         for offset in itertools.product(*map(range, kernel)):
             place = taps(offset, g.shape[2:], stride, dilation)
@@ -205,9 +204,7 @@ def convolution_input_array(
                 (slice(None), slice(None), *offset)
             ]
     inside = [slice(low, low + n) for n, (low, _) in zip(like[2:], padding[:rank], strict=True)]
-    return xp.ascontiguousarray(padded[(slice(None), slice(None), *inside)]).astype(
-        g.dtype, copy=False
-    )
+    return xp.ascontiguousarray(padded[(slice(None), slice(None), *inside)])
 
 
 @convolution_input.vjp(saves="g weight")
@@ -259,9 +256,9 @@ def convolution_weight_array(
 ) -> Any:
     """Products of windows and gradients over all positions at once."""
     gather = _windows_last if _prefers_last(like, groups) else _windows_first
-    windows = gather(xp, _wide(xp, input), like[2:], g.shape[2:], stride, padding, dilation)
+    windows = gather(xp, input, like[2:], g.shape[2:], stride, padding, dilation)
     correlate = _correlation_last if gather is _windows_last else _correlation_first
-    return correlate(xp, windows, _wide(xp, g), like, groups).astype(g.dtype, copy=False)
+    return correlate(xp, windows, g, like, groups)
 
 
 @convolution_weight.vjp(saves="g input")
@@ -294,9 +291,8 @@ def channel_sum(input: Spec) -> Spec:
 @channel_sum.array
 def channel_sum_array(xp: Any, input: Any) -> Any:
     """By a product with ones, which NumPy does five times as fast as a sum over several axes."""
-    rows = _wide(xp, input).reshape(*input.shape[:2], math.prod(input.shape[2:]))
-    sums = xp.matmul(rows, xp.ones(rows.shape[2], rows.dtype)).sum(0)
-    return sums.astype(input.dtype, copy=False)
+    rows = input.reshape(*input.shape[:2], math.prod(input.shape[2:]))
+    return xp.matmul(rows, xp.ones(rows.shape[2], rows.dtype)).sum(0)
 
 
 @channel_sum.vjp()
@@ -305,7 +301,7 @@ def channel_sum_vjp(F: Any, g: Any, needs: Any, input: Any) -> Any:
     return F.channel_expand(g, like=input)
 
 
-@primitive(may_alias=True)
+@primitive(may_alias=True, moves=True)
 def channel_expand(g: Spec, *, like: Shape) -> Spec:
     """(C,) repeated over all dimensions but 1 to the shape `like`."""
     return Spec(like, g.dtype)
@@ -324,12 +320,6 @@ def channel_expand_vjp(F: Any, h: Any, needs: Any, g: Any, like: Any) -> Any:
 
 
 # -- kernels ---------------------------------------------------------------------------------------
-
-
-def _wide(xp: Any, array: Any) -> Any:
-    """`array` as float32 if its type is smaller, for which there are no matrix products."""
-    small = array.dtype.itemsize < 4 and array.dtype.kind not in "biu"
-    return array.astype(xp.float32) if small else array
 
 
 def _prefers_last(weight: Shape, groups: int) -> bool:

@@ -17,7 +17,7 @@ from .shapes import Shape
 __all__ = ["clone"]
 
 
-@primitive(node_name="Clone")
+@primitive(node_name="Clone", moves=True)
 def copied(input: Spec, *, memory_format: Any = None) -> Spec:
     """The same values in new memory, row-major unless a memory format is given."""
     if memory_format is None:
@@ -69,7 +69,7 @@ def is_contiguous(self: Any, memory_format: Any = None) -> bool:
     return is_laid_out(memory_format, self.shape, self.stride())
 
 
-@primitive(node_name="ToCopy", promotes=True)
+@primitive(node_name="ToCopy", promotes=True, moves=True)
 def cast(input: Spec, *, dtype: Any) -> Spec:
     """input converted to `dtype`."""
     return Spec(input.shape, dtype)
@@ -89,7 +89,7 @@ def cast_vjp(F: Any, g: Any, needs: Any, input: Any, dtype: Any) -> Any:
     return F.cast(g, dtype=input.dtype)
 
 
-@primitive
+@primitive(moves=True)
 def zeros_of(input: Spec, *, shape: Shape) -> Spec:
     """Zeros of `shape` where input lies, in its dtype."""
     return Spec(shape, input.dtype)
@@ -101,7 +101,7 @@ def zeros_of_array(xp: Any, input: Any, shape: Shape) -> Any:
     return xp.zeros(shape, input.dtype)
 
 
-@primitive
+@primitive(moves=True)
 def ones_of(input: Spec, *, shape: Shape) -> Spec:
     """Ones of `shape` where input lies, in its dtype."""
     return Spec(shape, input.dtype)

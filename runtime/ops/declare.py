@@ -83,6 +83,8 @@ class Operation:
         self.outputs = _output_count(self.signature.return_annotation)
         self.is_view = False
         self.may_alias = False
+        # Whether elements only move: then half types need not be widened, see backends.halves.
+        self.moves = False
         self.promotes = True
         self.float_result = False
         # Whether complex inputs have a complex derivative; the gradient rule is then written as for
@@ -268,6 +270,7 @@ def primitive(
     may_alias: bool = False,
     promotes: bool = True,
     is_holomorphic: bool = True,
+    moves: bool = False,
     layout: str = "",
 ) -> Any:
     """Declare an operation by its shape rule, the decorated function: Specs in, Spec or Specs out.
@@ -275,7 +278,7 @@ def primitive(
     Complete it with `@f.array` (kernel of `xp`, arrays, attributes) and `@f.vjp(saves=...,
     static=...)` (gradient rule of `F`, `g`, `needs`, inputs, `out` if saved, attributes). A result
     of an `is_view` operation always shares its input's memory, that of one which `may_alias`
-    sometimes does. `layout`: see `backends.layout`.
+    sometimes does. One that `moves` computes nothing. `layout`: see `backends.layout`.
     """
     if function is None:
         return lambda f: primitive(
@@ -286,6 +289,7 @@ def primitive(
             may_alias=may_alias,
             promotes=promotes,
             is_holomorphic=is_holomorphic,
+            moves=moves,
             layout=layout,
         )
     operation = Operation(function, name, node_name)
@@ -293,6 +297,7 @@ def primitive(
     operation.may_alias = is_view or may_alias
     operation.promotes = promotes
     operation.is_holomorphic = is_holomorphic
+    operation.moves = moves or is_view
     operation.layout = layout
     _register(operation)
     return _public(operation)

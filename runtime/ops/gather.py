@@ -65,7 +65,7 @@ def _gather_rule(operation: str, input: Spec, dim: int, index: Any) -> None:
         )
 
 
-@primitive(node_name="Gather")
+@primitive(node_name="Gather", moves=True)
 def gather(input: Spec, dim: int, index: Index) -> Spec:
     """out[i][j] = input[index[i][j]][j] for dim 0, and so on: the elements that `index` names."""
     _gather_rule("gather", input, dim, index)
@@ -121,7 +121,7 @@ def scatter_add(F: Any, input: Spec, dim: int, index: Index, src: Spec) -> Spec:
     return F.plus(input, F.scatter_add_zeros(src, index, like=input, dim=dim))
 
 
-@primitive(promotes=True)
+@primitive(promotes=True, moves=True)
 def scatter_values(input: Spec, index: Index, src: Spec, *, dim: int) -> Spec:
     """A copy of input with `src` written at `index` along `dim`."""
     _gather_rule("scatter", src, dim, index)
@@ -147,7 +147,7 @@ def scatter_vjp(F: Any, g: Any, needs: Any, input: Any, index: Any, src: Any, di
     )
 
 
-@primitive
+@primitive(moves=True)
 def zero_along(g: Spec, index: Index, *, dim: int) -> Spec:
     """A copy of g with zeros at `index` along `dim`."""
     return Spec(g.shape, g.dtype)
@@ -167,7 +167,7 @@ def zero_along_vjp(F: Any, h: Any, needs: Any, g: Any, index: Any, dim: Any) -> 
     return F.zero_along(h, index, dim=dim), None
 
 
-@primitive
+@primitive(moves=True)
 def pad_to(input: Spec, *, like: Shape) -> Spec:
     """input in the first corner of zeros of shape `like`."""
     return Spec(like, input.dtype)
@@ -187,7 +187,7 @@ def pad_to_vjp(F: Any, g: Any, needs: Any, input: Any, like: Any) -> Any:
     return F.corner(g, like=input)
 
 
-@primitive(may_alias=True)
+@primitive(may_alias=True, moves=True)
 def corner(input: Spec, *, like: Shape) -> Spec:
     """The first corner of input, of shape `like`."""
     return Spec(like, input.dtype)

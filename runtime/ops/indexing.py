@@ -61,7 +61,7 @@ def slice_vjp(F: Any, g: Any, needs: Any, input: Any, index: Any) -> Any:
     return F.index_embed(g, like=input, index=index, unique=True)
 
 
-@primitive(node_name="Index")
+@primitive(node_name="Index", moves=True)
 def index_elements(input: Spec, *, index: Any) -> Spec:
     """input[index] with at least one array in the index: a copy."""
     if builtins.any(isinstance(i, _Spec) and i.dtype is dtypes.bool_ for i in index):
@@ -156,7 +156,7 @@ def index_put_vjp(
     )
 
 
-@primitive
+@primitive(moves=True)
 def zero_at(g: Spec, *, index: Any) -> Spec:
     """A copy of g with zeros at `index`."""
     return Spec(g.shape, g.dtype)

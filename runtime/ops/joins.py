@@ -14,7 +14,7 @@ from .views import permuted
 __all__ = ["cat", "chunk", "concat", "concatenate", "narrow", "select", "split", "stack", "unbind"]
 
 
-@primitive(may_alias=True, promotes=False, node_name="PassThrough")
+@primitive(may_alias=True, promotes=False, node_name="PassThrough", moves=True)
 def pass_through(tensors: list[Spec]) -> tuple[Spec, ...]:
     """The same tensors behind one node, where hooks see all their gradients at once."""
     return tuple(Spec(tuple(x.shape), x.dtype) for x in tensors)
@@ -32,7 +32,7 @@ def pass_through_vjp(F: Any, g: Any, needs: Any, tensors: Any) -> Any:
     return tuple(g)
 
 
-@primitive(promotes=True)
+@primitive(promotes=True, moves=True)
 def cat(tensors: list[Spec], dim: int = 0) -> Spec:
     """The tensors one behind the other along `dim`; all other sizes must be equal.
 
@@ -76,7 +76,7 @@ def cat_vjp(F: Any, g: Any, needs: Any, tensors: Any, dim: Any) -> Any:
     )
 
 
-@primitive(may_alias=True, node_name="Slice")
+@primitive(may_alias=True, node_name="Slice", moves=True)
 def part_of_cat(g: Spec, *, like: tuple[Shape, ...], index: int, dim: int) -> Spec:
     """The part of g that tensor `index` is, of tensors with the shapes `like` joined along
     `dim`."""
@@ -99,7 +99,7 @@ def part_of_cat_vjp(F: Any, h: Any, needs: Any, g: Any, like: Any, index: Any, d
     return F.embed_in_cat(h, like=g, shapes=like, index=index, dim=dim)
 
 
-@primitive
+@primitive(moves=True)
 def embed_in_cat(h: Spec, *, like: Shape, shapes: tuple[Shape, ...], index: int, dim: int) -> Spec:
     """Zeros of shape `like` with h where tensor `index` of the joined ones is."""
     return Spec(like, h.dtype)
@@ -124,7 +124,7 @@ def embed_in_cat_vjp(
 concat = concatenate = cat
 
 
-@primitive(promotes=True)
+@primitive(promotes=True, moves=True)
 def stack(tensors: list[Spec], dim: int = 0) -> Spec:
     """The tensors, all of one shape, along a new dimension `dim`."""
     shape = list(tensors[0].shape)
@@ -209,7 +209,7 @@ def narrow_vjp(F: Any, g: Any, needs: Any, input: Any, dim: Any, start: Any, len
     return F.embed_slice(g, like=input, dim=dim, start=start, length=length)
 
 
-@primitive
+@primitive(moves=True)
 def embed_slice(g: Spec, *, like: Shape, dim: int, start: int, length: int | None) -> Spec:
     """Zeros of shape `like` with g at `start` of `dim`; without a length, g lacks that
     dimension."""

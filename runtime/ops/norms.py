@@ -30,12 +30,10 @@ def power_norm(input: Spec, *, ord: float, dim: Dims, keepdim: bool) -> Spec:
 
 @power_norm.array
 def power_norm_array(xp: Any, input: Any, ord: float, dim: Any, keepdim: bool) -> Any:
-    """Small types in float32."""
-    wide = input.astype(xp.float32) if input.dtype.itemsize < 4 else input
-    powers = xp.square(wide) if ord == 2 else xp.absolute(wide) ** ord
+    """Squares and roots where they are, powers elsewhere."""
+    powers = xp.square(input) if ord == 2 else xp.absolute(input) ** ord
     total = xp.add.reduce(powers, dim, None, None, keepdim)
-    out = xp.sqrt(total) if ord == 2 else total if ord == 1 else total ** (1 / ord)
-    return xp.asarray(out).astype(input.dtype, copy=False)
+    return xp.sqrt(total) if ord == 2 else total if ord == 1 else total ** (1 / ord)
 
 
 @power_norm.vjp(saves="input out", static="ord")

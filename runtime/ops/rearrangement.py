@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 
-@primitive(node_name="Flip")
+@primitive(node_name="Flip", moves=True)
 def flip_along(input: Spec, *, dims: Any) -> Spec:
     """The order of the elements reversed along `dims`, in new memory."""
     normalized_dims(dims, len(input.shape), "flip")
@@ -55,7 +55,7 @@ def flip(input: Spec, *axes: Any, dims: Any = None) -> Spec:
     return flip_along(input, dims=(chosen,) if isinstance(chosen, int) else tuple(chosen))
 
 
-@primitive(node_name="Roll")
+@primitive(node_name="Roll", moves=True)
 def roll_along(input: Spec, *, shifts: Any, dims: Any) -> Spec:
     """Elements moved by `shifts` along `dims`, re-entering at the other end."""
     return Spec(input.shape, input.dtype)
@@ -124,7 +124,7 @@ tril = _triangle("tril", "The lower triangle of matrices, up to `diagonal`; zero
 triu = _triangle("triu", "The upper triangle of matrices, from `diagonal` on; zeros below.")
 
 
-@primitive(node_name="ConstantPad")
+@primitive(node_name="ConstantPad", moves=True)
 def pad_constant(input: Spec, *, pad: Shape, value: float = 0.0) -> Spec:
     """`value` put around: pad holds (before, after) of the last dimension, then the one before it,
     ..."""

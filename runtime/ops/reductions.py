@@ -54,9 +54,7 @@ def sum_over(input: Spec, *, dim: Dims = None, keepdim: bool = False) -> Spec:
 
 @sum_over.array
 def sum_array(xp: Any, input: Any, dim: Dims = None, keepdim: bool = False) -> Any:
-    """NumPy sums pairwise along the last axis; small types accumulate in float32."""
-    if input.dtype.itemsize < 4:
-        return xp.add.reduce(input, _axis(dim), xp.float32, None, keepdim).astype(input.dtype)
+    """NumPy sums pairwise along the last axis."""
     return xp.add.reduce(input, _axis(dim), None, None, keepdim)
 
 
@@ -66,7 +64,7 @@ def sum_vjp(F: Any, g: Any, needs: Any, input: Any, dim: Any, keepdim: Any) -> A
     return F.expand_reduced(g, like=input, dim=dim, keepdim=keepdim)
 
 
-@primitive(may_alias=True)
+@primitive(may_alias=True, moves=True)
 def expand_reduced(g: Spec, *, like: Shape, dim: Dims, keepdim: bool) -> Spec:
     """`g`, the result of reducing an array of shape `like` over `dim`, repeated to that shape."""
     return Spec(like, g.dtype)
@@ -126,7 +124,7 @@ def sum_to_vjp(F: Any, g: Any, needs: Any, input: Any, like: Any) -> Any:
     return F.expand_to(g, like=input)
 
 
-@primitive(may_alias=True)
+@primitive(may_alias=True, moves=True)
 def expand_to(input: Spec, *, like: Shape) -> Spec:
     """input broadcast to the shape `like`."""
     return Spec(like, input.dtype)
@@ -480,7 +478,7 @@ def euclidean_norm(input: Spec, *, dim: Dims = None, keepdim: bool = False) -> S
 
 @euclidean_norm.array
 def euclidean_norm_array(xp: Any, input: Any, dim: Dims = None, keepdim: bool = False) -> Any:
-    """Squares added up in float32 at least."""
+    """The root of the sum of squares."""
     if input.dtype.kind in "biu":
         raise TypeError("norm of integers")
     return xp.sqrt(sum_array(xp, xp.square(input), dim, keepdim))

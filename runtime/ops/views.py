@@ -116,7 +116,7 @@ def view_vjp(F: Any, g: Any, needs: Any, input: Any, shape: Any) -> Any:
     return F.reshape_like(g, like=input)
 
 
-@primitive(may_alias=True, node_name="Reshape")
+@primitive(may_alias=True, node_name="Reshape", moves=True)
 def reshape_like(input: Spec, *, like: Shape) -> Spec:
     """input with the sizes `like`, copied only if it must be."""
     return Spec(like, input.dtype)

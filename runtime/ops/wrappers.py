@@ -30,6 +30,9 @@ from ..errors import DeviceError, DTypeError, FlambeauError
 if TYPE_CHECKING:
     from .declare import Operation, Parameter
 
+autocast_policies: dict[str, dict[str, str]] = {}
+"""Policies by device type of the operations that autocast concerns; it fills this in."""
+
 NUMBERS = (bool, int, float, complex, np.number, np.bool_)
 
 
@@ -131,19 +134,18 @@ class _Source:
         """The source of both functions."""
         operation = self.operation
         names = ", ".join(p.name for p in operation.parameters)
-        signature = self._signature()
+        head = [f"def {self.name}({self._signature()}):", *self._first()]
         if operation.body is not None:
             call = ", ".join(["TAPE"] + [self._pass(p) for p in operation.parameters])
             composed = f"return body_{self.name}({call})"
             _namespace["TAPE"] = TAPE
             _namespace[f"body_{self.name}"] = operation.body
         if operation.is_plain_composite:
-            return "\n".join([f"def {self.name}({signature}):", *self._out(), f"    {composed}\n"])
+            return "\n".join([*head, f"    {composed}\n"])
         calls = f"general(operation_{self.name}, ({names},))"
         if operation.takes_list:
-            lines = [f"def {self.name}({signature}):", *self._out(), f"    return {calls}"]
-            return "\n".join(lines) + "\n\n\n" + self._body_text(names)
-        lines = [f"def {self.name}({signature}):", *self._out(), *self._numbers()]
+            return "\n".join([*head, f"    return {calls}\n\n\n"]) + self._body_text(names)
+        lines = [*head, *self._numbers()]
         if operation.body is not None and not operation.is_differentiable:
             # A fused kernel without a gradient of its own: the tape takes the body's.
             lines.append(f"    if requires_record({', '.join(operation.array_names)}):")
@@ -182,15 +184,25 @@ class _Source:
             words += ["out=None"] if starred else ["*", "out=None"]
         return ", ".join(words)
 
-    def _out(self) -> list[str]:
-        """The result written into `out`, if one is given."""
-        if not self.operation.takes_out:
-            return []
-        call = ", ".join(self._pass(p) for p in self.operation.parameters)
-        return [
-            "    if out is not None:",
-            f"        return into(out, operation_{self.name}.function({call}))",
-        ]
+    def _first(self) -> list[str]:
+        """What comes before all else: `out`, if one is given, and autocast, if it is on."""
+        lines = []
+        operation = f"operation_{self.name}"
+        if self.operation.takes_out:
+            call = ", ".join(self._pass(p) for p in self.operation.parameters)
+            lines += [
+                "    if out is not None:",
+                f"        return into(out, {operation}.function({call}))",
+            ]
+        if self.name in autocast_policies:
+            names = ", ".join(p.name for p in self.operation.parameters)
+            lines += [
+                "    if autocasting:",
+                f"        found_ = autocast_operation({operation}, ({names},))",
+                "        if found_ is not NotImplemented:",
+                "            return found_",
+            ]
+        return lines
 
     def _default(self, p: Parameter) -> str:
         if p.default is inspect.Parameter.empty:

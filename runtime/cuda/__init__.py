@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from .backends import cuda as _backend
-from .core.devices import device as _Device
-from .random import manual_seed as _manual_seed
+from ..backends import cuda as _backend
+from ..core.devices import device as _Device
+from ..random import manual_seed as _manual_seed
+from . import amp
 
 __all__ = [
+    "amp",
     "current_device",
     "device",
     "device_count",

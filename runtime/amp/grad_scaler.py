@@ -1,0 +1,173 @@
+"""Scaling losses, so that gradients in float16 neither vanish nor overflow.
+
+Source: Micikevicius et al., Mixed Precision Training, arXiv:1710.03740, section 3.2.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from ..autograd.grad_mode import no_grad
+from ..core.tensor import Tensor
+
+__all__ = ["GradScaler"]
+
+READY, UNSCALED, STEPPED = "ready", "unscaled", "stepped"
+
+
+class GradScaler:
+    """Multiplies losses by a scale, which grows while gradients stay finite and shrinks when they
+    do not; steps with gradients that are not finite are left out.
+
+    `growth_factor` after `growth_interval` good steps, `backoff_factor` after a bad one.
+    """
+
+    def __init__(
+        self,
+        device: str = "cuda",
+        init_scale: float = 2.0**16,
+        growth_factor: float = 2.0,
+        backoff_factor: float = 0.5,
+        growth_interval: int = 2000,
+        enabled: bool = True,
+    ) -> None:
+        if enabled and not growth_factor > 1.0:
+            raise ValueError(f"GradScaler: expected growth_factor above 1. Got {growth_factor}.")
+        if enabled and not 0.0 < backoff_factor < 1.0:
+            raise ValueError(
+                f"GradScaler: expected backoff_factor between 0 and 1. Got {backoff_factor}."
+            )
+        self._device = device
+        self._enabled = enabled
+        self._scale = float(init_scale)
+        self._growth_factor = growth_factor
+        self._backoff_factor = backoff_factor
+        self._growth_interval = growth_interval
+        self._growth_tracker = 0
+        self._stages: dict[int, str] = defaultdict(lambda: READY)
+        self._found_inf: dict[int, bool] = {}
+
+    def scale(self, outputs: Any) -> Any:
+        """A tensor, or each of a list or tuple of them, times the scale."""
+        if not self._enabled:
+            return outputs
+        if isinstance(outputs, Tensor):
+            return outputs * self._scale
+        if isinstance(outputs, list | tuple):
+            return type(outputs)([self.scale(o) for o in outputs])
+        raise ValueError(f"scale: expected a tensor or several. Got {type(outputs).__name__}.")
+
+    def unscale_(self, optimizer: Any) -> None:
+        """Divide the gradients of the optimizer's parameters by the scale, in place: to clip them,
+        say, before `step`. Raises: RuntimeError for a second time since `update`."""
+        if not self._enabled:
+            return
+        stage = self._stages[id(optimizer)]
+        if stage is not READY:
+            done = "stepped" if stage is STEPPED else "been unscaled"
+            raise RuntimeError(
+                f"unscale_: expected an optimizer that has not {done} since the last update()."
+            )
+        found_inf = False
+        with no_grad():
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    if parameter.grad is not None:
+                        parameter.grad.mul_(1.0 / self._scale)
+                        found_inf |= not bool(parameter.grad.isfinite().all())
+        self._found_inf[id(optimizer)] = found_inf
+        self._stages[id(optimizer)] = UNSCALED
+
+    def step(self, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
+        """`optimizer.step(...)` with unscaled gradients; not if one of them is not finite.
+
+        Raises: RuntimeError for a second time since `update`, or with a closure.
+        """
+        if not self._enabled:
+            return optimizer.step(*args, **kwargs)
+        if "closure" in kwargs or (args and callable(args[0])):
+            raise RuntimeError("step: expected no closure: GradScaler runs the optimizer once.")
+        if self._stages[id(optimizer)] is STEPPED:
+            raise RuntimeError("step: expected one step per optimizer before update().")
+        if self._stages[id(optimizer)] is READY:
+            self.unscale_(optimizer)
+        result = None if self._found_inf[id(optimizer)] else optimizer.step(*args, **kwargs)
+        self._stages[id(optimizer)] = STEPPED
+        return result
+
+    def update(self, new_scale: float | Tensor | None = None) -> None:
+        """Adjust the scale to what the steps since the last time found, or set it.
+
+        Raises: RuntimeError if there was no step to learn from.
+        """
+        if not self._enabled:
+            return
+        if new_scale is not None:
+            self._scale = float(new_scale)
+        elif not self._found_inf:
+            raise RuntimeError("update: expected a step or unscale_ of an optimizer before it.")
+        elif any(self._found_inf.values()):
+            self._scale *= self._backoff_factor
+            self._growth_tracker = 0
+        else:
+            self._growth_tracker += 1
+            if self._growth_tracker == self._growth_interval:
+                self._scale *= self._growth_factor
+                self._growth_tracker = 0
+        self._stages.clear()
+        self._found_inf.clear()
+
+    def is_enabled(self) -> bool:
+        """Whether it scales at all."""
+        return self._enabled
+
+    def get_scale(self) -> float:
+        """The scale; 1 if not enabled."""
+        return self._scale if self._enabled else 1.0
+
+    def get_growth_factor(self) -> float:
+        """What the scale is multiplied by after enough good steps."""
+        return self._growth_factor
+
+    def set_growth_factor(self, new_factor: float) -> None:
+        """Set it."""
+        self._growth_factor = new_factor
+
+    def get_backoff_factor(self) -> float:
+        """What the scale is multiplied by after a bad step."""
+        return self._backoff_factor
+
+    def set_backoff_factor(self, new_factor: float) -> None:
+        """Set it."""
+        self._backoff_factor = new_factor
+
+    def get_growth_interval(self) -> int:
+        """How many good steps in a row let the scale grow."""
+        return self._growth_interval
+
+    def set_growth_interval(self, new_interval: int) -> None:
+        """Set it."""
+        self._growth_interval = new_interval
+
+    def state_dict(self) -> dict[str, Any]:
+        """Scale, factors, interval and how many good steps there were; empty if not enabled."""
+        if not self._enabled:
+            return {}
+        return {
+            "scale": self._scale,
+            "growth_factor": self._growth_factor,
+            "backoff_factor": self._backoff_factor,
+            "growth_interval": self._growth_interval,
+            "_growth_tracker": self._growth_tracker,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from `state_dict`. Raises: RuntimeError if it is of a scaler that was not
+        enabled."""
+        if not self._enabled:
+            return
+        if not state_dict:
+            raise RuntimeError("load_state_dict: expected the state of an enabled GradScaler.")
+        for name, value in state_dict.items():
+            setattr(self, f"_{name.removeprefix('_')}", value)
