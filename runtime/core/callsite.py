@@ -29,10 +29,9 @@ def shown(place: Place) -> str:
     return f"{words}: {text}" if text else words
 
 
-def count_write(version: list[Any], operation: str, place: Place | None = None) -> None:
+def count_write(version: list[Any], operation: str) -> None:
     """Count a write in place in a tensor's `version`, and remember who did the last one."""
-    version[0] += 1
-    version[1:] = (operation, place or current())
+    version[:] = version[0] + 1, operation, current()
 
 
 def last_write(version: list[Any]) -> str:

@@ -56,8 +56,8 @@ OPERATIONS: dict[str, dict[str, str]] = {
     "cpu": {
         LOWER: _MATRICES,
         FLOAT32: """
-adaptive_avg_pool3d avg_pool3d binary_cross_entropy binary_cross_entropy_with_logits cross_entropy huber_loss kl_div
-l1_loss mse_loss nll_loss polar prod smooth_l1_loss
+adaptive_avg_pool3d avg_pool3d binary_cross_entropy binary_cross_entropy_with_logits
+cross_entropy huber_loss kl_div l1_loss mse_loss nll_loss polar prod smooth_l1_loss
 """,
         WIDEST: "cat stack",
     },
