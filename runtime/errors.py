@@ -7,13 +7,17 @@
       LinAlgError (RuntimeError)        matrices without the factors or inverse asked for
       GradientError (RuntimeError)      a backward pass that cannot be run
       OutOfBoundsError (IndexError)     an index outside its dimension
+      CheckpointError (RuntimeError)    a file that cannot be loaded, or not without running it
 
 Each also is what PyTorch raises in its place, so that `except RuntimeError` goes on working.
 """
 
 from __future__ import annotations
 
+import pickle
+
 __all__ = [
+    "CheckpointError",
     "DTypeError",
     "DeviceError",
     "FlambeauError",
@@ -50,3 +54,7 @@ class GradientError(FlambeauError, RuntimeError):
 
 class OutOfBoundsError(FlambeauError, IndexError):
     """An index lies outside its dimension."""
+
+
+class CheckpointError(FlambeauError, RuntimeError, ValueError, pickle.UnpicklingError):
+    """A file is no checkpoint, is broken, or would have to be run to be loaded."""

@@ -87,12 +87,7 @@ def order_in_memory(shape: Any, strides: Any) -> Permutation:
     tell, as for expanded dimensions."""
     if any(s == 0 and n > 1 for n, s in zip(shape, strides, strict=True)):
         return tuple(range(len(shape)))
-    # A dimension of one element lies where it would in a row-major tensor.
-    steps = list(strides)
-    for k in reversed(range(len(steps))):
-        if shape[k] == 1:
-            steps[k] = steps[k + 1] * shape[k + 1] if k + 1 < len(steps) else 1
-    return tuple(sorted(range(len(shape)), key=lambda k: -steps[k]))
+    return tuple(sorted(range(len(shape)), key=lambda k: -strides[k]))
 
 
 def strides_of(order: Permutation, shape: Any) -> tuple[int, ...]:

@@ -120,10 +120,11 @@ def test_modules_are_saved_by_their_state_dict(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "expected .* to be a safetensors file"),
-        (b"\xff" * 64, "something else"),
-        (b"PK\x03\x04 and so on", "pickle, as PyTorch"),
-        (b"\x80\x02 and so on", "pickle, as PyTorch"),
+        (b"", "none of them, or broken"),
+        (b"\xff" * 64, "none of them, or broken"),
+        (b"PK\x03\x04 and so on", "a zip archive that is whole"),
+        (b"\x80\x02 and so on", "a pickle of data"),
+        (b"GGUF and so on", "GGUF of version 2 or 3"),
     ],
 )
 def test_other_files_are_refused(content: bytes, words: str, tmp_path: Path) -> None:

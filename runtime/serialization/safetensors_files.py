@@ -1,30 +1,28 @@
-"""Saving and loading: tensors and what holds them, in safetensors files.
+"""Values in safetensors files.
 
 A file holds the tensors under names made of their place ("model.0.weight"), so any reader of
 safetensors finds them; dicts, lists and plain values around them stand as JSON in the file's
-metadata. Nothing in a file is ever executed. A file is written beside its name and then renamed:
-whoever reads, or is interrupted, finds the old one or the new one whole.
+metadata.
 Source: the safetensors format, https://github.com/huggingface/safetensors.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
+import struct
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .core import dtypes
-from .core.creation import from_numpy
-from .core.devices import device as Device
-from .core.tensor import Size, Tensor
-from .nn.parameter import Parameter
-from .ops.transfer import resolve, to
+from ..core import dtypes
+from ..core.creation import from_numpy
+from ..core.devices import device as Device
+from ..core.tensor import Size, Tensor
+from ..errors import CheckpointError
+from ..nn.parameter import Parameter
+from ..ops.transfer import to
 
 METADATA = "flambeau"
 """The key of the file's metadata that holds the structure around the tensors."""
@@ -32,42 +30,14 @@ METADATA = "flambeau"
 PLAIN = (str, int, float, bool, type(None))
 
 
-def save(obj: Any, f: Any) -> None:
-    """Write `obj` to the path or binary file `f`.
+def packed(obj: Any) -> bytes:
+    """`obj` as the content of a file. Raises: TypeError naming the place of what cannot be in
+    one."""
+    from safetensors.numpy import save as to_bytes
 
-    `obj` is a tensor, a plain value, or dicts, lists and tuples of them: state dicts of modules and
-    optimizers, checkpoints made of those. Raises: TypeError naming the place of anything else.
-    """
     packer = _Packer()
     structure = json.dumps(packer.pack(obj, ""), separators=(",", ":"))
-    if isinstance(f, str | os.PathLike):
-        _save_to_path(packer.arrays, structure, Path(f))
-    else:
-        from safetensors.numpy import save as to_bytes
-
-        f.write(to_bytes(packer.arrays, {METADATA: structure}))
-
-
-def _save_to_path(arrays: dict[str, Any], structure: str, path: Path) -> None:
-    from safetensors.numpy import save_file
-
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    os.close(descriptor)
-    try:
-        save_file(arrays, name, {METADATA: structure})
-        with open(name, "rb+") as written:
-            os.fsync(written.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
+    return bytes(to_bytes(packer.arrays, {METADATA: structure}))
 
 
 class _Packer:
@@ -157,73 +127,43 @@ def _unsupported(value: Any, place: str) -> str:
 # -- loading ---------------------------------------------------------------------------------------
 
 
-def load(f: Any, map_location: Any = None, *, weights_only: bool = True, **unused: Any) -> Any:
-    """What `save` wrote to the path or binary file `f`; from another writer's safetensors file, a
-    dict of tensors.
+def read(data: bytes, name: str, place: Callable[[str], Any]) -> Any:
+    """What a file's content holds: the value that was packed, or a dict of tensors from another
+    writer. Raises: CheckpointError."""
+    from safetensors import SafetensorError, deserialize
 
-    `map_location` says where tensors go: a device, or a dict of device names; else where they came
-    from, or to the CPU if that device is not here. `weights_only` is accepted; no file can hold
-    code. Raises: FileNotFoundError, or ValueError for a file that is no safetensors file.
-    """
-    arrays, structure = _read(f)
-    if structure is None:
-        return {name: from_numpy(array) for name, array in arrays.items()}
-    return _Unpacker(arrays, _placement(map_location)).unpack(json.loads(structure))
-
-
-def _read(f: Any) -> tuple[dict[str, Any], str | None]:
-    """All arrays of the file, and the structure around them if we wrote it."""
-    if isinstance(f, str | os.PathLike):
-        return _read_path(os.fspath(f), str(f))
-    with tempfile.NamedTemporaryFile() as copy:
-        copy.write(f.read())
-        copy.flush()
-        return _read_path(copy.name, "the file")
-
-
-def _read_path(path: str, name: str) -> tuple[dict[str, Any], str | None]:
-    from safetensors import SafetensorError, safe_open
-
-    with open(path, "rb") as file:  # so that a missing file raises what Python raises for it
-        beginning = file.read(4)
     try:
-        with safe_open(path, framework="np") as stored:
-            metadata = stored.metadata() or {}
-            names = stored.keys()
-            return {name: stored.get_tensor(name) for name in names}, metadata.get(METADATA)
-    except SafetensorError as error:
-        raise ValueError(_not_ours(name, beginning, error)) from None
-
-
-def _not_ours(name: str, beginning: bytes, error: Exception) -> str:
-    what = f"something else ({error})"
-    advice = "Look where it comes from."
-    if beginning == b"PK\x03\x04" or beginning[:1] == b"\x80":
-        what = "a pickle, as PyTorch's save writes it"
-        advice = (
-            "With PyTorch, write it again: safetensors.torch.save_file(state_dict, "
-            "'weights.safetensors')."
-        )
-    return f"load: expected {name} to be a safetensors file. Got {what}. {advice}"
-
-
-def _placement(map_location: Any) -> Callable[[str], Any]:
-    """From the device that a tensor was saved on, the one it goes to."""
-    if map_location is None:
-        return _original_or_cpu
-    if isinstance(map_location, Mapping):
-        table = {str(k): v for k, v in map_location.items()}
-        return lambda name: table.get(name, _original_or_cpu(name))
-    if callable(map_location):
-        raise TypeError("load: expected map_location as a device or a dict. Got a function.")
-    return lambda name: map_location
-
-
-def _original_or_cpu(name: str) -> Any:
+        arrays = {key: _array(stored) for key, stored in deserialize(data)}  # type: ignore[no-untyped-call]
+        (length,) = struct.unpack("<Q", data[:8])
+        metadata = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+    except (SafetensorError, ValueError, struct.error, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"load: expected {name} to be a checkpoint: safetensors, a file of PyTorch's or GGUF. "
+            f"It is none of them, or broken ({error})."
+        ) from None
+    if METADATA not in metadata:
+        return {name: to(from_numpy(array), place("cpu")) for name, array in arrays.items()}
     try:
-        return resolve(name)
-    except RuntimeError:
-        return "cpu"
+        return _Unpacker(arrays, place).unpack(json.loads(metadata[METADATA]))
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise CheckpointError(
+            f"load: expected the structure in {name} to be whole. {type(error).__name__} {error}"
+        ) from None
+
+
+ELEMENTS = {
+    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64",
+    "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool_",
+}  # fmt: skip
+"""What the format calls the types of elements."""
+
+
+def _array(stored: dict[str, Any]) -> Any:
+    element = ELEMENTS.get(stored["dtype"])
+    if element is None:
+        raise ValueError(f"elements of {stored['dtype']}")
+    dtype = getattr(dtypes, element).numpy
+    return np.frombuffer(bytearray(stored["data"]), dtype).reshape(stored["shape"])
 
 
 class _Unpacker:

@@ -1,0 +1,168 @@
+"""Saving and loading.
+
+`save` writes safetensors, or what PyTorch reads where the file's name says so; `load` tells by the
+content: safetensors, PyTorch's files of any age, GGUF, NumPy's npz. Nothing in a file is ever
+executed. A file is written beside its name and then renamed: whoever reads, or is interrupted,
+finds the old one or the new one whole.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..ops.transfer import resolve
+from . import gguf, pytorch_files, safetensors_files
+from .allowed import Builder
+
+__all__ = [
+    "add_safe_globals",
+    "clear_safe_globals",
+    "get_safe_globals",
+    "load",
+    "safe_globals",
+    "save",
+]
+
+PYTORCH_SUFFIXES = {".pt", ".pth", ".bin", ".ckpt", ".tar"}
+"""Names that promise a file of PyTorch's own format."""
+
+
+def save(obj: Any, f: Any, **unused: Any) -> None:
+    """Write `obj` to the path or binary file `f`: in PyTorch's format to a path that ends in .pt,
+    .pth, .bin, .ckpt or .tar, else as safetensors.
+
+    `obj` is a tensor, a plain value, or dicts, lists and tuples of them: state dicts of modules and
+    optimizers, checkpoints made of those. Raises: TypeError naming the place of anything else.
+    """
+    if not isinstance(f, str | os.PathLike):
+        f.write(safetensors_files.packed(obj))
+    elif Path(f).suffix in PYTORCH_SUFFIXES:
+        _replace(Path(f), lambda file: pytorch_files.write_zip(obj, file))
+    else:
+        content = safetensors_files.packed(obj)
+        _replace(Path(f), lambda file: file.write(content))
+
+
+def _replace(path: Path, write: Callable[[Any], Any]) -> None:
+    """Let `write` fill a new file, which takes the place of the old one once it is on the disk."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+# -- loading ---------------------------------------------------------------------------------------
+
+
+def load(
+    f: Any,
+    map_location: Any = None,
+    pickle_module: Any = None,
+    *,
+    weights_only: bool = True,
+    mmap: bool | None = None,
+    **unused: Any,
+) -> Any:
+    """What the path or binary file `f` holds: what `save` wrote, or PyTorch's; from an npz or GGUF
+    file or another writer's safetensors, a dict of tensors.
+
+    `map_location` says where tensors go: a device, a dict of device names, or a function of
+    storage and name; else where they came from, or to the CPU if that device is not here.
+    `weights_only` and `pickle_module` change nothing: no file can run code here.
+    Raises: FileNotFoundError, or CheckpointError for a file that cannot be read, or not so.
+    """
+    if isinstance(f, str | os.PathLike):
+        with open(f, "rb") as file:
+            data, name = file.read(), os.fspath(f)
+    else:
+        data, name = f.read(), "the file"
+    place = _placement(map_location)
+    if data[:4] == gguf.MAGIC:
+        return {k: t.to(place("cpu")) for k, t in gguf.read(data).items()}
+    if data[:4] == pytorch_files.ZIP:
+        return pytorch_files.read_zip(data, _builder(map_location))
+    if data[:1] == b"\x80":
+        return pytorch_files.read_legacy(data, _builder(map_location))
+    return safetensors_files.read(data, str(name), place)
+
+
+def _builder(map_location: Any) -> Builder:
+    if not callable(map_location):
+        place = _placement(map_location)
+        return Builder(lambda storage, name: place(name), _safe_globals)
+
+    def chosen(storage: Any, name: str) -> Any:
+        found = map_location(storage, name)
+        return "cpu" if found is None or found is storage else found
+
+    return Builder(chosen, _safe_globals)
+
+
+def _placement(map_location: Any) -> Callable[[str], Any]:
+    """From the device that a tensor was saved on, the one it goes to."""
+    if map_location is None or callable(map_location):
+        return _original_or_cpu
+    if isinstance(map_location, Mapping):
+        table = {str(k): v for k, v in map_location.items()}
+        return lambda name: table.get(name, _original_or_cpu(name))
+    return lambda name: map_location
+
+
+def _original_or_cpu(name: str) -> Any:
+    try:
+        return resolve(name)
+    except RuntimeError:
+        return "cpu"
+
+
+# -- classes that the user vouches for -------------------------------------------------------------
+
+_safe_globals: list[Any] = []
+
+
+def add_safe_globals(safe_globals: Iterable[Any]) -> None:
+    """Let files from now on build objects of these classes, and call these functions: each as it
+    is, or with the name under which files know it, `(function, "module.name")`."""
+    _safe_globals.extend(safe_globals)
+
+
+def get_safe_globals() -> list[Any]:
+    """What files may build beyond tensors and plain values."""
+    return list(_safe_globals)
+
+
+def clear_safe_globals() -> None:
+    """Back to tensors and plain values."""
+    _safe_globals.clear()
+
+
+class safe_globals:
+    """`add_safe_globals` for the length of a `with` block."""
+
+    def __init__(self, safe_globals: Iterable[Any]) -> None:
+        self._added = list(safe_globals)
+
+    def __enter__(self) -> safe_globals:
+        self._before = get_safe_globals()
+        add_safe_globals(self._added)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        _safe_globals[:] = self._before

@@ -1,0 +1,360 @@
+"""What a checkpoint may name, and how it is built again: PyTorch's tensors, NumPy's arrays, plain
+containers. Nothing here runs what a file brings along.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from ..core import dtypes
+from ..core.creation import empty, from_numpy
+from ..core.devices import device
+from ..core.tensor import Size, Tensor
+from ..errors import CheckpointError
+from ..nn.parameter import Buffer, Parameter
+from .pickles import Built, Global
+
+STORAGES = {
+    "FloatStorage": "float32", "DoubleStorage": "float64", "HalfStorage": "float16",
+    "BFloat16Storage": "bfloat16", "LongStorage": "int64", "IntStorage": "int32",
+    "ShortStorage": "int16", "CharStorage": "int8", "ByteStorage": "uint8", "BoolStorage": "bool",
+    "ComplexFloatStorage": "complex64", "ComplexDoubleStorage": "complex128",
+    "UntypedStorage": "uint8",
+}  # fmt: skip
+"""PyTorch's storage classes, and the dtype of their elements."""
+
+
+def dtype_named(name: str) -> Any:
+    """The dtype called `name`; None if there is none."""
+    found = getattr(dtypes, "bool_" if name == "bool" else name, None)
+    return found if isinstance(found, dtypes.dtype) else None
+
+
+class Storage:
+    """The elements that tensors of a file share, before they are placed on a device.
+
+    `read` gives their array when the first tensor asks for it.
+    """
+
+    def __init__(self, dtype: Any, count: int, location: str, read: Callable[[Storage], Any]):
+        self.dtype, self.count, self.location = dtype, count, location
+        self._read = read
+        self._tensor: Tensor | None = None
+
+    def tensor(self, place: Callable[[Storage, str], Any]) -> Tensor:
+        """All elements in one dimension, where `place` puts them."""
+        if self._tensor is None:
+            self._tensor = from_numpy(self._read(self)).to(place(self, self.location))
+        return self._tensor
+
+    def part(self, name: Any, offset: Any, count: Any) -> Storage:
+        """`count` elements from `offset` on, as a storage of its own."""
+        offset, count = _whole_numbers((offset, count))
+        if offset + count > self.count:
+            raise CheckpointError("load: expected part of a storage within it.")
+        read = self._read
+        return Storage(
+            self.dtype, count, self.location, lambda _: read(self)[offset : offset + count]
+        )
+
+
+class Builder:
+    """Builds what one file holds; `place` says where its tensors go."""
+
+    def __init__(self, place: Callable[[Storage, str], Any], user: Iterable[Any] = ()) -> None:
+        self.place = place
+        self.is_survey = False  # a first reading, before the storages are there
+        self.globals = {**_plain_globals(), **self._tensor_globals()}
+        for item in user:
+            name, found = item[::-1] if isinstance(item, tuple) else (_path(item), item)
+            self.globals[name] = Global(name, _user_class(found) if _is_class(found) else found)
+
+    def lookup(self, module: str, name: str) -> Global:
+        """What the file may have under `module.name`. Raises: CheckpointError for anything else."""
+        path = f"{_MOVED.get(module, module)}.{name}"
+        found = self.globals.get(path)
+        if found is None:
+            raise CheckpointError(
+                f"load: expected tensors and plain values. The file asks for {path}, which loading "
+                "would have to run. If you trust where it comes from, allow that class with "
+                "torch.serialization.add_safe_globals([...])."
+            )
+        return found
+
+    # -- tensors ---------------------------------------------------------------------------------
+
+    def _tensor_globals(self) -> dict[str, Global]:
+        utils = "torch._utils."
+        builders: dict[str, Callable[..., Any]] = {
+            utils + "_rebuild_tensor": self.rebuild_tensor,
+            utils + "_rebuild_tensor_v2": self.rebuild_tensor,
+            utils + "_rebuild_parameter": _rebuild_parameter,
+            utils + "_rebuild_parameter_with_state": _rebuild_parameter,
+            "torch._tensor._rebuild_from_type_v2": _rebuild_from_type,
+        }
+        found = {}
+        for path, build in builders.items():
+            found[path] = Global(path, build)
+            found[path].value = found[path]  # may be handed to _rebuild_from_type_v2
+        return found
+
+    def rebuild_tensor(
+        self,
+        storage: Any,
+        storage_offset: Any,
+        size: Any,
+        stride: Any,
+        requires_grad: Any = False,
+        backward_hooks: Any = None,
+        metadata: Any = None,
+    ) -> Tensor:
+        """The tensor of `size` that shows part of a storage."""
+        if not isinstance(storage, Storage):
+            raise CheckpointError(f"load: expected a storage. Got {type(storage).__name__}.")
+        if self.is_survey:
+            return empty(0)
+        size, stride = _whole_numbers(size), _whole_numbers(stride)
+        (offset,) = _whole_numbers((storage_offset,))
+        if len(size) != len(stride):
+            raise CheckpointError(f"load: expected a stride per size. Got {size} and {stride}.")
+        last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
+        if 0 not in size and last >= storage.count:
+            raise CheckpointError(
+                f"load: expected a tensor within its storage of {storage.count} elements. Size "
+                f"{size} with stride {stride} from {offset} reaches {last}."
+            )
+        if math.prod(size) > 2**48:
+            raise CheckpointError(f"load: expected a tensor of sane size. Got {size}.")
+        whole = storage.tensor(self.place)
+        out = whole.as_strided(size, stride, offset).detach()
+        return out.requires_grad_() if requires_grad is True else out
+
+
+def _whole_numbers(values: Any) -> tuple[int, ...]:
+    """`values` as non-negative ints."""
+    found = tuple(values) if isinstance(values, tuple | list) else ()
+    if not isinstance(values, tuple | list) or any(type(n) is not int or n < 0 for n in found):
+        raise CheckpointError(f"load: expected sizes, none negative. Got {values!r}.")
+    return found
+
+
+def _rebuild_parameter(data: Any, requires_grad: Any, *rest: Any) -> Parameter:
+    if not isinstance(data, Tensor):
+        raise CheckpointError(f"load: expected a parameter's tensor. Got {type(data).__name__}.")
+    return Parameter(data, requires_grad is True)
+
+
+def _rebuild_from_type(function: Any, kind: Any, args: Any, state: Any) -> Any:
+    if not isinstance(function, Global) or function.build is None or not isinstance(args, tuple):
+        raise CheckpointError("load: expected a tensor's class and arguments.")
+    tensor = function.build(*args)
+    return Parameter(tensor, tensor.requires_grad) if kind is Parameter else tensor
+
+
+# -- NumPy -----------------------------------------------------------------------------------------
+
+
+class _DType(Built):
+    """A NumPy dtype of numbers; its byte order comes later."""
+
+    def __init__(self, text: Any, align: Any = False, copy: Any = True) -> None:
+        if not isinstance(text, str) or np.dtype(text).kind not in "biufcSU":
+            raise CheckpointError(f"load: expected a NumPy dtype of numbers. Got {text!r}.")
+        self.dtype = np.dtype(text)
+
+    def set_state(self, state: Any) -> None:
+        order = state[1] if isinstance(state, tuple) and len(state) > 1 else None
+        if order in ("<", ">"):
+            self.dtype = self.dtype.newbyteorder(order)
+
+
+class _Array(Built):
+    """A NumPy array under way; `finished` tells what came of it."""
+
+    def __init__(self, *_: Any) -> None:
+        self.array: Any = None
+
+    def set_state(self, state: Any) -> None:
+        _, shape, dtype, is_fortran, data = state
+        shape = _whole_numbers(shape)
+        if not isinstance(dtype, _DType) or not isinstance(data, bytes):
+            raise CheckpointError("load: expected a NumPy array of numbers.")
+        flat = np.frombuffer(data, dtype.dtype)
+        self.array = flat.reshape(shape, order="F" if is_fortran else "C").copy()
+
+
+def _scalar(dtype: Any, data: Any = None) -> Any:
+    if not isinstance(dtype, _DType) or not isinstance(data, bytes):
+        raise CheckpointError("load: expected a NumPy number.")
+    return np.frombuffer(data, dtype.dtype, 1)[0]
+
+
+def finished(value: Any) -> Any:
+    """`value` with the arrays and dtypes that were under way in their final form."""
+    stack, seen = [value], {id(value)}
+    while stack:
+        holder = stack.pop()
+        pairs = (
+            list(holder.items())
+            if isinstance(holder, dict)
+            else list(enumerate(holder))
+            if isinstance(holder, list)
+            else []
+        )
+        for key, item in pairs:
+            holder[key] = item = _final(item)
+            if isinstance(item, dict | list) and id(item) not in seen:
+                seen.add(id(item))
+                stack.append(item)
+    return _final(value)
+
+
+def _final(item: Any) -> Any:
+    if isinstance(item, _Array):
+        return item.array
+    if isinstance(item, _DType):
+        return item.dtype
+    if isinstance(item, _UserObject):
+        return item.value
+    if type(item) is tuple and any(isinstance(v, Built | tuple) for v in item):
+        return tuple([_final(v) for v in item])
+    return item
+
+
+# -- plain values ----------------------------------------------------------------------------------
+
+_MOVED = {
+    "__builtin__": "builtins",
+    "numpy.core.multiarray": "numpy._core.multiarray",
+    "numpy.core.numeric": "numpy._core.numeric",
+}
+
+
+def _encoded(text: Any, encoding: Any = "utf-8") -> bytes:
+    """Bytes as older protocols write them."""
+    if not isinstance(text, str) or encoding not in ("latin1", "latin-1", "utf-8", "ascii"):
+        raise CheckpointError("load: expected text to encode.")
+    return text.encode(encoding)
+
+
+def _counter(items: Any = ()) -> Counter[Any]:
+    return Counter(items if isinstance(items, dict) else {})
+
+
+def _ordered(items: Any = ()) -> OrderedDict[Any, Any]:
+    if not isinstance(items, dict | list | tuple):
+        raise CheckpointError("load: expected pairs for an OrderedDict.")
+    return OrderedDict(items)
+
+
+def _listed(make: Callable[..., Any]) -> Callable[..., Any]:
+    def build(items: Any = ()) -> Any:
+        if not isinstance(items, list | tuple) or not all(
+            isinstance(i, int | float | str | bytes) for i in items
+        ):
+            raise CheckpointError("load: expected a list of simple values.")
+        return make(items)
+
+    return build
+
+
+def _bytearray(source: Any = b"", encoding: Any = "latin-1") -> bytearray:
+    if isinstance(source, str):
+        return bytearray(_encoded(source, encoding))
+    if not isinstance(source, bytes | list):
+        raise CheckpointError("load: expected bytes.")
+    return bytearray(source)
+
+
+def _numbers(make: Callable[..., Any]) -> Callable[..., Any]:
+    def build(*args: Any) -> Any:
+        if not all(isinstance(a, int | float | str | type(None)) for a in args):
+            raise CheckpointError("load: expected plain arguments.")
+        return make(*args)
+
+    return build
+
+
+def _size(items: Any = ()) -> Size:
+    return Size(_whole_numbers(items))
+
+
+def _plain_globals() -> dict[str, Global]:
+    found: dict[str, Callable[..., Any]] = {
+        "collections.OrderedDict": _ordered,
+        "collections.Counter": _counter,
+        "builtins.set": _listed(set),
+        "builtins.frozenset": _listed(frozenset),
+        "builtins.bytearray": _bytearray,
+        "builtins.complex": _numbers(complex),
+        "builtins.slice": _numbers(slice),
+        "_codecs.encode": _encoded,
+        "torch.Size": _size,
+        "torch.device": _numbers(device),
+        "numpy.dtype": _DType,
+        "numpy._core.multiarray._reconstruct": _Array,
+        "numpy._core.multiarray.scalar": _scalar,
+    }
+    table = {path: Global(path, build) for path, build in found.items()}
+    for path in ("numpy.ndarray", "torch.Tensor", "torch._tensor.Tensor"):
+        table[path] = Global(path, value=path)
+    table["torch.nn.parameter.Parameter"] = Global("torch.nn.parameter.Parameter", value=Parameter)
+    table["torch.nn.parameter.Buffer"] = Global("torch.nn.parameter.Buffer", value=Buffer)
+    for name, element in STORAGES.items():
+        for module in ("torch", "torch.cuda", "torch.storage"):
+            table[f"{module}.{name}"] = Global(name, value=_StorageType(dtype_named(element)))
+    for name, value in vars(dtypes).items():
+        if isinstance(value, dtypes.dtype):
+            path = f"torch.{name.rstrip('_')}"
+            table[path] = Global(path, value=value)
+    return table
+
+
+class _StorageType:
+    """A class of storages, as far as a file needs it."""
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = dtype
+
+
+def storage_dtype(kind: Any) -> Any:
+    """The dtype of a storage class that a file named."""
+    if not isinstance(kind, _StorageType):
+        raise CheckpointError(f"load: expected a storage class. Got {type(kind).__name__}.")
+    return kind.dtype
+
+
+# -- what the user allows --------------------------------------------------------------------------
+
+
+def _path(found: Any) -> str:
+    return f"{found.__module__}.{found.__qualname__}"
+
+
+def _is_class(found: Any) -> bool:
+    return isinstance(found, type)
+
+
+def _user_class(kind: Any) -> Callable[..., Any]:
+    def build(*args: Any, **options: Any) -> Any:
+        return _UserObject(kind.__new__(kind, *args, **options))
+
+    return build
+
+
+class _UserObject(Built):
+    """An object of a class that the user allowed."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def set_state(self, state: Any) -> None:
+        if hasattr(self.value, "__setstate__"):
+            self.value.__setstate__(state)
+        else:
+            self.value.__dict__.update(state)
