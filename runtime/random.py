@@ -90,7 +90,7 @@ class Generator:
         """`count` standard normal numbers by the Box-Muller transform (1958), in PyTorch's
         order."""
         if count < 16:
-            return np.array([self._one_normal() for _ in range(count)])
+            return self.normals_singly(count)
         u = self.uniform(count, dtype)
         whole = count - count % 16
         out = np.empty(count, u.dtype)
@@ -98,6 +98,10 @@ class Generator:
         if whole != count:  # the last 16 are drawn anew as one block
             out[-16:] = _box_muller(self.uniform(16, dtype))
         return out
+
+    def normals_singly(self, count: int) -> np.ndarray[Any, Any]:
+        """The same one after the other, in pairs of which the second waits its turn."""
+        return np.array([self._one_normal() for _ in range(count)], np.float64)
 
     def _one_normal(self) -> float:
         if self._spare_normal is not None:

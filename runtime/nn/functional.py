@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools as _functools
 from typing import Any
 
 from ..core.dtypes import bool_ as _bool
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..ops import activations as _activations
+from ..ops import embedding_bag as _embedding_bag
 from ..ops import sampling as _sampling
 from ..ops.activations import gelu as gelu
 from ..ops.activations import glu as glu
@@ -26,9 +28,11 @@ from ..ops.convolution import conv2d as conv2d
 from ..ops.convolution import conv3d as conv3d
 from ..ops.cross_entropy import cross_entropy as cross_entropy
 from ..ops.cross_entropy import nll_loss as nll_loss
+from ..ops.ctc import ctc_loss as ctc_loss
 from ..ops.elementary import sigmoid as sigmoid
 from ..ops.elementary import tanh as tanh
 from ..ops.embedding import embedding_lookup as _embedding_lookup
+from ..ops.embedding_bag import embedding_bag as embedding_bag
 from ..ops.folding import channel_shuffle as channel_shuffle
 from ..ops.folding import fold as fold
 from ..ops.folding import pixel_shuffle as pixel_shuffle
@@ -36,6 +40,14 @@ from ..ops.folding import pixel_unshuffle as pixel_unshuffle
 from ..ops.folding import unfold as unfold
 from ..ops.gather import one_hot as one_hot
 from ..ops.inplace import overwrite as _overwrite
+from ..ops.irregular_pooling import adaptive_max_pool1d as adaptive_max_pool1d
+from ..ops.irregular_pooling import adaptive_max_pool2d as adaptive_max_pool2d
+from ..ops.irregular_pooling import adaptive_max_pool3d as adaptive_max_pool3d
+from ..ops.irregular_pooling import fractional_max_pool2d as fractional_max_pool2d
+from ..ops.irregular_pooling import fractional_max_pool3d as fractional_max_pool3d
+from ..ops.irregular_pooling import max_unpool1d as max_unpool1d
+from ..ops.irregular_pooling import max_unpool2d as max_unpool2d
+from ..ops.irregular_pooling import max_unpool3d as max_unpool3d
 from ..ops.linalg import linear as linear
 from ..ops.losses import binary_cross_entropy as binary_cross_entropy
 from ..ops.losses import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
@@ -73,6 +85,9 @@ from ..ops.pooling import max_pool1d as max_pool1d
 from ..ops.pooling import max_pool2d as max_pool2d
 from ..ops.pooling import max_pool3d as max_pool3d
 from ..ops.products import einsum as _einsum
+from ..ops.random_layers import alpha_dropout as alpha_dropout
+from ..ops.random_layers import feature_alpha_dropout as feature_alpha_dropout
+from ..ops.random_layers import rrelu as rrelu
 from ..ops.resampling import affine_grid as affine_grid
 from ..ops.resampling import grid_sample as grid_sample
 from ..ops.resampling import interpolate as interpolate
@@ -83,6 +98,10 @@ from ..ops.similarity import pdist as pdist
 from ..ops.transposed import conv_transpose1d as conv_transpose1d
 from ..ops.transposed import conv_transpose2d as conv_transpose2d
 from ..ops.transposed import conv_transpose3d as conv_transpose3d
+
+max_pool1d_with_indices = _functools.partial(max_pool1d, return_indices=True)
+max_pool2d_with_indices = _functools.partial(max_pool2d, return_indices=True)
+max_pool3d_with_indices = _functools.partial(max_pool3d, return_indices=True)
 
 # -- activations -----------------------------------------------------------------------------------
 
@@ -126,6 +145,10 @@ def hardtanh(
     input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> Tensor:
     """input limited to [min_val, max_val]."""
+    if min_val > max_val:
+        raise ValueError(f"hardtanh: expected min_val not above max_val. Got {min_val}, {max_val}.")
+    if not input.is_floating_point():
+        min_val, max_val = int(min_val), int(max_val)
     return _stored(input, _activations.hardtanh(input, min_val, max_val), inplace, "hardtanh_")
 
 
@@ -317,10 +340,20 @@ def dropout3d(
 # -- tables ----------------------------------------------------------------------------------------
 
 
-def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tensor:
+def embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
     """Rows of `weight` (n, d) for the indices `input` (...): (..., d).
 
-    Row `padding_idx` gets no gradient. Raises: IndexError for an index that is not there.
+    Row `padding_idx` gets no gradient. `max_norm` scales longer rows that are looked up, in place.
+    `scale_grad_by_freq` divides gradients by how often their row occurs; `sparse` changes nothing.
+    Raises: IndexError for an index that is not there.
     """
     if padding_idx is not None:
         if not -weight.shape[0] <= padding_idx < weight.shape[0]:
@@ -329,4 +362,43 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
                 f"{padding_idx}."
             )
         padding_idx %= weight.shape[0]
+    if max_norm is not None:
+        _embedding_bag.renormalize_rows(weight, input, max_norm, norm_type)
+    if scale_grad_by_freq:
+        return _embedding_bag.scaled_embedding(weight, input, padding_idx)
     return _embedding_lookup(weight, input, padding_idx=padding_idx)
+
+
+def linear_cross_entropy(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    *,
+    linear_bias: Tensor | None = None,
+    weight: Tensor | None = None,
+    reduction: str = "mean",
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    options: Any = None,
+) -> Tensor:
+    """`cross_entropy` of `linear(input, linear_weight, linear_bias)`; a weight of (C, d1, ..., in)
+    gives logits (N, C, d1, ...)."""
+    classes = tuple(linear_weight.shape[:-1])
+    if len(classes) > 1 and input.ndim < 2:
+        raise ShapeError(
+            f"linear_cross_entropy: expected a batch of inputs for linear_weight "
+            f"{tuple(linear_weight.shape)}. Got {tuple(input.shape)}."
+        )
+    flat = linear_weight.reshape(-1, linear_weight.shape[-1])
+    bias = linear_bias
+    if bias is not None:
+        shape = (*bias.shape, *[1] * (len(classes) - bias.ndim))
+        bias = bias.reshape(*shape).expand(*classes).reshape(-1)
+    logits = linear(input, flat, bias).reshape(*input.shape[:-1], *classes)
+    if ignore_index is not None and target.is_floating_point():
+        raise RuntimeError("linear_cross_entropy: expected no ignore_index for probabilities.")
+    ignored = -100 if ignore_index is None else ignore_index
+    return cross_entropy(
+        logits, target, weight, ignore_index=ignored, reduction=reduction,
+        label_smoothing=label_smoothing,
+    )  # fmt: skip

@@ -93,7 +93,7 @@ def hardtanh_gradient(
 @composite
 def relu6(F: Any, input: Spec) -> Spec:
     """min(max(input, 0), 6)."""
-    return F.hardtanh(input, min_val=0.0, max_val=6.0)
+    return F.hardtanh(input, min_val=0, max_val=6)
 
 
 @pointwise
@@ -109,10 +109,10 @@ def hardswish(m: Any, input: Spec) -> Spec:
     return m.where(input >= 3, input, m.where(input <= -3, 0.0, middle))
 
 
-@pointwise
-def softsign(m: Any, input: Spec) -> Spec:
+@composite
+def softsign(F: Any, input: Spec) -> Spec:
     """input / (1 + |input|)."""
-    return input / (1.0 + m.abs(input))
+    return F.divide(input, F.plus(F.abs(input), 1))
 
 
 @pointwise

@@ -167,10 +167,16 @@ def abs(m: Any, input: Spec) -> Spec:
     return m.abs(input)
 
 
-@pointwise
-def sign(m: Any, input: Spec) -> Spec:
+@pointwise(name="sign_of_number", node_name="Sign")
+def sign_of_number(m: Any, input: Spec) -> Spec:
     """-1, 0 or 1."""
     return m.sign(input)
+
+
+@composite
+def sign(F: Any, input: Spec) -> Spec:
+    """-1, 0 or 1; truth values as they are."""
+    return F.copied(input) if input.dtype is dtypes.bool_ else F.sign_of_number(input)
 
 
 @pointwise
@@ -285,7 +291,19 @@ def pow(F: Any, input: Spec, exponent: Spec) -> Spec:
             number = int(number)
         if input.dtype.is_floating_point or (number.__class__ is int and number > 0):
             return F.power_number(input, exponent=number)
+    whole = [getattr(x, "dtype", None) or dtypes.of_number(x) for x in (input, number)]
+    if max(d.category for d in whole) < dtypes.FLOAT and hasattr(number, "shape"):
+        return _whole_power(F, input, number)
     return F.power(input, number)
+
+
+def _whole_power(F: Any, input: Any, exponent: Any) -> Any:
+    """Powers of integers: with negative exponents 0, but for the bases 1 and -1."""
+    base = input if hasattr(input, "shape") else F.plus(F.mul(exponent, 0), input)
+    is_negative = F.lt(exponent, 0)
+    is_unit = F.eq(F.mul(base, base), 1)
+    inverse = F.where(is_unit, F.power(base, F.remainder(exponent, 2)), 0)
+    return F.where(is_negative, inverse, F.power(base, F.where(is_negative, 0, exponent)))
 
 
 @pointwise(tensors=2)

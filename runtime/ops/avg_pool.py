@@ -43,8 +43,6 @@ def avg_pool_array(
     sizes = pooled_sizes(
         f"avg_pool{len(kernel)}d", input.shape, kernel, stride, padding, ones, ceil_mode
     )
-    if input.dtype.kind in "biu":
-        raise TypeError("mean of integers")
     padded = padded_array(
         xp, input, 2, covering_pairs(input.shape, sizes, kernel, stride, padding, ones)
     )
@@ -53,7 +51,10 @@ def avg_pool_array(
     for part in others:
         out += part
     how = (kernel, stride, padding, count_include_pad, divisor_override)
-    out /= _divisor(xp, input.dtype, input.shape, sizes, *how)
+    divisor = _divisor(xp, input.dtype, input.shape, sizes, *how)
+    if out.dtype.kind in "iu":  # as integers are divided elsewhere, towards zero
+        return xp.sign(out) * xp.sign(divisor) * (xp.absolute(out) // xp.absolute(divisor))
+    out /= divisor
     return out
 
 

@@ -20,7 +20,7 @@ from ..core.tensor import Tensor, wrap
 from ..random import Generator
 from . import shapes
 from .declare import Spec, primitive
-from .sampling import CPU, GPU, _drawn
+from .sampling import CPU, GPU, drawn
 
 __all__ = ["binomial", "poisson"]
 
@@ -172,14 +172,14 @@ def standard_gamma(concentration: Tensor, generator: Generator | None = None) ->
     """Gamma variables of `concentration` and rate 1, its shape and dtype; differentiable by it."""
     key = concentration._key
     shapes.require_float("standard_gamma", "concentration", concentration)
-    drawn = _drawn(
+    values = drawn(
         "gamma",
         key_of(key.device, dtypes.float64),
         tuple(concentration.shape),
         generator,
         _values(concentration, dtypes.float64),
     )
-    sample = wrap(drawn, key_of(key.device, dtypes.float64)).to(concentration.dtype)
+    sample = wrap(values, key_of(key.device, dtypes.float64)).to(concentration.dtype)
     if not _moving(concentration):
         return sample
     return sample + gamma_slope(sample, concentration.detach()) * _change(concentration)
@@ -196,8 +196,8 @@ def standard_dirichlet(concentration: Tensor, generator: Generator | None = None
     # log of gamma(a) as log of gamma(a + 1) * uniform**(1 / a): a small a gives no 0 / 0
     # (Marsaglia and Tsang, ACM TOMS 26(3), 2000, section 6).
     key, shape = wide._key, tuple(wide.shape)
-    gammas = wrap(_drawn("gamma", key, shape, generator, (wide + 1)._array), key)
-    spread = wrap(_drawn("exponential", key, shape, generator, 1.0), key)
+    gammas = wrap(drawn("gamma", key, shape, generator, (wide + 1)._array), key)
+    spread = wrap(drawn("exponential", key, shape, generator, 1.0), key)
     logs = gammas.log() - spread / wide
     sample = logs.softmax(-1).to(concentration.dtype)
     if not _moving(concentration):
@@ -221,7 +221,7 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     if not input.is_meta and bool((input < 0).any()):
         raise RuntimeError("poisson: expected rates of 0 or more. Got negative ones.")
     rates = _values(input, dtypes.float64)
-    return wrap(_drawn("poisson", input._key, tuple(input.shape), generator, rates), input._key)
+    return wrap(drawn("poisson", input._key, tuple(input.shape), generator, rates), input._key)
 
 
 def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) -> Tensor:
@@ -236,4 +236,4 @@ def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) ->
         )
     trials, chances = _values(count, dtypes.int64), _values(prob, dtypes.float64)
     key = prob._key
-    return wrap(_drawn("binomial", key, tuple(prob.shape), generator, trials, chances), key)
+    return wrap(drawn("binomial", key, tuple(prob.shape), generator, trials, chances), key)

@@ -54,14 +54,25 @@ def _along(xp: Any, array: Any, index: Any, dim: int) -> Any:
 def _gather_rule(operation: str, input: Spec, dim: int, index: Any) -> None:
     require_integers(operation, index)
     d = normalized_dim(dim, len(input.shape), operation)
-    fits = len(index.shape) == len(input.shape) and builtins.all(
-        k == d or a <= b for k, (a, b) in enumerate(zip(index.shape, input.shape, strict=True))
+    fits = 0 in index.shape or (
+        len(index.shape) == len(input.shape)
+        and builtins.all(
+            k == d or a <= b for k, (a, b) in enumerate(zip(index.shape, input.shape, strict=True))
+        )
     )
     if not fits and input.shape:
         raise ShapeError(
             f"{operation}: expected index with as many dimensions as input and sizes not above "
             "its, "
             f"but for dimension {d}. Got input {tuple(input.shape)}, index {tuple(index.shape)}."
+        )
+
+
+def _require_one_dtype(operation: str, input: Any, src: Any) -> None:
+    if src.dtype is not input.dtype:
+        raise DTypeError(
+            f"{operation}: expected src of input's dtype {input.dtype}. Got {src.dtype}. Convert "
+            "it with .to()."
         )
 
 
@@ -75,8 +86,10 @@ def gather(input: Spec, dim: int, index: Index) -> Spec:
 @gather.array
 def gather_array(xp: Any, input: Any, index: Any, dim: int) -> Any:
     """An advanced index."""
+    if not index.size:
+        return xp.empty(index.shape, input.dtype)
     if input.ndim == 0:
-        return input.copy()
+        return xp.broadcast_to(input, index.shape).copy()
     _gather_rule_arrays(input, index, dim)
     return input[_along(xp, input, index, dim % input.ndim)]
 
@@ -102,8 +115,10 @@ def scatter_add_zeros(g: Spec, index: Index, *, like: Shape, dim: int) -> Spec:
 def scatter_add_array(xp: Any, g: Any, index: Any, like: Shape, dim: int) -> Any:
     """Unbuffered, so that repeated places add up."""
     out = xp.zeros(like, g.dtype)
+    if not index.size:
+        return out
     if not like:
-        return out + g
+        return out + g.reshape(-1)[: index.size].sum()
     xp.add.at(out, _along(xp, out, index, dim % len(like)), g[tuple(map(slice, index.shape))])
     return out
 
@@ -117,6 +132,7 @@ def scatter_add_vjp(F: Any, h: Any, needs: Any, g: Any, index: Any, like: Any, d
 @composite
 def scatter_add(F: Any, input: Spec, dim: int, index: Index, src: Spec) -> Spec:
     """input with src[i][j] added at input[index[i][j]][j] for dim 0, and so on."""
+    _require_one_dtype("scatter_add", input, src)
     _gather_rule("scatter_add", src, dim, index)
     return F.plus(input, F.scatter_add_zeros(src, index, like=input, dim=dim))
 
@@ -222,9 +238,15 @@ def scatter(
     Raises: RuntimeError for another `reduce`.
     """
     source = value if src is None else src
+    if hasattr(src, "shape"):
+        _require_one_dtype("scatter", input, src)
     if not hasattr(source, "shape"):
         source = F.mul(F.zeros_of(input, shape=tuple(index.shape)), 0)
         source = F.plus(source, value if src is None else src)
+    if not len(input.shape):
+        line = F.reshape_like(input, like=(1,))
+        index, source = F.flatten(index), F.flatten(source)
+        return F.reshape_like(scatter(line, 0, index, source, reduce=reduce), like=())
     if reduce is None:
         return F.scatter_values(input, index, source, dim=dim)
     if reduce == "add":

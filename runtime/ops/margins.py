@@ -11,7 +11,7 @@ from ..core import dtypes
 from ..errors import ShapeError
 from .declare import Spec
 from .losses import reduced, reduction_of
-from .similarity import cosine_similarity, pairwise_distance
+from .similarity import pairwise_distance
 
 
 def _reduced(values: Any, reduction: Any, size_average: Any = None, reduce: Any = None) -> Any:
@@ -53,7 +53,9 @@ def cosine_embedding_loss(
             f"cosine_embedding_loss: expected a target for each row. Got {tuple(input1.shape)}, "
             f"{tuple(input2.shape)} and {tuple(target.shape)}."
         )
-    cosine = cosine_similarity(input1, input2, -1, 1e-6)
+    products = (input1 * input2).sum(-1)
+    lengths = ((input1 * input1).sum(-1) + 1e-12) * ((input2 * input2).sum(-1) + 1e-12)
+    cosine = products / lengths.sqrt()
     zeros = cosine * 0
     losses = (1 - cosine).where(target == 1, zeros)
     losses = losses + (cosine - margin).clamp(min=0).where(target == -1, zeros)

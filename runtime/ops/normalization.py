@@ -293,8 +293,12 @@ def local_response_norm(
     Source: Krizhevsky, Sutskever and Hinton 2012, section 3.3."""
     if input.ndim < 3:
         raise ShapeError(f"local_response_norm: expected (N, C, ...). Got {tuple(input.shape)}.")
+    if not input.numel():
+        return input
     before = size // 2
     squares = input.square().movedim(1, -1)
     padded = pad_constant(squares, pad=(before, (size - 1) // 2), value=0.0)
-    mean = padded.unfold(-1, size, 1).mean(-1).movedim(-1, 1)
+    total = padded.unfold(-1, size, 1).sum(-1).movedim(-1, 1)
+    rounding = None if input.is_floating_point() else "trunc"
+    mean = total.div(size, rounding_mode=rounding)
     return input / (mean * alpha + k) ** beta

@@ -112,25 +112,26 @@ CREATION = {
 """Functions that make tensors, of the dtype and on the device of `out` unless told otherwise."""
 
 
-def into(out: Any, result: Any) -> Any:
+def into(out: Any, result: Any, exact: bool = True) -> Any:
     """`result`, a tensor or several, written into `out`: tensors as many, which are returned.
 
-    An `out` of other sizes is resized, with a warning unless it is empty.
+    An `out` of other sizes is resized, with a warning unless it is empty. Only pointwise results
+    may be converted.
     Raises: GradientError if a gradient would be required of what is written; DTypeError if the
-    dtype of `out` cannot hold the result; DeviceError for an `out` elsewhere.
+    dtype of `out` is another, or cannot hold the result; DeviceError for an `out` elsewhere.
     """
     if isinstance(result, Tensor):
-        _write(out, result)
+        _write(out, result, exact)
         return out
     outs = tuple(out)
     if len(outs) != len(result):
         raise TypeError(f"Expected {len(result)} tensors as out. Got {len(outs)}.")
     for tensor, value in zip(outs, result, strict=True):
-        _write(tensor, value)
+        _write(tensor, value, exact)
     return type(result)(*outs) if hasattr(result, "_fields") else outs
 
 
-def _write(out: Any, result: Tensor) -> None:
+def _write(out: Any, result: Tensor, exact: bool) -> None:
     if not isinstance(out, Tensor):
         raise TypeError(f"Expected a tensor as out. Got {type(out).__name__}.")
     if is_grad_enabled() and (out._edge is not None or result._edge is not None):
@@ -141,6 +142,8 @@ def _write(out: Any, result: Tensor) -> None:
         )
     if out.device != result.device:
         raise DeviceError(f"Expected out on {result.device}. Got one on {out.device}.")
+    if exact and out.dtype is not result.dtype:
+        raise DTypeError(f"Expected out of {result.dtype}. Got one of {out.dtype}.")
     if result.dtype.category > out.dtype.category:
         raise DTypeError(
             f"Expected out of a dtype that holds {result.dtype}. Got one of {out.dtype}."

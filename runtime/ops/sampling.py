@@ -35,8 +35,18 @@ __all__ = [
 # -- drawing arrays --------------------------------------------------------------------------------
 
 
-def _drawn(name: str, key: DispatchKey, shape: tuple[int, ...], generator: Any, *args: Any) -> Any:
-    """An array of `shape` where `key` says, of the distribution `name` with parameters `args`."""
+def drawn(name: str, key: DispatchKey, shape: tuple[int, ...], generator: Any, *args: Any) -> Any:
+    """An array of `shape` where `key` says, of the distribution `name` with parameters `args`.
+
+    Complex numbers have independent parts; normal ones share the variance between them.
+    """
+    if key.dtype.is_complex and key.device.type != "meta":
+        parts = key_of(key.device, dtypes.float32 if key.dtype.itemsize == 8 else dtypes.float64)
+        if name == "normal":
+            mean, std = args
+            spread = drawn(name, parts, (*shape, 2), generator, 0.0, std / math.sqrt(2.0))
+            return spread.view(key.dtype.numpy)[..., 0] + key.dtype.numpy.type(mean)
+        return drawn(name, parts, (*shape, 2), generator, *args).view(key.dtype.numpy)[..., 0]
     if key.device.type == "meta":
         return _Spec(shape, key.dtype)
     stream = generator_for(key.device, generator)
@@ -44,8 +54,8 @@ def _drawn(name: str, key: DispatchKey, shape: tuple[int, ...], generator: Any, 
     if key.device.type == "cpu":
         values = CPU[name](stream, count, key.dtype.numpy, *args)
         return np.asarray(values).astype(key.dtype.numpy, copy=False).reshape(shape)
-    drawn = GPU[name](stream.library_generator(key.backend.xp), shape, *args)
-    return key.backend.xp.asarray(drawn).astype(key.dtype.numpy)
+    values = GPU[name](stream.library_generator(key.backend.xp), shape, *args)
+    return key.backend.xp.asarray(values).astype(key.dtype.numpy)
 
 
 def _standard_exponential(stream: Generator, count: int, dtype: Any, rate: float) -> Any:
@@ -55,6 +65,7 @@ def _standard_exponential(stream: Generator, count: int, dtype: Any, rate: float
 CPU: dict[str, Any] = {
     "uniform": lambda g, n, dtype, low, high: g.uniform(n, dtype) * (high - low) + low,
     "normal": lambda g, n, dtype, mean, std: g.normal(n, dtype) * std + mean,
+    "singly_normal": lambda g, n, dtype, mean, std: g.normals_singly(n) * std + mean,
     "integers": lambda g, n, dtype, low, high: g.integers(low, high, n),
     "permutation": lambda g, n, dtype: g.permutation(n),
     "exponential": _standard_exponential,
@@ -62,6 +73,7 @@ CPU: dict[str, Any] = {
 GPU: dict[str, Any] = {
     "uniform": lambda g, shape, low, high: g.random(shape) * (high - low) + low,
     "normal": lambda g, shape, mean, std: g.standard_normal(shape) * std + mean,
+    "singly_normal": lambda g, shape, mean, std: g.standard_normal(shape) * std + mean,
     "integers": lambda g, shape, low, high: g.integers(low, high, shape),
     "permutation": lambda g, shape: g.random(shape).argsort(),
     "exponential": lambda g, shape, rate: g.standard_exponential(shape) / rate,
@@ -69,7 +81,7 @@ GPU: dict[str, Any] = {
 
 
 def _floating(operation: str, key: DispatchKey) -> None:
-    if not key.dtype.is_floating_point:
+    if key.dtype.category < dtypes.FLOAT:
         raise DTypeError(f"{operation}: expected a floating-point dtype. Got {key.dtype}.")
 
 
@@ -85,7 +97,7 @@ def _sampler(name: str, distribution: str, parameters: tuple[float, ...], doc: s
     ) -> Tensor:
         key = key_for(dtype, device)
         _floating(name, key)
-        out = wrap(_drawn(distribution, key, sizes(size), generator, *parameters), key)
+        out = wrap(drawn(distribution, key, sizes(size), generator, *parameters), key)
         out.requires_grad = requires_grad
         return out
 
@@ -130,7 +142,7 @@ def randint(
     if high <= low:
         raise RuntimeError(f"randint: expected low below high. Got low {low}, high {high}.")
     key = key_for(dtype or dtypes.int64, device)
-    out = wrap(_drawn("integers", key, sizes((size,)), generator, int(low), int(high)), key)
+    out = wrap(drawn("integers", key, sizes((size,)), generator, int(low), int(high)), key)
     out.requires_grad = requires_grad
     return out
 
@@ -151,7 +163,7 @@ def randperm(
 ) -> Tensor:
     """The integers below `n` in random order; int64."""
     key = key_for(dtype or dtypes.int64, device)
-    return wrap(_drawn("permutation", key, (n,), generator), key)
+    return wrap(drawn("permutation", key, (n,), generator), key)
 
 
 def normal(
@@ -162,18 +174,32 @@ def normal(
     generator: Generator | None = None,
     dtype: dtypes.dtype | None = None,
     device: Any = None,
+    requires_grad: bool = False,
+    layout: Any = None,
+    pin_memory: bool = False,
 ) -> Tensor:
     """Normal numbers with `mean` and `std`, which are numbers (then `size` is needed) or
-    tensors."""
+    tensors. Raises: RuntimeError for a negative std."""
+    if isinstance(std, Tensor):
+        fits = std.is_meta or bool((std >= 0).all())
+    else:
+        fits = std >= 0
+    if not fits:
+        raise RuntimeError("normal: expected a standard deviation not below 0.")
     tensors = [t for t in (mean, std) if isinstance(t, Tensor)]
     if not tensors:
         if size is None:
             raise TypeError("normal: expected size, as mean and std are numbers. Got none.")
         key = key_for(dtype, device)
-        return wrap(_drawn("normal", key, sizes((size,)), generator, float(mean), float(std)), key)
+        out = wrap(drawn("normal", key, sizes((size,)), generator, float(mean), float(std)), key)
+        return out.requires_grad_(requires_grad)
     shape = tuple((mean + std).shape)
     noise = randn(shape, generator=generator, dtype=tensors[0].dtype, device=tensors[0].device)
-    return noise * std + mean
+    out = noise * (std.detach() if isinstance(std, Tensor) else std)
+    out = out + (mean.detach() if isinstance(mean, Tensor) else mean)
+    if any(t.requires_grad for t in tensors):
+        out = out + (mean + std) * 0  # what was drawn does not move with its parameters
+    return out
 
 
 def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
@@ -184,7 +210,7 @@ def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
     _floating("bernoulli", input._key)
     if not input.is_meta and input.numel() and not bool(((input >= 0) & (input <= 1)).all()):
         raise RuntimeError("bernoulli: expected probabilities from 0 to 1. Got others.")
-    draws = _drawn("uniform", input._key, tuple(input.shape), generator, 0.0, 1.0)
+    draws = drawn("uniform", input._key, tuple(input.shape), generator, 0.0, 1.0)
     return (wrap(draws, input._key) < input.detach()).to(input.dtype)
 
 
@@ -200,6 +226,8 @@ def multinomial(
     Raises: RuntimeError for negative or non-finite weights, rows of zeros, or more samples than
     nonzero weights without replacement.
     """
+    if num_samples <= 0:
+        raise RuntimeError(f"multinomial: expected at least one sample. Got {num_samples}.")
     if input.ndim not in (1, 2) or not input.is_floating_point():
         raise ShapeError(
             "multinomial: expected one or two dimensions of floating-point weights. Got shape "
@@ -236,7 +264,7 @@ def multinomial(
 
 def _fill(self: Tensor, name: str, distribution: str, generator: Any, *args: Any) -> Tensor:
     check_writable(self, name)
-    write(self, _drawn(distribution, self._key, tuple(self.shape), generator, *args), name)
+    write(self, drawn(distribution, self._key, tuple(self.shape), generator, *args), name)
     return self
 
 
@@ -259,7 +287,9 @@ def normal_(
 
 
 def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
-    """Write exponential numbers with rate `lambd`."""
+    """Write exponential numbers with rate `lambd`. Raises: RuntimeError unless it is above 0."""
+    if lambd <= 0:
+        raise RuntimeError(f"exponential_: expected lambd above 0. Got {lambd}.")
     return _fill(self, "exponential_", "exponential", generator, lambd)
 
 
@@ -282,7 +312,7 @@ def _exact_integers(dtype: dtypes.dtype) -> int:
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
     """Write 1 with probability `p` (a number or tensor), else 0."""
     check_writable(self, "bernoulli_")
-    draws = _drawn(
+    draws = drawn(
         "uniform", key_of(self.device, dtypes.float64), tuple(self.shape), generator, 0.0, 1.0
     )
     if not self.is_meta:
@@ -295,9 +325,11 @@ def cauchy_(
 ) -> Tensor:
     """Fill with Cauchy variables of that median and scale."""
     check_writable(self, "cauchy_")
+    if sigma <= 0:
+        raise RuntimeError(f"cauchy_: expected sigma above 0. Got {sigma}.")
     _floating("cauchy_", self._key)
     key = key_of(self.device, dtypes.float64)
-    angle = wrap(_drawn("uniform", key, tuple(self.shape), generator, 0.0, 1.0), key)
+    angle = wrap(drawn("uniform", key, tuple(self.shape), generator, 0.0, 1.0), key)
     write(self, ((angle - 0.5) * math.pi).tan().mul(sigma).add(median).to(self.dtype)._array, "")
     return self
 
@@ -308,7 +340,7 @@ def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) ->
     if not 0 < p < 1:
         raise RuntimeError(f"geometric_: expected p between 0 and 1. Got {p}.")
     key = key_of(self.device, dtypes.float64)
-    draw = wrap(_drawn("uniform", key, tuple(self.shape), generator, 0.0, 1.0), key)
+    draw = wrap(drawn("uniform", key, tuple(self.shape), generator, 0.0, 1.0), key)
     write(self, (draw.log() / math.log1p(-p)).ceil().to(self.dtype)._array, "geometric_")
     return self
 
@@ -316,9 +348,13 @@ def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) ->
 def log_normal_(
     self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None
 ) -> Tensor:
-    """Fill with exp of normal variables."""
-    normal_(self, mean, std, generator=generator)
-    write(self, self.detach().exp()._array, "log_normal_")
+    """Fill with exp of normal variables, drawn one by one as PyTorch does here."""
+    if std <= 0:
+        raise RuntimeError(f"log_normal_: expected std above 0. Got {std}.")
+    check_writable(self, "log_normal_")
+    wide = key_of(self.device, dtypes.float64)
+    values = drawn("singly_normal", wide, tuple(self.shape), generator, mean, std)
+    write(self, wrap(values, wide).exp().to(self.dtype)._array, "log_normal_")
     return self
 
 
@@ -353,6 +389,6 @@ def dropout_mask(input: Tensor, p: float, shape: Any = None) -> Tensor:
     wanted = tuple(input.shape) if shape is None else shape
     if key.device.type == "meta":
         return wrap(_Spec(wanted, key.dtype), key)
-    draws = _drawn("uniform", key_of(key.device, dtypes.float64), wanted, None, 0.0, 1.0)
+    draws = drawn("uniform", key_of(key.device, dtypes.float64), wanted, None, 0.0, 1.0)
     scale = 1.0 / (1.0 - p) if p < 1.0 else 0.0
     return wrap((draws < 1.0 - p).astype(key.dtype.numpy) * key.dtype.numpy.type(scale), key)

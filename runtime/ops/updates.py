@@ -102,6 +102,8 @@ def index_fill(input: Spec, dim: int, index: Spec, value: Any) -> Spec:
         raise ShapeError(f"index_fill: expected a number or 0-d tensor. Got {tuple(value.shape)}.")
     if not hasattr(value, "shape"):
         value = as_tensor(value, dtype=input.dtype, device=input.device)
+    if not index.is_meta:  # each slice is filled once, and has one share in the value's gradient
+        _, places = _along("index_fill", input, dim, index.unique())
     return _put_slices(input, places, value)
 
 
@@ -125,6 +127,10 @@ def scatter_reduce(
         raise RuntimeError(
             f"scatter_reduce: expected one of {', '.join(REDUCTIONS)}. Got {reduce!r}."
         )
+    if input.dtype is dtypes.bool_:
+        whole = input.to(dtypes.int64), src.to(dtypes.int64)
+        out = scatter_reduce(whole[0], dim, index, whole[1], reduce, include_self=include_self)
+        return out.to(dtypes.bool_)
     if not len(input.shape):
         rows = scatter_reduce(
             input.reshape(1), 0, index.reshape(-1), src.reshape(-1), reduce,
@@ -141,7 +147,7 @@ def scatter_reduce(
         base = input if include_self else scatter_values(input, index, src * 0, dim=dim)
         total = scatter_add(base, dim, index, src)
         if reduce == "sum":
-            return total
+            return total.to(input.dtype)
         ones = src.detach() * 0 + 1
         start = input.detach() * 0 + (1 if include_self else 0)
         count = scatter_add(start, dim, index, ones).clamp(min=1)

@@ -190,9 +190,10 @@ class _Source:
         operation = f"operation_{self.name}"
         if self.operation.takes_out:
             call = ", ".join(self._pass(p) for p in self.operation.parameters)
+            exact = not (self.operation.formula is not None or self.operation.is_plain_composite)
             lines += [
                 "    if out is not None:",
-                f"        return into(out, {operation}.function({call}))",
+                f"        return into(out, {operation}.function({call}), {exact})",
             ]
         if self.name in autocast_policies:
             names = ", ".join(p.name for p in self.operation.parameters)
