@@ -41,6 +41,8 @@ from .ops.gather import *
 from .ops.joins import *
 from .ops.legacy import *
 from .ops.linalg import *
+from .ops.native_layers import *
+from .ops.older_factors import *
 from .ops.older_linalg import *
 from .ops.products import *
 from .ops.rearrangement import *

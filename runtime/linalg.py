@@ -8,6 +8,7 @@ from .errors import LinAlgError
 from .ops.decompositions import cholesky, cholesky_ex, eig, eigh, eigvals, eigvalsh, qr
 from .ops.linalg import matmul
 from .ops.norms import cond, cross, diagonal, matrix_norm, norm, vander, vecdot, vector_norm
+from .ops.older_factors import ldl_factor, ldl_factor_ex, ldl_solve
 from .ops.singular_values import lstsq, matrix_rank, pinv, svd, svdvals
 from .ops.solving import (
     det,
@@ -33,7 +34,8 @@ from .ops.triangular import (
 
 __all__ = [
     "LinAlgError", "cholesky", "cholesky_ex", "cond", "cross", "det", "diagonal", "eig", "eigh",
-    "eigvals", "eigvalsh", "householder_product", "inv", "inv_ex", "lstsq", "lu", "lu_factor",
+    "eigvals", "eigvalsh", "householder_product", "inv", "inv_ex", "ldl_factor", "ldl_factor_ex",
+    "ldl_solve", "lstsq", "lu", "lu_factor",
     "lu_factor_ex", "lu_solve", "matmul", "matrix_exp", "matrix_norm", "matrix_power",
     "matrix_rank", "multi_dot", "norm", "pinv", "qr", "slogdet", "solve", "solve_ex",
     "solve_triangular", "svd", "svdvals", "tensorinv", "tensorsolve", "vander", "vecdot",

@@ -7,8 +7,11 @@ from .ops.arithmetic import round
 from .ops.elementary import erf, erfc, erfinv, exp2, expm1, log1p
 from .ops.elementary import lgamma as gammaln
 from .ops.elementary import sigmoid as expit
+from .ops.orthogonal_polynomials import *
+from .ops.orthogonal_polynomials import NAMES as _POLYNOMIALS
 from .ops.reductions import logsumexp
 from .ops.special_functions import (
+    airy_ai,
     bessel_j0,
     bessel_j1,
     bessel_y0,
@@ -30,6 +33,7 @@ from .ops.special_functions import (
     scaled_modified_bessel_k0,
     scaled_modified_bessel_k1,
     sinc,
+    spherical_bessel_j0,
     xlog1py,
     xlogy,
     zeta,
@@ -42,6 +46,8 @@ psi = digamma
 modified_bessel_i0, modified_bessel_i1 = i0, i1
 
 __all__ = [
+    *_POLYNOMIALS,
+    "airy_ai",
     "bessel_j0",
     "bessel_j1",
     "bessel_y0",
@@ -80,6 +86,7 @@ __all__ = [
     "scaled_modified_bessel_k0",
     "scaled_modified_bessel_k1",
     "sinc",
+    "spherical_bessel_j0",
     "softmax",
     "xlog1py",
     "xlogy",

@@ -379,7 +379,10 @@ def logspace(
 ) -> Tensor:
     """`steps` numbers from base**start to base**end, evenly spaced in their logarithm."""
     key = key_for(dtype, device)
-    array = np.logspace(float(start), float(end), steps, base=base).astype(key.dtype.numpy)
+    first, last = float(start), float(end)
+    if key.dtype.category < dtypes.FLOAT:
+        first, last = float(int(first)), float(int(last))
+    array = np.logspace(first, last, steps, base=float(base)).astype(key.dtype.numpy)
     return _place(array, key)
 
 

@@ -476,6 +476,8 @@ def masked_fill(F: Any, input: Spec, mask: Mask, value: Any) -> Spec:
         return F.where(mask, kinds[input.dtype.category](value), input)
     if len(value.shape):
         raise ShapeError(f"masked_fill: expected a 0-d value. Got shape {tuple(value.shape)}.")
+    if value.dtype.is_complex and not input.dtype.is_complex:
+        raise DTypeError(f"masked_fill: expected a value for {input.dtype}. Got {value.dtype}.")
     return F.where(mask, F.cast(value, dtype=input.dtype), input)
 
 

@@ -188,7 +188,8 @@ def ctc_gradient_array(
         xp.subtract.at(grad, (slice(None), rows, labels[:, s]), posterior[:, :, s])
     is_over = xp.arange(len(log_probs))[:, None] >= lengths[0][None]
     grad[is_over] = 0
-    return grad * g[None, :, None]
+    g = g[None, :, None]
+    return xp.where(g == 0, 0, grad * g)  # also where an infinite loss was made zero
 
 
 # -- by the name that users call -------------------------------------------------------------------
@@ -251,7 +252,11 @@ def ctc_loss(
     most = targets.shape[-1]
     sizes = _lengths("target_lengths", target_lengths, count, most)
     targets = as_tensor(targets).to(dtypes.int64)
-    rows = targets if targets.ndim == 2 else _padded(targets, sizes)
+    if targets.ndim == 2:
+        is_label = np.arange(most) < np.array(sizes).reshape(-1, 1)
+        rows = where(from_numpy(is_label).to(targets.device), targets, 0)
+    else:
+        rows = _padded(targets, sizes)
     losses = ctc_losses(log_probs, rows, input_lengths=times, target_lengths=sizes, blank=blank)
     if zero_infinity:
         losses = where(losses == float("inf"), losses.new_zeros(()), losses)

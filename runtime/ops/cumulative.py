@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..core import dtypes
@@ -141,10 +142,17 @@ def logcumsumexp_array(xp: Any, input: Any, dim: int) -> Any:
 
 @logcumsumexp.vjp(saves="input out", static="dim")
 def logcumsumexp_vjp(F: Any, g: Any, needs: Any, input: Any, out: Any, dim: Any) -> Any:
-    """exp(x_i) times the sum over j >= i of g_j * exp(-out_j), with the largest taken out."""
-    ratio = F.mul(g, F.exp(F.neg(out)))
-    total = F.flip_along(F.cumsum_along(F.flip_along(ratio, dims=(dim,)), dim=dim), dims=(dim,))
-    return F.mul(F.exp(input), total)
+    """exp(x_i) times the sum over j >= i of g_j * exp(-out_j), in logarithms: for positive and
+    negative g each, so that none is infinite."""
+    parts = []
+    for signed in (g, F.neg(g)):
+        positive = F.gt(signed, 0)
+        size = F.log(F.where(positive, signed, 1.0))
+        terms = F.where(positive, F.minus(size, out), -math.inf)
+        turned = F.flip_along(terms, dims=(dim,))
+        total = F.flip_along(F.logcumsumexp(turned, dim=dim), dims=(dim,))
+        parts.append(F.exp(F.plus(total, input)))
+    return F.minus(parts[0], parts[1])
 
 
 def diff(input: Spec, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Spec:

@@ -118,7 +118,7 @@ def scatter_add_array(xp: Any, g: Any, index: Any, like: Shape, dim: int) -> Any
     if not index.size:
         return out
     if not like:
-        return out + g.reshape(-1)[: index.size].sum()
+        return out + g.reshape(-1)[: index.size].sum(dtype=g.dtype)
     xp.add.at(out, _along(xp, out, index, dim % len(like)), g[tuple(map(slice, index.shape))])
     return out
 
@@ -245,7 +245,7 @@ def scatter(
         source = F.plus(source, value if src is None else src)
     if not len(input.shape):
         line = F.reshape_like(input, like=(1,))
-        index, source = F.flatten(index), F.flatten(source)
+        index, source = (F.view_as_shape(x, shape=(-1,)) for x in (index, source))
         return F.reshape_like(scatter(line, 0, index, source, reduce=reduce), like=())
     if reduce is None:
         return F.scatter_values(input, index, source, dim=dim)

@@ -37,7 +37,8 @@ def _largest(input: Tensor, windows: Windows, return_indices: bool) -> Any:
     sizes, planes = shape[2:], shape[0] * shape[1]
     outputs = [places.shape[-2] for places, _ in windows]
     lengths = [places.shape[-1] for places, _ in windows]
-    places, counts = 0, True
+    places: Any = 0
+    counts: Any = True
     for d, (along, inside) in enumerate(windows):
         # (planes or 1, 1, ..., outputs, ..., 1, ..., size, ...)
         view = [1] * (2 * rank)

@@ -146,6 +146,10 @@ def empty_strided(
 def empty_permuted(size: Any, physical_layout: Any, **options: Any) -> Tensor:
     """An uninitialized tensor whose dimensions lie in memory in the order `physical_layout`."""
     shape = tuple(size)
+    if sorted(physical_layout) != list(range(len(shape))):
+        raise RuntimeError(
+            f"empty_permuted: expected each of {len(shape)} dimensions once. Got {physical_layout}."
+        )
     steps, step = [0] * len(shape), 1
     for d in reversed(tuple(physical_layout)):
         steps[d] = step

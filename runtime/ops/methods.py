@@ -26,6 +26,7 @@ from . import (
     inplace,
     joins,
     linalg,
+    older_factors,
     older_linalg,
     products,
     rearrangement,
@@ -98,6 +99,7 @@ conj angle sgn conj_physical resolve_conj resolve_neg isreal is_conj is_neg
     sorting: "sort argsort topk isclose allclose equal",
     linalg: "matmul mm bmm mv dot outer addmm",
     solving: "det logdet matrix_exp matrix_power",
+    older_factors: "geqrf ger lu lu_solve orgqr ormqr triangular_solve",
     older_linalg: "cholesky cholesky_inverse cholesky_solve inverse pinverse qr slogdet svd",
     products: "inner vdot kron baddbmm addbmm addmv addr cross dist",
     transfer: "to type_as cpu cuda",
@@ -345,6 +347,10 @@ def sum_to_size(self: Tensor, *size: Any) -> Tensor:
     wanted = views.sizes_of(size)
     if shapes.broadcast_sizes("sum_to_size", [wanted, tuple(self.shape)]) != tuple(self.shape):
         raise ShapeError(f"sum_to_size: {wanted} does not broadcast to {tuple(self.shape)}.")
+    if wanted == tuple(self.shape) and wanted:
+        return self
+    if self.dtype.category < dtypes.FLOAT:
+        self = self.to(dtypes.int64)  # as sums of whole numbers are
     return reductions.sum_to(self, like=wanted)
 
 

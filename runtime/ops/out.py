@@ -27,7 +27,9 @@ from . import (
     legacy,
     linalg,
     norms,
+    older_factors,
     older_linalg,
+    orthogonal_polynomials,
     products,
     rearrangement,
     reductions,
@@ -77,7 +79,11 @@ rfftn
     legacy: "frexp",
     linalg: "addmm bmm dot matmul mm mv outer",
     norms: "cond cross matrix_norm norm vecdot vector_norm",
+    older_factors: """
+geqrf ldl_factor ldl_factor_ex ldl_solve lu_solve lu_unpack orgqr ormqr triangular_solve
+""",
     older_linalg: "cholesky cholesky_inverse cholesky_solve qr slogdet svd",
+    orthogonal_polynomials: " ".join(orthogonal_polynomials.NAMES),
     products: "addbmm addmv addr baddbmm chain_matmul cross inner kron tensordot vdot",
     rearrangement: "tril triu",
     reductions: """
@@ -91,9 +97,9 @@ det inv inv_ex matrix_exp matrix_power multi_dot slogdet solve solve_ex tensorin
 """,
     sorting: "argsort sort topk",
     special_functions: """
-bessel_j0 bessel_j1 bessel_y0 bessel_y1 digamma entr erfcx i0 i0e i1 i1e igamma igammac log_ndtr
-logit modified_bessel_k0 modified_bessel_k1 mvlgamma ndtr ndtri polygamma
-scaled_modified_bessel_k0 scaled_modified_bessel_k1 sinc xlog1py xlogy zeta
+airy_ai bessel_j0 bessel_j1 bessel_y0 bessel_y1 digamma entr erfcx i0 i0e i1 i1e igamma igammac
+log_ndtr logit modified_bessel_k0 modified_bessel_k1 mvlgamma ndtr ndtri polygamma
+scaled_modified_bessel_k0 scaled_modified_bessel_k1 sinc xlog1py spherical_bessel_j0 xlogy zeta
 """,
     stacking: "column_stack dstack hstack vstack",
     statistics: """

@@ -452,7 +452,12 @@ def std(
 
 @composite
 def norm(F: Any, input: Spec, p: Any = "fro", dim: Dims = None, keepdim: bool = False) -> Spec:
-    """sum(|input|**p)**(1/p) over `dim`; p is 2 unless told otherwise, inf for the largest."""
+    """sum(|input|**p)**(1/p) over `dim`; p is 2 unless told otherwise, inf for the largest, "nuc"
+    for the sum of singular values."""
+    if p == "nuc":
+        from .norms import matrix_norm  # built on the reductions
+
+        return matrix_norm(input, "nuc", (-2, -1) if dim is None else dim, keepdim)
     if input.dtype.is_complex:
         input = F.abs(input)
     if p in ("fro", None, 2):

@@ -44,8 +44,7 @@ def drawn(name: str, key: DispatchKey, shape: tuple[int, ...], generator: Any, *
         parts = key_of(key.device, dtypes.float32 if key.dtype.itemsize == 8 else dtypes.float64)
         if name == "normal":
             mean, std = args
-            spread = drawn(name, parts, (*shape, 2), generator, 0.0, std / math.sqrt(2.0))
-            return spread.view(key.dtype.numpy)[..., 0] + key.dtype.numpy.type(mean)
+            args = mean, std / math.sqrt(2.0)
         return drawn(name, parts, (*shape, 2), generator, *args).view(key.dtype.numpy)[..., 0]
     if key.device.type == "meta":
         return _Spec(shape, key.dtype)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from ..autograd.symbolic import trigamma
 from ..errors import ShapeError
-from .declare import Spec, composite, pointwise
+from .declare import Spec, composite, pointwise, primitive
 from .elementary import unary
 
 __all__ = ["digamma", "i0", "igamma", "igammac", "logit", "mvlgamma", "polygamma", "sinc", "xlogy"]
@@ -32,6 +34,31 @@ modified_bessel_k1 = unary(
 )
 scaled_modified_bessel_k0 = unary("k0e", "exp(input) * k0(input).", "scaled_modified_bessel_k0")
 scaled_modified_bessel_k1 = unary("k1e", "exp(input) * k1(input).", "scaled_modified_bessel_k1")
+
+
+@pointwise(float_result=True)
+def spherical_bessel_j0(m: Any, input: Spec) -> Spec:
+    """sin(input) / input, 1 at 0: the spherical Bessel function of the first kind of order 0."""
+    safe = m.where(m.eq(input, 0), 1.0, m.where(m.isinf(input), 1.0, input))
+    return m.where(m.eq(input, 0), 1.0, m.where(m.isinf(input), 0.0, m.sin(safe) / safe))
+
+
+@primitive
+def airy_ai(input: Spec) -> Spec:
+    """The Airy function Ai."""
+    return Spec(input.shape, input.dtype)
+
+
+airy_ai.operation.float_result = True
+
+
+@airy_ai.array
+def airy_ai_array(xp: Any, input: Any) -> Any:
+    """SciPy's, on the host."""
+    from scipy.special import airy
+
+    host = input if xp is np else xp.asnumpy(input)
+    return xp.asarray(airy(host)[0].astype(host.dtype))
 
 
 @pointwise(float_result=True)

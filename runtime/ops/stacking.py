@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 from typing import Any
 
+from ..core.dtypes import promote_types
 from ..core.tensor import Size, Tensor
 from ..errors import ShapeError
 from .declare import Spec
@@ -225,6 +227,8 @@ def block_diag(*tensors: Any) -> Spec:
     for b in blocks:
         if len(b.shape) != 2:
             raise ShapeError(f"block_diag: expected at most 2 dimensions. Got {tuple(b.shape)}.")
+    common = functools.reduce(promote_types, [b.dtype for b in blocks])
+    blocks = [b.to(common) for b in blocks]
     width = sum(b.shape[1] for b in blocks)
     rows, at = [], 0
     for b in blocks:

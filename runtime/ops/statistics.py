@@ -268,6 +268,13 @@ def cov(input: Spec, *, correction: float = 1, fweights: Any = None, aweights: A
     importances of the observations."""
     if len(input.shape) > 2:
         raise ShapeError(f"cov: expected at most 2 dimensions. Got shape {tuple(input.shape)}.")
+    for name, given in (("fweights", fweights), ("aweights", aweights)):
+        if given is not None and len(given.shape) > 1:
+            raise ShapeError(
+                f"cov: expected {name} with at most 1 dimension. Got {tuple(given.shape)}."
+            )
+    if fweights is not None and fweights.dtype.category >= dtypes.FLOAT:
+        raise DTypeError(f"cov: expected fweights of whole numbers. Got {fweights.dtype}.")
     rows = input.reshape(1, -1) if len(input.shape) < 2 else input
     weights: Any = fweights
     if aweights is not None:
@@ -326,13 +333,15 @@ def bincount(input: Spec, weights: Any = None, minlength: int = 0) -> Spec:
     return wrap(xp.asarray(counts, dtype.numpy), key_of(input.device, dtype))
 
 
-def _range_of(name: str, input: Any, low: float, high: float) -> tuple[float, float]:
+def _range_of(
+    name: str, input: Any, low: float, high: float, margin: float = 1
+) -> tuple[float, float]:
     if low > high:
         raise RuntimeError(f"{name}: expected min not above max. Got {low} and {high}.")
     if low == high and input.numel():
         low, high = float(input.min()), float(input.max())
     if low == high:
-        low, high = low - 1, high + 1
+        low, high = (low - margin, high + margin) if input.numel() else (low, high + 1)
     if not (math.isfinite(low) and math.isfinite(high)):
         raise RuntimeError(f"{name}: expected a finite range. Got {low} to {high}.")
     return low, high
@@ -364,7 +373,7 @@ def histogram(
         edges = bins
     else:
         low, high = range if range is not None else (0.0, 0.0)
-        low, high = _range_of("histogram", input, low, high)
+        low, high = _range_of("histogram", input, low, high, 0.5)
         edges = linspace(low, high, bins + 1, dtype=input.dtype, device=input.device)
     xp = input._key.backend.xp
     given = None if weight is None else weight.detach()._array.reshape(-1)

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..core.creation import from_numpy, key_for
+from ..core.dtypes import float32, float64
+from ..core.layouts import strided
 from ..core.tensor import Tensor
 
 __all__ = [
@@ -36,9 +38,11 @@ def _window(
     """`values(places, last)` at 0 to M - 1, where `last` is the place at which the window ends."""
     if M < 0:
         raise ValueError(f"{name}: expected M of at least 0. Got {M}.")
+    if options.get("layout", strided) is not strided:
+        raise ValueError(f"{name}: expected layout torch.strided. Got {options['layout']}.")
     key = key_for(options.get("dtype"), options.get("device"))
-    if not key.dtype.is_floating_point:
-        raise ValueError(f"{name}: expected a floating-point dtype. Got {key.dtype}.")
+    if key.dtype not in (float32, float64):
+        raise ValueError(f"{name}: expected float32 or float64. Got {key.dtype}.")
     places = np.arange(M, dtype=np.float64)
     last = M - 1 if sym else M
     made = np.ones(M) if M <= 1 else np.asarray(values(places, last), np.float64)

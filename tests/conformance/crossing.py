@@ -99,15 +99,21 @@ def is_of_tests(function: Any) -> bool:
     return (
         isinstance(function, types.FunctionType)
         and str(function.__module__).startswith("torch.testing")
-        and "torch" in function.__code__.co_names
+        and "torch" in _names(function.__code__)
     )
+
+
+def _names(code: types.CodeType) -> set[str]:
+    """The names that the code and the functions inside it use."""
+    inner = [c for c in code.co_consts if isinstance(c, types.CodeType)]
+    return set(code.co_names).union(*map(_names, inner))
 
 
 @functools.cache
 def rebound(function: types.FunctionType) -> Callable[..., Any]:
     """A Python function of PyTorch's tests that sees the runtime where it says torch."""
     names = {**function.__globals__, "torch": flambeau}
-    for name in function.__code__.co_names:  # helpers such as the one that sets the seed
+    for name in _names(function.__code__):  # helpers such as the one that sets the seed
         helper = names.get(name)
         if is_of_tests(helper) and helper.__code__ is not function.__code__:
             names[name] = rebound(helper)
@@ -154,6 +160,29 @@ def difference(mine: Any, theirs: Any, tolerance: float, exact_dtype: bool = Tru
         if words:
             return f"output {k} {words}"
     return None
+
+
+def without_phases(mine: Any, theirs: Any, dims: tuple[int | None, ...]) -> Any:
+    """Both results with their vectors turned so that the largest element of ours is positive."""
+    a, b = tensors_of(mine), tensors_of(theirs)
+    if len(a) != len(dims) or len(b) != len(dims):
+        return mine, theirs
+    turned: tuple[list[Any], list[Any]] = ([], [])
+    for x, y, dim in zip(a, b, dims, strict=True):
+        values = x.detach().numpy(), as_numpy(y)
+        if dim is not None and values[0].size and values[0].shape == values[1].shape:
+            place = np.abs(values[0]).argmax(dim, keepdims=True)
+            values = tuple(_turned(v, place, dim) for v in values)  # type: ignore[assignment]
+        turned[0].append(flambeau.from_numpy(values[0]))
+        turned[1].append(torch.from_numpy(values[1]))
+    return turned
+
+
+def _turned(vectors: Any, place: Any, dim: int) -> Any:
+    largest = np.take_along_axis(vectors, place, dim)
+    size = np.abs(largest)
+    phase = np.where(size == 0, 1, largest / np.where(size == 0, 1, size))
+    return (vectors / phase).astype(vectors.dtype)
 
 
 def _values(x: Any, y: Any, tolerance: float) -> str | None:

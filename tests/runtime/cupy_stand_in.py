@@ -29,7 +29,8 @@ logical_xor isnan isinf isfinite signbit bitwise_and bitwise_or bitwise_xor inve
 logaddexp2 nextafter gcd lcm left_shift right_shift conj
 """.split()
 FUNCTIONS = """
-all any arange argmax argmin argsort array array_equal asarray ascontiguousarray broadcast_to
+all any arange argmax argmin argsort array array_equal asarray ascontiguousarray broadcast_arrays
+broadcast_to clip
 concatenate copyto cumprod cumsum empty empty_like expand_dims flip full full_like isclose matmul
 atleast_1d bincount broadcast_shapes eye full_like histogram isin lexsort max min moveaxis
 nonzero ones ones_like prod put_along_axis roll sort stack sum take take_along_axis tril triu

@@ -19,13 +19,13 @@ TOLERANCE = {torch.float16: 4e-3, torch.bfloat16: 3e-2}
 @pytest.mark.parametrize(("name", "sample"), CASES)
 def test_results_keep_the_type_and_are_rounded_once(name: str, sample: Sample, dtype: Any) -> None:
     halves = sample.tensors(dtype=dtype)
+    if name in VALUE_DEPENDENT:
+        return
     try:
+        expected = outputs_of(call(name, sample.tensors(device="meta", dtype=dtype), sample))
         found = outputs_of(call(name, halves, sample))
     except (RuntimeError, TypeError):
         pytest.skip("not for half types, as the error says")
-    if name in VALUE_DEPENDENT:
-        return
-    expected = outputs_of(call(name, sample.tensors(device="meta", dtype=dtype), sample))
     assert [t.dtype for t in found] == [t.dtype for t in expected]
 
 

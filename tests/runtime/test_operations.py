@@ -187,9 +187,10 @@ COMPLEX = {"conj", "real_part", "imag_part", "complex", "view_as_real", "view_as
 FOURIER = {"fft_complex", "fft_real", "fft_to_real", "half_sum", "doubled_half"}
 EIGENVALUES = {"eig_pairs", "eigenvalues"}
 PLAIN = {"detached", "cast", "reshape_like", "trunc_divide", "ones_of"}
-EXEMPT = PLAIN | EIGENVALUES | COMPLEX | FOURIER
+ALIGNMENTS = {"ctc_losses", "ctc_gradient", "ldl_solved"}
+EXEMPT = PLAIN | EIGENVALUES | COMPLEX | FOURIER | ALIGNMENTS
 """Reached by other tests: detach, conversion of dtype, division of integers, first gradients,
-complex numbers, Fourier transforms."""
+complex numbers, Fourier transforms, the alignments of labels, LDL."""
 
 LARGE = ["gelu", "silu", "mish", "softplus", "leaky_relu", "elu", "hardswish", "logsigmoid"]
 

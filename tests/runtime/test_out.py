@@ -73,7 +73,9 @@ def test_out_of_another_dtype_holds_what_fits() -> None:
     assert torch.eq(torch.ones(2), 1, out=torch.empty(2)).tolist() == [1.0, 1.0]
     with pytest.raises(DTypeError, match=r"holds torch\.float32\. Got one of torch\.int64"):
         torch.exp(torch.ones(2), out=torch.empty(2, dtype=torch.int64))
-    with pytest.raises(DTypeError, match=r"Expected out of torch\.float32\. Got one of torch\.float64"):
+    with pytest.raises(
+        DTypeError, match=r"Expected out of torch\.float32\. Got one of torch\.float64"
+    ):
         torch.matmul(torch.ones(2, 2), torch.ones(2, 2), out=torch.empty(2, 2, dtype=torch.float64))
 
 

@@ -1,0 +1,92 @@
+"""Layers under the names of PyTorch's library of kernels, with the statistics that they keep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..core.dtypes import bool_
+from ..core.tensor import Tensor
+from .arithmetic import mul
+from .normalization import batch_norm, group_norm, layer_norm
+from .padding import pad as padded
+from .reductions import mean, var
+from .resampling import grid_sample
+from .sampling import bernoulli_
+from .views import reshape
+
+__all__ = [
+    "constant_pad_nd", "grid_sampler", "grid_sampler_2d", "grid_sampler_3d", "native_batch_norm",
+    "native_dropout", "native_group_norm", "native_layer_norm",
+]  # fmt: skip
+
+INTERPOLATIONS = ("bilinear", "nearest", "bicubic")
+PADDINGS = ("zeros", "border", "reflection")
+
+
+def constant_pad_nd(input: Tensor, pad: Sequence[int], value: Any = 0) -> Tensor:
+    """`nn.functional.pad` with a constant."""
+    return padded(input, pad, "constant", value)
+
+
+def grid_sampler(
+    input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool
+) -> Tensor:
+    """`nn.functional.grid_sample` with its modes as numbers."""
+    return grid_sample(
+        input, grid, INTERPOLATIONS[interpolation_mode], PADDINGS[padding_mode], align_corners
+    )
+
+
+grid_sampler_2d = grid_sampler_3d = grid_sampler
+
+
+def _statistics(input: Tensor, dims: list[int], eps: float) -> tuple[Tensor, Tensor]:
+    """Mean and 1 / sqrt(variance + eps) over `dims`, which stay with one element."""
+    spread = var(input, dims, correction=0, keepdim=True)
+    return mean(input, dims, keepdim=True), (spread + eps).rsqrt()
+
+
+def native_layer_norm(
+    input: Tensor, normalized_shape: Any, weight: Any, bias: Any, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`layer_norm`, and the mean and reciprocal deviation of each sample."""
+    dims = list(range(input.ndim - len(tuple(normalized_shape)), input.ndim))
+    centre, scale = _statistics(input.detach(), dims, eps)
+    return layer_norm(input, normalized_shape, weight, bias, eps), centre, scale
+
+
+def native_group_norm(
+    input: Tensor, weight: Any, bias: Any, N: int, C: int, HxW: int, group: int, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`group_norm`, and the mean and reciprocal deviation (N, groups) of each group."""
+    centre, scale = _statistics(reshape(input, N, group, C // group * HxW), [2], eps)
+    return group_norm(input, group, weight, bias, eps), centre.squeeze(2), scale.squeeze(2)
+
+
+def native_batch_norm(
+    input: Tensor,
+    weight: Any,
+    bias: Any,
+    running_mean: Any,
+    running_var: Any,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`batch_norm`, and the mean and reciprocal deviation of each channel that it used; empty
+    unless `training`."""
+    out = batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+    if not training:
+        return out, input.new_zeros((0,)), input.new_zeros((0,))
+    dims = [k for k in range(input.ndim) if k != 1]
+    centre, scale = _statistics(input.detach(), dims, eps)
+    return out, reshape(centre, -1), reshape(scale, -1)
+
+
+def native_dropout(input: Tensor, p: float, train: bool | None) -> tuple[Tensor, Tensor]:
+    """`dropout`, and which elements it kept."""
+    if train is False or p == 0:
+        return input, input.new_ones(tuple(input.shape), dtype=bool_)
+    kept = bernoulli_(input.new_empty(tuple(input.shape)), 1.0 - p)
+    return mul(input, kept) * (0.0 if p == 1 else 1.0 / (1.0 - p)), kept.bool()
