@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from .core.box_muller import normal_float32
 from .core.devices import device as Device
 
 __all__ = [
@@ -173,6 +174,8 @@ def _bytes(value: float) -> np.ndarray[Any, Any]:
 
 def _box_muller(u: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Blocks of 16 uniform numbers as 16 normal ones: the first 8 give radii, the others angles."""
+    if u.dtype == np.float32:
+        return normal_float32(u)
     blocks = u.reshape(-1, 2, 8)
     one = u.dtype.type(1)
     radius = np.sqrt(u.dtype.type(-2) * np.log(one - blocks[:, 0]))

@@ -81,6 +81,9 @@ from ..ops.pooling import adaptive_avg_pool3d as adaptive_avg_pool3d
 from ..ops.pooling import avg_pool1d as avg_pool1d
 from ..ops.pooling import avg_pool2d as avg_pool2d
 from ..ops.pooling import avg_pool3d as avg_pool3d
+from ..ops.pooling import lp_pool1d as lp_pool1d
+from ..ops.pooling import lp_pool2d as lp_pool2d
+from ..ops.pooling import lp_pool3d as lp_pool3d
 from ..ops.pooling import max_pool1d as max_pool1d
 from ..ops.pooling import max_pool2d as max_pool2d
 from ..ops.pooling import max_pool3d as max_pool3d

@@ -9,7 +9,7 @@ from ..errors import ShapeError
 from . import shapes
 from .declare import Spec, composite, pointwise, primitive
 
-__all__ = ["log_softmax", "relu", "softmax"]
+__all__ = ["celu", "hardshrink", "log_softmax", "prelu", "relu", "selu", "softmax"]
 
 
 @pointwise

@@ -18,6 +18,8 @@ from . import shapes
 from .declare import Spec, composite, primitive
 from .shapes import Shape
 
+__all__ = ["conv1d", "conv2d", "conv3d"]
+
 Pairs = tuple[tuple[int, int], ...]
 
 BLOCK = 1 << 18

@@ -15,6 +15,8 @@ from .padding import pad
 from .updates import index_add
 from .views import reshape
 
+__all__ = ["channel_shuffle", "pixel_shuffle", "pixel_unshuffle"]
+
 
 def _lines(size: int, kernel: int, stride: int, dilation: int) -> list[list[int]]:
     """For each place in the kernel, the elements that it meets as it moves."""

@@ -17,6 +17,8 @@ from .elementary import rsqrt
 from .rearrangement import pad_constant
 from .shapes import Shape
 
+__all__ = ["group_norm", "layer_norm", "rms_norm"]
+
 
 @composite(node_name="Normalize")
 def normalize_over(F: Any, input: Spec, *, dims: Shape, eps: float) -> tuple[Spec, Spec, Spec]:

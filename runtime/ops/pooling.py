@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..errors import ShapeError
@@ -9,6 +10,8 @@ from . import shapes
 from .convolution import per_dimension
 from .declare import Spec, composite
 from .shapes import Shape
+
+__all__ = ["adaptive_avg_pool1d", "avg_pool1d", "max_pool1d", "max_pool2d", "max_pool3d"]
 
 
 def _batched(F: Any, operation: str, input: Any, rank: int) -> Any:
@@ -241,3 +244,58 @@ def adaptive_avg_pool3d(F: Any, input: Spec, output_size: Any) -> Spec:
     """Means over windows that divide the volume as evenly as can be: (N, C, D, H, W) ->
     (N, C, *output_size)."""
     return _adaptive_avg_pool(F, 3, input, output_size)
+
+
+# -- by a norm -------------------------------------------------------------------------------------
+
+
+def _lp_pool(
+    F: Any, rank: int, input: Any, norm_type: float, kernel_size: Any, stride: Any, ceil_mode: bool
+) -> Any:
+    kernel = per_dimension(f"lp_pool{rank}d", "kernel_size", kernel_size, rank, 1)
+    how: dict[str, Any] = {"ceil_mode": ceil_mode, "padding": 0, "count_include_pad": True}
+    mean = _avg_pool(
+        F, rank, F.pow(input, norm_type), kernel_size, stride, divisor_override=None, **how
+    )
+    # As PyTorch: a sum of odd powers below 0 keeps its sign until the root, which is then NaN.
+    total = F.mul(F.mul(F.sign(mean), F.relu(F.abs(mean))), math.prod(kernel))
+    return F.pow(total, 1.0 / norm_type)
+
+
+@composite
+def lp_pool1d(
+    F: Any,
+    input: Spec,
+    norm_type: float,
+    kernel_size: Any,
+    stride: Any = None,
+    ceil_mode: bool = False,
+) -> Spec:
+    """sum(input**norm_type)**(1 / norm_type) over each window of (N, C, L)."""
+    return _lp_pool(F, 1, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+@composite
+def lp_pool2d(
+    F: Any,
+    input: Spec,
+    norm_type: float,
+    kernel_size: Any,
+    stride: Any = None,
+    ceil_mode: bool = False,
+) -> Spec:
+    """The same over windows of (N, C, H, W)."""
+    return _lp_pool(F, 2, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+@composite
+def lp_pool3d(
+    F: Any,
+    input: Spec,
+    norm_type: float,
+    kernel_size: Any,
+    stride: Any = None,
+    ceil_mode: bool = False,
+) -> Spec:
+    """The same over windows of (N, C, D, H, W)."""
+    return _lp_pool(F, 3, input, norm_type, kernel_size, stride, ceil_mode)

@@ -13,6 +13,8 @@ from .activations import leaky_relu
 from .inplace import overwrite
 from .sampling import bernoulli_, drawn
 
+__all__ = ["alpha_dropout", "feature_alpha_dropout", "feature_dropout", "rrelu"]
+
 SELU_LIMIT = 1.7580993408473766
 """scale * alpha of SELU, whose negative is its value at minus infinity."""
 

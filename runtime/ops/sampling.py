@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..core import dtypes
-from ..core.creation import _place, key_for, sizes
+from ..core.box_muller import fused
+from ..core.creation import _place, key_for, order_like, sizes
 from ..core.devices import device as Device
 from ..core.dispatch import DispatchKey, key_of
 from ..core.spec import Spec as _Spec
@@ -61,9 +62,25 @@ def _standard_exponential(stream: Generator, count: int, dtype: Any, rate: float
     return -np.log1p(-stream.uniform(count, np.float64)) / rate
 
 
+def _stretched(u: Any, low: float, high: float) -> Any:
+    """u * (high - low) + low with one rounding, as processors multiply and add at once."""
+    if low == 0.0 and high == 1.0:
+        return u
+    if u.dtype != np.float32:
+        return u * (high - low) + low
+    return fused(u, np.float32(high) - np.float32(low), low)
+
+
+def _shifted(z: Any, mean: float, std: float) -> Any:
+    """z * std + mean, likewise."""
+    if z.dtype == np.float32 and not (mean == 0.0 and std == 1.0):
+        return fused(z, std, mean)
+    return z * std + mean
+
+
 CPU: dict[str, Any] = {
-    "uniform": lambda g, n, dtype, low, high: g.uniform(n, dtype) * (high - low) + low,
-    "normal": lambda g, n, dtype, mean, std: g.normal(n, dtype) * std + mean,
+    "uniform": lambda g, n, dtype, low, high: _stretched(g.uniform(n, dtype), low, high),
+    "normal": lambda g, n, dtype, mean, std: _shifted(g.normal(n, dtype), mean, std),
     "singly_normal": lambda g, n, dtype, mean, std: g.normals_singly(n) * std + mean,
     "integers": lambda g, n, dtype, low, high: g.integers(low, high, n),
     "permutation": lambda g, n, dtype: g.permutation(n),
@@ -104,13 +121,22 @@ def _sampler(name: str, distribution: str, parameters: tuple[float, ...], doc: s
         input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
         generator: Generator | None = None, layout: Any = None, memory_format: Any = None,
     ) -> Tensor:  # fmt: skip
-        return sample(
-            tuple(input.shape),
-            dtype=dtype or input.dtype,
-            device=input.device if device is None else device,
-            requires_grad=requires_grad,
-            generator=generator,
-        )
+        place = input.device if device is None else device
+        options: dict[str, Any] = {
+            "dtype": dtype or input.dtype,
+            "device": place,
+            "generator": generator,
+        }
+        order = order_like(input, memory_format)
+        if order is None or input.is_meta:
+            return sample(tuple(input.shape), requires_grad=requires_grad, **options)
+        # Drawn in the order of memory, and normal numbers one by one, as PyTorch does then.
+        key = key_for(options["dtype"], place)
+        shape = tuple([input.shape[d] for d in order])
+        kind = "singly_normal" if distribution == "normal" else distribution
+        values = drawn(kind, key, shape, generator, *parameters)
+        inverse = [order.index(d) for d in range(len(order))]
+        return wrap(values.transpose(inverse), key).requires_grad_(requires_grad)
 
     sample.__name__, sample_like.__name__ = name, f"{name}_like"
     sample.__doc__ = f"A tensor of the given sizes of {doc}."

@@ -9,6 +9,8 @@ from .declare import Spec
 from .products import distance
 from .stacking import broadcast_tensors
 
+__all__ = ["cosine_similarity", "pairwise_distance", "pdist"]
+
 
 def normalize(
     input: Spec, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Any = None

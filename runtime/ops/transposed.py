@@ -9,6 +9,8 @@ from . import shapes
 from .convolution import per_dimension
 from .declare import Spec, composite
 
+__all__ = ["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
+
 
 def _transposed(
     F: Any,

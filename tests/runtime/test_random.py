@@ -54,3 +54,35 @@ def test_the_state_can_be_kept_and_set() -> None:
 def test_impossible_draws_are_named(draw: object, words: str) -> None:
     with pytest.raises(RuntimeError, match=words):
         draw()  # type: ignore[operator]
+
+
+# -- PyTorch's own numbers, recorded from version 2.13 ---------------------------------------------
+
+BITS = {
+    "randn": lambda: torch.randn(40),
+    "normal_": lambda: torch.empty(20).normal_(0.1, 0.02),
+    "few": lambda: torch.randn(5),
+    "uniform_": lambda: torch.empty(20).uniform_(-0.3, 0.7),
+    "kaiming": lambda: torch.nn.init.kaiming_normal_(torch.empty(4, 6)),
+    "linear": lambda: torch.nn.Linear(5, 4).weight,
+    "like": lambda: torch.randn_like(torch.ones(4, 5).t()),
+    "log_normal_": lambda: torch.empty(6).log_normal_(),
+}
+RECORDED_SUMS = {
+    "randn": 82979648392,
+    "normal_": 20758794255,
+    "few": 7374711707,
+    "uniform_": 38132567033,
+    "kaiming": 44400187304,
+    "linear": 46676566777,
+    "like": 33983884146,
+    "log_normal_": 6440260100,
+}
+
+
+@pytest.mark.parametrize("name", BITS)
+def test_float32_numbers_are_pytorchs_to_the_last_bit(name: str) -> None:
+    torch.manual_seed(3)
+    values = BITS[name]().detach().contiguous().numpy()
+    digest = int(values.reshape(-1).view(np.uint32).astype(np.uint64).sum())
+    assert digest == RECORDED_SUMS[name]

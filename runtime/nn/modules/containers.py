@@ -10,6 +10,8 @@ from typing import Any, Self
 
 from .module import Module, _bracketed, _indented
 
+__all__ = ["ModuleDict", "ModuleList", "Sequential"]
+
 
 class _Numbered(Module):
     """Modules under the names '0', '1', ..."""

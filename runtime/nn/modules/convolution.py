@@ -9,9 +9,14 @@ from ...core.creation import empty
 from ...core.tensor import Tensor
 from ...errors import ShapeError
 from ...ops.convolution import conv1d, conv2d, conv3d, per_dimension
+from ...ops.padding import pad
 from .. import init
 from ..parameter import Parameter
 from .module import Module
+
+__all__ = ["Conv1d", "Conv2d", "Conv3d"]
+
+PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 class _Conv(Module):
@@ -41,8 +46,11 @@ class _Conv(Module):
                 f"{name}: expected groups that divide both numbers of channels. Got in_channels "
                 f"{in_channels}, out_channels {out_channels}, groups {groups}."
             )
-        if padding_mode != "zeros":
-            raise ValueError(f"{name}: expected padding_mode 'zeros'. Got {padding_mode!r}.")
+        if padding_mode not in PADDING_MODES:
+            raise ValueError(
+                f"{name}: expected padding_mode to be one of {', '.join(PADDING_MODES)}. Got "
+                f"{padding_mode!r}."
+            )
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size = per_dimension(name, "kernel_size", kernel_size, self.rank, 1)
         self.stride = per_dimension(name, "stride", stride, self.rank, 1)
@@ -68,10 +76,25 @@ class _Conv(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, in_channels, ...) -> (N, out_channels, ...); N may be left out."""
-        own = self._parameters
+        own, padding = self._parameters, self.padding
+        if self.padding_mode != "zeros":
+            input, padding = pad(input, self._around(), self.padding_mode), 0
         return type(self).operation(
-            input, own["weight"], own["bias"], self.stride, self.padding, self.dilation, self.groups
+            input, own["weight"], own["bias"], self.stride, padding, self.dilation, self.groups
         )
+
+    def _around(self) -> list[int]:
+        """How many elements stand before and after each dimension, the last first."""
+        pairs: list[int] = []
+        for d in reversed(range(self.rank)):
+            if self.padding == "same":
+                total = self.dilation[d] * (self.kernel_size[d] - 1)
+                pairs += [total // 2, total - total // 2]
+            elif not isinstance(self.padding, str):
+                pairs += [self.padding[d]] * 2
+            else:
+                pairs += [0, 0]
+        return pairs
 
     def extra_repr(self) -> str:
         """Channels, kernel, and what differs from the defaults."""
@@ -83,11 +106,17 @@ class _Conv(Module):
             words.append(f"padding={self.padding}")
         if self.dilation != (1,) * self.rank:
             words.append(f"dilation={self.dilation}")
+        words += self._more_repr()
         if self.groups != 1:
             words.append(f"groups={self.groups}")
         if self.bias is None:
             words.append("bias=False")
+        if self.padding_mode != "zeros":
+            words.append(f"padding_mode={self.padding_mode}")
         return ", ".join(words)
+
+    def _more_repr(self) -> list[str]:
+        return []
 
 
 class Conv1d(_Conv):

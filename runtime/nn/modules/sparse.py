@@ -11,6 +11,8 @@ from ..functional import embedding
 from ..parameter import Parameter
 from .module import Module
 
+__all__ = ["Embedding"]
+
 
 class Embedding(Module):
     """Row i of a table for each index i: int (...) -> (..., embedding_dim).

@@ -1,0 +1,75 @@
+"""Normalization of each channel of each sample."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...core.tensor import Tensor
+from ...errors import ShapeError
+from ...ops.normalization import instance_norm
+from .batchnorm import _BatchNorm
+
+__all__ = ["InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"]
+
+
+class _InstanceNorm(_BatchNorm):
+    """What instance normalization of every rank shares."""
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
+        )
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, num_features, ...) -> the same shape; N may be left out."""
+        channels, rank = self.ranks
+        if input.ndim not in (channels, rank):
+            raise ShapeError(
+                f"{type(self).__name__}: expected input with {channels} or {rank} dimensions. Got "
+                f"shape {tuple(input.shape)}."
+            )
+        own, buffers = self._parameters, self._buffers
+        batch = input if input.ndim == rank else input.unsqueeze(0)
+        if batch.shape[1] != self.num_features and own["weight"] is not None:
+            raise ShapeError(
+                f"{type(self).__name__}: expected {self.num_features} channels. Got shape "
+                f"{tuple(input.shape)}."
+            )
+        mean, var = buffers["running_mean"], buffers["running_var"]
+        out = instance_norm(
+            batch, mean, var, own["weight"], own["bias"],
+            self.training or not self.track_running_stats,
+            0.0 if self.momentum is None else self.momentum, self.eps,
+        )  # fmt: skip
+        return out if input.ndim == rank else out.squeeze(0)
+
+
+class InstanceNorm1d(_InstanceNorm):
+    """`InstanceNorm2d` for (N, C, L) and (C, L)."""
+
+    ranks = (2, 3)
+
+
+class InstanceNorm2d(_InstanceNorm):
+    """(input - mean) / sqrt(var + eps), times weight plus bias if `affine`, for each channel of
+    each sample of (N, C, H, W). With `track_running_stats` evaluation uses running statistics.
+    Source: arXiv:1607.08022."""
+
+    ranks = (3, 4)
+
+
+class InstanceNorm3d(_InstanceNorm):
+    """`InstanceNorm2d` for (N, C, D, H, W) and (C, D, H, W)."""
+
+    ranks = (4, 5)
