@@ -6,6 +6,7 @@
       DeviceError (RuntimeError)        tensors on different devices, or a device that is absent
       LinAlgError (RuntimeError)        matrices without the factors or inverse asked for
       GradientError (RuntimeError)      a backward pass that cannot be run
+      BatchingError (RuntimeError)      what cannot be done for a whole batch at once
       OutOfBoundsError (IndexError)     an index outside its dimension
 
 Each also is what PyTorch raises in its place, so that `except RuntimeError` goes on working.
@@ -14,6 +15,7 @@ Each also is what PyTorch raises in its place, so that `except RuntimeError` goe
 from __future__ import annotations
 
 __all__ = [
+    "BatchingError",
     "DTypeError",
     "DeviceError",
     "FlambeauError",
@@ -46,6 +48,10 @@ class LinAlgError(FlambeauError, RuntimeError):
 
 class GradientError(FlambeauError, RuntimeError):
     """A backward pass cannot be run, or would give wrong gradients."""
+
+
+class BatchingError(FlambeauError, RuntimeError):
+    """A function given to vmap does what has no meaning for all slices of a batch at once."""
 
 
 class OutOfBoundsError(FlambeauError, IndexError):

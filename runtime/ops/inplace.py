@@ -7,7 +7,7 @@ from typing import Any
 
 from ..autograd.grad_mode import is_grad_enabled
 from ..autograd.node import AccumulateGrad, Node, tick
-from ..core import dtypes
+from ..core import batched, dtypes
 from ..core.creation import as_tensor
 from ..core.spec import Spec
 from ..core.tensor import Tensor
@@ -201,6 +201,11 @@ def zero_(self: Tensor) -> Tensor:
     return fill_(self, 0)
 
 
+def _is_batched(self: Tensor, value: Tensor, index: tuple[Any, ...]) -> bool:
+    """Whether one of them belongs to a vmap, whose batches only operations can write."""
+    return bool(self._key.level or value._key.level or max(map(batched.level_of, index), default=0))
+
+
 def setitem(self: Tensor, index: Any, value: Any) -> None:
     """self[index] = value: a number, or a tensor that broadcasts to the selected shape;
     recorded."""
@@ -210,7 +215,8 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
         value = as_tensor(value, dtype=self.dtype, device=self.device)
     elif value.device != self.device or value.dtype is not self.dtype:
         value = value.to(self.device, self.dtype)
-    if is_grad_enabled() and (self._edge is not None or value._edge is not None):
+    recorded = is_grad_enabled() and (self._edge is not None or value._edge is not None)
+    if recorded or (batched.in_use and _is_batched(self, value, parsed)):
         result = index_put_values(self, value, index=parsed, accumulate=False)
         overwrite(self, result, "setitem")
         return
