@@ -51,7 +51,7 @@ class Batch:
         return self.inner.reshape_like(value, like=tuple(shape))
 
     def padded(self, x: Any, ndim: int) -> Any:
-        """The value of `x` so that it broadcasts with others whose slices have `ndim` dimensions."""
+        """The value of `x`, to broadcast with others whose slices have `ndim` dimensions."""
         if not self.is_batched(x) or len(x.shape) >= ndim:
             return self.value(x)
         return self.reshaped(x.value, (self.length, *(1,) * (ndim - len(x.shape)), *x.shape))

@@ -175,6 +175,18 @@ def level_of(array: Any) -> int:
     return array.level if array.__class__ is BatchedArray else 0
 
 
+def bare(array: Any) -> Any:
+    """The values of all slices, or of an array that is not batched."""
+    while array.__class__ is BatchedArray:
+        array = array.value
+    return array
+
+
+def anywhere(tensor: Any) -> bool:
+    """Whether a bool tensor holds somewhere, in whichever slice: for checks that raise."""
+    return bool(bare(tensor._array).any())
+
+
 class Level:
     """A running `vmap`: its number `depth`, the `length` of its batch, and how random numbers come
     about ("error", "different" or "same")."""
@@ -215,6 +227,15 @@ def level_at(depth: int) -> Level:
             "is over. Return it from the function instead."
         )
     return level
+
+
+def refuse_randomness(level: Level) -> None:
+    """Raises: BatchingError if the vmap of `level` allows no random operations."""
+    if level.randomness == "error":
+        raise BatchingError(
+            "vmap: expected no random operation, as its randomness is 'error'. Pass "
+            "randomness='different' for numbers that differ from slice to slice, or 'same'."
+        )
 
 
 @contextmanager

@@ -47,10 +47,10 @@ for _name in ("gammainc", "gamma_slope", "beta_slope", "complex"):
 
 @batches_each("""
 copied cast detached conj real_part imag_part view_as_real view_as_complex tril triu pad_constant
-reciprocal_gaps columns_scaled cholesky_lower qr_tall qr_other eigh_pairs eig_pairs svd_thin
+reciprocal_gaps columns_scaled cholesky_lower qr_tall eigh_pairs eig_pairs svd_thin
 orthogonal_complement unit_lower lu_packed rows_swapped rows_unswapped determinant cofactors
 sign_and_log inverted matrix_exponential matrix_exponential_slope eigenvalues_hermitian eigenvalues
-singular_values pinv_above zero_rows
+singular_values zero_rows
 """)
 def leading(name: str) -> Rule:
     """Dimensions are counted from the end, or all alike: the batch is one more in front."""
@@ -70,6 +70,18 @@ def systems(name: str) -> Rule:
         return getattr(batch.inner, name)(*[batch.padded(x, ndim) for x in arrays], **attributes)
 
     return rule
+
+
+@batches("qr_other")
+def qr_other(batch: Batch, A: Any, *, mode: str) -> Any:
+    Q, R = batch.inner.qr_other(A.value, mode=mode)
+    return (BatchedArray(Q, batch.level, False) if mode == "r" else Q), R
+
+
+@batches("pinv_above")
+def pinv(batch: Batch, A: Any, atol: Any, rtol: Any, *, hermitian: bool) -> Any:
+    limits = [batch.padded(x, len(A.shape) - 2) for x in (atol, rtol)]
+    return batch.inner.pinv_above(batch.front(A), *limits, hermitian=hermitian)
 
 
 # -- along dimensions ------------------------------------------------------------------------------

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ..backends.batched import key_at
 from ..core import dtypes
+from ..core.batched import BatchedArray, Level, anywhere, level_of, refuse_randomness, running
 from ..core.creation import _place, key_for, sizes
 from ..core.devices import device as Device
 from ..core.dispatch import DispatchKey, key_of
@@ -17,6 +19,7 @@ from ..errors import DTypeError, ShapeError
 from ..random import Generator, generator_for
 from .declare import Spec, composite
 from .inplace import check_writable, write
+from .slicewise import drawn_slicewise
 
 __all__ = [
     "bernoulli",
@@ -37,6 +40,9 @@ __all__ = [
 
 def _drawn(name: str, key: DispatchKey, shape: tuple[int, ...], generator: Any, *args: Any) -> Any:
     """An array of `shape` where `key` says, of the distribution `name` with parameters `args`."""
+    levels = running()
+    if levels:
+        return _drawn_in_batches(levels, name, key, shape, generator, args)
     if key.device.type == "meta":
         return _Spec(shape, key.dtype)
     stream = generator_for(key.device, generator)
@@ -46,6 +52,33 @@ def _drawn(name: str, key: DispatchKey, shape: tuple[int, ...], generator: Any, 
         return np.asarray(values).astype(key.dtype.numpy, copy=False).reshape(shape)
     drawn = GPU[name](stream.library_generator(key.backend.xp), shape, *args)
     return key.backend.xp.asarray(drawn).astype(key.dtype.numpy)
+
+
+def _drawn_in_batches(
+    levels: list[Level], name: str, key: DispatchKey, shape: Any, generator: Any, args: Any
+) -> Any:
+    """`_drawn` inside vmaps: numbers for each slice of those whose randomness is "different".
+
+    Raises: RuntimeError where one's randomness is "error".
+    """
+    for level in levels:
+        refuse_randomness(level)
+    own = [level for level in levels if level.randomness == "different"]
+    before = list(levels)
+    levels.clear()
+    try:
+        wide = (*[level.length for level in own], *shape)
+        array = _drawn(name, key_of(key.device, key.dtype), wide, generator, *args)
+    finally:
+        levels.extend(before)
+    for level in own:
+        array = BatchedArray(array, level.depth, True)
+    return array
+
+
+def placed(array: Any, key: DispatchKey) -> Tensor:
+    """A tensor of an array that `_drawn` gave for `key`."""
+    return wrap(array, key_at(level_of(array), key.device, key.dtype))
 
 
 def _standard_exponential(stream: Generator, count: int, dtype: Any, rate: float) -> Any:
@@ -85,7 +118,7 @@ def _sampler(name: str, distribution: str, parameters: tuple[float, ...], doc: s
     ) -> Tensor:
         key = key_for(dtype, device)
         _floating(name, key)
-        out = wrap(_drawn(distribution, key, sizes(size), generator, *parameters), key)
+        out = placed(_drawn(distribution, key, sizes(size), generator, *parameters), key)
         out.requires_grad = requires_grad
         return out
 
@@ -130,7 +163,7 @@ def randint(
     if high <= low:
         raise RuntimeError(f"randint: expected low below high. Got low {low}, high {high}.")
     key = key_for(dtype or dtypes.int64, device)
-    out = wrap(_drawn("integers", key, sizes((size,)), generator, int(low), int(high)), key)
+    out = placed(_drawn("integers", key, sizes((size,)), generator, int(low), int(high)), key)
     out.requires_grad = requires_grad
     return out
 
@@ -151,7 +184,7 @@ def randperm(
 ) -> Tensor:
     """The integers below `n` in random order; int64."""
     key = key_for(dtype or dtypes.int64, device)
-    return wrap(_drawn("permutation", key, (n,), generator), key)
+    return placed(_drawn("permutation", key, (n,), generator), key)
 
 
 def normal(
@@ -170,7 +203,9 @@ def normal(
         if size is None:
             raise TypeError("normal: expected size, as mean and std are numbers. Got none.")
         key = key_for(dtype, device)
-        return wrap(_drawn("normal", key, sizes((size,)), generator, float(mean), float(std)), key)
+        return placed(
+            _drawn("normal", key, sizes((size,)), generator, float(mean), float(std)), key
+        )
     shape = tuple((mean + std).shape)
     noise = randn(shape, generator=generator, dtype=tensors[0].dtype, device=tensors[0].device)
     return noise * std + mean
@@ -182,12 +217,13 @@ def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
     Raises: RuntimeError for elements outside [0, 1].
     """
     _floating("bernoulli", input._key)
-    if not input.is_meta and input.numel() and not bool(((input >= 0) & (input <= 1)).all()):
+    if not input.is_meta and input.numel() and anywhere((input < 0) | (input > 1) | input.isnan()):
         raise RuntimeError("bernoulli: expected probabilities from 0 to 1. Got others.")
     draws = _drawn("uniform", input._key, tuple(input.shape), generator, 0.0, 1.0)
-    return (wrap(draws, input._key) < input.detach()).to(input.dtype)
+    return (placed(draws, input._key) < input.detach()).to(input.dtype)
 
 
+@drawn_slicewise
 def multinomial(
     input: Tensor,
     num_samples: int,
@@ -282,11 +318,11 @@ def _exact_integers(dtype: dtypes.dtype) -> int:
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
     """Write 1 with probability `p` (a number or tensor), else 0."""
     check_writable(self, "bernoulli_")
-    draws = _drawn(
-        "uniform", key_of(self.device, dtypes.float64), tuple(self.shape), generator, 0.0, 1.0
-    )
+    key = key_of(self.device, dtypes.float64)
+    draws = _drawn("uniform", key, tuple(self.shape), generator, 0.0, 1.0)
     if not self.is_meta:
-        write(self, draws < (p._array if isinstance(p, Tensor) else p), "bernoulli_")
+        limit = p.detach().to(dtypes.float64) if isinstance(p, Tensor) else p
+        write(self, (placed(draws, key) < limit)._array, "bernoulli_")
     return self
 
 
@@ -297,7 +333,7 @@ def cauchy_(
     check_writable(self, "cauchy_")
     _floating("cauchy_", self._key)
     key = key_of(self.device, dtypes.float64)
-    angle = wrap(_drawn("uniform", key, tuple(self.shape), generator, 0.0, 1.0), key)
+    angle = placed(_drawn("uniform", key, tuple(self.shape), generator, 0.0, 1.0), key)
     write(self, ((angle - 0.5) * math.pi).tan().mul(sigma).add(median).to(self.dtype)._array, "")
     return self
 
@@ -308,7 +344,7 @@ def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) ->
     if not 0 < p < 1:
         raise RuntimeError(f"geometric_: expected p between 0 and 1. Got {p}.")
     key = key_of(self.device, dtypes.float64)
-    draw = wrap(_drawn("uniform", key, tuple(self.shape), generator, 0.0, 1.0), key)
+    draw = placed(_drawn("uniform", key, tuple(self.shape), generator, 0.0, 1.0), key)
     write(self, (draw.log() / math.log1p(-p)).ceil().to(self.dtype)._array, "geometric_")
     return self
 
@@ -353,6 +389,9 @@ def dropout_mask(input: Tensor, p: float, shape: Any = None) -> Tensor:
     wanted = tuple(input.shape) if shape is None else shape
     if key.device.type == "meta":
         return wrap(_Spec(wanted, key.dtype), key)
-    draws = _drawn("uniform", key_of(key.device, dtypes.float64), wanted, None, 0.0, 1.0)
+    precise = key_of(key.device, dtypes.float64)
+    draws = _drawn("uniform", precise, wanted, None, 0.0, 1.0)
     scale = 1.0 / (1.0 - p) if p < 1.0 else 0.0
+    if key.level:
+        return (placed(draws, precise) < 1.0 - p).to(key.dtype) * scale
     return wrap((draws < 1.0 - p).astype(key.dtype.numpy) * key.dtype.numpy.type(scale), key)

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ..core import dtypes
+from ..core.batched import anywhere
 from ..core.creation import as_tensor
 from ..core.dispatch import key_of
 from ..core.limits import iinfo
@@ -16,6 +17,7 @@ from .gather import scatter_add, scatter_values
 from .indexing import index_put_values, parse_index
 from .joins import cat
 from .shapes import broadcast_sizes, normalized_dim
+from .slicewise import slicewise
 from .strided import as_strided, diagonal
 
 __all__ = [
@@ -151,6 +153,7 @@ def scatter_reduce(
     return _reduced_by_groups(input, dim, index, src, reduce, include_self)
 
 
+@slicewise
 def _reduced_by_groups(
     input: Any, dim: int, index: Any, src: Any, reduce: str, include_self: bool
 ) -> Any:
@@ -208,6 +211,7 @@ def index_reduce(
     return scatter_reduce(input, d, wide, source, reduce, include_self=include_self)
 
 
+@slicewise
 def masked_scatter(input: Spec, mask: Spec, source: Spec) -> Spec:
     """input with the elements where `mask` holds replaced by those of source, in order.
 
@@ -252,7 +256,7 @@ def put(input: Spec, index: Spec, source: Spec, accumulate: bool = False) -> Spe
 def _wrapped(name: str, input: Any, index: Any) -> Any:
     n = input.numel()
     flat = index.reshape(-1)
-    if flat.numel() and not flat.is_meta and (int(flat.min()) < -n or int(flat.max()) >= n):
+    if flat.numel() and not flat.is_meta and anywhere((flat < -n) | (flat >= n)):
         raise OutOfBoundsError(f"{name}: expected numbers from {-n} to {n - 1} for {n} elements.")
     return flat.where(flat >= 0, flat + n)
 

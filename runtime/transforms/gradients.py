@@ -117,17 +117,14 @@ def grad_and_value(
         with enable_grad():
             value, aux = value_and_aux(func(*replaced(*trees), **kwargs), has_aux)
         if not isinstance(value, Tensor) or value.ndim:
-            kind = (
-                f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-            )
+            kind = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise GradientError(
                 f"grad: expected the function to return a 0-d tensor. Got {kind}. Use vjp or "
                 "jacrev for more elements."
             )
         tied = reaches_others([value], leaves)
         slopes = gradients([value], leaves, None, tied, False)
-        flat, spec = tree_flatten(chosen)
-        tree = tree_unflatten(slopes, spec)
+        tree = tree_unflatten(slopes, tree_flatten(chosen)[1])
         slope = tree[0] if isinstance(argnums, int) else tree
         value, aux = freed((value, aux), tied)
         return (slope, (value, aux)) if has_aux else (slope, value)
@@ -194,7 +191,9 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         raise RuntimeError("vjp: expected the function to return tensors only.")
     tied = reaches_others(outputs, leaves)
 
-    def product(*cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> Any:
+    def product(
+        *cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None
+    ) -> Any:
         given = cotangents if spec.type is tuple and len(cotangents) != 1 else cotangents[0]
         weights, own = tree_flatten(given)
         if own != spec:
@@ -251,7 +250,9 @@ def _linear(
     tied = reaches_others(outputs, leaves)
     with enable_grad():
         # One for each output, and of its level: what is unknown when the slopes are recorded.
-        weights = [(x.detach() * 0).requires_grad_() if x.dtype.category >= 2 else x for x in outputs]
+        weights = [
+            (x.detach() * 0).requires_grad_() if x.dtype.category >= 2 else x for x in outputs
+        ]
         slopes = gradients(outputs, leaves, weights, True, True)
 
     def push(*tangents: Any, retain: bool = True) -> Any:
@@ -296,8 +297,7 @@ def functionalize(func: Callable[..., Any], *, remove: str = "mutations") -> Cal
     """
     if remove not in ("mutations", "mutations_and_views"):
         raise RuntimeError(
-            "functionalize: expected remove 'mutations' or 'mutations_and_views'. Got "
-            f"{remove!r}."
+            f"functionalize: expected remove 'mutations' or 'mutations_and_views'. Got {remove!r}."
         )
 
     @functools.wraps(func)

@@ -31,9 +31,7 @@ def basis(tensors: list[Tensor]) -> list[Tensor]:
 def _rows(rows: Tensor, outputs: list[Tensor]) -> list[Tensor]:
     """The rows of a Jacobian (elements, ...) by output: (*its shape, ...)."""
     parts = split_rows(rows, [math.prod(x.shape) for x in outputs])
-    return [
-        p.reshape(*x.shape, *rows.shape[1:]) for p, x in zip(parts, outputs, strict=True)
-    ]
+    return [p.reshape(*x.shape, *rows.shape[1:]) for p, x in zip(parts, outputs, strict=True)]
 
 
 def jacrev(
