@@ -129,8 +129,11 @@ class BatchedBackend:
 
 def _batching(operation: Operation, key: BatchedKey, rule: Rule) -> Callable[..., Any]:
     level, name = key.level, operation.name
+    names = operation.array_names
 
     def kernel(*arrays: Any, **attributes: Any) -> Any:
+        if len(arrays) < len(names):  # gradient rules may name an array
+            arrays += tuple([attributes.pop(n) for n in names[len(arrays) :] if n in attributes])
         inside = 0
         length = None
         for x in _leaves(arrays, attributes):

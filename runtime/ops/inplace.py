@@ -9,6 +9,7 @@ from ..autograd.grad_mode import is_grad_enabled
 from ..autograd.node import AccumulateGrad, Node, tick
 from ..core import batched, dtypes
 from ..core.creation import as_tensor
+from ..core.dispatch import key_of
 from ..core.spec import Spec
 from ..core.tensor import Tensor
 from ..errors import DTypeError, GradientError, ShapeError
@@ -132,8 +133,11 @@ def _positions(base: Tensor, view: Tensor) -> Any:
     """Where the view's elements lie in the base, as an index of arrays."""
     if base.is_meta:
         return tuple(Spec(tuple(view.shape), dtypes.int64) for _ in range(base.ndim))
-    xp = base._key.backend.xp
-    numbers = xp.empty_like(base._array, dtype=xp.int64)  # keeps the base's memory layout
+    array, key = base._array, base._key
+    if key.level:  # all slices lie alike
+        array, key = array.example(), key_of(base.device, base.dtype)
+    xp = key.backend.xp
+    numbers = xp.empty_like(array, dtype=xp.int64)  # keeps the base's memory layout
     numbers[...] = xp.arange(numbers.size).reshape(numbers.shape)
     itemsize = base.dtype.itemsize
     offset = (view.data_ptr() - base.data_ptr()) // itemsize
