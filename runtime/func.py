@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from .transforms.batching import vmap
+from .transforms.batching import debug_unwrap, vmap
 from .transforms.gradients import functionalize, grad, grad_and_value, jvp, linearize, vjp
 from .transforms.jacobians import hessian, jacfwd, jacrev
-from .transforms.modules import functional_call, stack_module_state
+from .transforms.modules import (
+    functional_call,
+    replace_all_batch_norm_modules_,
+    stack_module_state,
+)
 
 __all__ = [
+    "debug_unwrap",
     "functional_call",
     "functionalize",
     "grad",
@@ -17,6 +22,7 @@ __all__ = [
     "jacrev",
     "jvp",
     "linearize",
+    "replace_all_batch_norm_modules_",
     "stack_module_state",
     "vjp",
     "vmap",

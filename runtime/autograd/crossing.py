@@ -104,6 +104,8 @@ class Crossing(Node):
 
 def crossed(way: Callable[..., Any], tensor: Tensor, level: Level, dim: int = 0) -> Tensor:
     """The tensor led by `way`, one of the functions above, into `level` or out of it."""
+    if way in (merge, drop):
+        tensor = lifted(tensor, level.depth)  # whose gradient is the sum over the slices
     array = way(tensor._array, level, dim, tensor._key.device)
     key = _key(array, tensor._key.device)
     if array.__class__ is not key.array_class:

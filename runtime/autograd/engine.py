@@ -303,6 +303,12 @@ def _reach(edges: list[Any], wanted: dict[Any, int]) -> set[Any]:
     return needed
 
 
+def _crosses_levels(roots: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> bool:
+    """Whether a gradient is of a vmap that its root is not of."""
+    pairs = zip(roots, gradients, strict=True)
+    return any(g is not None and g._key.level > root._key.level for root, g in pairs)
+
+
 def run(
     roots: Sequence[Tensor],
     gradients: Sequence[Tensor | None],
@@ -313,10 +319,7 @@ def run(
     """Send `gradients` from `roots` through the graph; returns the gradients of wanted edges."""
     # A gradient from inside a vmap meets arrays from outside: operations know how, rules compiled
     # for the arrays of their node do not.
-    by_operations = create_graph or any(
-        given is not None and given._key.level > root._key.level
-        for root, given in zip(roots, gradients, strict=True)
-    )
+    by_operations = create_graph or (batched.in_use and _crosses_levels(roots, gradients))
     walk = _Pass(by_operations, retain_graph, wanted)
     edges = []
     for root in roots:

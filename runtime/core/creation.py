@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import dtypes
+from .batched import BatchedArray
 from .devices import device as Device
 from .dispatch import DispatchKey, backends, key_of
 from .tensor import Tensor, wrap
@@ -252,7 +253,7 @@ def _filler(name: str, value: Any, doc: str) -> Any:
         memory_format: Any = None,
     ) -> Tensor:
         key = key_of(input.device if device is None else place_of(device), dtype or input.dtype)
-        return _filled(tuple(input.shape), value, key, requires_grad)
+        return for_slices(_filled(tuple(input.shape), value, key, requires_grad), input)
 
     filled.__name__, filled_like.__name__ = name, f"{name}_like"
     filled.__doc__ = f"A tensor of {doc}, of the given sizes."
@@ -269,7 +270,27 @@ def full_like(input: Tensor, fill_value: Any, **options: Any) -> Tensor:
     """A tensor filled with `fill_value`, with the shape, dtype and device of input."""
     options = {"dtype": input.dtype, "device": input.device, **options}
     options.pop("memory_format", None)
-    return full(tuple(input.shape), fill_value, **options)
+    return for_slices(full(tuple(input.shape), fill_value, **options), input)
+
+
+def for_slices(made: Tensor, like: Tensor) -> Tensor:
+    """`made`, which inside `vmap` gets memory for each slice if `like` has it: to be written."""
+    if not like._key.level or made._key.level:
+        return made
+    levels = []
+    array, wide = like._array, made.detach()
+    while array.__class__ is BatchedArray:
+        if array.is_batched:
+            length = array.value.shape[0]
+            wide = wide.unsqueeze(0).expand(length, *wide.shape)
+        levels.append((array.level, array.is_batched))
+        array = array.value
+    result = wide.clone()._array
+    for level, is_batched in reversed(levels):
+        result = BatchedArray(result, level, is_batched)
+    out = wrap(result, like._key.of_array(result))
+    out.requires_grad = made.requires_grad
+    return out
 
 
 def scalar_tensor(

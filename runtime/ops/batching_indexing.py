@@ -109,6 +109,8 @@ def _is_scalar_mask(item: Any) -> bool:
 
 @_with_scalar_masks("index_elements")
 def index_elements(batch: Batch, x: Any, *, index: Any) -> Any:
+    if _is_basic(index):
+        return batch.inner.index_elements(x.value, index=(slice(None), *index))
     places = _Places(batch, x.shape, index)
     return places.to_result(batch.inner.index_elements(batch.front(x), index=places.index))
 

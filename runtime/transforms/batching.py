@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from ..autograd.crossing import crossed, merge, split
+from ..autograd.crossing import crossed, held, merge, split
 from ..core.batched import Level, opened
 from ..core.tensor import Tensor
 from ..ops.joins import cat
@@ -72,6 +72,16 @@ def vmap(
         return _joined(parts)
 
     return wrapped
+
+
+def debug_unwrap(tensor: Any, *, recurse: bool = True) -> Any:
+    """What a tensor inside `vmap` holds, the batch as its first dimension; through all levels with
+    `recurse`. A tensor outside is returned as it is."""
+    while tensor._key.level:
+        tensor = held(tensor)
+        if not recurse:
+            break
+    return tensor
 
 
 def _inputs(

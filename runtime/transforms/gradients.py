@@ -6,11 +6,10 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from ..autograd.crossing import lifted
+from ..autograd import functional
 from ..autograd.engine import grad as engine_grad
 from ..autograd.grad_mode import enable_grad, is_grad_enabled, set_grad_enabled
 from ..autograd.node import AccumulateGrad, OutputEdge
-from ..core.batched import running
 from ..core.tensor import Tensor
 from ..errors import DTypeError, GradientError, ShapeError
 from ..utils._pytree import tree_flatten, tree_map_only, tree_unflatten
@@ -19,18 +18,12 @@ Argnums = int | tuple[int, ...]
 
 
 def own_leaf(x: Tensor) -> Tensor:
-    """A tensor to differentiate by instead of x, part of x's graph if that is recorded.
-
-    Inside `vmap` all slices get a leaf of their own, so that gradients are not summed over them.
-    """
+    """A tensor to differentiate by instead of x, part of x's graph if that is recorded."""
     if not isinstance(x, Tensor):
         raise TypeError(f"Expected tensors to differentiate by. Got {type(x).__name__}.")
     if not (x.dtype.is_floating_point or x.dtype.is_complex):
         raise DTypeError(f"Expected floating-point tensors to differentiate by. Got {x.dtype}.")
-    levels = running()
-    if levels:
-        x = lifted(x, levels[-1].depth)
-    return x.view_as(x) if x.requires_grad else x.detach().requires_grad_()
+    return functional.own_leaf(x, True)
 
 
 def own_leaves(tree: Any) -> tuple[list[Tensor], Any]:

@@ -87,6 +87,16 @@ def _tied(given: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def replace_all_batch_norm_modules_(root: Any) -> Any:
+    """Let all batch normalization in the module `root` use the statistics of the batch only, as
+    `vmap` has no place for running ones that differ from slice to slice; returns root."""
+    for module in root.modules():
+        if hasattr(module, "track_running_stats") and "running_mean" in module._buffers:
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+            module.track_running_stats = False
+    return root
+
+
 def stack_module_state(models: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Parameters and buffers of several models of one class, each stacked along a new first
     dimension; the parameters as leaves, for `vmap` over `functional_call`.
