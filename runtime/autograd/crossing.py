@@ -127,9 +127,3 @@ def lifted(tensor: Tensor, depth: int) -> Tensor:
     if tensor._key.level >= depth:
         return tensor
     return crossed(lift, tensor, level_at(depth))
-
-
-def held(tensor: Tensor) -> Tensor:
-    """What a tensor inside vmap holds, the batch as its first dimension, outside the graph."""
-    value = tensor._array.value
-    return wrap(value, _key(value, tensor._key.device))

@@ -224,7 +224,7 @@ def tensor_repr(tensor: Tensor) -> str:
 
 def _batched_repr(tensor: Tensor) -> str:
     """A tensor inside `vmap`: its level, and what it holds with the batch in front."""
-    from ..autograd.crossing import held
+    from .tensor import held  # tensors print by what is here
 
     dim = 0 if tensor._array.is_batched else None
     inner = "\n".join("    " + line for line in repr(held(tensor)).split("\n"))

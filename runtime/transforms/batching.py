@@ -6,9 +6,9 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from ..autograd.crossing import crossed, held, merge, split
+from ..autograd.crossing import crossed, merge, split
 from ..core.batched import Level, opened
-from ..core.tensor import Tensor
+from ..core.tensor import Tensor, held
 from ..ops.joins import cat
 from ..utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
