@@ -38,7 +38,11 @@ def own_leaf(x: Tensor, tied: bool) -> Tensor:
     levels = running()
     if levels:
         x = lifted(x, levels[-1].depth)
-    return x.view_as(x) if tied and x.requires_grad else x.detach().requires_grad_()
+    if tied and x.requires_grad:
+        return x.view_as(x)
+    leaf = x.detach()
+    leaf.requires_grad = True
+    return leaf
 
 
 def _called(func: Callable[..., Any], leaves: tuple[Tensor, ...]) -> tuple[bool, tuple[Any, ...]]:
@@ -216,7 +220,7 @@ def jvp(
     leaves = _leaves(inputs, create_graph)
     directions = _weights(v, leaves, "jvp")
     several, outputs = _called(func, leaves)
-    weights = tuple(o.new_zeros(o.shape).requires_grad_() for o in outputs)
+    weights = tuple(own_leaf(o.new_zeros(o.shape), False) for o in outputs)
     with enable_grad():
         grads = _gradients(outputs, leaves, weights, True, strict)
         products = _gradients(grads, weights, directions, create_graph, False)

@@ -244,7 +244,8 @@ def _linear(
     with enable_grad():
         # One for each output, and of its level: what is unknown when the slopes are recorded.
         weights = [
-            (x.detach() * 0).requires_grad_() if x.dtype.category >= 2 else x for x in outputs
+            functional.own_leaf(x.detach() * 0, False) if x.dtype.category >= 2 else x
+            for x in outputs
         ]
         slopes = gradients(outputs, leaves, weights, True, True)
 

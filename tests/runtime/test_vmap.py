@@ -258,6 +258,7 @@ def test_python_code_that_looks_at_values_is_refused() -> None:
         (lambda x: x[x > 1], "mask that differs"),
         (lambda x: torch.zeros(3).add_(x), "written in place"),
         (lambda x: x.sum().backward(), "outside of vmap"),
+        (lambda x: x.requires_grad_(), "outside of vmap"),
     ]
     for function, message in cases:
         with pytest.raises(RuntimeError, match=message):
@@ -609,3 +610,8 @@ def test_modules_are_called_with_tensors_by_name() -> None:
         stack_module_state([net, nn.Linear(2, 2)])
     with pytest.raises(RuntimeError, match="at least one model"):
         stack_module_state([])
+
+
+def test_a_hessian_goes_through_a_product() -> None:
+    found = hessian(torch.prod)(torch.tensor([2.0, 3.0, 5.0]))
+    assert found.tolist() == [[0, 5, 3], [5, 0, 2], [3, 2, 0]]
