@@ -6,6 +6,7 @@
       DeviceError (RuntimeError)        tensors on different devices, or a device that is absent
       LinAlgError (RuntimeError)        matrices without the factors or inverse asked for
       GradientError (RuntimeError)      a backward pass that cannot be run
+      BatchingError (RuntimeError)      what cannot be done for a whole batch at once
       OutOfBoundsError (IndexError)     an index outside its dimension
       CheckpointError (RuntimeError)    a file that cannot be loaded, or not without running it
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 import pickle
 
 __all__ = [
+    "BatchingError",
     "CheckpointError",
     "DTypeError",
     "DeviceError",
@@ -50,6 +52,10 @@ class LinAlgError(FlambeauError, RuntimeError):
 
 class GradientError(FlambeauError, RuntimeError):
     """A backward pass cannot be run, or would give wrong gradients."""
+
+
+class BatchingError(FlambeauError, RuntimeError):
+    """A function given to vmap does what has no meaning for all slices of a batch at once."""
 
 
 class OutOfBoundsError(FlambeauError, IndexError):

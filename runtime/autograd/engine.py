@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from ..core import observers
+from ..core import batched, observers
 from ..core.dispatch import operations
 from ..core.spec import Spec
 from ..core.tensor import Tensor, wrap
-from ..errors import GradientError, ShapeError
+from ..errors import BatchingError, GradientError, ShapeError
 from . import anomaly
-from .grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .grad_mode import is_grad_enabled, no_grad, set_grad_enabled
 from .node import AccumulateGrad, Node, OutputEdge
 
 __all__ = ["backward", "grad"]
@@ -275,6 +275,12 @@ def _reach(edges: list[Any], wanted: dict[Any, int]) -> set[Any]:
     return needed
 
 
+def _crosses_levels(roots: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> bool:
+    """Whether a gradient is of a vmap that its root is not of."""
+    pairs = zip(roots, gradients, strict=True)
+    return any(g is not None and g._key.level > root._key.level for root, g in pairs)
+
+
 def run(
     roots: Sequence[Tensor],
     gradients: Sequence[Tensor | None],
@@ -283,7 +289,10 @@ def run(
     create_graph: bool,
 ) -> dict[int, Any]:
     """Send `gradients` from `roots` through the graph; returns the gradients of wanted edges."""
-    walk = _Pass(create_graph, retain_graph, wanted)
+    # A gradient from inside a vmap meets arrays from outside: operations know how, rules compiled
+    # for the arrays of their node do not.
+    by_operations = create_graph or (batched.in_use and _crosses_levels(roots, gradients))
+    walk = _Pass(by_operations, retain_graph, wanted)
     edges = []
     for root in roots:
         if root._edge is None:
@@ -297,10 +306,10 @@ def run(
     if wanted is not None:
         walk.needed = _reach(edges, wanted)
     for root, given in zip(roots, gradients, strict=True):
-        walk.send(root._edge, _first_gradient(root, given, create_graph), False)
+        walk.send(root._edge, _first_gradient(root, given, by_operations), False)
     with np.errstate(all="ignore"):
-        if create_graph:
-            with enable_grad():
+        if by_operations:
+            with set_grad_enabled(create_graph):
                 walk.run()
         else:
             walk.run()  # on bare arrays, which no mode concerns
@@ -324,6 +333,11 @@ def backward(
     which tensors get a `grad`. `create_graph` records the pass, for higher derivatives.
     Raises: GradientError for a graph already freed, a tensor changed in place, or no graph at all.
     """
+    if batched.in_use and batched.running():
+        raise BatchingError(
+            "backward: expected a call outside of vmap. Inside it, gradients of slices have no "
+            "place on tensors that all share. Use torch.func.grad or torch.func.vjp."
+        )
     roots = _as_list(tensors)
     gradients = [None] * len(roots) if grad_tensors is None else _as_list(grad_tensors)
     retain = create_graph if retain_graph is None else retain_graph
@@ -363,7 +377,8 @@ def grad(
     None) nor `materialize_grads` (gives zeros) is set.
     """
     if is_grads_batched:
-        raise GradientError("grad: is_grads_batched=True is not offered; call grad once per row.")
+        options = (retain_graph, create_graph, allow_unused, False, materialize_grads)
+        return _grad_of_rows(outputs, inputs, _as_list(grad_outputs), options)
     roots, leaves = _as_list(outputs), _as_list(inputs)
     gradients = [None] * len(roots) if grad_outputs is None else _as_list(grad_outputs)
     retain = create_graph if retain_graph is None else retain_graph
@@ -383,3 +398,23 @@ def grad(
             "allow_unused=True to get None for it, or materialize_grads=True to get zeros."
         )
     return tuple(results)
+
+
+def _grad_of_rows(
+    outputs: Any, inputs: Any, grad_outputs: list[Any], options: tuple[Any, ...]
+) -> tuple[Tensor | None, ...]:
+    """`grad` for each row of `grad_outputs`, all at once."""
+    from ..transforms.batching import vmap  # built on all that is made here
+
+    unused: list[int] = []
+
+    def one_row(*gs: Any) -> Any:
+        found = grad(outputs, inputs, gs, *options)
+        unused.extend(k for k, g in enumerate(found) if g is None)
+        return tuple(g for g in found if g is not None)
+
+    in_dims = tuple(None if g is None else 0 for g in grad_outputs)
+    rows = list(vmap(one_row, in_dims)(*grad_outputs))
+    for k in unused:
+        rows.insert(k, None)
+    return tuple(rows)

@@ -10,7 +10,7 @@ from typing import Any
 from ..core.callsite import last_write
 from ..core.tensor import Tensor, wrap
 from ..errors import GradientError, ShapeError
-from .grad_mode import enable_grad, is_grad_enabled, no_grad
+from .grad_mode import is_grad_enabled, no_grad
 from .node import Node, OutputEdge, tick
 
 __all__ = ["Function", "FunctionCtx", "once_differentiable"]
@@ -87,8 +87,7 @@ class FunctionNode(Node):
 
     def apply_recorded(self, g: Any) -> Any:
         """The user's `backward`, recorded."""
-        with enable_grad():
-            return self._called(list(g) if self.outputs != 1 else [g])
+        return self._called(list(g) if self.outputs != 1 else [g])
 
     def _called(self, gs: list[Any]) -> list[Any]:
         if self.saved is None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..core.batched import running
 from ..core.tensor import Tensor
 from ..errors import GradientError, ShapeError
+from .crossing import lifted
 from .engine import grad
 from .grad_mode import enable_grad
 
@@ -29,8 +31,18 @@ def _leaves(inputs: Any, create_graph: bool) -> tuple[Tensor, ...]:
 
 def own_leaf(x: Tensor, tied: bool) -> Tensor:
     """A tensor to differentiate by instead of x, part of x's graph if that is recorded and `tied`
-    asks for it."""
-    return x.view_as(x) if tied and x.requires_grad else x.detach().requires_grad_()
+    asks for it.
+
+    Inside `vmap` all slices get a leaf of their own, so that gradients are not summed over them.
+    """
+    levels = running()
+    if levels:
+        x = lifted(x, levels[-1].depth)
+    if tied and x.requires_grad:
+        return x.view_as(x)
+    leaf = x.detach()
+    leaf.requires_grad = True
+    return leaf
 
 
 def _called(func: Callable[..., Any], leaves: tuple[Tensor, ...]) -> tuple[bool, tuple[Any, ...]]:
@@ -78,11 +90,28 @@ def jacobian(
     strategy: str = "reverse-mode",
 ) -> Any:
     """The derivatives of every output element by every input element, in the shape of the output
-    followed by that of the input; nested tuples for several outputs and inputs."""
+    followed by that of the input; nested tuples for several outputs and inputs.
+
+    `vectorize` finds all rows in one backward pass inside `vmap`, whatever the strategy.
+    Raises: RuntimeError for an unknown strategy, or strict together with vectorize.
+    """
+    if strategy not in ("reverse-mode", "forward-mode"):
+        raise GradientError(
+            f"jacobian: expected strategy 'reverse-mode' or 'forward-mode'. Got {strategy!r}."
+        )
+    if strategy == "forward-mode" and (create_graph or not vectorize):
+        raise NotImplementedError(
+            "jacobian: expected vectorize=True and create_graph=False with forward-mode."
+        )
+    if strict and vectorize:
+        raise GradientError("jacobian: expected strict or vectorize. Got both.")
     leaves = _leaves(inputs, create_graph)
     several, outputs = _called(func, leaves)
     rows = []
     for out in outputs:
+        if vectorize:
+            rows.append(_all_rows(out, leaves, create_graph))
+            continue
         parts: list[list[Tensor]] = [[] for _ in leaves]
         flat = out.reshape(-1)
         for k in range(flat.numel()):
@@ -92,6 +121,23 @@ def jacobian(
         rows.append(_assembled(out, leaves, parts, create_graph))
     found = [_shaped(row, inputs) for row in rows]
     return tuple(found) if several else found[0]
+
+
+def _all_rows(out: Tensor, leaves: Any, create_graph: bool) -> tuple[Tensor, ...]:
+    """The Jacobian of one output, by one pass for all of its elements."""
+    n = out.numel()
+    found: tuple[Any, ...] = (None,) * len(leaves)
+    if out.requires_grad and n:
+        found = grad(
+            [out.reshape(-1)], leaves, [out.new_zeros((n, n)).fill_diagonal_(1)],
+            retain_graph=True, create_graph=create_graph, allow_unused=True, is_grads_batched=True,
+        )  # fmt: skip
+    shapes = [(*out.shape, *x.shape) for x in leaves]
+    made = [
+        x.new_zeros(shape) if g is None else g.reshape(shape)
+        for g, x, shape in zip(found, leaves, shapes, strict=True)
+    ]
+    return tuple(_freed(made, create_graph))
 
 
 def _assembled(out: Tensor, leaves: Any, parts: Any, create_graph: bool) -> tuple[Tensor, ...]:
@@ -127,7 +173,7 @@ def hessian(
         grads = _gradients([out.reshape(())], xs, [None], True, strict)
         return grads if several else grads[0]
 
-    return jacobian(slope, inputs, create_graph, strict)
+    return jacobian(slope, inputs, create_graph, strict, vectorize, outer_jacobian_strategy)
 
 
 def vjp(
@@ -174,7 +220,7 @@ def jvp(
     leaves = _leaves(inputs, create_graph)
     directions = _weights(v, leaves, "jvp")
     several, outputs = _called(func, leaves)
-    weights = tuple(o.new_zeros(o.shape).requires_grad_() for o in outputs)
+    weights = tuple(own_leaf(o.new_zeros(o.shape), False) for o in outputs)
     with enable_grad():
         grads = _gradients(outputs, leaves, weights, True, strict)
         products = _gradients(grads, weights, directions, create_graph, False)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.tensor import Tensor, wrap_view
-from ..errors import DTypeError, GradientError, ShapeError
+from ..errors import BatchingError, DTypeError, GradientError, ShapeError
 from . import engine
 from .node import AccumulateGrad, Node, RemovableHandle
 
@@ -34,7 +34,15 @@ def _set_requires_grad(self: Tensor, value: bool) -> None:
 
 
 def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
-    """Set `requires_grad` in place and return the tensor."""
+    """Set `requires_grad` in place and return the tensor.
+
+    Raises: BatchingError inside `vmap`, where gradients are asked for by `torch.func`.
+    """
+    if requires_grad and self._key.level:
+        raise BatchingError(
+            "requires_grad_: expected a tensor outside of vmap. Got one inside it. Use "
+            "torch.func.grad or torch.func.vjp."
+        )
     self.requires_grad = requires_grad
     return self
 

@@ -215,7 +215,7 @@ class Recording:
         wirtinger = self.recorder.key.dtype.is_complex and operation.is_holomorphic
         if wirtinger:
             # conj(J).T @ g is conj(J.T @ conj(g)): the real rule, conjugations around it.
-            self.recorder.names["conj"] = self.recorder.key.backend.xp.conj
+            self.recorder.names["conj"] = self.recorder.key.conj
             given = [f"g{k}" for k, there in enumerate(self.grads) if there]
             lines += [f"    {g} = conj({g})" for g in given]
         lines += ["    " + line for line in self.recorder.lines]

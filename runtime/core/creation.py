@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import dtypes, layouts
+from .batched import BatchedArray
 from .devices import device as Device
 from .dispatch import DispatchKey, backends, key_of
 from .spec import Spec
@@ -247,7 +248,7 @@ def order_like(input: Tensor, memory_format: Any = None) -> layouts.Permutation 
     """The order in memory of what is made like `input`, in its own order unless a format is given;
     None if row-major."""
     format = layouts.preserve_format if memory_format is None else memory_format
-    if format is layouts.preserve_format and input.is_contiguous():
+    if input._key.level or (format is layouts.preserve_format and input.is_contiguous()):
         return None
     return layouts.order_of(format, input.shape, input.stride())
 
@@ -278,7 +279,8 @@ def _filler(name: str, value: Any, doc: str) -> Any:
     ) -> Tensor:
         key = key_of(input.device if device is None else place_of(device), dtype or input.dtype)
         order = order_like(input, memory_format)
-        return _filled(tuple(input.shape), value, key, requires_grad, order)
+        made = _filled(tuple(input.shape), value, key, requires_grad, order)
+        return for_slices(made, input)
 
     filled.__name__, filled_like.__name__ = name, f"{name}_like"
     filled.__doc__ = f"A tensor of {doc}, of the given sizes."
@@ -307,7 +309,28 @@ def full_like(
         fill_value = fill_value.item()
     key = key_of(input.device if device is None else place_of(device), dtype or input.dtype)
     order = order_like(input, memory_format)
-    return _filled(tuple(input.shape), fill_value, key, requires_grad, order)
+    made = _filled(tuple(input.shape), fill_value, key, requires_grad, order)
+    return for_slices(made, input)
+
+
+def for_slices(made: Tensor, like: Tensor) -> Tensor:
+    """`made`, which inside `vmap` gets memory for each slice if `like` has it: to be written."""
+    if not like._key.level or made._key.level:
+        return made
+    levels = []
+    array, wide = like._array, made.detach()
+    while array.__class__ is BatchedArray:
+        if array.is_batched:
+            length = array.value.shape[0]
+            wide = wide.unsqueeze(0).expand(length, *wide.shape)
+        levels.append((array.level, array.is_batched))
+        array = array.value
+    result = wide.clone()._array
+    for level, is_batched in reversed(levels):
+        result = BatchedArray(result, level, is_batched)
+    out = wrap(result, like._key.of_array(result))
+    out.requires_grad = made.requires_grad
+    return out
 
 
 def scalar_tensor(

@@ -57,6 +57,7 @@ class DispatchKey:
 
     array_class: type
     array_dtype: Any
+    level = 0  # of the vmap whose batches the arrays are, see core.batched
 
     def __init__(self, place: device, dtype: dtypes.dtype) -> None:
         self.device = place

@@ -208,6 +208,8 @@ def _joined(prefix: str, values: str, suffixes: list[str]) -> str:
 
 def tensor_repr(tensor: Tensor) -> str:
     """The text of a tensor at the prompt, as PyTorch prints it."""
+    if tensor._key.level:
+        return _batched_repr(tensor)
     prefix = "tensor("
     name = type(tensor).__name__
     if tensor.is_meta:
@@ -218,3 +220,12 @@ def tensor_repr(tensor: Tensor) -> str:
         values = values_text(tensor, len(prefix))
     text = _joined(prefix, values, _suffixes(tensor))
     return text if name == "Tensor" else f"{name} containing:\n{text}"
+
+
+def _batched_repr(tensor: Tensor) -> str:
+    """A tensor inside `vmap`: its level, and what it holds with the batch in front."""
+    from .tensor import held  # tensors print by what is here
+
+    dim = 0 if tensor._array.is_batched else None
+    inner = "\n".join("    " + line for line in repr(held(tensor)).split("\n"))
+    return f"BatchedTensor(lvl={tensor._key.level}, bdim={dim}, value=\n{inner}\n)"

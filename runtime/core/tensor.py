@@ -296,6 +296,12 @@ def wrap(array: Any, key: DispatchKey, edge: Any = None) -> Tensor:
     return tensor
 
 
+def held(tensor: Tensor) -> Tensor:
+    """What a tensor inside `vmap` holds, the batch as its first dimension, outside the graph."""
+    value = tensor._array.value
+    return wrap(value, tensor._key.of_array(value))
+
+
 def wrap_view(array: Any, key: DispatchKey, base: Tensor) -> Tensor:
     """A tensor of `array`, which shares the memory of `base` and its in-place history."""
     tensor = _new(Tensor)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..core import dtypes
+from ..core.batched import anywhere, bare
 from ..errors import DTypeError, LinAlgError, ShapeError
 from .declare import Spec, composite, primitive
 from .joins import cat
@@ -60,9 +61,10 @@ def require_square(operation: str, A: Any, name: str = "A") -> None:
 
 def require_success(operation: str, info: Any, problem: str) -> None:
     """Raises: LinAlgError where `info` is not 0; `problem` says what number it gives."""
-    if info.is_meta or not info.any():
+    if info.is_meta or not anywhere(info):
         return
-    values = info.numpy().reshape(-1)
+    values = bare(info._array).reshape(-1)
+    values = values.get() if hasattr(values, "get") else values
     first = int(np.flatnonzero(values)[0])
     place = f"(Batch element {first}): " if info.ndim else ""
     raise LinAlgError(f"{operation}: {place}{problem.format(int(values[first]))}")

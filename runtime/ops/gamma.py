@@ -15,12 +15,14 @@ import numpy as np
 
 from ..autograd.grad_mode import is_grad_enabled
 from ..core import dtypes
+from ..core.batched import anywhere
 from ..core.dispatch import key_of
 from ..core.tensor import Tensor, wrap
 from ..random import Generator
 from . import shapes
 from .declare import Spec, primitive
 from .sampling import CPU, GPU, drawn
+from .slicewise import drawn_slicewise
 
 __all__ = ["binomial", "poisson"]
 
@@ -168,6 +170,7 @@ def _change(parameter: Tensor) -> Tensor:
     return parameter - parameter.detach()
 
 
+@drawn_slicewise
 def standard_gamma(concentration: Tensor, generator: Generator | None = None) -> Tensor:
     """Gamma variables of `concentration` and rate 1, its shape and dtype; differentiable by it."""
     key = concentration._key
@@ -185,6 +188,7 @@ def standard_gamma(concentration: Tensor, generator: Generator | None = None) ->
     return sample + gamma_slope(sample, concentration.detach()) * _change(concentration)
 
 
+@drawn_slicewise
 def standard_dirichlet(concentration: Tensor, generator: Generator | None = None) -> Tensor:
     """Points (..., K) of the simplex with Dirichlet parameters `concentration` (..., K);
     differentiable by them.
@@ -212,18 +216,20 @@ def _smallest(dtype: dtypes.dtype) -> float:
     return float(np.finfo(dtype.numpy).tiny)
 
 
+@drawn_slicewise
 def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     """Poisson counts of the rates `input`, its shape and dtype.
 
     Raises: RuntimeError for negative rates.
     """
     shapes.require_float("poisson", "input", input)
-    if not input.is_meta and bool((input < 0).any()):
+    if not input.is_meta and anywhere(input < 0):
         raise RuntimeError("poisson: expected rates of 0 or more. Got negative ones.")
     rates = _values(input, dtypes.float64)
     return wrap(drawn("poisson", input._key, tuple(input.shape), generator, rates), input._key)
 
 
+@drawn_slicewise
 def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) -> Tensor:
     """Successes in `count` trials of probability `prob`, of one shape; prob's dtype.
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..core import dtypes
-from ..core.creation import tensor
+from ..core.batched import bare
+from ..core.creation import arange, tensor
 from ..core.dispatch import key_of
 from ..core.tensor import wrap
 from ..errors import DTypeError, OutOfBoundsError, ShapeError
@@ -337,11 +338,11 @@ def one_hot(tensor: Spec, num_classes: int = -1) -> Spec:
     """int64 vectors with a single 1 at the class that `tensor` names: (...) -> (...,
     num_classes)."""
     classes = int(tensor.max().item()) + 1 if num_classes == -1 else num_classes
-    if tensor.numel() and (int(tensor.min()) < 0 or int(tensor.max()) >= classes):
+    values = bare(tensor._array)
+    if values.size and not 0 <= int(values.min()) <= int(values.max()) < classes:
         raise RuntimeError(
-            f"one_hot: expected classes from 0 to {classes - 1}. Got {int(tensor.min())} to "
-            f"{int(tensor.max())}."
+            f"one_hot: expected classes from 0 to {classes - 1}. Got {int(values.min())} to "
+            f"{int(values.max())}."
         )
-    xp = tensor._key.backend.xp
-    array = (tensor._array[..., None] == xp.arange(classes)).astype(np.int64)
-    return wrap(array, key_of(tensor.device, dtypes.int64))
+    numbers = arange(classes, device=tensor.device)
+    return (tensor.unsqueeze(-1) == numbers).to(dtypes.int64)

@@ -193,7 +193,7 @@ def parse_index(input: Tensor, index: Any) -> tuple[tuple[Any, ...], bool]:
         elif isinstance(item, bool | np.bool_):
             found.append(np.asarray(item))
             is_view = False
-        elif isinstance(item, Tensor) and item.ndim == 0 and item.dtype.category == dtypes.INTEGER:
+        elif _is_number(item):
             found.append(int(item))
         elif isinstance(item, Tensor | list | np.ndarray | range):
             found.append(_parse_array(input, item))
@@ -208,6 +208,13 @@ def parse_index(input: Tensor, index: Any) -> tuple[tuple[Any, ...], bool]:
             )
     _check_index(input, found)
     return tuple(found), is_view
+
+
+def _is_number(item: Any) -> bool:
+    """Whether an item is a tensor of one integer, which vmap does not map over."""
+    if not isinstance(item, Tensor) or item.ndim or item.dtype.category != dtypes.INTEGER:
+        return False
+    return not (item._key.level and item._array.is_batched)
 
 
 def _parse_slice(item: slice) -> slice:

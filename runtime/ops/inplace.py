@@ -7,9 +7,10 @@ from typing import Any
 
 from ..autograd.grad_mode import is_grad_enabled
 from ..autograd.node import AccumulateGrad, Node, tick
-from ..core import dtypes
+from ..core import batched, dtypes
 from ..core.callsite import count_write
 from ..core.creation import as_tensor
+from ..core.dispatch import key_of
 from ..core.spec import Spec
 from ..core.tensor import Tensor
 from ..errors import DTypeError, GradientError, ShapeError
@@ -133,8 +134,11 @@ def _positions(base: Tensor, view: Tensor) -> Any:
     """Where the view's elements lie in the base, as an index of arrays."""
     if base.is_meta:
         return tuple(Spec(tuple(view.shape), dtypes.int64) for _ in range(base.ndim))
-    xp = base._key.backend.xp
-    numbers = xp.empty_like(base._array, dtype=xp.int64)  # keeps the base's memory layout
+    array, key = base._array, base._key
+    if key.level:  # all slices lie alike
+        array, key = array.example(), key_of(base.device, base.dtype)
+    xp = key.backend.xp
+    numbers = xp.empty_like(array, dtype=xp.int64)  # keeps the base's memory layout
     numbers[...] = xp.arange(numbers.size).reshape(numbers.shape)
     itemsize = base.dtype.itemsize
     offset = (view.data_ptr() - base.data_ptr()) // itemsize
@@ -202,6 +206,11 @@ def zero_(self: Tensor) -> Tensor:
     return fill_(self, 0)
 
 
+def _is_batched(self: Tensor, value: Tensor, index: tuple[Any, ...]) -> bool:
+    """Whether one of them belongs to a vmap, whose batches only operations can write."""
+    return bool(self._key.level or value._key.level or max(map(batched.level_of, index), default=0))
+
+
 def setitem(self: Tensor, index: Any, value: Any) -> None:
     """self[index] = value: a number, or a tensor that broadcasts to the selected shape;
     recorded."""
@@ -211,7 +220,8 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
         value = as_tensor(value, dtype=self.dtype, device=self.device)
     elif value.device != self.device or value.dtype is not self.dtype:
         value = value.to(self.device, self.dtype)
-    if is_grad_enabled() and (self._edge is not None or value._edge is not None):
+    recorded = is_grad_enabled() and (self._edge is not None or value._edge is not None)
+    if recorded or (batched.in_use and _is_batched(self, value, parsed)):
         result = index_put_values(self, value, index=parsed, accumulate=False)
         overwrite(self, result, "setitem")
         return

@@ -14,6 +14,7 @@ from ..core.spec import Spec, contiguous_strides
 from ..core.tensor import Tensor, wrap
 from ..errors import ShapeError
 from .inplace import check_writable, write
+from .slicewise import slicewise
 from .strided import diagonal, storage_length
 from .tensor_types import made
 from .views import sizes_of
@@ -193,6 +194,7 @@ def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
     return self
 
 
+@slicewise
 def frexp(input: Tensor) -> Any:
     """Mantissas in [0.5, 1) and exponents (int32) with input = mantissa * 2**exponent."""
     xp = input._key.backend.xp

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..autograd.record import TAPE
 from ..core import dtypes
+from ..core.batched import anywhere
 from ..errors import ShapeError
 from .declare import Spec
 from .losses import reduced, reduction_of
@@ -211,7 +212,7 @@ def gaussian_nll_loss(
             f"gaussian_nll_loss: expected var like input {tuple(input.shape)}, or one per row. Got "
             f"{tuple(var.shape)}."
         )
-    if not var.is_meta and bool((var < 0).any()):
+    if not var.is_meta and anywhere(var < 0):
         raise ValueError("gaussian_nll_loss: expected variances of at least 0.")
     safe = var.masked_fill(var < eps, eps) if var.numel() else var
     losses = 0.5 * (safe.log() + (input - target).square() / safe)

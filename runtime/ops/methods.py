@@ -267,7 +267,7 @@ def _new(function: Any) -> Any:
         options = {"dtype": self.dtype, "device": self.device, **options}
         if options["dtype"] is None:
             options["dtype"] = self.dtype
-        return function(*args, **options)
+        return creation.for_slices(function(*args, **options), self)
 
     new.__doc__ = f"`torch.{function.__name__}` with this tensor's dtype and device unless given."
     return new

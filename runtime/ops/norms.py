@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ..core import dtypes
+from ..core.batched import anywhere
 from ..errors import DTypeError, ShapeError
 from .cumulative import cumprod
 from .declare import Spec, primitive
@@ -202,7 +203,7 @@ def cond(A: Spec, p: Any = None) -> Spec:
         return A.new_zeros(A.shape[:-2], dtype=A.dtype.to_real())
     inverse, info = inv_ex(A)
     found = matrix_norm(A, p) * matrix_norm(inverse, p)
-    return found if A.is_meta or not info.any() else found.masked_fill(info != 0, INF)
+    return found if A.is_meta or not anywhere(info) else found.masked_fill(info != 0, INF)
 
 
 # -- products of vectors ---------------------------------------------------------------------------

@@ -297,6 +297,12 @@ def pairs_of_others_array(xp: Any, g: Any, input: Any, dim: Dims) -> Any:
     return xp.moveaxis(total.reshape(moved.shape), range(-len(dims), 0), dims)
 
 
+@pairs_of_others.vjp(saves="input")
+def pairs_of_others_vjp(F: Any, h: Any, needs: Any, g: Any, input: Any, dim: Any) -> Any:
+    """Linear in g, by a symmetric matrix. Third derivatives by input are not there."""
+    return F.pairs_of_others(h, input, dim=dim) if needs[0] else None, None
+
+
 @composite
 def prod(
     F: Any, input: Spec, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None

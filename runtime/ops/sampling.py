@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ..backends.batched import key_at
 from ..core import dtypes
+from ..core.batched import BatchedArray, Level, anywhere, level_of, refuse_randomness, running
 from ..core.box_muller import fused
 from ..core.creation import _place, key_for, order_like, sizes
 from ..core.devices import device as Device
@@ -18,6 +20,7 @@ from ..errors import DTypeError, ShapeError
 from ..random import Generator, generator_for
 from .declare import Spec, composite
 from .inplace import check_writable, write
+from .slicewise import drawn_slicewise
 
 __all__ = [
     "bernoulli",
@@ -41,6 +44,9 @@ def drawn(name: str, key: DispatchKey, shape: tuple[int, ...], generator: Any, *
 
     Complex numbers have independent parts; normal ones share the variance between them.
     """
+    levels = running()
+    if levels:
+        return _drawn_in_batches(levels, name, key, shape, generator, args)
     if key.dtype.is_complex and key.device.type != "meta":
         parts = key_of(key.device, dtypes.float32 if key.dtype.itemsize == 8 else dtypes.float64)
         if name == "normal":
@@ -56,6 +62,33 @@ def drawn(name: str, key: DispatchKey, shape: tuple[int, ...], generator: Any, *
         return np.asarray(values).astype(key.dtype.numpy, copy=False).reshape(shape)
     values = GPU[name](stream.library_generator(key.backend.xp), shape, *args)
     return key.backend.xp.asarray(values).astype(key.dtype.numpy)
+
+
+def _drawn_in_batches(
+    levels: list[Level], name: str, key: DispatchKey, shape: Any, generator: Any, args: Any
+) -> Any:
+    """`drawn` inside vmaps: numbers for each slice of those whose randomness is "different".
+
+    Raises: RuntimeError where one's randomness is "error".
+    """
+    for level in levels:
+        refuse_randomness(level)
+    own = [level for level in levels if level.randomness == "different"]
+    before = list(levels)
+    levels.clear()
+    try:
+        wide = (*[level.length for level in own], *shape)
+        array = drawn(name, key_of(key.device, key.dtype), wide, generator, *args)
+    finally:
+        levels.extend(before)
+    for level in own:
+        array = BatchedArray(array, level.depth, True)
+    return array
+
+
+def placed(array: Any, key: DispatchKey) -> Tensor:
+    """A tensor of an array that `drawn` gave for `key`."""
+    return wrap(array, key_at(level_of(array), key.device, key.dtype))
 
 
 def _standard_exponential(stream: Generator, count: int, dtype: Any, rate: float) -> Any:
@@ -113,7 +146,7 @@ def _sampler(name: str, distribution: str, parameters: tuple[float, ...], doc: s
     ) -> Tensor:
         key = key_for(dtype, device)
         _floating(name, key)
-        out = wrap(drawn(distribution, key, sizes(size), generator, *parameters), key)
+        out = placed(drawn(distribution, key, sizes(size), generator, *parameters), key)
         out.requires_grad = requires_grad
         return out
 
@@ -167,7 +200,7 @@ def randint(
     if high <= low:
         raise RuntimeError(f"randint: expected low below high. Got low {low}, high {high}.")
     key = key_for(dtype or dtypes.int64, device)
-    out = wrap(drawn("integers", key, sizes((size,)), generator, int(low), int(high)), key)
+    out = placed(drawn("integers", key, sizes((size,)), generator, int(low), int(high)), key)
     out.requires_grad = requires_grad
     return out
 
@@ -188,7 +221,7 @@ def randperm(
 ) -> Tensor:
     """The integers below `n` in random order; int64."""
     key = key_for(dtype or dtypes.int64, device)
-    return wrap(drawn("permutation", key, (n,), generator), key)
+    return placed(drawn("permutation", key, (n,), generator), key)
 
 
 def normal(
@@ -206,7 +239,7 @@ def normal(
     """Normal numbers with `mean` and `std`, which are numbers (then `size` is needed) or
     tensors. Raises: RuntimeError for a negative std."""
     if isinstance(std, Tensor):
-        fits = std.is_meta or bool((std >= 0).all())
+        fits = std.is_meta or not anywhere(std < 0)
     else:
         fits = std >= 0
     if not fits:
@@ -216,7 +249,7 @@ def normal(
         if size is None:
             raise TypeError("normal: expected size, as mean and std are numbers. Got none.")
         key = key_for(dtype, device)
-        out = wrap(drawn("normal", key, sizes((size,)), generator, float(mean), float(std)), key)
+        out = placed(drawn("normal", key, sizes((size,)), generator, float(mean), float(std)), key)
         return out.requires_grad_(requires_grad)
     shape = tuple((mean + std).shape)
     noise = randn(shape, generator=generator, dtype=tensors[0].dtype, device=tensors[0].device)
@@ -233,12 +266,13 @@ def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
     Raises: RuntimeError for elements outside [0, 1].
     """
     _floating("bernoulli", input._key)
-    if not input.is_meta and input.numel() and not bool(((input >= 0) & (input <= 1)).all()):
+    if not input.is_meta and input.numel() and anywhere((input < 0) | (input > 1) | input.isnan()):
         raise RuntimeError("bernoulli: expected probabilities from 0 to 1. Got others.")
     draws = drawn("uniform", input._key, tuple(input.shape), generator, 0.0, 1.0)
-    return (wrap(draws, input._key) < input.detach()).to(input.dtype)
+    return (placed(draws, input._key) < input.detach()).to(input.dtype)
 
 
+@drawn_slicewise
 def multinomial(
     input: Tensor,
     num_samples: int,
@@ -337,11 +371,11 @@ def _exact_integers(dtype: dtypes.dtype) -> int:
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
     """Write 1 with probability `p` (a number or tensor), else 0."""
     check_writable(self, "bernoulli_")
-    draws = drawn(
-        "uniform", key_of(self.device, dtypes.float64), tuple(self.shape), generator, 0.0, 1.0
-    )
+    key = key_of(self.device, dtypes.float64)
+    draws = drawn("uniform", key, tuple(self.shape), generator, 0.0, 1.0)
     if not self.is_meta:
-        write(self, draws < (p._array if isinstance(p, Tensor) else p), "bernoulli_")
+        limit = p.detach().to(dtypes.float64) if isinstance(p, Tensor) else p
+        write(self, (placed(draws, key) < limit)._array, "bernoulli_")
     return self
 
 
@@ -354,7 +388,7 @@ def cauchy_(
         raise RuntimeError(f"cauchy_: expected sigma above 0. Got {sigma}.")
     _floating("cauchy_", self._key)
     key = key_of(self.device, dtypes.float64)
-    angle = wrap(drawn("uniform", key, tuple(self.shape), generator, 0.0, 1.0), key)
+    angle = placed(drawn("uniform", key, tuple(self.shape), generator, 0.0, 1.0), key)
     write(self, ((angle - 0.5) * math.pi).tan().mul(sigma).add(median).to(self.dtype)._array, "")
     return self
 
@@ -365,7 +399,7 @@ def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) ->
     if not 0 < p < 1:
         raise RuntimeError(f"geometric_: expected p between 0 and 1. Got {p}.")
     key = key_of(self.device, dtypes.float64)
-    draw = wrap(drawn("uniform", key, tuple(self.shape), generator, 0.0, 1.0), key)
+    draw = placed(drawn("uniform", key, tuple(self.shape), generator, 0.0, 1.0), key)
     write(self, (draw.log() / math.log1p(-p)).ceil().to(self.dtype)._array, "geometric_")
     return self
 
@@ -379,7 +413,7 @@ def log_normal_(
     check_writable(self, "log_normal_")
     wide = key_of(self.device, dtypes.float64)
     values = drawn("singly_normal", wide, tuple(self.shape), generator, mean, std)
-    write(self, wrap(values, wide).exp().to(self.dtype)._array, "log_normal_")
+    write(self, placed(values, wide).exp().to(self.dtype)._array, "log_normal_")
     return self
 
 
@@ -414,6 +448,9 @@ def dropout_mask(input: Tensor, p: float, shape: Any = None) -> Tensor:
     wanted = tuple(input.shape) if shape is None else shape
     if key.device.type == "meta":
         return wrap(_Spec(wanted, key.dtype), key)
-    draws = drawn("uniform", key_of(key.device, dtypes.float64), wanted, None, 0.0, 1.0)
+    precise = key_of(key.device, dtypes.float64)
+    draws = drawn("uniform", precise, wanted, None, 0.0, 1.0)
     scale = 1.0 / (1.0 - p) if p < 1.0 else 0.0
+    if key.level:
+        return (placed(draws, precise) < 1.0 - p).to(key.dtype) * scale
     return wrap((draws < 1.0 - p).astype(key.dtype.numpy) * key.dtype.numpy.type(scale), key)

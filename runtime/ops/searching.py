@@ -13,6 +13,7 @@ from ..errors import ShapeError
 from .declare import Spec
 from .gather import nonzero
 from .shapes import normalized_dim
+from .slicewise import slicewise
 from .sorting import sort
 
 __all__ = [
@@ -101,6 +102,7 @@ def unique_consecutive(
     return _results(input, values, inverse, counts, wants)
 
 
+@slicewise
 def searchsorted(
     sorted_sequence: Spec,
     input: Any,
@@ -156,6 +158,7 @@ def bucketize(
     return searchsorted(boundaries, input, out_int32=out_int32, right=right)
 
 
+@slicewise
 def isin(
     elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False
 ) -> Spec:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core import dtypes
+from ..core.batched import anywhere
 from ..core.creation import as_tensor
 from ..core.limits import finfo
 from ..errors import DTypeError, ShapeError
@@ -279,7 +280,7 @@ def lstsq(A: Spec, B: Spec, rcond: float | None = None, *, driver: str | None = 
     empty = A.new_zeros((0,), dtype=A.dtype.to_real())
     rank = matrix_rank(A, rtol=rcond)
     residuals, values = empty, empty
-    if rows > columns and driver != "gelsy" and (A.is_meta or bool((rank == columns).all())):
+    if rows > columns and driver != "gelsy" and (A.is_meta or not anywhere(rank != columns)):
         residuals = (A @ solution - right).abs().square().sum(-2)
     if driver in ("gelsd", "gelss"):
         values = svdvals(A.detach())

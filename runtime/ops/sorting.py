@@ -12,6 +12,7 @@ from .declare import Spec, primitive
 from .gather import gather
 from .reductions import RETURN_TYPES
 from .shapes import normalized_dim
+from .slicewise import slicewise
 
 __all__ = ["allclose", "argsort", "equal", "isclose", "sort", "topk"]
 
@@ -64,6 +65,7 @@ def topk(input: Spec, k: int, dim: int = -1, largest: bool = True, sorted: bool 
     return RETURN_TYPES["topk"](gather(input, d, chosen), chosen)
 
 
+@slicewise
 def isclose(
     input: Spec, other: Spec, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> Spec:

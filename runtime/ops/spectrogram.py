@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..core.batched import anywhere
 from ..errors import ShapeError
 from .complex_numbers import view_as_real
 from .declare import Spec
@@ -112,7 +113,7 @@ def istft(
     end = total - n_fft // 2 if center and length is None else total
     end = min(end, start + length) if length is not None else end
     signal, weight = signal[:, start:end], weight[:, start:end]
-    if not weight.is_meta and bool((weight.abs() < 1e-11).any()):
+    if not weight.is_meta and anywhere(weight.abs() < 1e-11):
         raise RuntimeError("istft: expected windows that overlap everywhere. They leave gaps.")
     signal = signal / weight
     if length is not None and signal.shape[1] < length:

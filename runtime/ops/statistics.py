@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ..core import dtypes
+from ..core.batched import anywhere
 from ..core.creation import linspace, tensor
 from ..core.dispatch import key_of
 from ..core.tensor import wrap
@@ -15,6 +16,7 @@ from .gather import gather
 from .reductions import RETURN_TYPES, var
 from .return_types import return_type
 from .shapes import Dims, normalized_dim
+from .slicewise import slicewise
 from .sorting import argsort, sort
 
 __all__ = [
@@ -165,6 +167,7 @@ def nanmedian(input: Spec, dim: Any = None, keepdim: bool = False) -> Any:
     return _at_rank("median", input, d, keepdim, ((count - 1).clamp(min=0)) // 2)
 
 
+@slicewise
 def mode(input: Spec, dim: int = -1, keepdim: bool = False) -> Any:
     """The most frequent element along `dim`, the smallest of several: named tuple of values and
     indices (of the last occurrence)."""
@@ -227,7 +230,7 @@ def _quantile(
             f"{name}: expected q of {input.dtype} with at most one dimension. Got {q.dtype}, "
             f"{tuple(q.shape)}."
         )
-    if not q.is_meta and not bool(((q >= 0) & (q <= 1)).all()):
+    if not q.is_meta and anywhere((q < 0) | (q > 1) | q.isnan()):
         raise RuntimeError(f"{name}: expected q from 0 to 1. Got {q.tolist()}.")
     rank = len(input.shape)
     rows = _flat(input) if dim is None else input.movedim(normalized_dim(dim, rank, name), -1)
@@ -307,6 +310,7 @@ def corrcoef(input: Spec) -> Spec:
 # -- counts ----------------------------------------------------------------------------------------
 
 
+@slicewise
 def bincount(input: Spec, weights: Any = None, minlength: int = 0) -> Spec:
     """How often each of 0, 1, ... occurs in a vector of integers; with `weights` their sums.
 
@@ -347,6 +351,7 @@ def _range_of(
     return low, high
 
 
+@slicewise
 def histc(input: Spec, bins: int = 100, min: float = 0, max: float = 0) -> Spec:
     """Counts of elements in `bins` equal intervals from min to max (the data's own if equal), in
     input's dtype; elements outside are ignored."""
@@ -364,6 +369,7 @@ def histc(input: Spec, bins: int = 100, min: float = 0, max: float = 0) -> Spec:
 Histogram = return_type("histogram", "hist", "bin_edges")
 
 
+@slicewise
 def histogram(
     input: Spec, bins: Any, *, range: Any = None, weight: Any = None, density: bool = False
 ) -> Any:

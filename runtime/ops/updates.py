@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ..core import dtypes
+from ..core.batched import anywhere
 from ..core.creation import as_tensor
 from ..core.dispatch import key_of
 from ..core.limits import iinfo
@@ -16,6 +17,7 @@ from .gather import scatter_add, scatter_values
 from .indexing import index_put_values, parse_index
 from .joins import cat
 from .shapes import broadcast_sizes, normalized_dim
+from .slicewise import slicewise
 from .strided import as_strided, diagonal
 
 __all__ = [
@@ -102,7 +104,8 @@ def index_fill(input: Spec, dim: int, index: Spec, value: Any) -> Spec:
         raise ShapeError(f"index_fill: expected a number or 0-d tensor. Got {tuple(value.shape)}.")
     if not hasattr(value, "shape"):
         value = as_tensor(value, dtype=input.dtype, device=input.device)
-    if not index.is_meta:  # each slice is filled once, and has one share in the value's gradient
+    if value.requires_grad and not (index.is_meta or index._key.level):
+        # Each slice is filled once, and has one share in the value's gradient.
         _, places = _along("index_fill", input, dim, index.unique())
     return _put_slices(input, places, value)
 
@@ -157,6 +160,7 @@ def scatter_reduce(
     return _reduced_by_groups(input, dim, index, src, reduce, include_self)
 
 
+@slicewise
 def _reduced_by_groups(
     input: Any, dim: int, index: Any, src: Any, reduce: str, include_self: bool
 ) -> Any:
@@ -214,6 +218,7 @@ def index_reduce(
     return scatter_reduce(input, d, wide, source, reduce, include_self=include_self)
 
 
+@slicewise
 def masked_scatter(input: Spec, mask: Spec, source: Spec) -> Spec:
     """input with the elements where `mask` holds replaced by those of source, in order.
 
@@ -258,7 +263,7 @@ def put(input: Spec, index: Spec, source: Spec, accumulate: bool = False) -> Spe
 def _wrapped(name: str, input: Any, index: Any) -> Any:
     n = input.numel()
     flat = index.reshape(-1)
-    if flat.numel() and not flat.is_meta and (int(flat.min()) < -n or int(flat.max()) >= n):
+    if flat.numel() and not flat.is_meta and anywhere((flat < -n) | (flat >= n)):
         raise OutOfBoundsError(f"{name}: expected numbers from {-n} to {n - 1} for {n} elements.")
     return flat.where(flat >= 0, flat + n)
 

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..autograd import grad_mode
+from ..autograd.crossing import lifted
 from ..autograd.node import Node, OutputEdge, tick
 from ..autograd.record import TAPE
-from ..core import dtypes, observers
+from ..backends.batched import key_at
+from ..core import batched, dtypes, observers
 from ..core.creation import as_tensor
 from ..core.devices import device
 from ..core.dispatch import DispatchKey, key_of, operations
@@ -491,7 +493,32 @@ def _conform(operation: Operation, arguments: dict[str, Any]) -> DispatchKey:
         else:
             list_name, _, index = name.partition("[")
             arguments[list_name][int(index[:-1])] = tensor
+    if batched.in_use:
+        depth = _depth(arguments)
+        if depth:
+            _lift(operation, arguments, depth)
+            return key_at(depth, place, dtype)
     return key_of(place, dtype)
+
+
+def _depth(arguments: dict[str, Any]) -> int:
+    """The level of the innermost vmap that a tensor or an index among the arguments is of."""
+    depth = 0
+    for value in arguments.values():
+        for x in value if isinstance(value, tuple | list) else (value,):
+            level = x._key.level if isinstance(x, Tensor) else batched.level_of(x)
+            depth = max(depth, level)
+    return depth
+
+
+def _lift(operation: Operation, arguments: dict[str, Any], depth: int) -> None:
+    """Let the slices of the vmap at `depth` share tensors from outside."""
+    for p in operation.arrays:
+        value = arguments[p.name]
+        if p.role == "list":
+            arguments[p.name] = [lifted(t, depth) for t in value]
+        elif value is not None:
+            arguments[p.name] = lifted(value, depth)
 
 
 def _require_tensors(operation: Operation, name: str, values: list[Any]) -> None:

@@ -16,12 +16,14 @@ import pytest
 import flambeau as torch
 import flambeau.nn.functional as F
 from flambeau import nn, optim
+from flambeau.backends import batched
 from flambeau.core import dispatch
 from flambeau.core.tensor import Tensor
 
 from . import cupy_stand_in
 from .samples.kit import Sample, leaves_of
 from .test_operations import CASES, GRADIENT_CASES, call, outputs_of
+from .test_vmap import BATCHED_CASES, DYNAMIC, function_and_slices
 
 HAS_GPU = torch.cuda.is_available()
 HAS_CUPY = importlib.util.find_spec("cupy") is not None
@@ -44,6 +46,9 @@ def _gpu() -> Iterator[None]:
     for place, dtype in list(dispatch._keys):
         if place.type == "cuda":
             del dispatch._keys[place, dtype]
+    for level, place, dtype in list(batched._keys):
+        if place.type == "cuda":
+            del batched._keys[level, place, dtype]
 
 
 @pytest.mark.skipif(not HAS_CUPY, reason="CuPy is not installed")
@@ -103,6 +108,19 @@ def test_gradients_equal_the_cpus(name: str, sample: Sample) -> None:
         if a is not None and b is not None:
             assert a.device.type == "cuda"
             np.testing.assert_allclose(a.cpu().numpy(), b.numpy(), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "sample"), [c for c in BATCHED_CASES if c.values[0] not in DYNAMIC]
+)
+def test_vmap_equals_the_cpus(name: str, sample: Sample) -> None:
+    function, slices = function_and_slices(name, sample)
+    wanted = torch.vmap(function)(*[torch.stack(v) for v in slices])
+    function, slices = function_and_slices(name, placed(sample, "cuda"), "cuda")
+    found = torch.vmap(function)(*[torch.stack(v) for v in slices])
+    for a, b in zip(found, wanted, strict=True):
+        assert (a.device.type, a.dtype, a.shape) == ("cuda", b.dtype, b.shape)
+        np.testing.assert_allclose(a.cpu().numpy(), b.numpy(), rtol=1e-9, atol=1e-9)
 
 
 # -- as people use it ------------------------------------------------------------------------------

@@ -102,7 +102,7 @@ def test_vmap_equals_a_loop_and_is_recorded() -> None:
     assert torch.allclose(per_sample, 2 * x.detach())
     top, place = vmap(lambda row: row.max(0), out_dims=0)(x.detach())
     assert (top.shape, place.dtype) == ((3,), torch.int64)
-    with pytest.raises(RuntimeError, match=r"one size along in_dims. Got \[3, 4\]"):
+    with pytest.raises(ValueError, match=r"one size in all mapped dimensions. Got \[3, 4\]"):
         vmap(torch.add)(x, w)
 
 
@@ -116,7 +116,7 @@ def test_functional_call_leaves_the_module_as_it_was() -> None:
     assert all(torch.equal(v, before[k]) or "num" in k or "running" in k
                for k, v in net.state_dict().items())  # fmt: skip
     with pytest.raises(RuntimeError, match="Unknown"):
-        functional_call(net, {"nothing": x}, x)
+        functional_call(net, {"nothing": x}, x, strict=True)
     stacked, _ = stack_module_state([nn.Linear(2, 3), nn.Linear(2, 3)])
     assert stacked["weight"].shape == (2, 3, 2)
 

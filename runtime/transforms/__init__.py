@@ -1,0 +1,1 @@
+"""Function transforms, which `func` offers: `vmap`, gradients, Jacobians, stateless modules."""
