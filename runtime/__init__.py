@@ -30,11 +30,15 @@ from .ops.copied_views import *
 from .ops.copies import *
 from .ops.cumulative import *
 from .ops.elementary import *
+from .ops.embedding import *
+from .ops.embedding_bag import *
 from .ops.gamma import *
 from .ops.gather import *
 from .ops.joins import *
 from .ops.legacy import *
 from .ops.linalg import *
+from .ops.noise import *
+from .ops.numbered_losses import *
 from .ops.older_linalg import *
 from .ops.products import *
 from .ops.rearrangement import *

@@ -145,7 +145,7 @@ def promote_types(a: dtype, b: dtype) -> dtype:
         return a
     if a.category != b.category:
         low, high = (a, b) if a.category < b.category else (b, a)
-        return high.to_complex() if high.is_complex and low is float64 else high
+        return complex128 if high.is_complex and low is float64 else high
     if {a, b} == {float16, bfloat16}:
         return float32
     if uint8 in (a, b):

@@ -1,5 +1,6 @@
 """Layers, losses and what trains them."""
 
+from ..ops.linear_cross_entropy import LinearCrossEntropyOptions
 from . import functional, init, modules, utils
 from .modules.activation import (
     ELU,
@@ -86,6 +87,7 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LinearCrossEntropyOptions",
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",

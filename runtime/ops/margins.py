@@ -11,7 +11,7 @@ from ..core import dtypes
 from ..errors import ShapeError
 from .declare import Spec
 from .losses import reduced, reduction_of
-from .similarity import cosine_similarity, pairwise_distance
+from .similarity import pairwise_distance
 
 
 def _reduced(values: Any, reduction: Any, size_average: Any = None, reduce: Any = None) -> Any:
@@ -43,6 +43,10 @@ def hinge_embedding_loss(
     return _reduced(losses, reduction, size_average, reduce)
 
 
+COSINE_EPS = 1e-12
+"""What PyTorch adds to squared lengths in this loss, unlike in `cosine_similarity`."""
+
+
 def cosine_embedding_loss(
     input1: Spec, input2: Spec, target: Spec, margin: float = 0, size_average: Any = None,
     reduce: Any = None, reduction: str = "mean",
@@ -53,7 +57,8 @@ def cosine_embedding_loss(
             f"cosine_embedding_loss: expected a target for each row. Got {tuple(input1.shape)}, "
             f"{tuple(input2.shape)} and {tuple(target.shape)}."
         )
-    cosine = cosine_similarity(input1, input2, -1, 1e-6)
+    squares = ((input1 * input1).sum(-1) + COSINE_EPS) * ((input2 * input2).sum(-1) + COSINE_EPS)
+    cosine = (input1 * input2).sum(-1) / squares.sqrt()
     zeros = cosine * 0
     losses = (1 - cosine).where(target == 1, zeros)
     losses = losses + (cosine - margin).clamp(min=0).where(target == -1, zeros)

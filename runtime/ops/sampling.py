@@ -347,12 +347,17 @@ def dropout(
     return F.mul(input, dropout_mask(input, p))
 
 
+def uniform_numbers(place: Device, shape: tuple[int, ...], generator: Any = None) -> Any:
+    """A bare float64 array of numbers in [0, 1), as PyTorch draws to decide by probability."""
+    return _drawn("uniform", key_of(place, dtypes.float64), shape, generator, 0.0, 1.0)
+
+
 def dropout_mask(input: Tensor, p: float, shape: Any = None) -> Tensor:
     """1 / (1 - p) with probability 1 - p, else 0, in the input's dtype and shape (or `shape`)."""
     key = input._key
     wanted = tuple(input.shape) if shape is None else shape
     if key.device.type == "meta":
         return wrap(_Spec(wanted, key.dtype), key)
-    draws = _drawn("uniform", key_of(key.device, dtypes.float64), wanted, None, 0.0, 1.0)
+    draws = uniform_numbers(key.device, wanted)
     scale = 1.0 / (1.0 - p) if p < 1.0 else 0.0
     return wrap((draws < 1.0 - p).astype(key.dtype.numpy) * key.dtype.numpy.type(scale), key)
