@@ -1,118 +1,23 @@
 """Layers, losses and what trains them."""
 
-from ..ops.linear_cross_entropy import LinearCrossEntropyOptions
-from . import functional, init, modules, utils
-from .modules.activation import (
-    ELU,
-    GELU,
-    Hardsigmoid,
-    Hardswish,
-    Hardtanh,
-    LeakyReLU,
-    LogSigmoid,
-    LogSoftmax,
-    Mish,
-    ReLU,
-    ReLU6,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softplus,
-    Softsign,
-    Tanh,
-)
-from .modules.containers import ModuleDict, ModuleList, Sequential
-from .modules.convolution import Conv1d, Conv2d, Conv3d
-from .modules.dropout import Dropout, Dropout1d, Dropout2d
-from .modules.flatten import Flatten, Unflatten
-from .modules.linear import Identity, Linear
-from .modules.loss import (
-    BCELoss,
-    BCEWithLogitsLoss,
-    CrossEntropyLoss,
-    HuberLoss,
-    KLDivLoss,
-    L1Loss,
-    MSELoss,
-    NLLLoss,
-    SmoothL1Loss,
-)
-from .modules.module import Module
-from .modules.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, LayerNorm
-from .modules.pooling import (
-    AdaptiveAvgPool1d,
-    AdaptiveAvgPool2d,
-    AdaptiveAvgPool3d,
-    AvgPool1d,
-    AvgPool2d,
-    AvgPool3d,
-    MaxPool1d,
-    MaxPool2d,
-    MaxPool3d,
-)
-from .modules.sparse import Embedding
-from .parameter import Buffer, Parameter
-
-__all__ = [
-    "ELU",
-    "GELU",
-    "AdaptiveAvgPool1d",
-    "AdaptiveAvgPool2d",
-    "AdaptiveAvgPool3d",
-    "AvgPool1d",
-    "AvgPool2d",
-    "AvgPool3d",
-    "BCELoss",
-    "BCEWithLogitsLoss",
-    "BatchNorm1d",
-    "BatchNorm2d",
-    "BatchNorm3d",
-    "Buffer",
-    "Conv1d",
-    "Conv2d",
-    "Conv3d",
-    "CrossEntropyLoss",
-    "Dropout",
-    "Dropout1d",
-    "Dropout2d",
-    "Embedding",
-    "Flatten",
-    "Hardsigmoid",
-    "Hardswish",
-    "Hardtanh",
-    "HuberLoss",
-    "Identity",
-    "KLDivLoss",
-    "L1Loss",
-    "LayerNorm",
-    "LeakyReLU",
-    "Linear",
-    "LinearCrossEntropyOptions",
-    "LogSigmoid",
-    "LogSoftmax",
-    "MSELoss",
-    "MaxPool1d",
-    "MaxPool2d",
-    "MaxPool3d",
-    "Mish",
-    "Module",
-    "ModuleDict",
-    "ModuleList",
-    "NLLLoss",
-    "Parameter",
-    "ReLU",
-    "ReLU6",
-    "Sequential",
-    "SiLU",
-    "Sigmoid",
-    "SmoothL1Loss",
-    "Softmax",
-    "Softplus",
-    "Softsign",
-    "Tanh",
-    "Unflatten",
-    "functional",
-    "init",
-    "modules",
-    "utils",
-]
+from ..ops.linear_cross_entropy import LinearCrossEntropyOptions as LinearCrossEntropyOptions
+from . import functional as functional
+from . import init as init
+from . import modules as modules
+from . import utils as utils
+from .modules.activation import *
+from .modules.adaptive import *
+from .modules.containers import *
+from .modules.convolution import *
+from .modules.dropout import *
+from .modules.flatten import *
+from .modules.likelihood import *
+from .modules.linear import *
+from .modules.loss import *
+from .modules.margin import *
+from .modules.module import *
+from .modules.normalization import *
+from .modules.parameter_containers import *
+from .modules.pooling import *
+from .modules.sparse import *
+from .parameter import *

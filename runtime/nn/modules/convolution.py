@@ -13,6 +13,8 @@ from .. import init
 from ..parameter import Parameter
 from .module import Module
 
+__all__ = ["Conv1d", "Conv2d", "Conv3d"]
+
 
 class _Conv(Module):
     """What convolutions of every rank share."""

@@ -7,6 +7,8 @@ from typing import Any
 from ...core.tensor import Tensor
 from .module import Module
 
+__all__ = ["Flatten", "Unflatten"]
+
 
 class Flatten(Module):
     """Dimensions `start_dim` to `end_dim` as one: (N, C, H, W) -> (N, C * H * W)."""

@@ -8,6 +8,18 @@ from ...core.tensor import Tensor
 from .. import functional as F
 from .module import Module
 
+__all__ = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
+    "HuberLoss",
+    "KLDivLoss",
+    "L1Loss",
+    "MSELoss",
+    "NLLLoss",
+    "SmoothL1Loss",
+]
+
 
 class _Loss(Module):
     """A loss of input and target with a reduction: 'mean', 'sum' or 'none'."""

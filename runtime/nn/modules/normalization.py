@@ -13,6 +13,8 @@ from .. import init
 from ..parameter import Parameter
 from .module import Module
 
+__all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "LayerNorm"]
+
 
 class _BatchNorm(Module):
     """What batch normalization of every rank shares."""
