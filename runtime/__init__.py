@@ -37,6 +37,8 @@ from .ops.copied_views import *
 from .ops.copies import *
 from .ops.cumulative import *
 from .ops.elementary import *
+from .ops.embedding import *
+from .ops.embedding_bag import *
 from .ops.folding import *
 from .ops.gamma import *
 from .ops.gather import *
@@ -45,12 +47,13 @@ from .ops.joins import *
 from .ops.legacy import *
 from .ops.linalg import *
 from .ops.native_layers import *
+from .ops.noise import *
 from .ops.normalization import *
+from .ops.numbered_losses import *
 from .ops.older_factors import *
 from .ops.older_linalg import *
 from .ops.pooling import *
 from .ops.products import *
-from .ops.random_layers import *
 from .ops.rearrangement import *
 from .ops.reductions import *
 from .ops.sampling import *

@@ -1,10 +1,12 @@
 """Layers, losses and what trains them."""
 
+from ..ops.linear_cross_entropy import LinearCrossEntropyOptions as LinearCrossEntropyOptions
 from . import functional as functional
 from . import init as init
 from . import modules as modules
 from . import utils as utils
 from .modules.activation import *
+from .modules.adaptive import *
 from .modules.batchnorm import *
 from .modules.containers import *
 from .modules.convolution import *
@@ -13,11 +15,14 @@ from .modules.dropout import *
 from .modules.flatten import *
 from .modules.instancenorm import *
 from .modules.irregular_pooling import *
+from .modules.likelihood import *
 from .modules.linear import *
 from .modules.loss import *
+from .modules.margin import *
 from .modules.module import *
 from .modules.normalization import *
 from .modules.padding import *
+from .modules.parameter_containers import *
 from .modules.pooling import *
 from .modules.resampling import *
 from .modules.sparse import *

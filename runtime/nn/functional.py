@@ -9,7 +9,7 @@ from ..core.dtypes import bool_ as _bool
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..ops import activations as _activations
-from ..ops import embedding_bag as _embedding_bag
+from ..ops import noise as _noise
 from ..ops import sampling as _sampling
 from ..ops.activations import gelu as gelu
 from ..ops.activations import glu as glu
@@ -19,8 +19,6 @@ from ..ops.activations import logsigmoid as logsigmoid
 from ..ops.activations import prelu as prelu
 from ..ops.activations import softmax as _softmax
 from ..ops.activations import softplus as softplus
-from ..ops.activations import softshrink as softshrink
-from ..ops.activations import softsign as softsign
 from ..ops.activations import tanhshrink as tanhshrink
 from ..ops.arithmetic import mul as _mul
 from ..ops.convolution import conv1d as conv1d
@@ -32,7 +30,8 @@ from ..ops.ctc import ctc_loss as ctc_loss
 from ..ops.elementary import sigmoid as sigmoid
 from ..ops.elementary import tanh as tanh
 from ..ops.embedding import embedding_lookup as _embedding_lookup
-from ..ops.embedding_bag import embedding_bag as embedding_bag
+from ..ops.embedding import embedding_renorm_ as _embedding_renorm
+from ..ops.embedding_bag import embedding_bag as _embedding_bag
 from ..ops.folding import channel_shuffle as channel_shuffle
 from ..ops.folding import fold as fold
 from ..ops.folding import pixel_shuffle as pixel_shuffle
@@ -49,6 +48,7 @@ from ..ops.irregular_pooling import max_unpool1d as max_unpool1d
 from ..ops.irregular_pooling import max_unpool2d as max_unpool2d
 from ..ops.irregular_pooling import max_unpool3d as max_unpool3d
 from ..ops.linalg import linear as linear
+from ..ops.linear_cross_entropy import linear_cross_entropy as linear_cross_entropy
 from ..ops.losses import binary_cross_entropy as binary_cross_entropy
 from ..ops.losses import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
 from ..ops.losses import huber_loss as huber_loss
@@ -88,9 +88,6 @@ from ..ops.pooling import max_pool1d as max_pool1d
 from ..ops.pooling import max_pool2d as max_pool2d
 from ..ops.pooling import max_pool3d as max_pool3d
 from ..ops.products import einsum as _einsum
-from ..ops.random_layers import alpha_dropout as alpha_dropout
-from ..ops.random_layers import feature_alpha_dropout as feature_alpha_dropout
-from ..ops.random_layers import rrelu as rrelu
 from ..ops.resampling import affine_grid as affine_grid
 from ..ops.resampling import grid_sample as grid_sample
 from ..ops.resampling import interpolate as interpolate
@@ -120,7 +117,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """min(max(input, 0), 6)."""
-    return _stored(input, _activations.relu6(input), inplace, "relu6_")
+    return hardtanh(input, 0.0, 6.0, inplace)
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
@@ -136,6 +133,8 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """input * sigmoid(input). Source: arXiv:1702.03118."""
+    if input.dtype.is_complex:
+        return _stored(input, input / ((-input).exp() + 1), inplace, "silu_")
     return _stored(input, _activations.silu(input), inplace, "silu_")
 
 
@@ -147,11 +146,16 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
 def hardtanh(
     input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> Tensor:
-    """input limited to [min_val, max_val]."""
+    """input limited to [min_val, max_val], which are rounded to 0 for integers.
+
+    Raises: ValueError if min_val is above max_val, NotImplementedError for bool.
+    """
     if min_val > max_val:
         raise ValueError(f"hardtanh: expected min_val not above max_val. Got {min_val}, {max_val}.")
-    if not input.is_floating_point():
-        min_val, max_val = int(min_val), int(max_val)
+    if input.dtype is _bool:
+        raise NotImplementedError("hardtanh: expected numbers. Got torch.bool.")
+    if not (input.dtype.is_floating_point or input.dtype.is_complex):
+        return _stored(input, input.clamp(int(min_val), int(max_val)), inplace, "hardtanh_")
     return _stored(input, _activations.hardtanh(input, min_val, max_val), inplace, "hardtanh_")
 
 
@@ -163,6 +167,21 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """input * hardsigmoid(input). Source: arXiv:1905.02244."""
     return _stored(input, _activations.hardswish(input), inplace, "hardswish_")
+
+
+def softsign(input: Tensor) -> Tensor:
+    """input / (1 + |input|)."""
+    if input.dtype.is_floating_point:
+        return _activations.softsign(input)
+    return input / (input.abs() + 1)
+
+
+def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """input moved by lambd towards 0, and 0 where it would cross it. Raises: RuntimeError for a
+    negative lambd."""
+    if lambd < 0:
+        raise ShapeError(f"softshrink: expected a lambd not below 0. Got {lambd}.")
+    return _activations.softshrink(input, lambd)
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
@@ -305,6 +324,42 @@ def dropout2d(
     return _dropout_channels(input, p, training, inplace, 2)
 
 
+def _require_probability(name: str, p: float) -> None:
+    if not 0.0 <= p <= 1.0:
+        raise ValueError(f"{name}: expected a probability from 0 to 1. Got {p}.")
+
+
+def alpha_dropout(
+    input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
+) -> Tensor:
+    """Elements set to the floor of `selu` with probability `p`, then all moved so that mean 0 and
+    variance 1 stay. Source: arXiv:1706.02515, section 3. Raises: ValueError for p outside
+    [0, 1]."""
+    _require_probability("alpha_dropout", p)
+    return (_noise.alpha_dropout_ if inplace else _noise.alpha_dropout)(input, p, training)
+
+
+def feature_alpha_dropout(
+    input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
+) -> Tensor:
+    """`alpha_dropout` of whole channels of (N, C, ...). Raises: ValueError for p outside [0, 1]."""
+    _require_probability("feature_alpha_dropout", p)
+    function = _noise.feature_alpha_dropout_ if inplace else _noise.feature_alpha_dropout
+    return function(input, p, training)
+
+
+def rrelu(
+    input: Tensor,
+    lower: float = 1.0 / 8,
+    upper: float = 1.0 / 3,
+    training: bool = False,
+    inplace: bool = False,
+) -> Tensor:
+    """input where positive, slope * input elsewhere: slopes drawn from [lower, upper) in training,
+    their mean else. Source: arXiv:1505.00853. Raises: RuntimeError if lower is above upper."""
+    return (_noise.rrelu_ if inplace else _noise.rrelu)(input, lower, upper, training)
+
+
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """out[..., o] = the sum over i, j of input1[..., i] * weight[o, i, j] * input2[..., j], plus
     bias[o]."""
@@ -354,54 +409,82 @@ def embedding(
 ) -> Tensor:
     """Rows of `weight` (n, d) for the indices `input` (...): (..., d).
 
-    Row `padding_idx` gets no gradient. `max_norm` scales longer rows that are looked up, in place.
-    `scale_grad_by_freq` divides gradients by how often their row occurs; `sparse` changes nothing.
-    Raises: IndexError for an index that is not there.
+    Row `padding_idx` gets no gradient. Named rows longer than `max_norm`, in the norm `norm_type`,
+    are first scaled to it in place. `scale_grad_by_freq` divides a row's gradient by how often it
+    is named. The gradient is dense even if `sparse`.
+    Raises: IndexError for an index that is not there, AssertionError for such a padding_idx.
     """
     if padding_idx is not None:
         if not -weight.shape[0] <= padding_idx < weight.shape[0]:
-            raise IndexError(
+            raise AssertionError(
                 f"embedding: expected padding_idx within the {weight.shape[0]} rows of weight. Got "
                 f"{padding_idx}."
             )
         padding_idx %= weight.shape[0]
     if max_norm is not None:
-        _embedding_bag.renormalize_rows(weight, input, max_norm, norm_type)
-    if scale_grad_by_freq:
-        return _embedding_bag.scaled_embedding(weight, input, padding_idx)
-    return _embedding_lookup(weight, input, padding_idx=padding_idx)
+        _embedding_renorm(weight, input, max_norm, norm_type)
+    how = {"padding_idx": padding_idx, "scale_grad_by_freq": scale_grad_by_freq}
+    return _embedding_lookup(weight, input, **how)
 
 
-def linear_cross_entropy(
+_BAG_MODES = ("sum", "mean", "max")
+
+
+def embedding_bag(
     input: Tensor,
-    linear_weight: Tensor,
-    target: Tensor,
-    *,
-    linear_bias: Tensor | None = None,
-    weight: Tensor | None = None,
-    reduction: str = "mean",
-    ignore_index: int | None = None,
-    label_smoothing: float = 0.0,
-    options: Any = None,
+    weight: Tensor,
+    offsets: Tensor | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
 ) -> Tensor:
-    """`cross_entropy` of `linear(input, linear_weight, linear_bias)`; a weight of (C, d1, ..., in)
-    gives logits (N, C, d1, ...)."""
-    classes = tuple(linear_weight.shape[:-1])
-    if len(classes) > 1 and input.ndim < 2:
-        raise ShapeError(
-            f"linear_cross_entropy: expected a batch of inputs for linear_weight "
-            f"{tuple(linear_weight.shape)}. Got {tuple(input.shape)}."
+    """Sums, means or maxima of bags of rows of `weight` (n, d): (bags, d).
+
+    The bags are the rows of a matrix `input`, or begin at `offsets` in a vector. See
+    `torch.embedding_bag` for the other arguments, `embedding` for `max_norm`.
+    Raises: ValueError or RuntimeError for what does not fit, NotImplementedError for
+    `per_sample_weights` in another mode than sum.
+    """
+    if mode not in _BAG_MODES:
+        raise ValueError(f"embedding_bag: expected mode sum, mean or max. Got {mode!r}.")
+    if mode == "max" and (scale_grad_by_freq or sparse):
+        raise ValueError("embedding_bag: mode max has neither scale_grad_by_freq nor sparse.")
+    if weight.ndim != 2 or input.ndim not in (1, 2) or (input.ndim == 1) == (offsets is None):
+        raise ValueError(
+            "embedding_bag: expected weight (n, d), and input (bags, length) without or (length,) "
+            f"with offsets. Got weight {tuple(weight.shape)}, input {tuple(input.shape)} and "
+            f"offsets {None if offsets is None else tuple(offsets.shape)}."
         )
-    flat = linear_weight.reshape(-1, linear_weight.shape[-1])
-    bias = linear_bias
-    if bias is not None:
-        shape = (*bias.shape, *[1] * (len(classes) - bias.ndim))
-        bias = bias.reshape(*shape).expand(*classes).reshape(-1)
-    logits = linear(input, flat, bias).reshape(*input.shape[:-1], *classes)
-    if ignore_index is not None and target.is_floating_point():
-        raise RuntimeError("linear_cross_entropy: expected no ignore_index for probabilities.")
-    ignored = -100 if ignore_index is None else ignore_index
-    return cross_entropy(
-        logits, target, weight, ignore_index=ignored, reduction=reduction,
-        label_smoothing=label_smoothing,
-    )  # fmt: skip
+    if per_sample_weights is not None:
+        if tuple(per_sample_weights.shape) != tuple(input.shape):
+            raise ValueError(
+                f"embedding_bag: expected per_sample_weights {tuple(input.shape)}, as input is. "
+                f"Got {tuple(per_sample_weights.shape)}."
+            )
+        if mode != "sum":
+            raise NotImplementedError(
+                f"embedding_bag: per_sample_weights need mode sum. Got {mode!r}."
+            )
+        per_sample_weights = per_sample_weights.reshape(-1)
+    if offsets is None:
+        rows, length = input.shape
+        offsets = input.new_ones(rows).cumsum(0).sub(1).mul(length)
+        include_last_offset = False
+    if max_norm is not None:
+        _embedding_renorm(weight, input, max_norm, norm_type)
+    return _embedding_bag(
+        weight,
+        input.reshape(-1),
+        offsets,
+        scale_grad_by_freq,
+        _BAG_MODES.index(mode),
+        sparse,
+        per_sample_weights,
+        include_last_offset,
+        padding_idx,
+    )[0]

@@ -9,7 +9,17 @@ from ..errors import ShapeError
 from . import shapes
 from .declare import Spec, composite, pointwise, primitive
 
-__all__ = ["celu", "hardshrink", "log_softmax", "prelu", "relu", "selu", "softmax"]
+__all__ = [
+    "_log_softmax_backward_data",
+    "_softmax_backward_data",
+    "celu",
+    "hardshrink",
+    "log_softmax",
+    "prelu",
+    "relu",
+    "selu",
+    "softmax",
+]
 
 
 @pointwise
@@ -265,3 +275,14 @@ def softmax(F: Any, input: Spec, dim: int, _stacklevel: int = 3, dtype: Any = No
 def log_softmax(F: Any, input: Spec, dim: int, _stacklevel: int = 3, dtype: Any = None) -> Spec:
     """log(softmax(input)) along `dim`, computed without under- or overflow."""
     return F.log_softmax_over(_softmax_input(F, input, dtype), dim=dim)
+
+
+def _softmax_backward_data(grad_output: Any, output: Any, dim: int, input_dtype: Any) -> Any:
+    """The gradient of `softmax` from its output: output * (g - sum(g * output))."""
+    weighted = grad_output * output
+    return (weighted - output * weighted.sum(dim, True)).to(input_dtype)
+
+
+def _log_softmax_backward_data(grad_output: Any, output: Any, dim: int, input_dtype: Any) -> Any:
+    """The gradient of `log_softmax` from its output: g - exp(output) * sum(g)."""
+    return (grad_output - output.exp() * grad_output.sum(dim, True)).to(input_dtype)

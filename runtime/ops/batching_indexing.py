@@ -171,7 +171,14 @@ def index_put(batch: Batch, x: Any, values: Any, *, index: Any, accumulate: bool
 
 
 @batches("embedding_lookup")
-def embedding_lookup(batch: Batch, weight: Any, input: Any, *, padding_idx: Any = None) -> Any:
+def embedding_lookup(
+    batch: Batch,
+    weight: Any,
+    input: Any,
+    *,
+    padding_idx: Any = None,
+    scale_grad_by_freq: bool = False,
+) -> Any:
     """Rows of a shared table at once; of tables of their own by rows of them all."""
     run = batch.inner.embedding_lookup
     if not batch.is_batched(weight):
@@ -200,14 +207,20 @@ def _in_one_table(batch: Batch, input: Any, rows: int) -> Any:
 
 @batches("embedding_weight_gradient")
 def embedding_weight_gradient(
-    batch: Batch, g: Any, input: Any, *, like: Any, padding_idx: Any
+    batch: Batch,
+    g: Any,
+    input: Any,
+    *,
+    like: Any,
+    padding_idx: Any = None,
+    scale_grad_by_freq: bool = False,
 ) -> Any:
     rows, columns = like
     run = batch.inner.embedding_weight_gradient
     total = (batch.length * rows, columns)
     numbers = _in_one_table(batch, input, rows)
     numbers = batch.inner.expand_to(numbers, like=(batch.length, *input.shape))
-    out = run(batch.front(g), numbers, like=total, padding_idx=None)
+    out = run(batch.front(g), numbers, like=total, scale_grad_by_freq=scale_grad_by_freq)
     out = batch.reshaped(out, (batch.length, *like))
     if padding_idx is None:
         return out

@@ -6,15 +6,27 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.grad_mode import no_grad
+from ..core.creation import ones_like
+from ..core.tensor import Tensor
 from ..errors import OutOfBoundsError
 from . import shapes
 from .declare import Index, Spec, composite, primitive
 from .gather import require_integers
+from .searching import unique
 from .shapes import Shape
+
+__all__ = ["embedding", "embedding_renorm_"]
 
 
 @primitive(node_name="Embedding")
-def embedding_lookup(weight: Spec, input: Index, *, padding_idx: int | None = None) -> Spec:
+def embedding_lookup(
+    weight: Spec,
+    input: Index,
+    *,
+    padding_idx: int | None = None,
+    scale_grad_by_freq: bool = False,
+) -> Spec:
     """The rows of weight (n, d) that input (...) names: (..., d)."""
     shapes.require_ndim("embedding", "weight", weight, 2)
     require_integers("embedding", input)
@@ -22,7 +34,13 @@ def embedding_lookup(weight: Spec, input: Index, *, padding_idx: int | None = No
 
 
 @embedding_lookup.array
-def embedding_array(xp: Any, weight: Any, input: Any, padding_idx: int | None = None) -> Any:
+def embedding_array(
+    xp: Any,
+    weight: Any,
+    input: Any,
+    padding_idx: int | None = None,
+    scale_grad_by_freq: bool = False,
+) -> Any:
     """Rows copied; indices outside are refused, negative ones too."""
     if weight.ndim != 2 or input.dtype.kind not in "iu":
         raise ValueError("embedding does not fit")
@@ -36,22 +54,42 @@ def embedding_array(xp: Any, weight: Any, input: Any, padding_idx: int | None = 
 
 
 @embedding_lookup.vjp(saves="input")
-def embedding_vjp(F: Any, g: Any, needs: Any, weight: Any, input: Any, padding_idx: Any) -> Any:
+def embedding_vjp(
+    F: Any,
+    g: Any,
+    needs: Any,
+    weight: Any,
+    input: Any,
+    padding_idx: Any,
+    scale_grad_by_freq: Any,
+) -> Any:
     """g added up by row; the padding row gets none."""
-    return F.embedding_weight_gradient(g, input, like=weight, padding_idx=padding_idx), None
+    how = {"padding_idx": padding_idx, "scale_grad_by_freq": scale_grad_by_freq}
+    return F.embedding_weight_gradient(g, input, like=weight, **how), None
 
 
 @primitive
 def embedding_weight_gradient(
-    g: Spec, input: Index, *, like: Shape, padding_idx: int | None
+    g: Spec,
+    input: Index,
+    *,
+    like: Shape,
+    padding_idx: int | None = None,
+    scale_grad_by_freq: bool = False,
 ) -> Spec:
-    """Zeros of shape `like` with the vectors of g added to the rows that input names."""
+    """Zeros of shape `like` with the vectors of g added to the rows that input names, each divided
+    by how often its row is named if `scale_grad_by_freq`."""
     return Spec(like, g.dtype)
 
 
 @embedding_weight_gradient.array
 def embedding_gradient_array(
-    xp: Any, g: Any, input: Any, like: Shape, padding_idx: int | None
+    xp: Any,
+    g: Any,
+    input: Any,
+    like: Shape,
+    padding_idx: int | None = None,
+    scale_grad_by_freq: bool = False,
 ) -> Any:
     """Sorted by row and added up in runs, as adding one by one costs ten times as much."""
     out = xp.zeros(like, g.dtype)
@@ -61,6 +99,8 @@ def embedding_gradient_array(
         rows, vectors = rows[kept], vectors[kept]
     if not rows.size:
         return out
+    if scale_grad_by_freq:
+        vectors = vectors / xp.bincount(rows)[rows][:, None].astype(g.dtype)
     if xp is not np:
         xp.add.at(out, rows, vectors)
         return out
@@ -73,9 +113,16 @@ def embedding_gradient_array(
 
 @embedding_weight_gradient.vjp(saves="input")
 def embedding_gradient_vjp(
-    F: Any, h: Any, needs: Any, g: Any, input: Any, like: Any, padding_idx: Any
+    F: Any,
+    h: Any,
+    needs: Any,
+    g: Any,
+    input: Any,
+    like: Any,
+    padding_idx: Any,
+    scale_grad_by_freq: Any,
 ) -> Any:
-    """The rows of h, zero for the padding row."""
+    """The rows of h, zero for the padding row; not scaled, as PyTorch does not scale them here."""
     return F.embedding_without_padding(h, input, padding_idx=padding_idx), None
 
 
@@ -104,3 +151,42 @@ def zero_rows_array(xp: Any, g: Any, input: Any, row: int) -> Any:
 def zero_rows_vjp(F: Any, h: Any, needs: Any, g: Any, input: Any, row: Any) -> Any:
     """The same zeros."""
     return F.zero_rows(h, input, row=row), None
+
+
+def embedding(
+    weight: Tensor,
+    indices: Tensor,
+    padding_idx: int = -1,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """The rows of weight (n, d) that indices (...) name: (..., d). Row `padding_idx` gets no
+    gradient, -1 meaning none; the gradient is dense even if `sparse`.
+
+    Raises: IndexError for an index that is not there.
+    """
+    return embedding_lookup(
+        weight,
+        indices,
+        padding_idx=None if padding_idx < 0 else padding_idx,
+        scale_grad_by_freq=scale_grad_by_freq,
+    )
+
+
+LENGTH_EPS = 1e-7
+"""What PyTorch adds to a row's length before it divides by it."""
+
+
+@no_grad()
+def embedding_renorm_(
+    input: Tensor, indices: Tensor, max_norm: float, norm_type: float = 2.0
+) -> Tensor:
+    """Scale the rows of input (n, d) that indices name and that are longer than `max_norm`, in the
+    norm `norm_type`, to that length."""
+    if input.is_meta or not indices.numel():
+        return input
+    rows = unique(indices.reshape(-1))
+    vectors = input[rows]
+    lengths = vectors.norm(norm_type, 1, keepdim=True)
+    scale = (max_norm / (lengths + LENGTH_EPS)).where(lengths > max_norm, ones_like(lengths))
+    return input.index_copy_(0, rows, vectors * scale)

@@ -1,155 +1,131 @@
-"""Sums, means and largest elements of bags of rows of a table."""
+"""Bags of rows of a table, each bag reduced to one vector."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from ..autograd.grad_mode import no_grad
-from ..core import dtypes
-from ..core.creation import from_numpy, zeros
+from ..core.creation import arange
 from ..core.tensor import Tensor
-from ..errors import OutOfBoundsError, ShapeError
-from .arithmetic import masked_fill
-from .embedding import embedding_lookup
-from .gather import gather
-from .reductions import argmax
-from .updates import index_add
-from .views import reshape, unsqueeze
+from ..errors import DTypeError, ShapeError
+from .declare import Index, Spec, primitive
+from .embedding import embedding_lookup, embedding_weight_gradient
+from .joins import cat
+from .slicewise import slicewise
+
+__all__ = ["embedding_bag"]
+
+SUM, MEAN, MAX = 0, 1, 2
+"""PyTorch's numbers of the modes."""
 
 
-def renormalize_rows(weight: Tensor, indices: Tensor, max_norm: float, norm_type: float) -> None:
-    """Scale those rows of weight, in place, that `indices` name and whose norm is above
-    `max_norm`."""
-    with no_grad():
-        for row in indices.unique().tolist():
-            size = float(weight[row].norm(norm_type))
-            if size > max_norm:
-                weight[row] *= max_norm / (size + 1e-7)
+@primitive
+def bag_numbers(offsets: Index, *, count: int) -> Index:
+    """For each of `count` positions the bag it lies in; bag k begins at offsets[k]: (count,)."""
+    return Spec((count,), offsets.dtype)
 
 
-def _bags(input: Tensor, offsets: Any, include_last_offset: bool) -> tuple[Any, int]:
-    """For each place of the flat input the number of its bag, and how many bags there are."""
-    if input.ndim == 2:
-        if offsets is not None:
-            raise ValueError("embedding_bag: expected no offsets for an input of 2 dimensions.")
-        rows, length = input.shape
-        return np.repeat(np.arange(rows), length), rows
-    if input.ndim != 1 or offsets is None or offsets.ndim != 1:
+@bag_numbers.array
+def bag_numbers_array(xp: Any, offsets: Any, count: int) -> Any:
+    """How many bags have begun up to each position."""
+    begun = xp.bincount(offsets, minlength=count + 1)[:count]
+    return (xp.cumsum(begun) - 1).astype(offsets.dtype)
+
+
+def _checked(weight: Tensor, indices: Tensor, offsets: Tensor, mode: int, weights: Any) -> None:
+    """Raises: RuntimeError for what does not fit."""
+    for name, x in (("indices", indices), ("offsets", offsets)):
+        if x.ndim != 1 or x.dtype.is_floating_point or x.dtype.is_complex:
+            raise DTypeError(
+                f"embedding_bag: expected {name} of integers in one dimension. Got {x.dtype}, "
+                f"shape {tuple(x.shape)}."
+            )
+    if weight.ndim != 2 or mode not in (SUM, MEAN, MAX):
         raise ShapeError(
-            f"embedding_bag: expected input (bags, length), or (n,) with offsets (bags,). Got "
-            f"input {tuple(input.shape)} and offsets "
-            f"{None if offsets is None else tuple(offsets.shape)}."
+            "embedding_bag: expected weight (rows, columns) and mode 0 (sum), 1 (mean) or 2 (max). "
+            f"Got weight {tuple(weight.shape)} and mode {mode}."
         )
-    starts = offsets.cpu().numpy().astype(np.int64)
-    count = input.shape[0]
-    if len(starts) and (starts[0] != 0 or starts.max() > count):
-        raise ValueError(
-            f"embedding_bag: expected offsets from 0 to {count}. Got {starts.tolist()}."
+    if weights is not None and (mode != SUM or tuple(weights.shape) != tuple(indices.shape)):
+        raise ShapeError(
+            "embedding_bag: expected per_sample_weights in mode sum only, one for each index "
+            f"{tuple(indices.shape)}. Got {tuple(weights.shape)} and mode {mode}."
         )
-    if include_last_offset:
-        starts = starts[:-1]
-    bounds = np.append(starts, count)
-    return np.repeat(np.arange(len(starts)), np.diff(bounds)), len(starts)
+    if offsets.is_meta or not offsets.numel():
+        return
+    first, last = int(offsets[0]), int(offsets[-1])
+    if first != 0 or last > indices.shape[0]:
+        raise ShapeError(
+            f"embedding_bag: expected offsets from 0 to at most {indices.shape[0]}, the number of "
+            f"indices. Got {first} as the first and {last} as the last."
+        )
+    if bool((offsets[1:] < offsets[:-1]).any()):
+        raise ShapeError("embedding_bag: expected offsets that do not fall. Got some that do.")
 
 
+@slicewise
 def embedding_bag(
-    input: Tensor,
     weight: Tensor,
-    offsets: Tensor | None = None,
-    max_norm: float | None = None,
-    norm_type: float = 2,
+    indices: Tensor,
+    offsets: Tensor,
     scale_grad_by_freq: bool = False,
-    mode: str = "mean",
+    mode: int = SUM,
     sparse: bool = False,
     per_sample_weights: Tensor | None = None,
     include_last_offset: bool = False,
     padding_idx: int | None = None,
-) -> Tensor:
-    """The sum, mean or largest elements (`mode`) of the rows of weight (n, d) in each bag: (bags,
-    d). A bag is a row of input, or reaches from one of `offsets` to the next.
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Sums (mode 0), means (1) or maxima (2) of bags of rows of weight (n, d): bag k holds the rows
+    named from indices[offsets[k]] up to the next bag's first; empty bags give 0.
 
-    `per_sample_weights` multiply the rows of a sum; rows `padding_idx` do not count.
-    Raises: ValueError for modes and weights that do not fit, IndexError for a row not there.
+    Returns the vectors (bags, d), the bag of each index, the number of rows in each bag without
+    padding, and for maxima the rows (bags, d) they came from, else those numbers again.
+    `per_sample_weights` scale rows in mode sum; `include_last_offset`: the last offset only ends a
+    bag; rows `padding_idx` are left out. The gradient is dense even if `sparse`.
+    Raises: RuntimeError for what does not fit, IndexError for an index that is not there.
     """
-    if mode not in ("sum", "mean", "max"):
-        raise ValueError(f"embedding_bag: expected mode sum, mean or max. Got {mode!r}.")
-    if per_sample_weights is not None:
-        if mode != "sum":
-            raise NotImplementedError(
-                f"embedding_bag: expected mode 'sum' with per_sample_weights. Got {mode!r}."
-            )
-        if tuple(per_sample_weights.shape) != tuple(input.shape):
-            raise ShapeError(
-                f"embedding_bag: expected per_sample_weights of input's shape "
-                f"{tuple(input.shape)}. Got {tuple(per_sample_weights.shape)}."
-            )
-    numbers, count = _bags(input, offsets, include_last_offset)
-    rows = reshape(input, -1).to(dtypes.int64)
-    if padding_idx is not None and padding_idx < 0:
-        padding_idx += weight.shape[0]
-    if max_norm is not None:
-        renormalize_rows(weight, rows, max_norm, norm_type)
-    kept = np.ones(len(numbers), bool)
-    values = rows.cpu().numpy()
-    if values.size and not 0 <= values.min() <= values.max() < weight.shape[0]:
-        raise OutOfBoundsError(
-            f"embedding_bag: expected indices from 0 to {weight.shape[0] - 1}. Got "
-            f"{values.min()} to {values.max()}."
-        )
+    _checked(weight, indices, offsets, mode, per_sample_weights)
+    begins = offsets[:-1] if include_last_offset else offsets
+    bags = begins.shape[0]
     if padding_idx is not None:
-        kept = values != padding_idx
-    numbers = numbers[kept]
-    lengths = np.bincount(numbers, minlength=count)
-    chosen = rows if kept.all() else rows[from_numpy(kept).to(rows.device)]
-    vectors = embedding_lookup(weight, chosen)
-    if mode == "max":
-        return _largest(vectors, numbers, lengths)
+        padding_idx %= weight.shape[0]
+    if not bags or not indices.numel():
+        none = indices.new_zeros(bags)
+        empty = weight.sum() * 0 if weight.numel() else weight.sum()
+        return empty * weight.new_zeros(bags, weight.shape[1]), indices.new_zeros(0), none, none
+    bag = bag_numbers(begins, count=indices.shape[0])
+    kept = None if padding_idx is None else indices != padding_idx
+    ones = indices.new_ones(indices.shape[0]) if kept is None else kept.to(indices.dtype)
+    sizes = indices.new_zeros(bags).index_add(0, bag, ones)
+    if mode == MAX:
+        values, rows = _maxima(weight, indices, begins, sizes, kept, padding_idx)
+        return values, bag, sizes, rows
+    how = {"padding_idx": padding_idx, "scale_grad_by_freq": scale_grad_by_freq}
+    vectors = embedding_lookup(weight, indices, **how)
     if per_sample_weights is not None:
-        factors = reshape(per_sample_weights, -1)
-        factors = factors if kept.all() else factors[from_numpy(kept).to(rows.device)]
-        vectors = vectors * unsqueeze(factors, 1)
-    if scale_grad_by_freq:
-        vectors = _scaled_by_frequency(vectors, values[kept])
-    out = zeros(count, weight.shape[1], dtype=weight.dtype, device=weight.device)
-    out = index_add(out, 0, from_numpy(numbers).to(rows.device), vectors)
-    if mode == "mean":
-        divisors = from_numpy(np.maximum(lengths, 1)).to(weight.device, weight.dtype)
-        out = out / unsqueeze(divisors, 1)
-    return out
+        vectors = vectors * per_sample_weights.unsqueeze(1)
+    if kept is not None:
+        vectors = vectors.masked_fill(kept.logical_not().unsqueeze(1), 0.0)
+    # Adding up by bag is what the gradient of a lookup does by row.
+    values = embedding_weight_gradient(vectors, bag, like=(bags, weight.shape[1]))
+    if mode == MEAN:
+        values = values / sizes.clamp(min=1).unsqueeze(1).to(values.dtype)
+    return values, bag, sizes, sizes
 
 
-def _scaled_by_frequency(vectors: Tensor, rows: Any) -> Tensor:
-    """The vectors, with gradients divided by how often their row occurs."""
-    _, place, often = np.unique(rows, return_inverse=True, return_counts=True)
-    factor = from_numpy(1.0 / often[place]).to(vectors.device, vectors.dtype)
-    weighted = vectors * unsqueeze(factor, 1)
-    return weighted + (vectors - weighted).detach()
-
-
-def _largest(vectors: Tensor, numbers: Any, lengths: Any) -> Tensor:
-    """The largest elements of each bag, 0 for an empty one; the first of equals gets the
-    gradient."""
-    count, width = len(lengths), vectors.shape[1]
-    longest = max(int(lengths.max(initial=0)), 1)
-    starts = np.append(0, np.cumsum(lengths)[:-1]) if count else np.zeros(0, np.int64)
-    place = starts[:, None] + np.arange(longest)
-    inside = np.arange(longest) < lengths[:, None]
-    if not len(numbers):
-        return zeros(count, width, dtype=vectors.dtype, device=vectors.device)
-    index = from_numpy(np.where(inside, place, 0)).to(vectors.device)
-    bags = reshape(vectors[reshape(index, -1)], count, longest, width)
-    outside = from_numpy(~inside).to(vectors.device)
-    best = argmax(masked_fill(bags.detach(), unsqueeze(outside, 2), -float("inf")), 1, True)
-    found = reshape(gather(bags, 1, best), count, width)
-    is_empty = from_numpy(lengths == 0).to(vectors.device)
-    return masked_fill(found, unsqueeze(is_empty, 1), 0.0)
-
-
-def scaled_embedding(weight: Tensor, input: Tensor, padding_idx: int | None) -> Tensor:
-    """`embedding_lookup` with gradients divided by how often their row occurs."""
-    rows = embedding_lookup(weight, input, padding_idx=padding_idx)
-    flat = reshape(rows, -1, weight.shape[1])
-    scaled = _scaled_by_frequency(flat, input.cpu().numpy().reshape(-1))
-    return reshape(scaled, *rows.shape)
+def _maxima(
+    weight: Tensor, indices: Tensor, begins: Tensor, sizes: Tensor, kept: Any, padding_idx: Any
+) -> tuple[Tensor, Tensor]:
+    """Each bag's maxima and the rows they came from, by a table (bags, length of the longest)."""
+    count = indices.shape[0]
+    ends = cat([begins[1:], begins.new_full((1,), count)])
+    longest = count if indices.is_meta else max(int((ends - begins).max()), 1)
+    places = begins.unsqueeze(1) + arange(longest, device=indices.device, dtype=begins.dtype)
+    inside = places < ends.unsqueeze(1)
+    places = places.clamp(max=count - 1)
+    if kept is not None:
+        inside = inside & kept[places]
+    rows = indices[places]
+    vectors = embedding_lookup(weight, rows, padding_idx=padding_idx)
+    lowest = vectors.masked_fill(inside.logical_not().unsqueeze(2), float("-inf"))
+    values, which = lowest.max(1)
+    empty = (sizes == 0).unsqueeze(1)
+    return values.masked_fill(empty, 0.0), rows.gather(1, which).masked_fill(empty, 0)

@@ -138,7 +138,11 @@ def l1_loss(
 ) -> Spec:
     """|input - target|, reduced."""
     _warn_of_broadcast("l1_loss", input, target)
-    losses = _weighted(F, F.absolute_difference(input, target), weight)
+    if input.dtype.is_complex or target.dtype.is_complex:
+        losses = F.abs(F.minus(input, target))  # which has no complex derivative
+    else:
+        losses = F.absolute_difference(input, target)
+    losses = _weighted(F, losses, weight)
     return reduced(F, losses, reduction_of(reduction, size_average, reduce))
 
 

@@ -44,6 +44,10 @@ def hinge_embedding_loss(
     return _reduced(losses, reduction, size_average, reduce)
 
 
+COSINE_EPS = 1e-12
+"""What PyTorch adds to squared lengths in this loss, unlike in `cosine_similarity`."""
+
+
 def cosine_embedding_loss(
     input1: Spec, input2: Spec, target: Spec, margin: float = 0, size_average: Any = None,
     reduce: Any = None, reduction: str = "mean",
@@ -54,9 +58,8 @@ def cosine_embedding_loss(
             f"cosine_embedding_loss: expected a target for each row. Got {tuple(input1.shape)}, "
             f"{tuple(input2.shape)} and {tuple(target.shape)}."
         )
-    products = (input1 * input2).sum(-1)
-    lengths = ((input1 * input1).sum(-1) + 1e-12) * ((input2 * input2).sum(-1) + 1e-12)
-    cosine = products / lengths.sqrt()
+    squares = ((input1 * input1).sum(-1) + COSINE_EPS) * ((input2 * input2).sum(-1) + COSINE_EPS)
+    cosine = (input1 * input2).sum(-1) / squares.sqrt()
     zeros = cosine * 0
     losses = (1 - cosine).where(target == 1, zeros)
     losses = losses + (cosine - margin).clamp(min=0).where(target == -1, zeros)

@@ -95,7 +95,7 @@ conj angle sgn conj_physical resolve_conj resolve_neg isreal is_conj is_neg
     gather: "gather scatter scatter_add take_along_dim index_select masked_select nonzero",
     updates: UPDATES,
     searching: "unique unique_consecutive msort argwhere nonzero_static",
-    activations: "relu softmax log_softmax",
+    activations: "relu softmax log_softmax hardshrink prelu",
     sorting: "sort argsort topk isclose allclose equal",
     linalg: "matmul mm bmm mv dot outer addmm",
     solving: "det logdet matrix_exp matrix_power",

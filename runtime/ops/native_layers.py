@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..core.dtypes import bool_
 from ..core.tensor import Tensor
-from .arithmetic import mul
 from .normalization import batch_norm, group_norm, layer_norm
 from .padding import pad as padded
 from .reductions import mean, var
 from .resampling import grid_sample
-from .sampling import bernoulli_
 from .views import reshape
 
 __all__ = [
     "constant_pad_nd", "grid_sampler", "grid_sampler_2d", "grid_sampler_3d", "native_batch_norm",
-    "native_dropout", "native_group_norm", "native_layer_norm",
+    "native_group_norm", "native_layer_norm",
 ]  # fmt: skip
 
 INTERPOLATIONS = ("bilinear", "nearest", "bicubic")
@@ -82,11 +79,3 @@ def native_batch_norm(
     dims = [k for k in range(input.ndim) if k != 1]
     centre, scale = _statistics(input.detach(), dims, eps)
     return out, reshape(centre, -1), reshape(scale, -1)
-
-
-def native_dropout(input: Tensor, p: float, train: bool | None) -> tuple[Tensor, Tensor]:
-    """`dropout`, and which elements it kept."""
-    if train is False or p == 0:
-        return input, input.new_ones(tuple(input.shape), dtype=bool_)
-    kept = bernoulli_(input.new_empty(tuple(input.shape)), 1.0 - p)
-    return mul(input, kept) * (0.0 if p == 1 else 1.0 / (1.0 - p)), kept.bool()

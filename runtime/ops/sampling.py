@@ -442,6 +442,11 @@ def dropout(
     return F.mul(input, dropout_mask(input, p))
 
 
+def uniform_numbers(place: Device, shape: tuple[int, ...], generator: Any = None) -> Any:
+    """A bare float64 array of numbers in [0, 1), as PyTorch draws to decide by probability."""
+    return drawn("uniform", key_of(place, dtypes.float64), shape, generator, 0.0, 1.0)
+
+
 def dropout_mask(input: Tensor, p: float, shape: Any = None) -> Tensor:
     """1 / (1 - p) with probability 1 - p, else 0, in the input's dtype and shape (or `shape`)."""
     key = input._key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import types
 from collections.abc import Callable
@@ -33,6 +34,12 @@ def ours(value: Any, requires_grad: bool = True) -> Any:
         return getattr(flambeau, name, name)
     if getattr(value, "__module__", None) == "torch.nn.functional":
         return getattr(flambeau.nn.functional, value.__name__)
+    if isinstance(value, torch.nn.PairwiseDistance):
+        options = {"p": value.norm, "eps": value.eps, "keepdim": value.keepdim}
+        return functools.partial(flambeau.nn.functional.pairwise_distance, **options)
+    if isinstance(value, torch.nn.LinearCrossEntropyOptions):
+        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        return flambeau.nn.LinearCrossEntropyOptions(**ours(fields))
     if isinstance(value, torch.device):
         return flambeau.device(str(value))
     if isinstance(value, slice):

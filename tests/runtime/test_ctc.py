@@ -85,9 +85,9 @@ def test_targets_that_do_not_fit() -> None:
     [
         ({"input_lengths": (7,)}, "input_lengths from 0 to 5"),
         ({"target_lengths": (3,)}, "target_lengths from 0 to 2"),
-        ({"input_lengths": (5, 5)}, "for 1 sequences. Got 2"),
-        ({"blank": 4}, "one of 4 classes. Got 4"),
-        ({"reduction": "max"}, "max is not a valid value"),
+        ({"input_lengths": (5, 5)}, "expected 1 input_lengths.*Got 2"),
+        ({"blank": 4}, "blank from 0 to 3. Got 4"),
+        ({"reduction": "max"}, "'mean', 'sum' or 'none'. Got 'max'"),
     ],
 )
 def test_what_does_not_fit_is_refused(options: dict[str, Any], words: str) -> None:

@@ -78,9 +78,13 @@ def test_gradients_scaled_by_frequency() -> None:
         ((INPUT, WEIGHT), {}, "with offsets"),
         ((INPUT, WEIGHT, OFFSETS), {"mode": "min"}, "mode sum, mean or max"),
         ((INPUT + 9, WEIGHT, OFFSETS), {}, "indices from 0 to 3"),
-        ((INPUT[None], WEIGHT, OFFSETS), {}, "no offsets for an input of 2"),
-        ((INPUT, WEIGHT, OFFSETS + 1), {}, "offsets from 0 to 5"),
-        ((INPUT, WEIGHT, OFFSETS), {"per_sample_weights": WEIGHT[0]}, "mode 'sum' with"),
+        ((INPUT[None], WEIGHT, OFFSETS), {}, "input \\(bags, length\\) without"),
+        ((INPUT, WEIGHT, OFFSETS + 1), {}, "offsets from 0 to at most 5"),
+        (
+            (INPUT, WEIGHT, OFFSETS),
+            {"per_sample_weights": WEIGHT[0]},
+            "per_sample_weights \\(5,\\), as input is",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(args: Any, options: Any, words: str) -> None:

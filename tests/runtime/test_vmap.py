@@ -71,7 +71,12 @@ def function_and_slices(
 
 DYNAMIC = {"nonzero", "masked_select"}
 """Operations whose results have as many elements as the values say."""
-BATCHED_CASES = [c for c in CASES if leaves_of(c.values[1].tensors())]
+ORDERED = {"bag_of_rows", "weighted_bag"}
+"""Operations on offsets, which `variants` would put into another order."""
+
+BATCHED_CASES = [
+    c for c in CASES if leaves_of(c.values[1].tensors()) and c.values[0] not in ORDERED
+]
 
 
 @pytest.mark.parametrize(("name", "sample"), BATCHED_CASES)

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...core.creation import empty
 from ...core.tensor import Tensor
 from .. import functional as F
+from ..init import constant_
+from ..parameter import Parameter
 from .module import Module
 
 __all__ = [
+    "CELU",
     "ELU",
     "GELU",
+    "GLU",
+    "SELU",
+    "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
@@ -18,14 +25,21 @@ __all__ = [
     "LogSigmoid",
     "LogSoftmax",
     "Mish",
+    "PReLU",
+    "RReLU",
     "ReLU",
     "ReLU6",
     "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softmax2d",
+    "Softmin",
     "Softplus",
+    "Softshrink",
     "Softsign",
     "Tanh",
+    "Tanhshrink",
+    "Threshold",
 ]
 
 
@@ -69,6 +83,12 @@ class Mish(_InPlace):
     """input * tanh(softplus(input)). Source: arXiv:1908.08681."""
 
     operation = staticmethod(F.mish)
+
+
+class SELU(_InPlace):
+    """The self-normalizing exponential unit. Source: arXiv:1706.02515."""
+
+    operation = staticmethod(F.selu)
 
 
 class Hardsigmoid(_InPlace):
@@ -122,8 +142,17 @@ class ELU(Module):
 class Hardtanh(Module):
     """input limited to [min_val, max_val]."""
 
-    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
+    def __init__(
+        self,
+        min_val: float = -1.0,
+        max_val: float = 1.0,
+        inplace: bool = False,
+        min_value: float | None = None,
+        max_value: float | None = None,
+    ) -> None:
         super().__init__()
+        min_val = min_val if min_value is None else min_value
+        max_val = max_val if max_value is None else max_value
         if max_val <= min_val:
             raise ValueError(f"Hardtanh: expected min_val below max_val. Got {min_val}, {max_val}.")
         self.min_val, self.max_val, self.inplace = min_val, max_val, inplace
@@ -136,6 +165,76 @@ class Hardtanh(Module):
         """The limits."""
         limits = f"min_val={self.min_val}, max_val={self.max_val}"
         return limits + (", inplace=True" if self.inplace else "")
+
+
+class CELU(ELU):
+    """input where positive, alpha * (exp(input / alpha) - 1) elsewhere. See arXiv:1704.07483."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape -> the same shape."""
+        return F.celu(input, self.alpha, self.inplace)
+
+
+class RReLU(Module):
+    """input where positive, slope * input elsewhere: slopes drawn uniformly from [lower, upper) in
+    training, their mean in evaluation. Source: arXiv:1505.00853."""
+
+    def __init__(
+        self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False
+    ) -> None:
+        super().__init__()
+        self.lower, self.upper, self.inplace = lower, upper, inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape -> the same shape."""
+        return F.rrelu(input, self.lower, self.upper, self.training, self.inplace)
+
+    def extra_repr(self) -> str:
+        """The range of slopes."""
+        limits = f"lower={self.lower}, upper={self.upper}"
+        return limits + (", inplace=True" if self.inplace else "")
+
+
+class Threshold(Module):
+    """input above `threshold`, `value` elsewhere."""
+
+    def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
+        super().__init__()
+        self.threshold, self.value, self.inplace = threshold, value, inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape -> the same shape."""
+        return F.threshold(input, self.threshold, self.value, self.inplace)
+
+    def extra_repr(self) -> str:
+        """The threshold and what stands below it."""
+        words = f"threshold={self.threshold}, value={self.value}"
+        return words + (", inplace=True" if self.inplace else "")
+
+
+class PReLU(Module):
+    """input where positive, weight * input elsewhere; `weight` (num_parameters,), one or one per
+    channel, starts as `init`. Source: arXiv:1502.01852."""
+
+    def __init__(
+        self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None
+    ) -> None:
+        super().__init__()
+        self.num_parameters, self.init = num_parameters, init
+        self.weight = Parameter(empty(num_parameters, device=device, dtype=dtype))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set the weight to `init`."""
+        constant_(self.weight, self.init)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, ...) -> the same shape."""
+        return F.prelu(input, self.weight)
+
+    def extra_repr(self) -> str:
+        """How many slopes."""
+        return f"num_parameters={self.num_parameters}"
 
 
 class GELU(Module):
@@ -204,6 +303,52 @@ class Softsign(_Plain):
     operation = staticmethod(F.softsign)
 
 
+class Tanhshrink(_Plain):
+    """input - tanh(input)."""
+
+    operation = staticmethod(F.tanhshrink)
+
+
+class Softshrink(Module):
+    """input moved by lambd towards 0, and 0 where it would cross it."""
+
+    operation: Any = staticmethod(F.softshrink)
+
+    def __init__(self, lambd: float = 0.5) -> None:
+        super().__init__()
+        self.lambd = lambd
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape -> the same shape."""
+        return type(self).operation(input, self.lambd)
+
+    def extra_repr(self) -> str:
+        """lambd."""
+        return str(self.lambd)
+
+
+class Hardshrink(Softshrink):
+    """input outside [-lambd, lambd], 0 inside."""
+
+    operation = staticmethod(F.hardshrink)
+
+
+class GLU(Module):
+    """The first half along `dim` times the sigmoid of the second. Source: arXiv:1612.08083."""
+
+    def __init__(self, dim: int = -1) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(..., 2 n, ...) -> (..., n, ...)."""
+        return F.glu(input, self.dim)
+
+    def extra_repr(self) -> str:
+        """The dimension."""
+        return f"dim={self.dim}"
+
+
 class Softmax(Module):
     """exp(input) / sum(exp(input)) along `dim`."""
 
@@ -226,3 +371,21 @@ class LogSoftmax(Softmax):
     """log(softmax(input)) along `dim`."""
 
     operation = staticmethod(F.log_softmax)
+
+
+class Softmin(Softmax):
+    """softmax(-input) along `dim`."""
+
+    operation = staticmethod(F.softmin)
+
+
+class Softmax2d(Module):
+    """softmax over the channels of (N, C, H, W) or (C, H, W)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, H, W) or (C, H, W) -> the same shape. Raises: ValueError for another rank."""
+        if input.ndim not in (3, 4):
+            raise ValueError(
+                f"Softmax2d: expected (N, C, H, W) or (C, H, W). Got shape {tuple(input.shape)}."
+            )
+        return F.softmax(input, -3)

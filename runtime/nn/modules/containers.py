@@ -82,6 +82,15 @@ class _Numbered(Module):
         return module
 
 
+def _repeats(times: Any) -> int:
+    """Raises: TypeError for anything but an integer, ValueError for less than 1."""
+    if not isinstance(times, int):
+        raise TypeError(f"Sequential: expected an int to multiply by. Got {type(times).__name__}.")
+    if times <= 0:
+        raise ValueError(f"Sequential: expected to be multiplied by 1 or more. Got {times}.")
+    return times
+
+
 class Sequential(_Numbered):
     """Modules called one after the other, each on the output of the one before.
 
@@ -110,6 +119,14 @@ class Sequential(_Numbered):
         if not isinstance(other, Sequential):
             return NotImplemented
         return Sequential(*self, *other)
+
+    def __mul__(self, times: int) -> Sequential:
+        return Sequential(*list(self) * _repeats(times))
+
+    __rmul__ = __mul__
+
+    def __imul__(self, times: int) -> Self:
+        return self.extend(list(self) * (_repeats(times) - 1))
 
 
 class ModuleList(_Numbered):

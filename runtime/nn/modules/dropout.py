@@ -6,7 +6,14 @@ from ...core.tensor import Tensor
 from .. import functional as F
 from .module import Module
 
-__all__ = ["Dropout", "Dropout1d", "Dropout2d"]
+__all__ = [
+    "AlphaDropout",
+    "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
+    "FeatureAlphaDropout",
+]
 
 
 class _Dropout(Module):
@@ -44,3 +51,28 @@ class Dropout2d(_Dropout):
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) -> the same shape."""
         return F.dropout2d(input, self.p, self.training, self.inplace)
+
+
+class Dropout3d(_Dropout):
+    """`Dropout` of whole channels of (N, C, D, H, W)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, D, H, W) -> the same shape."""
+        return F.dropout3d(input, self.p, self.training, self.inplace)
+
+
+class AlphaDropout(_Dropout):
+    """Each element set to the floor of `selu` with probability `p`, then all moved so that mean 0
+    and variance 1 stay; the input itself in evaluation. Source: arXiv:1706.02515, section 3."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape -> the same shape."""
+        return F.alpha_dropout(input, self.p, self.training)
+
+
+class FeatureAlphaDropout(_Dropout):
+    """`AlphaDropout` of whole channels of (N, C, ...)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, ...) -> the same shape."""
+        return F.feature_alpha_dropout(input, self.p, self.training)

@@ -1,0 +1,50 @@
+"""What operations in place keep of the values that they write over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import flambeau as torch
+import flambeau.nn.functional as F
+
+IN_PLACE: dict[str, Any] = {
+    "sin": lambda x: x.sin_(),
+    "square": lambda x: x.square_(),
+    "abs": lambda x: x.abs_(),
+    "a product with itself": lambda x: x.mul_(x),
+    "elu": lambda x: F.elu(x, 0.7, inplace=True),
+    "silu": lambda x: F.silu(x, inplace=True),
+    "mish": lambda x: F.mish(x, inplace=True),
+    "hardtanh": lambda x: F.hardtanh(x, inplace=True),
+    "random slopes": lambda x: torch.rrelu_(x, 0.2, 0.2, True),
+}
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_operations_in_place_have_the_gradients_of_the_others(name: str) -> None:
+    x = torch.tensor([-1.4, -0.3, 0.6, 1.7], dtype=torch.float64, requires_grad=True)
+
+    def function(x: Any) -> Any:
+        return IN_PLACE[name](x * 1.0)
+
+    assert torch.autograd.gradcheck(function, (x,))
+    assert torch.autograd.gradgradcheck(function, (x,))
+
+
+def test_other_factors_get_the_value_from_before() -> None:
+    x = torch.tensor([2.0, 3.0], requires_grad=True)
+    y = torch.tensor([5.0, 7.0], requires_grad=True)
+    (x * 1.0).mul_(y).sum().backward()
+    np.testing.assert_array_equal(y.grad.numpy(), [2.0, 3.0])
+
+
+def test_what_an_earlier_operation_saved_is_still_guarded() -> None:
+    x = torch.tensor([2.0, 3.0], requires_grad=True)
+    y = x * 1.0
+    sine = y.sin()
+    y.mul_(sine)
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.sum().backward()
