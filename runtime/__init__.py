@@ -42,6 +42,7 @@ from .ops.numbered_losses import *
 from .ops.older_linalg import *
 from .ops.products import *
 from .ops.rearrangement import *
+from .ops.recurrent_layers import *
 from .ops.reductions import *
 from .ops.sampling import *
 from .ops.searching import *

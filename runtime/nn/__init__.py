@@ -19,5 +19,6 @@ from .modules.module import *
 from .modules.normalization import *
 from .modules.parameter_containers import *
 from .modules.pooling import *
+from .modules.rnn import *
 from .modules.sparse import *
 from .parameter import *

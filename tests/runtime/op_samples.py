@@ -15,7 +15,14 @@ from typing import Any
 import numpy as np
 import scipy.special
 
-from .samples import core_samples, gamma_samples, linalg_samples, loss_samples, nn_samples
+from .samples import (
+    core_samples,
+    gamma_samples,
+    linalg_samples,
+    loss_samples,
+    nn_samples,
+    recurrent_samples,
+)
 from .samples.kit import Sample, apart, array, integers
 
 
@@ -339,7 +346,7 @@ INDEXING: dict[str, list[Sample]] = {
 SAMPLES: dict[str, list[Sample]] = {
     **POINTWISE, **PREDICATES, **REDUCTIONS, **PRODUCTS, **MOVEMENT, **INDEXING, **nn_samples.SAMPLES,
     **core_samples.SAMPLES, **gamma_samples.SAMPLES, **linalg_samples.SAMPLES,
-    **loss_samples.SAMPLES,
+    **loss_samples.SAMPLES, **recurrent_samples.SAMPLES,
 }  # fmt: skip
 for _name in ("atan2", "logical_and", "logical_or", "logical_xor"):  # they take no numbers
     SAMPLES[_name] = SAMPLES[_name][:-1]
