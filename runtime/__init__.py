@@ -55,6 +55,7 @@ from .ops.older_linalg import *
 from .ops.pooling import *
 from .ops.products import *
 from .ops.rearrangement import *
+from .ops.recurrent_layers import *
 from .ops.reductions import *
 from .ops.sampling import *
 from .ops.searching import *

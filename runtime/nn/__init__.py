@@ -25,6 +25,7 @@ from .modules.padding import *
 from .modules.parameter_containers import *
 from .modules.pooling import *
 from .modules.resampling import *
+from .modules.rnn import *
 from .modules.sparse import *
 from .modules.transposed import *
 from .parameter import *

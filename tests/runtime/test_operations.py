@@ -14,7 +14,7 @@ from flambeau.core.tensor import Tensor
 from flambeau.ops import activations, gather, indexing, special_functions, strided
 
 from .op_samples import SAMPLES
-from .samples import linalg_samples, loss_samples
+from .samples import linalg_samples, loss_samples, recurrent_samples
 from .samples.kit import Sample, leaves_of
 
 CASES = [
@@ -27,7 +27,7 @@ CASES = [
 @functools.cache
 def function_of(name: str) -> Any:
     """The public function called `name`, dots followed, or that of the samples."""
-    for samples in (linalg_samples, loss_samples):
+    for samples in (linalg_samples, loss_samples, recurrent_samples):
         if name in samples.FUNCTIONS:
             return samples.FUNCTIONS[name]
     if "." in name:
