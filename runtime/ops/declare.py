@@ -93,6 +93,7 @@ class Operation:
         self.tensors = 0  # operands, from the first on, that may not be numbers
         self.derived = False
         self.takes_out = False  # see out
+        self.out_apart = False  # whether it must not overlap the operands
         self.layout = ""  # of results in memory, see backends.layout; as the kernel leaves them
         self.node_class: type[Node] = type(self.node_name, (Node,), {"operation": self})
         self.function: Callable[..., Any] = wrappers.lazy(self)

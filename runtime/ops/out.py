@@ -111,6 +111,9 @@ aminmax histc histogram kthvalue median mode nanmean nanmedian nanquantile nansu
 }
 """Functions of tensors that take `out`, by module."""
 
+APART = "bernoulli cat gather index_select kthvalue masked_select take"
+"""Those of them whose `out` may not overlap what they read."""
+
 CREATION = {
     creation: "arange empty eye full linspace logspace ones zeros",
     sampling: "rand randint randn randperm",
@@ -118,8 +121,9 @@ CREATION = {
 """Functions that make tensors, of the dtype and on the device of `out` unless told otherwise."""
 
 
-def into(out: Any, result: Any, exact: bool = True) -> Any:
-    """`result`, a tensor or several, written into `out`: tensors as many, which are returned.
+def into(out: Any, result: Any, exact: bool = True, apart: Any = ()) -> Any:
+    """`result`, a tensor or several, written into `out`: tensors as many, which are returned. They
+    may not overlap the tensors `apart`.
 
     An `out` of other sizes is resized, with a warning unless it is empty. Only pointwise results
     may be converted.
@@ -127,17 +131,17 @@ def into(out: Any, result: Any, exact: bool = True) -> Any:
     dtype of `out` is another, or cannot hold the result; DeviceError for an `out` elsewhere.
     """
     if isinstance(result, Tensor):
-        _write(out, result, exact)
+        _write(out, result, exact, apart)
         return out
     outs = tuple(out)
     if len(outs) != len(result):
         raise TypeError(f"Expected {len(result)} tensors as out. Got {len(outs)}.")
     for tensor, value in zip(outs, result, strict=True):
-        _write(tensor, value, exact)
+        _write(tensor, value, exact, apart)
     return type(result)(*outs) if hasattr(result, "_fields") else outs
 
 
-def _write(out: Any, result: Tensor, exact: bool) -> None:
+def _write(out: Any, result: Tensor, exact: bool, apart: Any) -> None:
     if not isinstance(out, Tensor):
         raise TypeError(f"Expected a tensor as out. Got {type(out).__name__}.")
     if is_grad_enabled() and (out._edge is not None or result._edge is not None):
@@ -154,7 +158,14 @@ def _write(out: Any, result: Tensor, exact: bool) -> None:
         raise DTypeError(
             f"Expected out of a dtype that holds {result.dtype}. Got one of {out.dtype}."
         )
+    repeats = [step == 0 and n > 1 for n, step in zip(out.shape, out.stride(), strict=True)]
+    if any(repeats) and out.numel():
+        raise RuntimeError(
+            "Expected an out whose elements have memory of their own. Got one of shape "
+            f"{tuple(out.shape)} that was expanded. Clone it first."
+        )
     shape = tuple(result.shape)
+    _require_apart(out, result.nbytes if out.numel() else 0, apart)
     if tuple(out.shape) != shape:
         if out.numel():
             warnings.warn(
@@ -168,13 +179,37 @@ def _write(out: Any, result: Tensor, exact: bool) -> None:
         out.copy_(result)
 
 
-def taking_out(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` with a keyword `out`."""
+def _require_apart(out: Tensor, length: int, operands: Any) -> None:
+    """Raises: RuntimeError if a tensor of `operands` has some of the `length` bytes from `out`
+    on."""
+    for operand in operands:
+        for read in operand if isinstance(operand, list | tuple) else (operand,):
+            if isinstance(read, Tensor) and _overlap(out, length, read):
+                raise RuntimeError(
+                    f"Expected an out apart from the tensors that are read. Got one of shape "
+                    f"{tuple(out.shape)} in the same memory. Clone one of them first."
+                )
+
+
+def _overlap(out: Tensor, length: int, read: Tensor) -> bool:
+    """Whether two tensors without gaps, one of `length` bytes, lie in the same memory."""
+    if out is read:
+        return True
+    if out.device != read.device or out.is_meta:
+        return False
+    if not (out.is_contiguous() and read.is_contiguous()):
+        return False
+    start, other = out.data_ptr(), read.data_ptr()
+    return start < other + read.nbytes and other < start + length
+
+
+def taking_out(function: Callable[..., Any], apart: bool = False) -> Callable[..., Any]:
+    """`function` with a keyword `out`, which must lie `apart` from its operands."""
 
     @functools.wraps(function)
     def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
         result = function(*args, **kwargs)
-        return result if out is None else into(out, result)
+        return result if out is None else into(out, result, apart=args if apart else ())
 
     _show_out(call)
     return call
@@ -212,9 +247,10 @@ def _offer_out() -> None:
             function = getattr(module, name)
             operation = getattr(function, "operation", None)
             if operation is None:
-                setattr(module, name, taking_out(function))
+                setattr(module, name, taking_out(function, name in APART.split()))
             else:  # the code that is generated for it sees to it
                 operation.takes_out = True
+                operation.out_apart = name in APART.split()
                 _show_out(function)
     for module, names in CREATION.items():
         for name in names.split():

@@ -233,9 +233,8 @@ def _quantile(
     if not q.is_meta and anywhere((q < 0) | (q > 1) | q.isnan()):
         raise RuntimeError(f"{name}: expected q from 0 to 1. Got {q.tolist()}.")
     rank = len(input.shape)
-    rows = _flat(input) if dim is None else input.movedim(normalized_dim(dim, rank, name), -1)
-    if not rank:
-        rows = input.reshape(1)
+    d = None if dim is None else normalized_dim(dim, rank, name)
+    rows = _flat(input) if d is None or not rank else input.movedim(d, -1)
     ordered = sort(rows, -1).values
     missing = rows.isnan()
     last = rows.shape[-1] - 1
@@ -258,8 +257,7 @@ def _quantile(
         low = low.masked_fill(missing.any(-1, keepdim=True), math.nan)
     out = low.movedim(-1, 0)
     if keepdim:
-        where = None if dim is None else normalized_dim(dim, rank, name)
-        out = out.reshape(-1, *[1] * rank) if where is None else out.unsqueeze(where + 1)
+        out = out.unsqueeze(d + 1) if d is not None and rank else out.reshape(-1, *[1] * rank)
     return out if len(q.shape) else out.squeeze(0)
 
 

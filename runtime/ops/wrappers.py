@@ -193,9 +193,11 @@ class _Source:
         if self.operation.takes_out:
             call = ", ".join(self._pass(p) for p in self.operation.parameters)
             exact = not (self.operation.formula is not None or self.operation.is_plain_composite)
+            apart = self.operation.array_names if self.operation.out_apart else []
+            operands = "".join(f"{name}, " for name in apart)
             lines += [
                 "    if out is not None:",
-                f"        return into(out, {operation}.function({call}), {exact})",
+                f"        return into(out, {operation}.function({call}), {exact}, ({operands}))",
             ]
         if self.name in autocast_policies:
             names = ", ".join(p.name for p in self.operation.parameters)

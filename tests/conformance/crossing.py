@@ -16,19 +16,26 @@ import flambeau
 NUMPY_LACKS = {torch.bfloat16: torch.float32, torch.complex32: torch.complex64}
 
 
-def ours(value: Any, requires_grad: bool = True) -> Any:
+def ours(value: Any) -> Any:
     """PyTorch's tensors in `value` as tensors of the runtime, with the same strides where NumPy can
-    have them; dtypes and devices by name."""
+    have them, sharing memory where they share it; dtypes and devices by name."""
+    return _ours(value, {})
+
+
+def _ours(value: Any, storages: dict[Any, Any]) -> Any:
+    """`storages` keeps what was made of the tensors and storages met."""
     if isinstance(value, torch.Tensor):
-        return _tensor(value, requires_grad)
+        if id(value) not in storages:
+            storages[id(value)] = _tensor(value, storages)
+        return storages[id(value)]
     if isinstance(value, torch.Size):
         return flambeau.Size(value)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return tuple(ours(v, requires_grad) for v in value)
+        return tuple(_ours(v, storages) for v in value)
     if isinstance(value, tuple | list):
-        return type(value)(ours(v, requires_grad) for v in value)
+        return type(value)(_ours(v, storages) for v in value)
     if isinstance(value, dict):
-        return {k: ours(v, requires_grad) for k, v in value.items()}
+        return {k: _ours(v, storages) for k, v in value.items()}
     if isinstance(value, torch.dtype | torch.layout | torch.memory_format):
         name = str(value).removeprefix("torch.")
         return getattr(flambeau, name, name)
@@ -43,20 +50,57 @@ def ours(value: Any, requires_grad: bool = True) -> Any:
     if isinstance(value, torch.device):
         return flambeau.device(str(value))
     if isinstance(value, slice):
-        return slice(*(ours(v, requires_grad) for v in (value.start, value.stop, value.step)))
+        return slice(*(_ours(v, storages) for v in (value.start, value.stop, value.step)))
     return value
 
 
-def _tensor(tensor: torch.Tensor, requires_grad: bool) -> Any:
+def _tensor(tensor: torch.Tensor, storages: dict[Any, Any]) -> Any:
     if tensor.layout is not torch.strided:
         raise NotImplementedError(f"layout {tensor.layout}")
-    array = as_numpy(tensor)
-    found = flambeau.from_numpy(array)
+    if _has_memory(tensor):
+        found = _in_storage(tensor, storages)
+    else:
+        found = flambeau.from_numpy(as_numpy(tensor))
     if tensor.dtype is torch.bfloat16:
         found = found.to(flambeau.bfloat16)
-    if requires_grad and tensor.requires_grad:
-        found.requires_grad_()
-    return found
+    return found.requires_grad_() if tensor.requires_grad else found
+
+
+def _has_memory(tensor: torch.Tensor) -> bool:
+    """Whether NumPy can show the tensor's memory as it is."""
+    lazy = tensor.is_conj() or tensor.is_neg() or tensor._is_zerotensor()
+    return not (lazy or tensor.dtype in NUMPY_LACKS or tensor.device.type != "cpu")
+
+
+def _in_storage(tensor: torch.Tensor, storages: dict[Any, Any]) -> Any:
+    """The tensor in a copy of its whole storage; a view if it does not fill it."""
+    memory = _storage(tensor)
+    place = memory.data_ptr(), memory.dtype
+    if place not in storages:
+        storages[place] = memory.numpy().copy()
+    array = storages[place]
+    size, stride = tuple(tensor.shape), tensor.stride()
+    if tensor.numel() == array.size and tensor.storage_offset() == 0:
+        steps = tuple(s * array.itemsize for s in stride)
+        return flambeau.from_numpy(np.lib.stride_tricks.as_strided(array, size, steps))
+    return flambeau.from_numpy(array).as_strided(size, stride, tensor.storage_offset())
+
+
+def _storage(tensor: torch.Tensor) -> torch.Tensor:
+    """All elements of the tensor's storage in a row."""
+    storage = tensor.untyped_storage()
+    return torch.empty(0, dtype=tensor.dtype).set_(storage)  # type: ignore[call-overload]
+
+
+def leaf(value: Any) -> Any:
+    """A tensor's copy, with one of all its storage, so that writing leaves the sample as it is."""
+    if not isinstance(value, torch.Tensor):
+        return value
+    found = value.detach().clone()
+    if value.layout is torch.strided and _has_memory(value):
+        memory = _storage(value).clone()
+        found = memory.as_strided(value.shape, value.stride(), value.storage_offset()).detach()
+    return found.requires_grad_(value.requires_grad)
 
 
 def as_numpy(tensor: Any) -> Any:

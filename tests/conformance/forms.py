@@ -11,7 +11,7 @@ import torch
 
 import flambeau
 
-from . import crossing
+from . import crossing, ties
 
 TOLERANCE = {
     torch.float32: 2e-4, torch.float64: 1e-7, torch.complex64: 2e-4, torch.complex128: 1e-7,
@@ -39,8 +39,8 @@ def _both(
     sample: Any, mine: Callable[..., Any], theirs: Callable[..., Any]
 ) -> tuple[Any, Any, Any, Any]:
     """Results and arguments of the two; a failure of PyTorch itself skips the sample."""
-    args, kwargs = crossing.ours(_arguments(sample)), crossing.ours(sample.kwargs)
-    arguments = [_leaf(t) for t in _arguments(sample)]
+    args, kwargs = crossing.ours((_arguments(sample), sample.kwargs))
+    arguments = [crossing.leaf(t) for t in _arguments(sample)]
     flambeau.manual_seed(0)
     torch.manual_seed(0)
     wanted = theirs(*arguments, **sample.kwargs)
@@ -48,20 +48,15 @@ def _both(
     return got, wanted, (args, kwargs), (arguments, sample.kwargs)
 
 
-def _leaf(value: Any) -> Any:
-    """A tensor's copy, so that writing in place leaves the sample as it is."""
-    if not isinstance(value, torch.Tensor):
-        return value
-    return value.detach().clone().requires_grad_(value.requires_grad)
-
-
 def forward(operation: Any, dtype: Any, limit: int) -> None:
     """Values, shapes and dtypes. Raises: Mismatch."""
     mine = crossing.counterpart(operation)
     for sample in samples(operation, dtype, False, limit):
-        got, wanted, *_ = _both(sample, mine, operation.op)
+        got, wanted, (args, _), (arguments, _) = _both(sample, mine, operation.op)
         if operation.name in VECTORS:
             got, wanted = crossing.without_phases(got, wanted, VECTORS[operation.name])
+        got = ties.by_value(operation.name, got, sample, args[0])
+        wanted = ties.by_value(operation.name, wanted, sample, arguments[0])
         _require(got, wanted, dtype, sample, "empty" not in operation.name)
 
 
@@ -93,8 +88,15 @@ def _shown(sample: Any) -> str:
     return f"for {brief(sample.input)}, {brief(sample.args)}, {kwargs}"[:200]
 
 
+WRONG_GRADIENTS = ("as_strided_scatter",)
+"""PyTorch lets the gradient of input through where src was written and stops it elsewhere; its own
+numeric check of it is marked as an expected failure."""
+
+
 def gradient(operation: Any, dtype: Any, limit: int, second: bool = False) -> None:
     """First gradients, or second ones. Raises: Mismatch."""
+    if operation.name in WRONG_GRADIENTS:
+        return
     mine = crossing.counterpart(operation)
     for sample in samples(operation, dtype, True, limit):
         got, wanted, (args, kwargs), (arguments, options) = _both(sample, mine, operation.op)
@@ -153,7 +155,9 @@ def method(operation: Any, dtype: Any, limit: int) -> None:
         return
     own = crossing.variant(theirs)
     for sample in samples(operation, dtype, False, limit):
-        got, wanted, *_ = _both(sample, own, theirs)
+        got, wanted, (args, _), (arguments, _) = _both(sample, own, theirs)
+        got = ties.by_value(operation.name, got, sample, args[0])
+        wanted = ties.by_value(operation.name, wanted, sample, arguments[0])
         _require(got, wanted, dtype, sample, "empty" not in operation.name)
 
 
@@ -181,10 +185,12 @@ def errors(operation: Any, dtype: Any, limit: int) -> None:
     mine = crossing.counterpart(operation)
     for error in operation.error_inputs("cpu"):
         sample = error.sample_input
+        if operation.name.startswith("__") and not isinstance(sample.input, torch.Tensor):
+            continue  # Python itself refuses to call a method of C on another object
         try:
-            args, kwargs = crossing.ours(_arguments(sample)), crossing.ours(sample.kwargs)
-        except (TypeError, NotImplementedError, RuntimeError):
-            continue
+            args, kwargs = crossing.ours((_arguments(sample), sample.kwargs))
+        except (TypeError, NotImplementedError, RuntimeError, ValueError):
+            continue  # what NumPy cannot hold, such as 65 dimensions
         try:
             operation.op(*_arguments(sample), **sample.kwargs)
         except Exception:

@@ -105,3 +105,22 @@ def test_wrong_outs_are_refused() -> None:
         torch.add(torch.ones(1), 1, out=3)
     with pytest.raises(TypeError, match=r"Expected 2 tensors as out\. Got 1"):
         torch.sort(torch.ones(2), out=[torch.empty(0)])
+
+
+def test_out_that_overlaps_what_is_read_is_refused() -> None:
+    x = torch.arange(6.0)
+    index = torch.tensor([1, 2, 3])
+    for call_ in (
+        lambda: torch.gather(x, 0, index, out=x[:3]),
+        lambda: torch.index_select(x, 0, index, out=x[2:5]),
+        lambda: torch.cat([x[:3], x[3:]], out=x),
+        lambda: torch.kthvalue(x, 2, out=(x, torch.tensor(0))),
+    ):
+        with pytest.raises(RuntimeError, match="apart from the tensors that are read"):
+            call_()
+    assert x.tolist() == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+def test_expanded_out_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="memory of their own"):
+        torch.add(torch.ones(3), 1, out=torch.zeros(1).expand(3))
