@@ -113,10 +113,16 @@ swapaxes = swapdims = transpose
 inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
 newaxis = None
 
-_LAZY_MODULES = (
-    "amp cuda distributions fft func linalg nn optim signal special testing utils".split()
-)
-_LAZY_NAMES = {"load": "serialization", "save": "serialization", "vmap": "func"}
+_LAZY_MODULES = """
+_dynamo amp backends compiler cuda distributions fft func jit linalg nn optim serialization signal
+special testing utils version
+""".split()
+_LAZY_NAMES = {
+    "compile": "compiler",
+    "load": "serialization",
+    "save": "serialization",
+    "vmap": "func",
+}
 
 # Infinities and NaN are values here, not events. NumPy decides by the module of the code that
 # runs, and ours is named flambeau.*; a `with np.errstate` around every operation would cost

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+from collections.abc import Iterator
 from typing import Any
 
 from ...core import dtypes
@@ -11,10 +13,19 @@ from ...errors import DeviceError
 from ..array import ArrayBackend
 
 
+class _Products:
+    """How matrix products may be rounded."""
+
+    allow_tf32 = False
+    allow_fp16_reduced_precision_reduction = True
+    allow_bf16_reduced_precision_reduction = True
+
+
 class CUDABackend(ArrayBackend):
     """Computes with CuPy and cupyx.scipy.special on the current device of the array."""
 
     type = "cuda"
+    matmul = _Products()  # switches, under PyTorch's name for them
 
     @property
     def xp(self) -> Any:
@@ -27,6 +38,15 @@ class CUDABackend(ArrayBackend):
     def array_class(self) -> Any:
         """`cupy.ndarray`."""
         return self.xp.ndarray
+
+    def is_built(self) -> bool:
+        """Whether there is code for GPUs: yes."""
+        return True
+
+    @contextlib.contextmanager
+    def sdp_kernel(self, *args: Any, **options: Any) -> Iterator[None]:
+        """A `with` block for choosing kernels of attention, of which there is one."""
+        yield
 
     def special(self) -> Any:
         import cupyx.scipy.special

@@ -1,0 +1,83 @@
+"""Names that code written for TorchScript uses. There is no TorchScript here: functions and modules
+run as the Python they are, and so mean the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+__all__ = [
+    "export", "ignore", "is_scripting", "is_tracing", "load", "save", "script", "script_if_tracing",
+    "trace", "unused",
+]  # fmt: skip
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class TracerWarning(Warning):
+    """What PyTorch warns with while tracing; never raised here."""
+
+
+def is_scripting() -> bool:
+    """Whether TorchScript compiles the code: never."""
+    return False
+
+
+def is_tracing() -> bool:
+    """Whether a trace is being recorded: never."""
+    return False
+
+
+def unused(fn: Function) -> Function:
+    """`fn` as it is."""
+    return fn
+
+
+def export(fn: Function) -> Function:
+    """`fn` as it is."""
+    return fn
+
+
+def ignore(drop: Any = False, **options: Any) -> Any:
+    """A decorator that leaves its function as it is, with options or without."""
+    return drop if callable(drop) else unused
+
+
+def script_if_tracing(fn: Function) -> Function:
+    """`fn` as it is."""
+    return fn
+
+
+def _overload_method(func: Function) -> Function:
+    return func
+
+
+def _overload(func: Function) -> Function:
+    return func
+
+
+def script(obj: Any, *args: Any, **options: Any) -> Any:
+    """`obj`, a function or module, as it is: it runs as Python."""
+    return obj
+
+
+def trace(func: Any, example_inputs: Any = None, *args: Any, **options: Any) -> Any:
+    """`func` as it is, after running it once on the example inputs, which so are checked."""
+    if example_inputs is not None:
+        inputs = example_inputs if isinstance(example_inputs, tuple | list) else (example_inputs,)
+        func(*inputs)
+    return func
+
+
+def load(f: Any, *args: Any, **options: Any) -> Any:
+    """Raises: RuntimeError: programs of TorchScript cannot be run."""
+    raise RuntimeError(
+        "jit.load: expected weights. Programs of TorchScript cannot be run here: save the module's "
+        "state_dict() where it was made, and load that with torch.load."
+    )
+
+
+def save(m: Any, f: Any, *args: Any, **options: Any) -> None:
+    """Raises: RuntimeError: there are no programs of TorchScript here."""
+    raise RuntimeError("jit.save: expected weights. Save the module's state_dict() instead.")
