@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from copy import deepcopy
@@ -197,15 +196,6 @@ def _fitted(name: str, value: Any, parameter: Tensor) -> Any:
     return value.detach().clone().to(parameter.device, parameter.dtype)
 
 
-@functools.cache
-def _number_checks() -> dict[str, Callable[[float], bool]]:
-    at_least_zero = lambda x: x >= 0  # noqa: E731 - a table of one-liners
-    return {
-        **dict.fromkeys(["lr", "eps", "weight_decay", "momentum", "lr_decay"], at_least_zero),
-        "beta": lambda x: 0 <= x < 1,
-    }
-
-
 def require_valid(name: str, options: Iterable[tuple[str, Any]]) -> None:
     """Raises: ValueError for a negative rate, or a beta outside [0, 1)."""
     for option, value in options:
@@ -213,7 +203,6 @@ def require_valid(name: str, options: Iterable[tuple[str, Any]]) -> None:
         for v in values:
             if isinstance(v, Tensor):
                 v = v.item()
-            valid = _number_checks()["beta" if option == "betas" else option]
-            if not valid(v):
+            if not (v >= 0 and (option != "betas" or v < 1)):
                 wanted = "from 0 to below 1" if option == "betas" else "not below 0"
                 raise ValueError(f"{name}: expected {option} {wanted}. Got {value}.")

@@ -26,6 +26,15 @@ OPTIMIZERS: dict[str, Case] = {
     "adam with decay": ("Adam", {"lr": 0.05, "weight_decay": 0.1, "betas": (0.8, 0.99)}),
     "amsgrad": ("Adam", {"lr": 0.05, "amsgrad": True}),
     "adamw": ("AdamW", {"lr": 0.05, "weight_decay": 0.1}),
+    "rmsprop": ("RMSprop", {"lr": 0.02}),
+    "rmsprop, centred": ("RMSprop", {"lr": 0.02, "centered": True, "momentum": 0.7, "alpha": 0.9}),
+    "adagrad": ("Adagrad", {"lr": 0.2, "lr_decay": 0.1, "initial_accumulator_value": 0.3}),
+    "adadelta": ("Adadelta", {"lr": 2.0, "weight_decay": 0.01}),
+    "adamax": ("Adamax", {"lr": 0.05, "weight_decay": 0.01}),
+    "nadam": ("NAdam", {"lr": 0.05, "weight_decay": 0.1, "decoupled_weight_decay": True}),
+    "nadam, uphill": ("NAdam", {"lr": 0.05, "maximize": True, "weight_decay": 0.1}),
+    "radam": ("RAdam", {"lr": 0.05, "betas": (0.8, 0.9)}),
+    "radam, not settled": ("RAdam", {"lr": 0.05, "weight_decay": 0.1}),
     "adamw, uphill": ("AdamW", {"lr": 0.05, "amsgrad": True, "maximize": True}),
 }
 
