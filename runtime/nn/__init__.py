@@ -7,6 +7,7 @@ from . import modules as modules
 from . import utils as utils
 from .modules.activation import *
 from .modules.adaptive import *
+from .modules.attention import *
 from .modules.containers import *
 from .modules.convolution import *
 from .modules.dropout import *
@@ -21,4 +22,5 @@ from .modules.parameter_containers import *
 from .modules.pooling import *
 from .modules.rnn import *
 from .modules.sparse import *
+from .modules.transformer import *
 from .parameter import *

@@ -59,6 +59,7 @@ from ..ops.margins import poisson_nll_loss as poisson_nll_loss
 from ..ops.margins import soft_margin_loss as soft_margin_loss
 from ..ops.margins import triplet_margin_loss as triplet_margin_loss
 from ..ops.margins import triplet_margin_with_distance_loss as triplet_margin_with_distance_loss
+from ..ops.multi_head import multi_head_attention_forward as multi_head_attention_forward
 from ..ops.normalization import batch_norm as batch_norm
 from ..ops.normalization import group_norm as group_norm
 from ..ops.normalization import instance_norm as instance_norm
@@ -254,14 +255,17 @@ def scaled_dot_product_attention(
     scores = query @ key.mT * factor
     if is_causal:
         attn_mask = scores.new_ones(scores.shape[-2:], dtype=_bool).tril()
-    if attn_mask is not None:
-        if attn_mask.dtype is _bool:
-            scores = scores.masked_fill(attn_mask.logical_not(), float("-inf"))
-        else:
-            scores = scores + attn_mask
-    weights = softmax(scores, -1)
-    if attn_mask is not None and attn_mask.dtype is _bool:
-        weights = weights.masked_fill(attn_mask.any(-1, keepdim=True).logical_not(), 0.0)
+    if attn_mask is None:
+        return dropout(softmax(scores, -1), dropout_p) @ value
+    if attn_mask.dtype is _bool:
+        blocked = attn_mask.logical_not()
+        scores = scores.masked_fill(blocked, float("-inf"))
+    else:
+        blocked = attn_mask == float("-inf")
+        scores = scores + attn_mask
+    # What may look nowhere gets 0; its scores must be finite, or its gradients would be 0 * NaN.
+    blind = blocked.all(-1, keepdim=True)
+    weights = softmax(scores.masked_fill(blind, 0.0), -1).masked_fill(blind, 0.0)
     return dropout(weights, dropout_p) @ value
 
 

@@ -352,12 +352,25 @@ def uniform_numbers(place: Device, shape: tuple[int, ...], generator: Any = None
     return _drawn("uniform", key_of(place, dtypes.float64), shape, generator, 0.0, 1.0)
 
 
+def uniform_numbers_like(input: Tensor) -> Any:
+    """The same of the input's shape, drawn in the order in which its elements lie in memory."""
+    shape, steps = tuple(input.shape), input.stride()
+    order = sorted(range(len(shape)), key=lambda d: -steps[d])
+    expected = 1
+    for d in reversed(order):
+        if shape[d] != 1 and steps[d] != expected:  # gaps or overlaps: row-major, as PyTorch
+            return uniform_numbers(input.device, shape)
+        expected *= shape[d]
+    draws = uniform_numbers(input.device, tuple([shape[d] for d in order]))
+    return draws.transpose([order.index(d) for d in range(len(shape))])
+
+
 def dropout_mask(input: Tensor, p: float, shape: Any = None) -> Tensor:
     """1 / (1 - p) with probability 1 - p, else 0, in the input's dtype and shape (or `shape`)."""
     key = input._key
     wanted = tuple(input.shape) if shape is None else shape
     if key.device.type == "meta":
         return wrap(_Spec(wanted, key.dtype), key)
-    draws = uniform_numbers(key.device, wanted)
+    draws = uniform_numbers(key.device, wanted) if shape else uniform_numbers_like(input)
     scale = 1.0 / (1.0 - p) if p < 1.0 else 0.0
     return wrap((draws < 1.0 - p).astype(key.dtype.numpy) * key.dtype.numpy.type(scale), key)
