@@ -356,11 +356,12 @@ def uniform_numbers_like(input: Tensor) -> Any:
     """The same of the input's shape, drawn in the order in which its elements lie in memory."""
     shape, steps = tuple(input.shape), input.stride()
     order = sorted(range(len(shape)), key=lambda d: -steps[d])
-    expected = 1
+    expected, is_dense = 1, True
     for d in reversed(order):
-        if shape[d] != 1 and steps[d] != expected:  # gaps or overlaps: row-major, as PyTorch
-            return uniform_numbers(input.device, shape)
+        is_dense = is_dense and (shape[d] == 1 or steps[d] == expected)
         expected *= shape[d]
+    if not is_dense or order == list(range(len(shape))):  # with gaps or overlaps: row-major
+        return uniform_numbers(input.device, shape)
     draws = uniform_numbers(input.device, tuple([shape[d] for d in order]))
     return draws.transpose([order.index(d) for d in range(len(shape))])
 
