@@ -60,12 +60,21 @@ from ..ops.margins import soft_margin_loss as soft_margin_loss
 from ..ops.margins import triplet_margin_loss as triplet_margin_loss
 from ..ops.margins import triplet_margin_with_distance_loss as triplet_margin_with_distance_loss
 from ..ops.multi_head import multi_head_attention_forward as multi_head_attention_forward
+from ..ops.noise import rrelu_ as rrelu_
 from ..ops.normalization import batch_norm as batch_norm
 from ..ops.normalization import group_norm as group_norm
 from ..ops.normalization import instance_norm as instance_norm
 from ..ops.normalization import layer_norm as layer_norm
 from ..ops.normalization import local_response_norm as local_response_norm
 from ..ops.normalization import rms_norm as rms_norm
+from ..ops.numbered_losses import bilinear as bilinear
+from ..ops.numbered_losses import celu_ as celu_
+from ..ops.numbered_losses import elu_ as elu_
+from ..ops.numbered_losses import hardtanh_ as hardtanh_
+from ..ops.numbered_losses import leaky_relu_ as leaky_relu_
+from ..ops.numbered_losses import relu_ as relu_
+from ..ops.numbered_losses import selu_ as selu_
+from ..ops.numbered_losses import threshold_ as threshold_
 from ..ops.padding import pad as pad
 from ..ops.pooling import adaptive_avg_pool1d as adaptive_avg_pool1d
 from ..ops.pooling import adaptive_avg_pool2d as adaptive_avg_pool2d
@@ -76,7 +85,6 @@ from ..ops.pooling import avg_pool3d as avg_pool3d
 from ..ops.pooling import max_pool1d as max_pool1d
 from ..ops.pooling import max_pool2d as max_pool2d
 from ..ops.pooling import max_pool3d as max_pool3d
-from ..ops.products import einsum as _einsum
 from ..ops.resampling import affine_grid as affine_grid
 from ..ops.resampling import grid_sample as grid_sample
 from ..ops.resampling import interpolate as interpolate
@@ -346,13 +354,6 @@ def rrelu(
     """input where positive, slope * input elsewhere: slopes drawn from [lower, upper) in training,
     their mean else. Source: arXiv:1505.00853. Raises: RuntimeError if lower is above upper."""
     return (_noise.rrelu_ if inplace else _noise.rrelu)(input, lower, upper, training)
-
-
-def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """out[..., o] = the sum over i, j of input1[..., i] * weight[o, i, j] * input2[..., j], plus
-    bias[o]."""
-    out = _einsum("...i,oij,...j->...o", input1, weight, input2)
-    return out if bias is None else out + bias
 
 
 def upsample_nearest(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
