@@ -7,6 +7,7 @@ from . import modules as modules
 from . import utils as utils
 from .modules.activation import *
 from .modules.adaptive import *
+from .modules.attention import *
 from .modules.batchnorm import *
 from .modules.containers import *
 from .modules.convolution import *
@@ -27,5 +28,6 @@ from .modules.pooling import *
 from .modules.resampling import *
 from .modules.rnn import *
 from .modules.sparse import *
+from .modules.transformer import *
 from .modules.transposed import *
 from .parameter import *

@@ -68,12 +68,22 @@ from ..ops.margins import poisson_nll_loss as poisson_nll_loss
 from ..ops.margins import soft_margin_loss as soft_margin_loss
 from ..ops.margins import triplet_margin_loss as triplet_margin_loss
 from ..ops.margins import triplet_margin_with_distance_loss as triplet_margin_with_distance_loss
+from ..ops.multi_head import multi_head_attention_forward as multi_head_attention_forward
+from ..ops.noise import rrelu_ as rrelu_
 from ..ops.normalization import batch_norm as batch_norm
 from ..ops.normalization import group_norm as group_norm
 from ..ops.normalization import instance_norm as instance_norm
 from ..ops.normalization import layer_norm as layer_norm
 from ..ops.normalization import local_response_norm as local_response_norm
 from ..ops.normalization import rms_norm as rms_norm
+from ..ops.numbered_losses import bilinear as bilinear
+from ..ops.numbered_losses import celu_ as celu_
+from ..ops.numbered_losses import elu_ as elu_
+from ..ops.numbered_losses import hardtanh_ as hardtanh_
+from ..ops.numbered_losses import leaky_relu_ as leaky_relu_
+from ..ops.numbered_losses import relu_ as relu_
+from ..ops.numbered_losses import selu_ as selu_
+from ..ops.numbered_losses import threshold_ as threshold_
 from ..ops.padding import pad as pad
 from ..ops.pooling import adaptive_avg_pool1d as adaptive_avg_pool1d
 from ..ops.pooling import adaptive_avg_pool2d as adaptive_avg_pool2d
@@ -87,7 +97,6 @@ from ..ops.pooling import lp_pool3d as lp_pool3d
 from ..ops.pooling import max_pool1d as max_pool1d
 from ..ops.pooling import max_pool2d as max_pool2d
 from ..ops.pooling import max_pool3d as max_pool3d
-from ..ops.products import einsum as _einsum
 from ..ops.resampling import affine_grid as affine_grid
 from ..ops.resampling import grid_sample as grid_sample
 from ..ops.resampling import interpolate as interpolate
@@ -270,14 +279,17 @@ def scaled_dot_product_attention(
     scores = query @ key.mT * factor
     if is_causal:
         attn_mask = scores.new_ones(scores.shape[-2:], dtype=_bool).tril()
-    if attn_mask is not None:
-        if attn_mask.dtype is _bool:
-            scores = scores.masked_fill(attn_mask.logical_not(), float("-inf"))
-        else:
-            scores = scores + attn_mask
-    weights = softmax(scores, -1)
-    if attn_mask is not None and attn_mask.dtype is _bool:
-        weights = weights.masked_fill(attn_mask.any(-1, keepdim=True).logical_not(), 0.0)
+    if attn_mask is None:
+        return dropout(softmax(scores, -1), dropout_p) @ value
+    if attn_mask.dtype is _bool:
+        blocked = attn_mask.logical_not()
+        scores = scores.masked_fill(blocked, float("-inf"))
+    else:
+        blocked = attn_mask == float("-inf")
+        scores = scores + attn_mask
+    # What may look nowhere gets 0; its scores must be finite, or its gradients would be 0 * NaN.
+    blind = blocked.all(-1, keepdim=True)
+    weights = softmax(scores.masked_fill(blind, 0.0), -1).masked_fill(blind, 0.0)
     return dropout(weights, dropout_p) @ value
 
 
@@ -358,13 +370,6 @@ def rrelu(
     """input where positive, slope * input elsewhere: slopes drawn from [lower, upper) in training,
     their mean else. Source: arXiv:1505.00853. Raises: RuntimeError if lower is above upper."""
     return (_noise.rrelu_ if inplace else _noise.rrelu)(input, lower, upper, training)
-
-
-def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """out[..., o] = the sum over i, j of input1[..., i] * weight[o, i, j] * input2[..., j], plus
-    bias[o]."""
-    out = _einsum("...i,oij,...j->...o", input1, weight, input2)
-    return out if bias is None else out + bias
 
 
 def upsample_nearest(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:

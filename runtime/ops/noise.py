@@ -17,7 +17,7 @@ from .activations import leaky_relu, prelu_shaped
 from .arithmetic import mul
 from .declare import Mask, Spec, primitive
 from .inplace import inplace
-from .sampling import dropout, dropout_mask, uniform_numbers
+from .sampling import dropout, dropout_mask, uniform_numbers, uniform_numbers_like
 
 __all__ = [
     "alpha_dropout",
@@ -79,8 +79,11 @@ def feature_dropout(input: Tensor, p: float, train: bool) -> Tensor:
 def _kept(input: Tensor, p: float, shape: tuple[int, ...]) -> Tensor:
     """A bool mask that is true with probability 1 - p."""
     key = key_of(input.device, dtypes.bool_)
-    draws = uniform_numbers(input.device, shape)
-    return wrap(_Spec(shape, key.dtype) if input.is_meta else draws < 1.0 - p, key)
+    if input.is_meta:
+        return wrap(_Spec(shape, key.dtype), key)
+    whole = shape == tuple(input.shape)
+    draws = uniform_numbers_like(input) if whole else uniform_numbers(input.device, shape)
+    return wrap(draws < 1.0 - p, key)
 
 
 def _alpha_dropped(

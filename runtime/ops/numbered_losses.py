@@ -10,9 +10,11 @@ from ..errors import ShapeError
 from . import activations, ctc, losses, margins
 from .activations import hardshrink, prelu
 from .inplace import inplace
+from .products import einsum
 from .similarity import cosine_similarity, pairwise_distance, pdist
 
 __all__ = [
+    "bilinear",
     "binary_cross_entropy_with_logits",
     "celu",
     "celu_",
@@ -152,7 +154,17 @@ def threshold(input: Tensor, threshold: float, value: float) -> Tensor:
     return activations.threshold_numbers(input, threshold=threshold, value=value)
 
 
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """out[..., o] = the sum over i, j of input1[..., i] * weight[o, i, j] * input2[..., j], plus
+    bias[o]."""
+    out = einsum("...i,oij,...j->...o", input1, weight, input2)
+    return out if bias is None else out + bias
+
+
 celu_ = inplace(celu, "celu_")
+elu_ = inplace(activations.elu, "elu_")
+hardtanh_ = inplace(activations.hardtanh, "hardtanh_")
+leaky_relu_ = inplace(activations.leaky_relu, "leaky_relu_")
 relu_ = inplace(activations.relu, "relu_")
 selu_ = inplace(selu, "selu_")
 threshold_ = inplace(threshold, "threshold_")

@@ -14,6 +14,7 @@ from ..core.box_muller import fused
 from ..core.creation import _place, key_for, order_like, sizes
 from ..core.devices import device as Device
 from ..core.dispatch import DispatchKey, key_of
+from ..core.layouts import is_laid_out, preserve_format
 from ..core.spec import Spec as _Spec
 from ..core.tensor import Tensor, wrap
 from ..errors import DTypeError, ShapeError
@@ -447,6 +448,15 @@ def uniform_numbers(place: Device, shape: tuple[int, ...], generator: Any = None
     return drawn("uniform", key_of(place, dtypes.float64), shape, generator, 0.0, 1.0)
 
 
+def uniform_numbers_like(input: Tensor) -> Any:
+    """The same of the input's shape, drawn in the order in which its elements lie in memory."""
+    shape, order = tuple(input.shape), order_like(input)
+    if order is None or not is_laid_out(preserve_format, shape, input.stride()):
+        return uniform_numbers(input.device, shape)  # with gaps or overlaps: row-major
+    draws = uniform_numbers(input.device, tuple([shape[d] for d in order]))
+    return draws.transpose([order.index(d) for d in range(len(shape))])
+
+
 def dropout_mask(input: Tensor, p: float, shape: Any = None) -> Tensor:
     """1 / (1 - p) with probability 1 - p, else 0, in the input's dtype and shape (or `shape`)."""
     key = input._key
@@ -454,7 +464,7 @@ def dropout_mask(input: Tensor, p: float, shape: Any = None) -> Tensor:
     if key.device.type == "meta":
         return wrap(_Spec(wanted, key.dtype), key)
     precise = key_of(key.device, dtypes.float64)
-    draws = drawn("uniform", precise, wanted, None, 0.0, 1.0)
+    draws = uniform_numbers(key.device, wanted) if shape else uniform_numbers_like(input)
     scale = 1.0 / (1.0 - p) if p < 1.0 else 0.0
     if key.level:
         return (placed(draws, precise) < 1.0 - p).to(key.dtype) * scale

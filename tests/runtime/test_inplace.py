@@ -48,3 +48,12 @@ def test_what_an_earlier_operation_saved_is_still_guarded() -> None:
     y.mul_(sine)
     with pytest.raises(RuntimeError, match="changed in place"):
         y.sum().backward()
+
+
+@pytest.mark.parametrize("name", ["celu", "elu", "hardtanh", "leaky_relu", "relu", "selu"])
+def test_functions_with_an_underscore_write_what_the_others_give(name: str) -> None:
+    x = torch.tensor([-1.4, -0.3, 0.6, 1.7])
+    wanted = getattr(F, name)(x)
+    assert getattr(F, f"{name}_")(x) is x
+    assert torch.equal(x, wanted)
+    assert torch.equal(F.threshold_(x, 0.1, 2.0), F.threshold(x, 0.1, 2.0))

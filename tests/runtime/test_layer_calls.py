@@ -32,6 +32,31 @@ def test_layers_begin_compute_and_print_as_recorded(make: str) -> None:
             np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-5 * theirs[1] + 1e-5)
 
 
+def test_rows_that_may_look_nowhere_get_zeros_and_finite_gradients() -> None:
+    layer = nn.MultiheadAttention(4, 2, bias=False)
+    x = torch.randn(3, 2, 4, requires_grad=True)
+    mask = torch.tensor([[False, True, True], [True, True, True], [False, False, False]])
+    out, weights = layer(x, x, x, need_weights=False, attn_mask=mask)
+    assert weights is None
+    assert (out[1] == 0).all()
+    out.sum().backward()
+    assert torch.isfinite(x.grad).all()
+    scores = torch.nn.functional.scaled_dot_product_attention(
+        x, x, x, torch.full((2, 2), float("-inf"))
+    )
+    scores.sum().backward()
+    assert (scores == 0).all()
+    assert torch.isfinite(x.grad).all()
+
+
+def test_dropout_draws_in_the_order_of_memory() -> None:
+    x = torch.ones(4, 5, 6)
+    torch.manual_seed(0)
+    wanted = torch.dropout(x, 0.5, True).permute(2, 0, 1)
+    torch.manual_seed(0)
+    assert torch.equal(torch.dropout(x.permute(2, 0, 1), 0.5, True), wanted)
+
+
 def sequences(*lengths: int) -> list[Any]:
     return [torch.arange(2.0 * n).reshape(n, 2) + 10 * n for n in lengths]
 
@@ -92,6 +117,20 @@ def test_recurrent_layers_have_second_derivatives(name: str) -> None:
         (lambda: nn.RNN(3, 4, 2, dropout=2.0), ValueError, "dropout from 0 to 1"),
         (lambda: nn.LSTMCell(3, 4)(torch.ones(2, 4)), RuntimeError, "input .B, 3"),
         (lambda: nn.GRUCell(3, 4)(torch.ones(1, 2, 3)), RuntimeError, "input .B, I"),
+        (lambda: nn.MultiheadAttention(4, 3), AssertionError, "heads divide"),
+        (lambda: nn.MultiheadAttention(0, 3), ValueError, "above 0"),
+        (lambda: nn.MultiheadAttention(4, 2)(*[torch.ones(3, 4)] * 3, is_causal=True), RuntimeError,
+         "needs the causal"),
+        (lambda: nn.MultiheadAttention(4, 2)(*[torch.ones(3, 2, 4)] * 3, torch.ones(2, 3).long()),
+         AssertionError, "key_padding_mask of bool"),
+        (lambda: nn.MultiheadAttention(4, 2)(*[torch.ones(3, 2, 4)] * 3, torch.ones(3, 3).bool()),
+         AssertionError, "key_padding_mask .2, 3"),
+        (lambda: nn.MultiheadAttention(4, 2)(*[torch.ones(3, 4)] * 3, attn_mask=torch.ones(2, 3)),
+         RuntimeError, "attn_mask .3, 3"),
+        (lambda: nn.MultiheadAttention(4, 2)(*[torch.ones(3, 5)] * 3), AssertionError, "query"),
+        (lambda: nn.TransformerEncoderLayer(4, 2, activation="sine"), RuntimeError, "'relu'"),
+        (lambda: nn.Transformer(4, 2, 1, 1, 8)(torch.ones(5, 3, 4), torch.ones(5, 2, 4)),
+         RuntimeError, "as many sequences"),
         (lambda: rnn.pack_sequence(sequences(1, 2)), RuntimeError, "do not rise"),
         (lambda: rnn.pack_padded_sequence(torch.ones(4, 2, 1), [5, 4]), RuntimeError, "1 to 4"),
         (lambda: rnn.pack_padded_sequence(torch.ones(4, 3, 1), [4, 4]), RuntimeError, "3 lengths"),

@@ -68,6 +68,21 @@ CALLS: dict[str, str] = {
     "nn.RNNCell(3, 4, False, 'relu')": "m(X(2, 3), X(2, 4))",
     "nn.LSTMCell(3, 4, bias=False)": "m(X(2, 3), (X(2, 4), X(2, 4)))",
     "nn.LSTMCell(3, 4)": "m(X(3))",
+    "nn.MultiheadAttention(4, 2)": "m(X(5, 3, 4), X(6, 3, 4), X(6, 3, 4))",
+    "nn.MultiheadAttention(4, 2, batch_first=True, dropout=0.3)": "m(X(5, 3, 4), X(5, 6, 4), X(5, 6, 4))",
+    "nn.MultiheadAttention(4, 2, kdim=3, vdim=5)": "m(X(5, 3, 4), X(6, 3, 3), X(6, 3, 5), need_weights=False)",
+    "nn.MultiheadAttention(4, 2, add_bias_kv=True, add_zero_attn=True, bias=False)": "m(X(5, 3, 4), X(6, 3, 4), X(6, 3, 4), average_attn_weights=False)",
+    "nn.MultiheadAttention(4, 2, add_bias_kv=True)": "m(X(5, 4), X(6, 4), X(6, 4), attn_mask=torch.ones(5, 6).triu(1).bool(), key_padding_mask=torch.tensor([0, 0, 0, 1, 0, 1]).bool())",
+    "nn.MultiheadAttention(4, 1)": "(lambda x: m(x, x, x, attn_mask=torch.ones(5, 5).triu(1).bool(), is_causal=True, need_weights=False))(X(5, 3, 4))",
+    "nn.MultiheadAttention(6, 3)": "(lambda x: m(x, x, x, attn_mask=torch.ones(5, 5).tril(1).bool(), need_weights=False))(X(5, 3, 6))",
+    "nn.TransformerEncoderLayer(4, 2, 8)": "m(X(5, 3, 4))",
+    "nn.TransformerEncoderLayer(4, 2, 8, norm_first=True, activation='gelu', bias=False)": "m(X(5, 3, 4))",
+    "nn.TransformerEncoderLayer(4, 2, 8, dropout=0.5, batch_first=True)": "m(X(5, 3, 4), src_key_padding_mask=torch.tensor([[0, 0, 1]] * 5).bool())",
+    "nn.TransformerDecoderLayer(4, 2, 8, activation=nn.ReLU(), norm_first=True, batch_first=True)": "m(X(3, 5, 4), X(3, 6, 4), nn.Transformer.generate_square_subsequent_mask(5))",
+    "nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2, 8), 2, nn.LayerNorm(4))": "m(X(5, 3, 4), nn.Transformer.generate_square_subsequent_mask(5))",
+    "nn.TransformerDecoder(nn.TransformerDecoderLayer(4, 2, 8), 2)": "m(X(5, 3, 4), X(6, 3, 4))",
+    "nn.Transformer(4, 2, 2, 2, 8, batch_first=True)": "m(X(3, 5, 4), X(3, 6, 4), src_key_padding_mask=torch.tensor([[0, 0, 0, 1, 1]] * 3).bool())",
+    "nn.Transformer(4, 2, 1, 1, 8)": "m(X(5, 4), X(6, 4))",
 }  # fmt: skip
 
 
@@ -93,7 +108,12 @@ def outcome(torch: Any, make: str, call: str) -> dict[str, Any]:
     names: dict[str, Any] = {"nn": torch.nn, "torch": torch, "X": draw}
     layer = names["m"] = eval(make, names)
     outs = tensors_of(eval(call, names))
-    total = sum((t.double() ** 2).sum() for t in outs if t.requires_grad)
+    # Weights of their own for the elements, as norms would take equal ones away.
+    total = sum(
+        (t.double().reshape(-1) * torch.arange(float(t.numel())).cos().double()).sum()
+        for t in outs
+        if t.requires_grad
+    )
     total.backward()
     grads = [t.grad for t in (*inputs, *layer.parameters())]
     sums = [
