@@ -34,9 +34,37 @@ def check_writable(tensor: Tensor, operation: str) -> None:
             )
 
 
-def overwrite(tensor: Tensor, result: Tensor, operation: str) -> Tensor:
+def _keep_past(tensor: Tensor, result: Tensor, since: int) -> None:
+    """Give the nodes of `result` that are younger than `since`, and saved the tensor that is about
+    to be written to, a copy of its values.
+
+    Only where it is the node's own operand for the first time: of another view of its memory, or of
+    the same tensor as a second operand, backward says that it was changed, as in PyTorch.
+    """
+    waiting = [result._edge]
+    copied = None
+    while waiting:
+        edge = waiting.pop()
+        node = None if edge is None else edge.as_target()
+        if not isinstance(node, Node) or node.sequence <= since:
+            continue
+        waiting += node.edges
+        for k in range(0, len(node.versions), 2):
+            if node.saved[k // 2] is not tensor._array:
+                continue
+            saved, versions = list(node.saved), list(node.versions)
+            copied = tensor._array.copy() if copied is None else copied
+            saved[k // 2] = copied
+            versions[k : k + 2] = [[0], 0]
+            node.saved, node.versions = tuple(saved), tuple(versions)
+            break
+
+
+def overwrite(tensor: Tensor, result: Tensor, operation: str, since: int | None = None) -> Tensor:
     """Write `result` into `tensor`, whose place in the graph it takes over.
 
+    What the operation itself saved of the tensor, its nodes being those younger than `since` (the
+    result's own if not given), keeps the values from before.
     Raises: RuntimeError if the result does not fit the tensor's shape or dtype.
     """
     if tuple(result.shape) != tuple(tensor.shape):
@@ -52,6 +80,9 @@ def overwrite(tensor: Tensor, result: Tensor, operation: str) -> Tensor:
         )
     if result.dtype is not tensor.dtype:
         result = cast(result, dtype=tensor.dtype)
+    if is_grad_enabled() and result._edge is not None and not tensor.is_meta:
+        own = result._edge.as_target()
+        _keep_past(tensor, result, own.sequence - 1 if since is None else since)
     write(tensor, result._array, operation)
     if is_grad_enabled():
         _adopt_edge(tensor, result._edge)
@@ -149,7 +180,8 @@ def inplace(function: Callable[..., Tensor], name: str) -> Callable[..., Tensor]
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         check_writable(self, name)
-        return overwrite(self, function(self, *args, **kwargs), name)
+        since = tick()
+        return overwrite(self, function(self, *args, **kwargs), name, since)
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"`{function.__name__}`, written into this tensor, which is returned."
