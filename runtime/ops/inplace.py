@@ -37,7 +37,11 @@ def check_writable(tensor: Tensor, operation: str) -> None:
 
 def _keep_past(tensor: Tensor, result: Tensor, since: int) -> None:
     """Give the nodes of `result` that are younger than `since`, and saved the tensor that is about
-    to be written to, a copy of its values."""
+    to be written to, a copy of its values.
+
+    Only where it is the node's own operand for the first time: of another view of its memory, or of
+    the same tensor as a second operand, backward says that it was changed, as in PyTorch.
+    """
     waiting = [result._edge]
     copied = None
     while waiting:
@@ -47,14 +51,14 @@ def _keep_past(tensor: Tensor, result: Tensor, since: int) -> None:
             continue
         waiting += node.edges
         for k in range(0, len(node.versions), 2):
-            if node.versions[k] is not tensor._version:
+            if node.saved[k // 2] is not tensor._array:
                 continue
             saved, versions = list(node.saved), list(node.versions)
-            if saved[k // 2].__class__ is not tuple:  # else only its shape
-                copied = tensor._array.copy() if copied is None else copied
-                saved[k // 2] = copied
+            copied = tensor._array.copy() if copied is None else copied
+            saved[k // 2] = copied
             versions[k : k + 2] = [[0], 0]
             node.saved, node.versions = tuple(saved), tuple(versions)
+            break
 
 
 def overwrite(tensor: Tensor, result: Tensor, operation: str, since: int | None = None) -> Tensor:
