@@ -27,6 +27,7 @@ from .core.dtypes import *
 from .core.layouts import *
 from .core.limits import *
 from .core.printing import *
+from .core.ranges import *
 from .core.tensor import *
 from .ops.activations import *
 from .ops.arithmetic import *
@@ -38,9 +39,11 @@ from .ops.cumulative import *
 from .ops.elementary import *
 from .ops.gamma import *
 from .ops.gather import *
+from .ops.histograms import *
 from .ops.joins import *
 from .ops.legacy import *
 from .ops.linalg import *
+from .ops.masked_indexing import *
 from .ops.native_layers import *
 from .ops.older_factors import *
 from .ops.older_linalg import *
@@ -49,6 +52,7 @@ from .ops.rearrangement import *
 from .ops.reductions import *
 from .ops.sampling import *
 from .ops.searching import *
+from .ops.segments import *
 from .ops.solving import *
 from .ops.sorting import *
 from .ops.special_functions import *

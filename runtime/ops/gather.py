@@ -241,8 +241,8 @@ def scatter(
     if hasattr(src, "shape"):
         _require_one_dtype("scatter", input, src)
     if not hasattr(source, "shape"):
-        source = F.mul(F.zeros_of(input, shape=tuple(index.shape)), 0)
-        source = F.plus(source, value if src is None else src)
+        zeros = F.mul(F.zeros_of(input, shape=tuple(index.shape)), 0)
+        source = F.cast(F.plus(zeros, source), dtype=input.dtype)
     if not len(input.shape):
         line = F.reshape_like(input, like=(1,))
         index, source = (F.view_as_shape(x, shape=(-1,)) for x in (index, source))
