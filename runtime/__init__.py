@@ -27,6 +27,7 @@ from .core.dtypes import *
 from .core.layouts import *
 from .core.limits import *
 from .core.printing import *
+from .core.ranges import *
 from .core.tensor import *
 from .ops.activations import *
 from .ops.arithmetic import *
@@ -42,10 +43,12 @@ from .ops.embedding_bag import *
 from .ops.folding import *
 from .ops.gamma import *
 from .ops.gather import *
+from .ops.histograms import *
 from .ops.irregular_pooling import *
 from .ops.joins import *
 from .ops.legacy import *
 from .ops.linalg import *
+from .ops.masked_indexing import *
 from .ops.native_layers import *
 from .ops.noise import *
 from .ops.normalization import *
@@ -59,6 +62,7 @@ from .ops.recurrent_layers import *
 from .ops.reductions import *
 from .ops.sampling import *
 from .ops.searching import *
+from .ops.segments import *
 from .ops.similarity import *
 from .ops.solving import *
 from .ops.sorting import *

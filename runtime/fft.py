@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .core.creation import arange as _arange
+from .core.ranges import arange as _arange
 from .core.tensor import Tensor
 from .ops.fourier import (
     fft,

@@ -14,8 +14,8 @@ from .spec import Spec
 from .tensor import Tensor, wrap
 
 __all__ = [
-    "arange", "as_tensor", "empty", "empty_like", "eye", "from_numpy", "full", "full_like",
-    "get_default_device", "linspace", "logspace", "ones", "ones_like", "scalar_tensor",
+    "as_tensor", "asarray", "empty", "empty_like", "eye", "from_numpy", "full", "full_like",
+    "get_default_device", "ones", "ones_like", "scalar_tensor",
     "set_default_device", "tensor", "zeros", "zeros_like",
 ]  # fmt: skip
 
@@ -164,6 +164,38 @@ def as_tensor(data: Any, dtype: dtypes.dtype | None = None, device: Any = None) 
     return _place(array, key_for(dtypes.from_numpy(array.dtype), device))
 
 
+def asarray(
+    obj: Any,
+    *,
+    dtype: dtypes.dtype | None = None,
+    device: Any = None,
+    copy: bool | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """`obj` (a tensor, array, buffer, number or nested list) as a tensor: with memory of its own if
+    `copy`, sharing it if False, as it comes if None.
+
+    Raises: ValueError if the memory cannot be shared but must.
+    """
+    found = as_tensor(obj, dtype, device)
+    shares = found is obj or (
+        isinstance(obj, Tensor | np.ndarray) and found.data_ptr() == _address(obj)
+    )
+    if copy is False and not shares:
+        raise ValueError(
+            f"asarray: expected an object whose memory a tensor of {found.dtype} on {found.device} "
+            f"can share. Got {type(obj).__name__}. Leave out copy=False."
+        )
+    found = found.clone() if copy and shares else found
+    if requires_grad == found.requires_grad:
+        return found
+    return found.detach().requires_grad_(requires_grad)
+
+
+def _address(obj: Any) -> int:
+    return obj.data_ptr() if isinstance(obj, Tensor) else int(obj.ctypes.data)
+
+
 def from_numpy(ndarray: Any) -> Tensor:
     """A tensor that shares the memory of a NumPy array: a change to one changes both.
 
@@ -204,7 +236,12 @@ def full(
     layout: Any = None,
     pin_memory: bool = False,
 ) -> Tensor:
-    """A tensor of `size` filled with `fill_value`; its dtype follows the value unless given."""
+    """A tensor of `size` filled with `fill_value`; its dtype follows the value unless given.
+
+    Raises: TypeError for a size that is no sequence.
+    """
+    if isinstance(size, int):
+        raise TypeError(f"full: expected a tuple of ints as size. Got {size}. Use ({size},).")
     if isinstance(fill_value, Tensor):
         fill_value = fill_value.item()
     key = key_for(dtypes.of_number(fill_value) if dtype is None else dtype, device)
@@ -347,68 +384,6 @@ def scalar_tensor(
     return full((), value, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-# -- ranges ----------------------------------------------------------------------------------------
-
-
-def arange(
-    start: Any,
-    end: Any = None,
-    step: Any = 1,
-    *,
-    dtype: dtypes.dtype | None = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """start, start + step, ... below `end` (from 0 if only one bound is given); int64 for ints.
-
-    Raises: RuntimeError if the step is 0 or leads away from the end.
-    """
-    start, end, step = (v.item() if isinstance(v, Tensor) else v for v in (start, end, step))
-    if end is None:
-        start, end = 0, start
-    if step == 0 or (end - start) * step < 0:
-        raise RuntimeError(
-            f"arange: expected a nonzero step that leads from start to end. Got start {start}, "
-            f"end {end}, "
-            f"step {step}."
-        )
-    if dtype is None:
-        numbers = [dtypes.of_number(v) for v in (start, end, step)]
-        floats = [d for d in numbers if d.is_floating_point]
-        dtype = dtypes.get_default_dtype() if floats else dtypes.int64
-    count = int(np.ceil((end - start) / step))
-    exact = np.int64 if all(isinstance(v, int) for v in (start, step)) else np.float64
-    array = (start + np.arange(count, dtype=exact) * step).astype(dtype.numpy)
-    return _place(array, key_for(dtype, device), requires_grad)
-
-
-def linspace(
-    start: Any,
-    end: Any,
-    steps: int,
-    *,
-    dtype: dtypes.dtype | None = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """`steps` numbers from `start` to `end`, both included, evenly spaced."""
-    key = key_for(dtype, device)
-    array = np.linspace(float(start), float(end), steps).astype(key.dtype.numpy)
-    return _place(array, key, requires_grad)
-
-
-def logspace(
-    start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None
-) -> Tensor:
-    """`steps` numbers from base**start to base**end, evenly spaced in their logarithm."""
-    key = key_for(dtype, device)
-    first, last = float(start), float(end)
-    if key.dtype.category < dtypes.FLOAT:
-        first, last = float(int(first)), float(int(last))
-    array = np.logspace(first, last, steps, base=float(base)).astype(key.dtype.numpy)
-    return _place(array, key)
-
-
 def eye(
     n: int,
     m: int | None = None,
@@ -418,5 +393,7 @@ def eye(
     requires_grad: bool = False,
 ) -> Tensor:
     """The n x m matrix with ones on its diagonal; square without m."""
+    if n < 0 or (m is not None and m < 0):
+        raise RuntimeError(f"eye: expected sizes of at least 0. Got {n} and {m}.")
     key = key_for(dtype, device)
     return _place(np.eye(n, m, dtype=key.dtype.numpy), key, requires_grad)

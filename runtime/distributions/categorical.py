@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
-from ..core.creation import arange, eye
+from ..core.creation import eye
 from ..core.dtypes import int64
+from ..core.ranges import arange
 from ..core.tensor import Size, Tensor
 from ..ops.arithmetic import where
 from ..ops.sampling import multinomial

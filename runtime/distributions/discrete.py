@@ -9,7 +9,7 @@ import math
 from typing import Any, ClassVar
 
 from ..autograd.grad_mode import no_grad
-from ..core.creation import arange
+from ..core.ranges import arange
 from ..core.tensor import Tensor
 from ..ops.arithmetic import where
 from ..ops.gamma import binomial, poisson

@@ -8,6 +8,7 @@ from typing import Any
 from ..core import dtypes
 from ..core.limits import finfo
 from ..errors import DTypeError, ShapeError
+from . import shapes
 from .declare import Mask, Spec, composite, pointwise
 
 __all__ = [
@@ -101,6 +102,7 @@ def sub(F: Any, input: Spec, other: Spec, *, alpha: float = 1) -> Spec:
 @composite
 def rsub(F: Any, input: Spec, other: Spec, *, alpha: float = 1) -> Spec:
     """other - alpha * input."""
+    shapes.require_tensors("rsub", input=input)
     return F.minus(other, input if alpha == 1 else F.mul(input, alpha))
 
 
@@ -441,7 +443,7 @@ def hypot(m: Any, input: Spec, other: Spec) -> Spec:
     return m.hypot(input, other)
 
 
-@pointwise(float_result=True, tensors=1)
+@pointwise(float_result=True, tensors=2)
 def ldexp(m: Any, input: Spec, other: Spec) -> Spec:
     """input * 2**other."""
     return input * m.exp2(other)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..core import dtypes
 from ..errors import DTypeError, ShapeError
+from . import shapes
 from .declare import Spec, composite, primitive
 
 __all__ = [
@@ -186,6 +187,7 @@ def view_as_complex_vjp(F: Any, g: Any, needs: Any, input: Any) -> Any:
 @composite
 def polar(F: Any, abs: Spec, angle: Spec) -> Spec:
     """The complex numbers of the given absolute values and angles."""
+    shapes.require_tensors("polar", abs=abs, angle=angle)
     return F.complex(F.mul(abs, F.cos(angle)), F.mul(abs, F.sin(angle)))
 
 

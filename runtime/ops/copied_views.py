@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.tensor import Tensor
-from . import complex_numbers, joins, stacking, strided, views
+from . import complex_numbers, joins, shapes, stacking, strided, views
 from .copies import copied
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "narrow_copy",
     "permute_copy",
     "select_copy",
+    "slice_copy",
     "split_copy",
     "split_with_sizes_copy",
     "squeeze_copy",
@@ -61,6 +62,14 @@ split_with_sizes_copy = _copying(stacking.split_with_sizes)
 view_as_real_copy = _copying(complex_numbers.view_as_real)
 view_as_complex_copy = _copying(complex_numbers.view_as_complex)
 detach_copy = _copying(Tensor.detach)
+
+
+def slice_copy(
+    input: Any, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
+) -> Any:
+    """The slice start:end:step of dimension `dim` with memory of its own."""
+    d = shapes.normalized_dim(dim, input.ndim, "slice_copy")
+    return copied(input[(*[slice(None)] * d, slice(start, end, step))])
 
 
 def alias_copy(input: Any) -> Any:

@@ -85,13 +85,13 @@ def atan2(m: Any, input: Spec, other: Spec) -> Spec:
     return m.atan2(input, other)
 
 
-@pointwise
+@pointwise(tensors=2)
 def logaddexp(m: Any, input: Spec, other: Spec) -> Spec:
     """log(exp(input) + exp(other)), without overflow."""
     return m.logaddexp(input, other)
 
 
-@pointwise(float_result=True)
+@pointwise(float_result=True, tensors=2)
 def logaddexp2(m: Any, input: Spec, other: Spec) -> Spec:
     """log2(2**input + 2**other), without overflow."""
     return m.logaddexp2(input, other)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.creation import arange
+from ..core.ranges import arange
 from ..core.tensor import Tensor
 from ..errors import DTypeError, ShapeError
 from .declare import Index, Spec, primitive

@@ -9,8 +9,9 @@ import numpy as np
 
 from ..core import dtypes
 from ..core.batched import bare
-from ..core.creation import arange, tensor
+from ..core.creation import tensor
 from ..core.dispatch import key_of
+from ..core.ranges import arange
 from ..core.tensor import wrap
 from ..errors import DTypeError, OutOfBoundsError, ShapeError
 from . import shapes
@@ -242,8 +243,8 @@ def scatter(
     if hasattr(src, "shape"):
         _require_one_dtype("scatter", input, src)
     if not hasattr(source, "shape"):
-        source = F.mul(F.zeros_of(input, shape=tuple(index.shape)), 0)
-        source = F.plus(source, value if src is None else src)
+        zeros = F.mul(F.zeros_of(input, shape=tuple(index.shape)), 0)
+        source = F.cast(F.plus(zeros, source), dtype=input.dtype)
     if not len(input.shape):
         line = F.reshape_like(input, like=(1,))
         index, source = (F.view_as_shape(x, shape=(-1,)) for x in (index, source))

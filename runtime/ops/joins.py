@@ -6,6 +6,7 @@ import builtins
 from collections.abc import Sequence
 from typing import Any
 
+from ..core import dtypes
 from ..errors import OutOfBoundsError, ShapeError
 from .declare import Spec, primitive
 from .shapes import Shape, normalized_dim
@@ -179,9 +180,10 @@ def select_vjp(F: Any, g: Any, needs: Any, input: Any, dim: Any, index: Any) -> 
 
 @primitive(is_view=True, node_name="Slice")
 def narrow(input: Spec, dim: int, start: int, length: int) -> Spec:
-    """`length` slices of dimension `dim` from `start` on, as a view."""
+    """`length` slices of dimension `dim` from `start` on (an int or 0-d tensor), as a view."""
     d = normalized_dim(dim, len(input.shape), "narrow")
     n = input.shape[d]
+    start = _whole(start)
     first = start + n if start < 0 else start
     if length < 0 or not 0 <= first <= n - length:
         raise ShapeError(
@@ -193,10 +195,23 @@ def narrow(input: Spec, dim: int, start: int, length: int) -> Spec:
     return Spec(shape, input.dtype, input.stride())
 
 
+def _whole(start: Any) -> int:
+    """`start` as an int. Raises: RuntimeError for a tensor that is not one whole number."""
+    if type(start) is int:
+        return start
+    if hasattr(start, "shape") and (start.shape or start.dtype.category != dtypes.INTEGER):
+        raise ShapeError(
+            f"narrow: expected start as an int or a 0-d tensor of integers. Got shape "
+            f"{tuple(start.shape)}, {start.dtype}."
+        )
+    return start.__index__()
+
+
 @narrow.array
 def narrow_array(xp: Any, input: Any, dim: int, start: int, length: int) -> Any:
     """A view."""
     n = input.shape[dim]
+    start = _whole(start)
     first = start + n if start < 0 else start
     if length < 0 or not 0 <= first <= n - length:
         raise ValueError("out of range")

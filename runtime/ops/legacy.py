@@ -129,8 +129,16 @@ def empty_strided(
     size: Any, stride: Any, *, dtype: Any = None, device: Any = None, layout: Any = None,
     requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
-    """An uninitialized tensor with the given strides, in elements."""
-    shape, steps = tuple(size), tuple(stride)
+    """An uninitialized tensor with the given strides, in elements.
+
+    Raises: RuntimeError for another number of strides than sizes, or negative ones.
+    """
+    shape, steps = creation.sizes((size,)), tuple(stride)
+    if len(shape) != len(steps) or any(s < 0 for s in steps):
+        raise ShapeError(
+            f"empty_strided: expected {len(shape)} strides of at least 0 for size {shape}. Got "
+            f"{steps}."
+        )
     key = creation.key_for(dtype, device)
     if key.device.type == "meta":
         return wrap(Spec(shape, key.dtype, steps), key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..errors import ShapeError
@@ -101,7 +102,8 @@ def matmul_other_gradient_array(xp: Any, g: Any, input: Any, like: Any) -> Any:
     """input.mT @ g; 1-d operands as rows and columns; summed to `like`."""
     if len(like) == 2 and input.ndim > 2:
         # One product over all batches instead of one each and their sum.
-        return xp.matmul(input.reshape(-1, input.shape[-1]).T, g.reshape(-1, like[1]))
+        rows = math.prod(input.shape[:-1])
+        return xp.matmul(input.reshape(rows, input.shape[-1]).T, g.reshape(rows, like[1]))
     if input.ndim == 1:
         full = input if g.ndim == 0 else input[:, None] * g[..., None, :]
         full = full * g if g.ndim == 0 else full

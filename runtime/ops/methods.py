@@ -22,6 +22,7 @@ from . import (
     cumulative,
     elementary,
     gather,
+    histograms,
     indexing,
     inplace,
     joins,
@@ -67,7 +68,7 @@ view reshape view_as reshape_as permute expand expand_as broadcast_to transpose 
 squeeze flatten ravel unflatten
 """
 STATISTICS = """
-aminmax bincount corrcoef cov histc histogram kthvalue median mode nanmean nanmedian nanquantile
+aminmax bincount corrcoef cov kthvalue median mode nanmean nanmedian nanquantile
 nansum quantile renorm
 """
 UPDATES = """
@@ -86,6 +87,7 @@ conj angle sgn conj_physical resolve_conj resolve_neg isreal is_conj is_neg
     reductions: REDUCTIONS,
     cumulative: "cumprod cummax cummin logcumsumexp diff",
     statistics: STATISTICS,
+    histograms: "histc histogram",
     views: VIEWS,
     strided: "as_strided diag diag_embed diagflat diagonal trace unfold",
     copies: "clone contiguous",

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..autograd.grad_mode import is_grad_enabled
-from ..core import creation
+from ..core import creation, ranges
 from ..core.tensor import Tensor
 from ..errors import DeviceError, DTypeError, GradientError
 from . import (
@@ -23,6 +23,7 @@ from . import (
     elementary,
     fourier,
     gather,
+    histograms,
     joins,
     legacy,
     linalg,
@@ -61,8 +62,8 @@ isneginf isposinf le logical_and logical_not logical_or logical_xor lt ne signbi
     complex_numbers: "angle complex conj_physical polar sgn",
     copied_views: """
 alias_copy as_strided_copy detach_copy diagonal_copy expand_copy narrow_copy permute_copy
-select_copy split_copy split_with_sizes_copy squeeze_copy t_copy transpose_copy unbind_copy
-unfold_copy unsqueeze_copy view_as_complex_copy view_as_real_copy view_copy
+select_copy slice_copy split_copy split_with_sizes_copy squeeze_copy t_copy transpose_copy
+unbind_copy unfold_copy unsqueeze_copy view_as_complex_copy view_as_real_copy view_copy
 """,
     cumulative: "cummax cummin cumprod diff logcumsumexp",
     decompositions: "cholesky cholesky_ex eig eigh eigvals eigvalsh qr",
@@ -74,6 +75,7 @@ log1p log2 logaddexp logaddexp2 rsqrt sigmoid sin sinh sqrt tan tanh
 fft fft2 fftn hfft hfft2 hfftn ifft ifft2 ifftn ihfft ihfft2 ihfftn irfft irfft2 irfftn rfft rfft2
 rfftn
 """,
+    histograms: "histc histogram",
     gather: "gather index_select masked_select nonzero scatter scatter_add take_along_dim",
     joins: "cat stack",
     legacy: "frexp",
@@ -103,7 +105,7 @@ scaled_modified_bessel_k0 scaled_modified_bessel_k1 sinc xlog1py spherical_besse
 """,
     stacking: "column_stack dstack hstack vstack",
     statistics: """
-aminmax histc histogram kthvalue median mode nanmean nanmedian nanquantile nansum quantile renorm
+aminmax kthvalue median mode nanmean nanmedian nanquantile nansum quantile renorm
 """,
     strided: "diag",
     triangular: "householder_product lu lu_factor lu_factor_ex lu_solve solve_triangular",
@@ -115,7 +117,8 @@ APART = "bernoulli cat gather index_select kthvalue masked_select take"
 """Those of them whose `out` may not overlap what they read."""
 
 CREATION = {
-    creation: "arange empty eye full linspace logspace ones zeros",
+    creation: "empty eye full ones zeros",
+    ranges: "arange linspace logspace range",
     sampling: "rand randint randn randperm",
 }
 """Functions that make tensors, of the dtype and on the device of `out` unless told otherwise."""

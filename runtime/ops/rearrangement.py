@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import creation, dtypes
+from ..core import creation, dtypes, ranges
 from ..errors import ShapeError
 from .copies import copied
 from .declare import Spec, primitive
@@ -111,6 +111,8 @@ def _triangle(name: str, doc: str) -> Any:
 
     @function.array
     def array(xp: Any, input: Any, diagonal: int = 0) -> Any:
+        if input.ndim < 2:  # of which NumPy would make a matrix
+            raise ValueError("no matrices")
         return getattr(xp, name)(input, diagonal)
 
     @function.vjp()
@@ -211,7 +213,7 @@ def repeat_interleave(
     Raises: RuntimeError for negative counts or another number of them.
     """
     if repeats is None:
-        return repeat_interleave(creation.arange(input.shape[0], device=input.device), input)
+        return repeat_interleave(ranges.arange(input.shape[0], device=input.device), input)
     if dim is None:
         input, dim = reshape(input, -1), 0
     (d,) = normalized_dims(dim, len(input.shape), "repeat_interleave")

@@ -40,7 +40,8 @@ def _axis(dim: Dims) -> Any:
     """A `dim` as NumPy's axis: () means all dimensions, as None does."""
     if isinstance(dim, int) or dim is None:
         return dim
-    return tuple(dim) or None
+    dims = tuple(dim)
+    return dims[0] if len(dims) == 1 else dims or None
 
 
 # -- sum and its opposite --------------------------------------------------------------------------
@@ -235,6 +236,8 @@ def prod_over(input: Spec, *, dim: Dims = None, keepdim: bool = False) -> Spec:
 @prod_over.array
 def prod_array(xp: Any, input: Any, dim: Dims = None, keepdim: bool = False) -> Any:
     """NumPy's product."""
+    if input.dtype.kind == "b":  # whose products NumPy makes integers
+        return xp.all(input, axis=_axis(dim), keepdims=keepdim)
     return xp.multiply.reduce(input, _axis(dim), None, None, keepdim)
 
 
@@ -255,6 +258,8 @@ def product_of_others(input: Spec, *, dim: Dims) -> Spec:
 def product_of_others_array(xp: Any, input: Any, dim: Dims) -> Any:
     """Products of what stands before and what stands behind, along the reduced dimensions in
     one."""
+    if not input.ndim:
+        return xp.ones_like(input)
     dims = shapes.normalized_dims(dim, input.ndim, "prod")
     moved = xp.moveaxis(input, dims, range(-len(dims), 0)) if dims else input[..., None]
     flat = moved.reshape(*moved.shape[: moved.ndim - builtins.max(len(dims), 1)], -1)
@@ -281,7 +286,7 @@ def pairs_of_others(g: Spec, input: Spec, *, dim: Dims) -> Spec:
 def pairs_of_others_array(xp: Any, g: Any, input: Any, dim: Dims) -> Any:
     """One pass per element i: its factor set to 1, the products of the others weighted by g_i."""
     dims = shapes.normalized_dims(dim, input.ndim, "prod")
-    if not dims:
+    if not dims or not input.ndim:
         return xp.zeros_like(input)
     moved = xp.moveaxis(input, dims, range(-len(dims), 0))
     kept = moved.shape[: moved.ndim - len(dims)]

@@ -147,6 +147,16 @@ def require_float(operation: str, name: str, x: Any) -> None:
         )
 
 
+def require_tensors(operation: str, **operands: Any) -> None:
+    """Raises: TypeError for a number among `operands`."""
+    for name, x in operands.items():
+        if not hasattr(x, "shape"):
+            raise TypeError(
+                f"{operation}: expected a tensor as {name}. Got the number {x!r}. Use "
+                f"torch.tensor({x!r})."
+            )
+
+
 def require_ndim(operation: str, name: str, x: Any, *allowed: int) -> None:
     """Raises: ShapeError unless `x` has one of the `allowed` numbers of dimensions."""
     if len(x.shape) not in allowed:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..autograd.symbolic import trigamma
 from ..errors import ShapeError
+from . import shapes
 from .declare import Spec, composite, pointwise, primitive
 from .elementary import unary
 
@@ -151,10 +152,11 @@ def mvlgamma(F: Any, input: Spec, p: int) -> Spec:
 @composite
 def igamma(F: Any, input: Spec, other: Spec) -> Spec:
     """The regularized lower incomplete gamma function P(input, other)."""
+    shapes.require_tensors("igamma", input=input, other=other)
     return F.gammainc(input, other)
 
 
-@pointwise(float_result=True)
+@pointwise(float_result=True, tensors=2)
 def igammac(m: Any, input: Spec, other: Spec) -> Spec:
     """The regularized upper incomplete gamma function Q(input, other)."""
     return m.gammaincc(input, other)

@@ -16,6 +16,7 @@ from .shapes import broadcast_sizes, normalized_dim
 from .views import expand, reshape, unsqueeze
 
 __all__ = [
+    "_chunk_cat",
     "atleast_1d",
     "atleast_2d",
     "atleast_3d",
@@ -193,6 +194,35 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Spec, ...]:
     if swaps:
         grids[:2] = grids[1::-1]
     return tuple(grids)
+
+
+def _chunk_cat(tensors: Any, dim: int, num_chunks: int) -> Spec:
+    """The tensors side by side in rows of chunks: each is filled up with zeros to a multiple of
+    `num_chunks` along `dim` and cut there, (*before, n, ...) -> (*before, num_chunks, rest).
+
+    Raises: RuntimeError for tensors without elements, or whose dimensions before `dim` differ.
+    """
+    several = list(tensors)
+    if not several or num_chunks <= 0 or any(not t.numel() for t in several):
+        raise ShapeError(
+            f"_chunk_cat: expected tensors with elements and at least one chunk. Got shapes "
+            f"{[tuple(t.shape) for t in several]}, {num_chunks} chunks."
+        )
+    ranks = {t.ndim for t in several}
+    if dim < 0 and len(ranks) > 1:
+        raise ShapeError(f"_chunk_cat: expected dim from 0 on, as ranks differ. Got {dim}.")
+    d = normalized_dim(dim, min(ranks), "_chunk_cat")
+    before = tuple(several[0].shape[:d])
+    rows = []
+    for t in several:
+        if tuple(t.shape[:d]) != before:
+            raise ShapeError(
+                f"_chunk_cat: expected sizes {before} before dimension {d}. Got {tuple(t.shape)}."
+            )
+        missing = -t.shape[d] % num_chunks
+        padded = cat([t, t.new_zeros(*before, missing, *t.shape[d + 1 :])], d)
+        rows.append(reshape(padded, *before, num_chunks, -1))
+    return cat(rows, -1)
 
 
 def cartesian_prod(*tensors: Any) -> Spec:

@@ -1,4 +1,4 @@
-"""Statistics: medians and other quantiles, means without NaN, covariance, histograms."""
+"""Statistics: medians and other quantiles, means without NaN, covariance, counts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core import dtypes
 from ..core.batched import anywhere
-from ..core.creation import linspace, tensor
+from ..core.creation import tensor
 from ..core.dispatch import key_of
 from ..core.tensor import wrap
 from ..errors import DTypeError, ShapeError
@@ -24,8 +24,6 @@ __all__ = [
     "bincount",
     "corrcoef",
     "cov",
-    "histc",
-    "histogram",
     "kthvalue",
     "median",
     "mode",
@@ -277,6 +275,15 @@ def cov(input: Spec, *, correction: float = 1, fweights: Any = None, aweights: A
     if fweights is not None and fweights.dtype.category >= dtypes.FLOAT:
         raise DTypeError(f"cov: expected fweights of whole numbers. Got {fweights.dtype}.")
     rows = input.reshape(1, -1) if len(input.shape) < 2 else input
+    for name, given in (("fweights", fweights), ("aweights", aweights)):
+        if given is None:
+            continue
+        if given.numel() != rows.shape[1]:
+            raise ShapeError(
+                f"cov: expected {name} for {rows.shape[1]} observations. Got {given.numel()}."
+            )
+        if not given.is_meta and bool((given < 0).any()):
+            raise RuntimeError(f"cov: expected {name} of at least 0. Got negative ones.")
     weights: Any = fweights
     if aweights is not None:
         weights = aweights if weights is None else weights * aweights
@@ -333,59 +340,6 @@ def bincount(input: Spec, weights: Any = None, minlength: int = 0) -> Spec:
     if weights is not None:
         dtype = weights.dtype if weights.dtype.is_floating_point else dtypes.float64
     return wrap(xp.asarray(counts, dtype.numpy), key_of(input.device, dtype))
-
-
-def _range_of(
-    name: str, input: Any, low: float, high: float, margin: float = 1
-) -> tuple[float, float]:
-    if low > high:
-        raise RuntimeError(f"{name}: expected min not above max. Got {low} and {high}.")
-    if low == high and input.numel():
-        low, high = float(input.min()), float(input.max())
-    if low == high:
-        low, high = (low - margin, high + margin) if input.numel() else (low, high + 1)
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise RuntimeError(f"{name}: expected a finite range. Got {low} to {high}.")
-    return low, high
-
-
-@slicewise
-def histc(input: Spec, bins: int = 100, min: float = 0, max: float = 0) -> Spec:
-    """Counts of elements in `bins` equal intervals from min to max (the data's own if equal), in
-    input's dtype; elements outside are ignored."""
-    if bins <= 0:
-        raise RuntimeError(f"histc: expected at least one bin. Got {bins}.")
-    low, high = _range_of("histc", input, min, max)
-    xp = input._key.backend.xp
-    values = input.detach()._array.reshape(-1)
-    values = values[(values >= low) & (values <= high)]
-    place = ((values.astype(xp.float64) - low) / (high - low) * bins).astype(xp.int64)
-    counts = xp.bincount(xp.minimum(place, bins - 1), None, bins)
-    return wrap(xp.asarray(counts, input.dtype.numpy), input._key)
-
-
-Histogram = return_type("histogram", "hist", "bin_edges")
-
-
-@slicewise
-def histogram(
-    input: Spec, bins: Any, *, range: Any = None, weight: Any = None, density: bool = False
-) -> Any:
-    """Counts (or sums of `weight`, or densities) in intervals: `bins` of them, or between the
-    edges that the tensor `bins` holds; a named tuple of hist and bin_edges."""
-    if not isinstance(bins, int):
-        edges = bins
-    else:
-        low, high = range if range is not None else (0.0, 0.0)
-        low, high = _range_of("histogram", input, low, high, 0.5)
-        edges = linspace(low, high, bins + 1, dtype=input.dtype, device=input.device)
-    xp = input._key.backend.xp
-    given = None if weight is None else weight.detach()._array.reshape(-1)
-    counts, _ = xp.histogram(input.detach()._array.reshape(-1), edges._array, weights=given)
-    hist = wrap(xp.asarray(counts, input.dtype.numpy), input._key)
-    if density:
-        hist = hist / (edges[1:] - edges[:-1]) / hist.sum()
-    return Histogram(hist, edges)
 
 
 def renorm(input: Spec, p: float, dim: int, maxnorm: float) -> Spec:

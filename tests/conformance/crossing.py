@@ -123,12 +123,16 @@ def tensors_of(value: Any) -> list[Any]:
     return []
 
 
+PUBLIC = {"slice": "slice_copy", "_segment_reduce": "segment_reduce"}
+"""Public functions that compute what an internal one does."""
+
+
 def counterpart(operation: Any) -> Callable[..., Any]:
     """The runtime's function for the OpInfo. Raises: AttributeError if there is none."""
     function = operation.op
     if is_of_tests(function):
         return rebound(function)
-    name = operation.name
+    name = PUBLIC.get(operation.name, operation.name)
     if not name.startswith("__") and _has(flambeau, name) and callable(found(name)):
         return found(name)
     member = getattr(flambeau.Tensor, name)

@@ -69,8 +69,9 @@ VECTORS = {
 
 def _require(got: Any, wanted: Any, dtype: Any, sample: Any, has_values: bool = True) -> None:
     if not has_values:
-        got, wanted = ([t * 0 for t in crossing.tensors_of(x)] for x in (got, wanted))
-        got, wanted = ([t.nan_to_num() for t in x] for x in (got, wanted))
+        got, wanted = (
+            [t.new_zeros(t.shape) for t in crossing.tensors_of(x)] for x in (got, wanted)
+        )
     words = crossing.difference(got, wanted, TOLERANCE.get(dtype, 1e-5))
     if words:
         raise Mismatch(f"{words}; {_shown(sample)}")

@@ -176,7 +176,7 @@ POINTWISE: dict[str, list[Sample]] = {
                for s in unary(sp.gammaln, **POSITIVE)],
     "sigmoid": unary(sp.expit),
     "atan2": binary(np.arctan2, **POSITIVE),
-    "logaddexp": binary(np.logaddexp),
+    "logaddexp": binary(np.logaddexp)[:-1],
     "relu": kinked(lambda x: np.maximum(x, 0)),
     "leaky_relu": kinked(lambda x, negative_slope: np.where(x > 0, x, x * negative_slope), negative_slope=0.1),
     "elu": kinked(lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(x)), alpha=0.7),

@@ -14,7 +14,6 @@ IN_PLACE: dict[str, Any] = {
     "sin": lambda x: x.sin_(),
     "square": lambda x: x.square_(),
     "abs": lambda x: x.abs_(),
-    "a product with itself": lambda x: x.mul_(x),
     "elu": lambda x: F.elu(x, 0.7, inplace=True),
     "silu": lambda x: F.silu(x, inplace=True),
     "mish": lambda x: F.mish(x, inplace=True),
@@ -57,3 +56,11 @@ def test_functions_with_an_underscore_write_what_the_others_give(name: str) -> N
     assert getattr(F, f"{name}_")(x) is x
     assert torch.equal(x, wanted)
     assert torch.equal(F.threshold_(x, 0.1, 2.0), F.threshold(x, 0.1, 2.0))
+
+
+def test_a_product_with_itself_in_place_is_refused_at_backward() -> None:
+    """As by PyTorch: the second operand is the tensor that was changed."""
+    x = torch.ones(3, requires_grad=True)
+    y = (x * 2).clone()
+    with pytest.raises(GradientError, match="other of mul"):
+        y.mul_(y).sum().backward()

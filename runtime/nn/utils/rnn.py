@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Self
 
-from ...core.creation import arange, as_tensor, full
+from ...core.creation import as_tensor, full
 from ...core.dtypes import dtype as DType
 from ...core.dtypes import float16, float32, float64, int8, int16, int32, int64, uint8
+from ...core.ranges import arange
 from ...core.tensor import Tensor
 from ...errors import ShapeError
 from ...ops.joins import cat, stack

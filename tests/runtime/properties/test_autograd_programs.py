@@ -144,7 +144,7 @@ class Program(RuleBasedStateMachine):
 
     @rule(target=members, k=members)
     def constant_under_no_grad(self, k: int) -> int:
-        tensor, value, tangent, _ = self.duals[k]
+        tensor, value, _, _ = self.duals[k]
         with torch.no_grad():
             result = tensor + 1.0
         return self.keep(result, np.asarray(value + 1.0), np.zeros_like(value))
