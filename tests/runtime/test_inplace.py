@@ -9,6 +9,7 @@ import pytest
 
 import flambeau as torch
 import flambeau.nn.functional as F
+from flambeau.errors import GradientError
 
 IN_PLACE: dict[str, Any] = {
     "sin": lambda x: x.sin_(),
