@@ -15,7 +15,7 @@ from ..core.tensor import Tensor
 from ..errors import DTypeError, GradientError, ShapeError
 from .copies import cast
 from .indexing import index_elements, index_put_values, parse_index, zero_at
-from .strided import strided
+from .strided import storage_length, strided
 
 
 def check_writable(tensor: Tensor, operation: str) -> None:
@@ -165,13 +165,13 @@ def _positions(base: Tensor, view: Tensor) -> Any:
     if base.is_meta:
         return tuple(Spec(tuple(view.shape), dtypes.int64) for _ in range(base.ndim))
     xp = base._key.backend.xp
-    numbers = xp.empty_like(base._array, dtype=xp.int64)  # keeps the base's memory layout
+    memory = xp.zeros(max(storage_length(base), 1), xp.int64)  # the base may leave gaps in it
+    as_strided = xp.lib.stride_tricks.as_strided
+    numbers = as_strided(memory, tuple(base.shape), tuple(8 * s for s in base.stride()))
     numbers[...] = xp.arange(numbers.size).reshape(numbers.shape)
-    itemsize = base.dtype.itemsize
-    offset = (view.data_ptr() - base.data_ptr()) // itemsize
-    memory = xp.lib.stride_tricks.as_strided(numbers, (numbers.size,), (8,))
+    offset = (view.data_ptr() - base.data_ptr()) // base.dtype.itemsize if view.numel() else 0
     strides = tuple(8 * s for s in view.stride())
-    shown = xp.lib.stride_tricks.as_strided(memory[offset:], tuple(view.shape), strides)
+    shown = as_strided(memory[offset:], tuple(view.shape), strides)
     return xp.unravel_index(shown, numbers.shape)
 
 
