@@ -12,11 +12,11 @@ from ..core.callsite import count_write
 from ..core.creation import as_tensor
 from ..core.dispatch import key_of
 from ..core.spec import Spec
-from ..core.tensor import Tensor
+from ..core.tensor import Tensor, wrap
 from ..errors import DTypeError, GradientError, ShapeError
 from .copies import cast
 from .indexing import index_elements, index_put_values, parse_index, zero_at
-from .strided import strided
+from .strided import storage_length, strided
 
 
 def check_writable(tensor: Tensor, operation: str) -> None:
@@ -165,17 +165,17 @@ def _positions(base: Tensor, view: Tensor) -> Any:
     """Where the view's elements lie in the base, as an index of arrays."""
     if base.is_meta:
         return tuple(Spec(tuple(view.shape), dtypes.int64) for _ in range(base.ndim))
-    array, key = base._array, base._key
-    if key.level:  # all slices lie alike
-        array, key = array.example(), key_of(base.device, base.dtype)
-    xp = key.backend.xp
-    numbers = xp.empty_like(array, dtype=xp.int64)  # keeps the base's memory layout
+    whole = base
+    if base._key.level:  # all slices lie alike
+        whole = wrap(base._array.example(), key_of(base.device, base.dtype))
+    xp = whole._key.backend.xp
+    memory = xp.zeros(max(storage_length(whole), 1), xp.int64)  # the base may leave gaps in it
+    as_strided = xp.lib.stride_tricks.as_strided
+    numbers = as_strided(memory, tuple(whole.shape), tuple(8 * s for s in whole.stride()))
     numbers[...] = xp.arange(numbers.size).reshape(numbers.shape)
-    itemsize = base.dtype.itemsize
-    offset = (view.data_ptr() - base.data_ptr()) // itemsize
-    memory = xp.lib.stride_tricks.as_strided(numbers, (numbers.size,), (8,))
+    offset = (view.data_ptr() - base.data_ptr()) // base.dtype.itemsize if view.numel() else 0
     strides = tuple(8 * s for s in view.stride())
-    shown = xp.lib.stride_tricks.as_strided(memory[offset:], tuple(view.shape), strides)
+    shown = as_strided(memory[offset:], tuple(view.shape), strides)
     return xp.unravel_index(shown, numbers.shape)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from ..core.spec import contiguous_strides
 from ..errors import ShapeError
 from .declare import Spec, primitive
 from .shapes import Shape, normalized_dim
@@ -35,8 +37,72 @@ def strided_array(
 def strided_vjp(
     F: Any, g: Any, needs: Any, input: Any, size: Any, stride: Any, offset: Any, geometry: Any
 ) -> Any:
-    """g added up where elements of input lie."""
-    return F.moved_between(g, source=(size, stride, offset), target=(*geometry, 0))
+    """g added up where elements of input lie; those that share a place share its sum equally."""
+    here = (*geometry, 0)
+    moved = F.moved_between(g, source=(size, stride, offset), target=here)
+    if not shares_places(*geometry):
+        return moved
+    return F.divide(
+        moved, F.moved_between(F.ones_of(moved, shape=geometry[0]), source=here, target=here)
+    )
+
+
+def shares_places(shape: Shape, strides: Shape) -> bool:
+    """Whether elements lie at one place of memory because a dimension was expanded."""
+    return any(n > 1 and step == 0 for n, step in zip(shape, strides, strict=True))
+
+
+@primitive(is_view=True, node_name="AsStrided")
+def strided_by_element(
+    input: Spec, *, size: Shape, stride: Shape, offset: int, source: Any, target: Any
+) -> Spec:
+    """Like `strided`, of an input whose elements share places; each has a gradient of its own.
+
+    `source` and `target`, as (size, stride, offset), are the result and the input as they would lie
+    if the input's elements had places of their own.
+    """
+    return Spec(size, input.dtype, stride)
+
+
+@strided_by_element.array
+def strided_by_element_array(
+    xp: Any, input: Any, size: Shape, stride: Shape, offset: int, source: Any, target: Any
+) -> Any:
+    """As `strided`."""
+    return strided_array(xp, input, size, stride, offset, ())
+
+
+@strided_by_element.vjp(static="size stride offset source target")
+def strided_by_element_vjp(
+    F: Any,
+    g: Any,
+    needs: Any,
+    input: Any,
+    size: Any,
+    stride: Any,
+    offset: Any,
+    source: Any,
+    target: Any,
+) -> Any:
+    """g added up where elements of input would lie."""
+    return F.moved_between(g, source=source, target=target)
+
+
+def _shown(input: Spec, view: Callable[[Shape], tuple[Shape, Shape, int]]) -> Spec:
+    """The elements of input at (size, stride, offset), which `view` tells from input's strides."""
+    shape, steps = tuple(input.shape), tuple(input.stride())
+    size, stride, offset = view(steps)
+    if not shares_places(shape, steps):
+        return strided(input, size=size, stride=stride, offset=offset, geometry=(shape, steps))
+    rows = contiguous_strides(shape)
+    return strided_by_element(
+        input,
+        size=size,
+        stride=stride,
+        offset=offset,
+        source=view(rows),
+        target=(shape, rows, 0),
+    )
 
 
 @primitive
@@ -121,16 +187,15 @@ def diagonal(input: Spec, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Spec
         raise ShapeError(f"diagonal: expected two different dimensions. Got {dim1} and {dim2}.")
     rows, columns = input.shape[a], input.shape[b]
     length = max(0, min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns))
-    steps = input.stride()
-    start = offset * steps[b] if offset >= 0 else -offset * steps[a]
     kept = [k for k in range(rank) if k not in (a, b)]
-    return strided(
-        input,
-        size=(*[input.shape[k] for k in kept], length),
-        stride=(*[steps[k] for k in kept], steps[a] + steps[b]),
-        offset=start if length else 0,
-        geometry=(tuple(input.shape), tuple(steps)),
-    )
+    size = (*[input.shape[k] for k in kept], length)
+
+    def view(steps: Shape) -> tuple[Shape, Shape, int]:
+        start = offset * steps[b] if offset >= 0 else -offset * steps[a]
+        stride = (*[steps[k] for k in kept], steps[a] + steps[b])
+        return size, stride, start if length else 0
+
+    return _shown(input, view)
 
 
 def unfold(input: Spec, dimension: int, size: int, step: int) -> Spec:
@@ -146,13 +211,15 @@ def unfold(input: Spec, dimension: int, size: int, step: int) -> Spec:
         raise ShapeError(
             f"unfold: expected size from 0 to {n} and a positive step. Got {size} and {step}."
         )
-    own, steps = tuple(input.shape), tuple(input.stride())
-    if not rank:
-        shape, strides = (size,), (1,)
-    else:
+    own = tuple(input.shape)
+
+    def view(steps: Shape) -> tuple[Shape, Shape, int]:
+        if not rank:
+            return (size,), (1,), 0
         shape = (*own[:d], (n - size) // step + 1, *own[d + 1 :], size)
-        strides = (*steps[:d], steps[d] * step, *steps[d + 1 :], steps[d])
-    return strided(input, size=shape, stride=strides, offset=0, geometry=(own, steps))
+        return shape, (*steps[:d], steps[d] * step, *steps[d + 1 :], steps[d]), 0
+
+    return _shown(input, view)
 
 
 def diag(input: Spec, diagonal: int = 0) -> Spec:

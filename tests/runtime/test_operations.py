@@ -189,9 +189,11 @@ FOURIER = {"fft_complex", "fft_real", "fft_to_real", "half_sum", "doubled_half"}
 EIGENVALUES = {"eig_pairs", "eigenvalues"}
 PLAIN = {"detached", "cast", "reshape_like", "trunc_divide", "ones_of"}
 ALIGNMENTS = {"ctc_losses", "ctc_gradient", "ldl_solved"}
-EXEMPT = PLAIN | EIGENVALUES | COMPLEX | FOURIER | ALIGNMENTS
+EXPANDED = {"strided_by_element"}
+EXEMPT = PLAIN | EIGENVALUES | COMPLEX | FOURIER | ALIGNMENTS | EXPANDED
 """Reached by other tests: detach, conversion of dtype, division of integers, first gradients,
-complex numbers, Fourier transforms, the alignments of labels, LDL."""
+complex numbers, Fourier transforms, the alignments of labels, LDL, diagonals of expanded
+tensors."""
 
 LARGE = ["gelu", "silu", "mish", "softplus", "leaky_relu", "elu", "hardswish", "logsigmoid"]
 

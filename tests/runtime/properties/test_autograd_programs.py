@@ -26,7 +26,7 @@ class Dual(NamedTuple):
     tensor: Any
     value: Any
     tangent: Any
-    writable: bool = True
+    writable: bool
 
 
 def apart_from(array: Any) -> Any:
@@ -47,8 +47,8 @@ class Program(RuleBasedStateMachine):
         self.leaves: list[Any] = []
         self.directions: list[Any] = []
 
-    def keep(self, *dual: Any) -> int:
-        self.duals.append(Dual(*dual))
+    def keep(self, tensor: Any, value: Any, tangent: Any, writable: bool = True) -> int:
+        self.duals.append(Dual(tensor, np.asarray(value), np.asarray(tangent), writable))
         return len(self.duals) - 1
 
     @initialize(target=members, seed=seeds, layout=LAYOUT)
@@ -139,15 +139,15 @@ class Program(RuleBasedStateMachine):
             np.broadcast_shapes(value.shape, other.shape)
         except ValueError:
             return k
-        return self.keep(x.clone() * y.clone(), np.asarray(value * other),
-                         np.asarray(value * moved + other * tangent))  # fmt: skip
+        moved = value * moved + other * tangent
+        return self.keep(x.clone() * y.clone(), value * other, moved)
 
     @rule(target=members, k=members)
     def constant_under_no_grad(self, k: int) -> int:
         tensor, value, _, _ = self.duals[k]
         with torch.no_grad():
             result = tensor + 1.0
-        return self.keep(result, np.asarray(value + 1.0), np.zeros_like(value))
+        return self.keep(result, value + 1.0, np.zeros_like(value))
 
     # -- writes ----------------------------------------------------------------------------------
 
@@ -252,4 +252,4 @@ class Program(RuleBasedStateMachine):
 
 
 TestProgram = Program.TestCase
-TestProgram.settings = examples(30, stateful_step_count=15)
+TestProgram.settings = examples(30, stateful_step_count=20)
