@@ -20,6 +20,7 @@ from .amp.autocast_mode import *
 from .amp.grad_scaler import *
 from .autograd.anomaly import *
 from .autograd.grad_mode import *
+from .checks import *
 from .core import dtypes as _dtypes
 from .core.creation import *
 from .core.devices import *
@@ -31,6 +32,7 @@ from .core.ranges import *
 from .core.tensor import *
 from .ops.activations import *
 from .ops.arithmetic import *
+from .ops.attributes import *
 from .ops.comparison import *
 from .ops.complex_numbers import *
 from .ops.copied_views import *
@@ -40,6 +42,7 @@ from .ops.elementary import *
 from .ops.gamma import *
 from .ops.gather import *
 from .ops.histograms import *
+from .ops.inplace_functions import *
 from .ops.joins import *
 from .ops.legacy import *
 from .ops.linalg import *
@@ -70,6 +73,7 @@ from .signal.windows import blackman_window as blackman_window
 from .signal.windows import hamming_window as hamming_window
 from .signal.windows import hann_window as hann_window
 from .signal.windows import kaiser_window as kaiser_window
+from .symbols import *
 
 if TYPE_CHECKING:
     from . import (
@@ -105,9 +109,10 @@ swapaxes = swapdims = transpose
 inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
 newaxis = None
 
-_LAZY_MODULES = (
-    "amp cuda distributions fft func linalg nn optim signal special testing utils".split()
-)
+_LAZY_MODULES = """
+__config__ accelerator amp cpu cuda distributions fft func hub linalg nn optim serialization signal
+special testing utils
+""".split()
 _LAZY_NAMES = {"load": "serialization", "save": "serialization", "vmap": "func"}
 
 # Infinities and NaN are values here, not events. NumPy decides by the module of the code that

@@ -4,6 +4,7 @@ offer them."""
 from . import (
     activations,
     arithmetic,
+    attributes,
     autocast,
     avg_pool,
     comparison,
@@ -24,6 +25,7 @@ from . import (
     gather,
     histograms,
     indexing,
+    inplace_functions,
     irregular_pooling,
     joins,
     legacy,
@@ -70,6 +72,7 @@ from . import (
 __all__ = [
     "activations",
     "arithmetic",
+    "attributes",
     "autocast",
     "avg_pool",
     "comparison",
@@ -90,6 +93,7 @@ __all__ = [
     "gather",
     "histograms",
     "indexing",
+    "inplace_functions",
     "irregular_pooling",
     "joins",
     "legacy",
