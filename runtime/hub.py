@@ -165,7 +165,7 @@ def _entry(module: Any, model: str) -> Callable[..., Any]:
     found = getattr(module, model, None)
     if not callable(found) or model.startswith("_"):
         raise RuntimeError(f"hub: expected one of {_names(module)}. Got {model!r}.")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _names(module: Any) -> Any:

@@ -51,7 +51,8 @@ def set_deterministic_debug_mode(debug_mode: int | str) -> None:
 
     Raises: RuntimeError for another level.
     """
-    levels = {**{name: k for k, name in enumerate(DEBUG_MODES)}, 0: 0, 1: 1, 2: 2}
+    levels: dict[int | str, int] = {0: 0, 1: 1, 2: 2}
+    levels.update((name, k) for k, name in enumerate(DEBUG_MODES))
     if debug_mode not in levels:
         raise RuntimeError(
             f"set_deterministic_debug_mode: expected 0, 1, 2, default, warn or error. Got "

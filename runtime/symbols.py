@@ -14,7 +14,7 @@ __all__ = [
 
 def sym_int(a: Any) -> int:
     """The number without its fraction."""
-    return math.trunc(a)
+    return builtins.int(a)
 
 
 def sym_float(a: Any) -> float:

@@ -49,7 +49,7 @@ class Tensor:
     def __iadd__(self, other: Any) -> Tensor: ...  # type: ignore[misc]
     def __iand__(self, other: Any) -> Tensor: ...  # type: ignore[misc]
     def __ifloordiv__(self, other: Any) -> Tensor: ...  # type: ignore[misc]
-    def __ilshift__(self, *args: Any, **kwargs: Any) -> Tensor: ...
+    def __ilshift__(self, other: Any) -> Tensor: ...  # type: ignore[misc]
     def __imatmul__(self, other: Any) -> Tensor: ...  # type: ignore[misc]
     def __imod__(self, other: Any) -> Tensor: ...  # type: ignore[misc]
     def __imul__(self, other: Any) -> Tensor: ...  # type: ignore[misc]
@@ -58,7 +58,7 @@ class Tensor:
     def __invert__(self) -> Tensor: ...
     def __ior__(self, other: Any) -> Tensor: ...  # type: ignore[misc]
     def __ipow__(self, other: Any) -> Tensor: ...  # type: ignore[misc]
-    def __irshift__(self, *args: Any, **kwargs: Any) -> Tensor: ...
+    def __irshift__(self, other: Any) -> Tensor: ...  # type: ignore[misc]
     def __isub__(self, other: Any) -> Tensor: ...  # type: ignore[misc]
     def __iter__(self) -> Iterator[Tensor]: ...
     def __itruediv__(self, other: Any) -> Tensor: ...  # type: ignore[misc]

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ..backends import cuda
 from ..core import creation, dtypes, layouts
 from ..core.callsite import count_write
-from ..core.dispatch import backends
+from ..core.devices import device as Device
 from ..core.spec import contiguous_strides
 from ..core.tensor import Tensor
 from ..errors import DTypeError
@@ -36,7 +37,7 @@ def is_signed(input: Tensor) -> bool:
 
 def get_device(input: Tensor) -> int:
     """The number of the GPU that holds the tensor; -1 on the CPU."""
-    return input.get_device()  # type: ignore[no-any-return]
+    return input.get_device()
 
 
 def get_device_module(device: Any = None) -> Any:
@@ -45,9 +46,9 @@ def get_device_module(device: Any = None) -> Any:
     Raises: RuntimeError for another type of device.
     """
     if device is None:
-        kind = "cuda" if backends["cuda"].device_count() else "cpu"
+        kind = "cuda" if cuda.device_count() else "cpu"
     else:
-        kind = device.type if hasattr(device, "type") else creation.Device(device).type
+        kind = device.type if hasattr(device, "type") else Device(device).type
     if kind not in ("cuda", "cpu"):
         raise RuntimeError(f"get_device_module: expected cpu or cuda. Got {kind!r}.")
     return importlib.import_module(f"{__package__.removesuffix('.ops')}.{kind}")
@@ -75,7 +76,7 @@ def typename(obj: Any) -> str:
     """The name of the type of `obj`, or of a class itself, with its module; of a tensor its legacy
     type, such as torch.FloatTensor."""
     if isinstance(obj, Tensor):
-        return obj.type()  # type: ignore[attr-defined,no-any-return]
+        return obj.type()
     kind = obj if hasattr(obj, "__qualname__") else type(obj)
     module = getattr(kind, "__module__", "") or ""
     name: str = kind.__qualname__
@@ -92,14 +93,14 @@ def _delitem(self: Tensor, index: Any) -> None:
 
 def _reversed(self: Tensor) -> Tensor:
     """The elements in reverse order along all dimensions."""
-    return self.flip(tuple(range(self.ndim)))  # type: ignore[attr-defined,no-any-return]
+    return self.flip(tuple(range(self.ndim)))
 
 
 def as_subclass(self: Tensor, cls: type[Tensor]) -> Tensor:
     """An alias of the tensor as an instance of the class `cls`, with its past."""
-    out = self.view(self.shape)  # type: ignore[attr-defined]
+    out = self.view(self.shape)
     out.__class__ = cls
-    return out  # type: ignore[no-any-return]
+    return out
 
 
 def chalf(self: Tensor, **options: Any) -> Tensor:
@@ -135,7 +136,7 @@ def map2_(self: Tensor, x: Tensor, y: Tensor, callable: Any) -> Tensor:
 def _mapped(self: Tensor, name: str, function: Any, *others: Tensor) -> Tensor:
     if self.requires_grad:
         raise RuntimeError(f"{name}: expected a tensor that requires no gradient. Use detach().")
-    values = [t.expand(self.shape).numpy_values() for t in others]  # type: ignore[attr-defined]
+    values = [t.expand(self.shape).numpy_values() for t in others]
     found = np.vectorize(function, otypes=[self.dtype.numpy])(self.numpy_values(), *values)
     write(self, creation.as_tensor(found, device=self.device)._array, name)
     return self
@@ -144,12 +145,12 @@ def _mapped(self: Tensor, name: str, function: Any, *others: Tensor) -> Tensor:
 def module_load(self: Tensor, other: Tensor, assign: bool = False) -> Tensor:
     """What a module keeps when `other` is loaded in the place of this tensor: `other` itself if
     `assign`, else this tensor with its values."""
-    return other.detach() if assign else copy_(self.detach(), other)  # type: ignore[attr-defined]
+    return other.detach() if assign else copy_(self.detach(), other)
 
 
 def resize(self: Tensor, *sizes: Any) -> Tensor:
     """The elements in other sizes, as many. Raises: RuntimeError for another number."""
-    return self.reshape(*sizes)  # type: ignore[attr-defined,no-any-return]
+    return self.reshape(*sizes)
 
 
 def resize_as(self: Tensor, tensor: Tensor) -> Tensor:
@@ -167,7 +168,7 @@ def set_(
     """
     check_writable(self, "set_")
     if source is None:
-        source = self.new_empty(0)  # type: ignore[attr-defined]
+        source = self.new_empty(0)
     whole = source._owner if isinstance(source, legacy.UntypedStorage) else source
     if whole.dtype is not self.dtype:
         raise DTypeError(f"set_: expected a source of {self.dtype}. Got {whole.dtype}.")
@@ -185,12 +186,12 @@ def set_(
 
 def storage_type(self: Tensor) -> type:
     """The class of the tensor's storage."""
-    return type(self.storage())  # type: ignore[attr-defined]
+    return type(self.storage())
 
 
 def unsafe_split_with_sizes(self: Tensor, split_sizes: Any, dim: int = 0) -> Any:
     """`split_with_sizes`."""
-    return self.split_with_sizes(split_sizes, dim)  # type: ignore[attr-defined]
+    return self.split_with_sizes(split_sizes, dim)
 
 
 ABSENT = "ipu maia mkldnn mps mtia nested sparse_csr vulkan xla xpu"

@@ -19,7 +19,7 @@ __all__ = [f"{name}_" for name in NAMES.split()]
 
 def _function(method: Any, name: str) -> Any:
     def function(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return method(input, *args, **kwargs)  # type: ignore[no-any-return]
+        return method(input, *args, **kwargs)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"`input.{name}(...)`: writes into input and returns it."
