@@ -20,6 +20,7 @@ from .amp.autocast_mode import *
 from .amp.grad_scaler import *
 from .autograd.anomaly import *
 from .autograd.grad_mode import *
+from .checks import *
 from .core import dtypes as _dtypes
 from .core.creation import *
 from .core.devices import *
@@ -31,6 +32,7 @@ from .core.ranges import *
 from .core.tensor import *
 from .ops.activations import *
 from .ops.arithmetic import *
+from .ops.attributes import *
 from .ops.comparison import *
 from .ops.complex_numbers import *
 from .ops.convolution import *
@@ -44,6 +46,7 @@ from .ops.folding import *
 from .ops.gamma import *
 from .ops.gather import *
 from .ops.histograms import *
+from .ops.inplace_functions import *
 from .ops.irregular_pooling import *
 from .ops.joins import *
 from .ops.legacy import *
@@ -82,6 +85,7 @@ from .signal.windows import blackman_window as blackman_window
 from .signal.windows import hamming_window as hamming_window
 from .signal.windows import hann_window as hann_window
 from .signal.windows import kaiser_window as kaiser_window
+from .symbols import *
 
 if TYPE_CHECKING:
     from . import (
@@ -118,8 +122,8 @@ inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
 newaxis = None
 
 _LAZY_MODULES = """
-_dynamo amp backends compiler cuda distributions fft func jit linalg nn optim serialization signal
-special testing utils version
+__config__ _dynamo accelerator amp backends compiler cpu cuda distributions fft func hub jit linalg
+nn optim serialization signal special testing utils version
 """.split()
 _LAZY_NAMES = {
     "compile": "compiler",

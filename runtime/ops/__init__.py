@@ -4,6 +4,7 @@ offer them."""
 from . import (
     activations,
     arithmetic,
+    attributes,
     autocast,
     avg_pool,
     batching,
@@ -28,6 +29,7 @@ from . import (
     gather,
     histograms,
     indexing,
+    inplace_functions,
     irregular_pooling,
     joins,
     legacy,
@@ -79,6 +81,7 @@ from . import (
 __all__ = [
     "activations",
     "arithmetic",
+    "attributes",
     "autocast",
     "avg_pool",
     "batching",
@@ -103,6 +106,7 @@ __all__ = [
     "gather",
     "histograms",
     "indexing",
+    "inplace_functions",
     "irregular_pooling",
     "joins",
     "legacy",

@@ -43,7 +43,8 @@ def _declared(name: str, doc: str, unary: bool = False, known_as: str = "") -> A
 
     formula = one if unary else two
     formula.__name__, formula.__doc__, formula.__module__ = known_as or name, doc, __name__
-    tensors = 0 if unary or name.startswith("bitwise") else 2 if name in LOGIC else 1
+    takes_numbers = unary or (known_as or name).startswith("bitwise")
+    tensors = 0 if takes_numbers else 2 if name in LOGIC else 1
     return pointwise(formula, name=known_as or name, tensors=tensors)
 
 

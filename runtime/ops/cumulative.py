@@ -22,6 +22,7 @@ __all__ = [
     "gradient",
     "logcumsumexp",
     "trapezoid",
+    "vander",
 ]
 
 
@@ -77,6 +78,25 @@ def cumprod(F: Any, input: Spec, dim: int, *, dtype: Any = None) -> Spec:
     if dtype is not None and dtype is not input.dtype:
         input = F.cast(input, dtype=dtype)
     return F.cumprod_along(input, dim=dim)
+
+
+def vander(x: Spec, N: int | None = None, increasing: bool = False) -> Spec:
+    """The powers of each element of a vector as rows, x^(N-1) to x^0 unless `increasing`:
+    (n,) -> (n, N); N is n unless given.
+
+    Raises: RuntimeError for another number of dimensions or a negative N.
+    """
+    if len(x.shape) != 1:
+        raise ShapeError(f"vander: expected a vector. Got shape {tuple(x.shape)}.")
+    count = x.shape[0] if N is None else N
+    if count < 0:
+        raise ShapeError(f"vander: expected N of at least 0. Got {N}.")
+    if x.dtype.category < dtypes.FLOAT:
+        x = x.to(dtypes.int64)
+    factors = x.unsqueeze(1).expand(x.shape[0], max(count - 1, 0))
+    ones = x.new_ones(x.shape[0], min(count, 1))
+    powers = cat([ones, cumprod(factors, 1)], 1) if count > 1 else ones
+    return powers if increasing else powers.flip(1)
 
 
 def _running_extreme(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 from typing import Any
 
@@ -99,18 +100,28 @@ def histogramdd(
         _check_weight(input, weight)
     points = input.detach().reshape(-1, count)
     edges = _edges(points, bins, range)
-    xp = input._key.backend.xp
-    given = None if weight is None else weight.detach()._array.reshape(-1)
-    cells, _ = xp.histogramdd(points._array, [e._array for e in edges], weights=given)
-    hist = wrap(xp.asarray(cells, input.dtype.numpy), input._key)
+    hist = _counted_cells(points, edges, weight)
     if density:
         hist = hist / hist.sum()
         for k, e in enumerate(edges):
-            hist = hist / e.diff().reshape([-1 if j == k else 1 for j in _counted(count)])
+            hist = hist / e.diff().reshape([-1 if j == k else 1 for j in builtins.range(count)])
     return HistogramOfSeveral(hist, tuple(edges))
 
 
-_counted = range
+def _counted_cells(points: Any, edges: list[Any], weight: Any) -> Any:
+    """The sum of weights, or the number, of the points (n, d) in each cell. A cell has its lower
+    edges, the last of each dimension its upper one too."""
+    xp = points._key.backend.xp
+    place: Any = 0
+    inside: Any = True
+    for values, line in zip(points._array.T, (e._array for e in edges), strict=True):
+        inside = inside & (values >= line[0]) & (values <= line[-1])
+        cell = xp.searchsorted(line, values, "right") - 1
+        place = place * (len(line) - 1) + xp.clip(cell, 0, max(len(line) - 2, 0))
+    shape = [e.shape[0] - 1 for e in edges]
+    given = None if weight is None else weight.detach()._array.reshape(-1)[inside]
+    counts = xp.bincount(place[inside], given, math.prod(shape))
+    return wrap(xp.asarray(counts.reshape(shape), points.dtype.numpy), points._key)
 
 
 def _check_weight(input: Any, weight: Any) -> None:

@@ -137,6 +137,8 @@ OPERATORS = {
     "mod": (arithmetic.remainder, True), "pow": (arithmetic.pow, True),
     "matmul": (linalg.matmul, False), "and": (comparison.bitwise_and, True),
     "or": (comparison.bitwise_or, True), "xor": (comparison.bitwise_xor, True),
+    "lshift": (comparison.bitwise_left_shift, True),
+    "rshift": (comparison.bitwise_right_shift, True),
 }  # fmt: skip
 """Binary operators, and whether Python numbers may stand on the left."""
 
@@ -174,6 +176,7 @@ def _attach_operators() -> None:
     for name in ("lt", "le", "gt", "ge"):
         setattr(Tensor, f"__{name}__", getattr(comparison, name))
     unary = {"neg": arithmetic.neg, "abs": arithmetic.abs, "invert": comparison.bitwise_not}
+    unary["pos"] = arithmetic.positive
     access = {"getitem": indexing.getitem, "setitem": inplace.setitem, "iter": iterate}
     for name, function in {**unary, **access}.items():
         setattr(Tensor, f"__{name}__", function)

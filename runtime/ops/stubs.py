@@ -58,7 +58,7 @@ PROPERTIES = {
     "mT": "Tensor",
 }
 WRITABLE = {"requires_grad": "builtins.bool", "grad": "Tensor | None", "data": "Tensor"}
-IN_PLACE = set("add sub mul truediv floordiv mod pow matmul and or xor".split())
+IN_PLACE = set("add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split())
 KNOWN = set(
     "int float bool str None Any Tensor tuple list Size dict Operand Callable Iterator "
     "Sequence complex".split()

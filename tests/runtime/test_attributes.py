@@ -1,0 +1,160 @@
+"""What code asks of any tensor and of the runtime."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import flambeau as torch
+
+
+def test_kinds_that_no_tensor_has() -> None:
+    x = torch.ones(2)
+    for name in ("nested", "sparse_csr", "mkldnn", "mps", "xla", "xpu", "distributed", "inference"):
+        answer = getattr(x, f"is_{name}")
+        assert not (answer() if callable(answer) else answer), name
+    assert (x.name, x.volatile) == (None, False)
+    assert x.is_signed()
+    assert not torch.is_signed(torch.ones(2, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (torch.typename(torch.ones(2)), "torch.FloatTensor"),
+        (torch.typename(3), "int"),
+        (torch.typename(torch.nn.Linear), "flambeau.nn.modules.linear.Linear"),
+        (torch.can_cast(torch.float32, torch.int64), False),
+        (torch.can_cast(torch.int64, torch.bool), False),
+        (torch.can_cast(torch.bool, torch.int64), True),
+        (torch.can_cast(torch.float64, torch.float32), True),
+        (torch.is_storage(torch.ones(2).storage()), True),
+        (torch.get_device(torch.ones(2)), -1),
+        (torch.get_device_module("cpu"), torch.cpu),
+        (torch.sym_max(2, 3.0), 3.0),
+        (torch.sym_int(-2.7), -2),
+        (torch.ones(2, 3, 4).permute(2, 0, 1).dim_order(), (1, 2, 0)),
+        (torch.vander(torch.tensor([1, 2, 3])).tolist(), [[1, 1, 1], [4, 2, 1], [9, 3, 1]]),
+        (torch.vander(torch.tensor([2.0, 3.0]), 3, True).tolist(), [[1, 2, 4], [1, 3, 9]]),
+        ((torch.tensor([1, 2]) << 1).tolist(), [2, 4]),
+        ((1 << torch.tensor([1, 2])).tolist(), [2, 4]),
+        ((torch.tensor([5, 9]) >> 1).tolist(), [2, 4]),
+        (torch.tensor([[1, 2], [3, 4]]).__reversed__().tolist(), [[4, 3], [2, 1]]),
+        ((+torch.tensor([1.5])).tolist(), [1.5]),
+    ],
+)
+def test_answers_are_pytorchs(found: Any, expected: Any) -> None:
+    assert found == expected
+
+
+def test_set_shows_the_memory_of_another() -> None:
+    x, y = torch.arange(6.0), torch.zeros(0)
+    assert y.set_(x) is y
+    assert y.is_set_to(x)
+    x.fill_(7)
+    assert y.tolist() == [7.0] * 6
+    y.set_(torch.arange(6.0).storage(), 1, (2, 2), (2, 1))
+    assert y.tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    assert y.set_().numel() == 0
+    with pytest.raises(RuntimeError, match=r"source of torch\.float32"):
+        y.set_(torch.ones(2, dtype=torch.int64))
+
+
+def test_writes_through_set_are_noticed_at_backward() -> None:
+    x = torch.ones(3)
+    w = torch.ones(3, requires_grad=True)
+    y = w * x
+    torch.zeros(0).set_(x).mul_(2)
+    with pytest.raises(RuntimeError, match="in place"):
+        y.sum().backward()
+
+
+def test_subclasses_keep_the_past() -> None:
+    class Mine(torch.Tensor):
+        pass
+
+    w = torch.ones(2, requires_grad=True)
+    out = (w * 3).as_subclass(Mine)
+    assert type(out) is Mine
+    out.sum().backward()
+    assert w.grad.tolist() == [3.0, 3.0]
+
+
+def test_elements_mapped_by_python() -> None:
+    x = torch.arange(4.0).reshape(2, 2)
+    assert x.map_(torch.tensor([10.0, 20.0]), lambda a, b: a + b) is x
+    assert x.tolist() == [[10.0, 21.0], [12.0, 23.0]]
+    x.map2_(x, torch.ones(2, 2), lambda a, b, c: a - b + c)
+    assert x.tolist() == [[1.0, 1.0], [1.0, 1.0]]
+
+
+def test_what_tensors_cannot_do_is_said() -> None:
+    x = torch.ones(2)
+    with pytest.raises(TypeError, match="keep their elements"):
+        del x[0]
+    with pytest.raises(RuntimeError, match="complex32"):
+        x.chalf()
+    with pytest.raises(RuntimeError, match="expected another dtype"):
+        x << 1
+
+
+def test_in_place_operations_are_functions() -> None:
+    x = torch.tensor([-1.0, 4.0])
+    assert torch.abs_(x) is x
+    assert torch.clamp_(torch.sqrt_(x), max=1.5).tolist() == [1.0, 1.5]
+    assert torch.index_put_(x, (torch.tensor([0]),), torch.tensor(9.0)).tolist() == [9.0, 1.5]
+
+
+def test_loading_into_a_module_keeps_its_tensor_unless_told_otherwise() -> None:
+    x, other = torch.zeros(2), torch.ones(2)
+    assert x.module_load(other).data_ptr() == x.data_ptr()
+    assert x.tolist() == [1.0, 1.0]
+    assert x.module_load(other, assign=True).data_ptr() == other.data_ptr()
+
+
+# -- checks and switches ---------------------------------------------------------------------------
+
+
+def test_checks_raise_the_words_given() -> None:
+    torch._check(True)
+    torch._check_is_size(3, max=3)
+    with pytest.raises(RuntimeError, match="too long"):
+        torch._check(False, lambda: "too long")
+    with pytest.raises(IndexError, match="cond to be True"):
+        torch._check_index(False)
+    with pytest.raises(TypeError, match="Got int"):
+        torch._check_value(0)
+    with pytest.raises(RuntimeError, match="some"):
+        torch._check_tensor_all(torch.tensor([True, False]), lambda: "some")
+    with pytest.raises(AssertionError, match="no"):
+        torch._assert(False, "no")
+
+
+def test_deterministic_levels() -> None:
+    try:
+        for level, name in enumerate(("default", "warn", "error")):
+            torch.set_deterministic_debug_mode(name)
+            assert torch.get_deterministic_debug_mode() == level
+            assert torch.are_deterministic_algorithms_enabled() == (level > 0)
+            assert torch.is_deterministic_algorithms_warn_only_enabled() == (level == 1)
+        with pytest.raises(RuntimeError, match="Got 5"):
+            torch.set_deterministic_debug_mode(5)
+    finally:
+        torch.set_deterministic_debug_mode(0)
+
+
+def test_the_configuration_names_what_computes() -> None:
+    import numpy
+
+    assert f"NumPy {numpy.__version__}" in torch.__config__.show()
+    assert f"get_num_threads() : {torch.get_num_threads()}" in torch.__config__.parallel_info()
+
+
+def test_the_accelerator_is_the_gpu() -> None:
+    found = torch.accelerator.is_available()
+    assert found == torch.cuda.is_available()
+    assert torch.accelerator.device_count() == torch.cuda.device_count()
+    assert torch.accelerator.current_accelerator() == (torch.device("cuda") if found else None)
+    assert torch.cpu.is_available()
+    torch.cpu.synchronize()
