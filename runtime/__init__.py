@@ -106,12 +106,13 @@ unsafe_split, unsafe_chunk = split, chunk
 fix, row_stack, trapz = trunc, vstack, trapezoid
 clip, greater, less, greater_equal, less_equal, not_equal = clamp, gt, lt, ge, le, ne
 swapdims = transpose
+moveaxis = movedim
 inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
 newaxis = None
 
 _LAZY_MODULES = """
 __config__ accelerator amp cpu cuda distributions fft func hub linalg nn optim serialization signal
-special testing utils
+special testing types utils
 """.split()
 _LAZY_NAMES = {"load": "serialization", "save": "serialization", "vmap": "func"}
 

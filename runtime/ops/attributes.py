@@ -20,8 +20,9 @@ from .copied_views import narrow_copy
 from .inplace import check_writable, copy_, write
 
 __all__ = [
-    "can_cast", "get_device", "get_device_module", "is_distributed", "is_inference",
-    "is_inference_mode_enabled", "is_signed", "is_storage", "typename",
+    "can_cast", "detach", "fill", "get_device", "get_device_module", "is_distributed",
+    "is_inference", "is_inference_mode_enabled", "is_signed", "is_storage", "typename",
+    "unsafe_split_with_sizes",
 ]  # fmt: skip
 
 
@@ -29,6 +30,16 @@ def can_cast(from_: dtypes.dtype, to: dtypes.dtype) -> bool:
     """Whether promotion allows the conversion: never to a kind that holds less, of bool, integer,
     floating-point and complex numbers."""
     return from_.category <= to.category
+
+
+def detach(input: Tensor) -> Tensor:
+    """The same memory, without a past."""
+    return input.detach()
+
+
+def fill(input: Tensor, value: Any) -> Tensor:
+    """A tensor of input's shape and dtype with `value` everywhere."""
+    return input.fill(value)
 
 
 def is_signed(input: Tensor) -> bool:

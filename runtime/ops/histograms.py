@@ -108,7 +108,8 @@ def _counted_cells(points: Any, edges: list[Any], weight: Any) -> Any:
     """The sum of weights, or the number, of the points (n, d) in each cell. A cell has its lower
     edges, the last of each dimension its upper one too."""
     xp = points._key.backend.xp
-    place, inside = 0, True
+    place: Any = 0
+    inside: Any = True
     for values, line in zip(points._array.T, (e._array for e in edges), strict=True):
         inside = inside & (values >= line[0]) & (values <= line[-1])
         cell = xp.searchsorted(line, values, "right") - 1

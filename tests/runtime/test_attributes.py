@@ -202,3 +202,18 @@ def test_the_accelerator_is_the_gpu() -> None:
     assert torch.accelerator.current_accelerator() == (torch.device("cuda") if found else None)
     assert torch.cpu.is_available()
     torch.cpu.synchronize()
+
+
+def test_names_for_annotations() -> None:
+    from flambeau.types import Device, Number
+
+    assert isinstance(2, Number)
+    assert isinstance(torch.device("cpu"), Device)
+    assert not isinstance("x", Number)
+
+
+def test_functions_that_methods_also_are() -> None:
+    x = torch.ones(2, requires_grad=True)
+    assert not torch.detach(x).requires_grad
+    assert torch.fill(x, 3.0).tolist() == [3.0, 3.0]
+    assert torch.moveaxis(torch.ones(2, 3), 0, 1).shape == (3, 2)
