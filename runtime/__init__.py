@@ -117,13 +117,14 @@ arctan, arctanh, arctan2 = atan, atanh, atan2
 unsafe_split, unsafe_chunk = split, chunk
 fix, row_stack, trapz = trunc, vstack, trapezoid
 clip, greater, less, greater_equal, less_equal, not_equal = clamp, gt, lt, ge, le, ne
-swapaxes = swapdims = transpose
+swapdims = transpose
+moveaxis = movedim
 inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
 newaxis = None
 
 _LAZY_MODULES = """
 __config__ _dynamo accelerator amp backends compiler cpu cuda distributions fft func hub jit linalg
-nn optim serialization signal special testing utils version
+nn optim serialization signal special testing types utils version
 """.split()
 _LAZY_NAMES = {
     "compile": "compiler",
@@ -170,11 +171,12 @@ def is_nonzero(input: Tensor) -> _Any:
 
 def result_type(tensor1: _Any, tensor2: _Any) -> dtype:
     """The dtype that arithmetic of the two, tensors or numbers, gives."""
-    return (
-        (tensor1 + tensor2).dtype
-        if is_tensor(tensor1) or is_tensor(tensor2)
-        else (tensor(tensor1) + tensor2).dtype
-    )
+    groups: list[_Any] = [None, None, None]  # tensors with dimensions, without, numbers
+    for value in (tensor1, tensor2):
+        rank = 2 if not is_tensor(value) else 0 if value.ndim else 1
+        found = value.dtype if is_tensor(value) else _dtypes.of_number(value)
+        groups[rank] = found if groups[rank] is None else promote_types(groups[rank], found)
+    return _dtypes.result_type(*groups)
 
 
 def __getattr__(name: str) -> _Any:

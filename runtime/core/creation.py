@@ -371,7 +371,7 @@ def for_slices(made: Tensor, like: Tensor) -> Tensor:
 
 
 def scalar_tensor(
-    value: Any,
+    s: Any,
     *,
     dtype: dtypes.dtype | None = None,
     device: Any = None,
@@ -379,9 +379,9 @@ def scalar_tensor(
     layout: Any = None,
     pin_memory: bool = False,
 ) -> Tensor:
-    """A 0-d tensor of `value`."""
+    """A 0-d tensor of the number `s`."""
     dtype = dtype or dtypes.get_default_dtype()
-    return full((), value, dtype=dtype, device=device, requires_grad=requires_grad)
+    return full((), s, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def eye(
@@ -391,6 +391,8 @@ def eye(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    layout: Any = None,
+    pin_memory: bool = False,
 ) -> Tensor:
     """The n x m matrix with ones on its diagonal; square without m."""
     if n < 0 or (m is not None and m < 0):

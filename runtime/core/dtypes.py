@@ -135,11 +135,12 @@ def of_number(value: Any) -> dtype:
     return _default.to_complex() if isinstance(value, complex) else _default
 
 
-def promote_types(a: dtype, b: dtype) -> dtype:
+def promote_types(type1: dtype, type2: dtype) -> dtype:
     """The smallest type to which both can be converted without leaving their category.
 
     An integer met by a floating type becomes that floating type, whatever its size.
     """
+    a, b = type1, type2
     if a is b:
         return a
     if a.category != b.category:

@@ -14,13 +14,15 @@ from ..core.devices import device as Device
 from ..core.spec import contiguous_strides
 from ..core.tensor import Tensor
 from ..errors import DTypeError
-from . import legacy, strided
+from . import joins, legacy, strided
+from . import methods as methods  # some of whose methods are replaced here
 from .copied_views import narrow_copy
 from .inplace import check_writable, copy_, write
 
 __all__ = [
-    "can_cast", "get_device", "get_device_module", "is_distributed", "is_inference",
-    "is_inference_mode_enabled", "is_signed", "is_storage", "typename",
+    "can_cast", "detach", "fill", "get_device", "get_device_module", "is_distributed",
+    "is_inference", "is_inference_mode_enabled", "is_signed", "is_storage", "typename",
+    "unsafe_split_with_sizes",
 ]  # fmt: skip
 
 
@@ -28,6 +30,16 @@ def can_cast(from_: dtypes.dtype, to: dtypes.dtype) -> bool:
     """Whether promotion allows the conversion: never to a kind that holds less, of bool, integer,
     floating-point and complex numbers."""
     return from_.category <= to.category
+
+
+def detach(input: Tensor) -> Tensor:
+    """The same memory, without a past."""
+    return input.detach()
+
+
+def fill(input: Tensor, value: Any) -> Tensor:
+    """A tensor of input's shape and dtype with `value` everywhere."""
+    return input.fill(value)
 
 
 def is_signed(input: Tensor) -> bool:
@@ -184,6 +196,12 @@ def set_(
     return self
 
 
+def split(self: Tensor, split_size: Any, dim: int = 0) -> Any:
+    """Views along `dim`: of that many slices each (the last may have fewer), or of the sizes
+    listed."""
+    return joins.split(self, split_size, dim)
+
+
 def storage_type(self: Tensor) -> type:
     """The class of the tensor's storage."""
     return type(self.storage())
@@ -203,7 +221,8 @@ METHODS = {
     "dim_order": dim_order, "is_set_to": is_set_to, "is_signed": is_signed,
     "is_distributed": is_distributed, "is_nonzero": Tensor.__bool__, "map_": map_, "map2_": map2_,
     "module_load": module_load, "narrow_copy": narrow_copy, "resize": resize,
-    "resize_as": resize_as, "set_": set_, "storage_type": storage_type,
+    "resize_as": resize_as, "set_": set_, "split": split, "unsafe_split": split,
+    "storage_type": storage_type,
     "unsafe_split_with_sizes": unsafe_split_with_sizes, "name": None, "volatile": False,
     **{f"is_{kind}": False for kind in ABSENT.split()},
 }  # fmt: skip

@@ -79,14 +79,15 @@ def _require_one_dtype(operation: str, input: Any, src: Any) -> None:
 
 
 @primitive(node_name="Gather", moves=True)
-def gather(input: Spec, dim: int, index: Index) -> Spec:
-    """out[i][j] = input[index[i][j]][j] for dim 0, and so on: the elements that `index` names."""
+def gather(input: Spec, dim: int, index: Index, *, sparse_grad: bool = False) -> Spec:
+    """out[i][j] = input[index[i][j]][j] for dim 0, and so on: the elements that `index` names. The
+    gradient is dense whatever `sparse_grad` asks for."""
     _gather_rule("gather", input, dim, index)
     return Spec(index.shape, input.dtype)
 
 
 @gather.array
-def gather_array(xp: Any, input: Any, index: Any, dim: int) -> Any:
+def gather_array(xp: Any, input: Any, index: Any, dim: int, sparse_grad: bool = False) -> Any:
     """An advanced index."""
     if not index.size:
         return xp.empty(index.shape, input.dtype)
@@ -102,7 +103,9 @@ def _gather_rule_arrays(input: Any, index: Any, dim: int) -> None:
 
 
 @gather.vjp(saves="index")
-def gather_vjp(F: Any, g: Any, needs: Any, input: Any, index: Any, dim: Any) -> Any:
+def gather_vjp(
+    F: Any, g: Any, needs: Any, input: Any, index: Any, dim: Any, sparse_grad: Any
+) -> Any:
     """g added up where it came from."""
     return F.scatter_add_zeros(g, index, like=input, dim=dim), None
 

@@ -232,9 +232,9 @@ def fill_(input: Tensor, value: Any) -> Tensor:
     return input.fill_(value)
 
 
-def apply_(self: Tensor, function: Any) -> Tensor:
-    """Replace each element by `function(element)`. Slow: one Python call each."""
-    values = np.vectorize(function, otypes=[self.dtype.numpy])(self.numpy_values())
+def apply_(self: Tensor, callable: Any) -> Tensor:
+    """Replace each element by `callable(element)`. Slow: one Python call each."""
+    values = np.vectorize(callable, otypes=[self.dtype.numpy])(self.numpy_values())
     write(self, creation.as_tensor(values, device=self.device)._array, "apply_")
     return self
 

@@ -65,8 +65,8 @@ REDUCTIONS = """
 sum mean prod amax amin max min argmax argmin var std norm logsumexp all any count_nonzero cumsum
 """
 VIEWS = """
-view reshape view_as reshape_as permute expand expand_as broadcast_to transpose t movedim unsqueeze
-squeeze flatten ravel unflatten
+view reshape view_as reshape_as permute expand expand_as broadcast_to transpose swapaxes t movedim
+unsqueeze squeeze flatten ravel unflatten
 """
 STATISTICS = """
 aminmax bincount corrcoef cov kthvalue median mode nanmean nanmedian nanquantile
@@ -199,7 +199,6 @@ def _attach_methods() -> None:
         "clip": "clamp",
         "greater": "gt",
         "less": "lt",
-        "swapaxes": "transpose",
         "swapdims": "transpose",
         "fix": "trunc",
         "arccos": "acos",
@@ -214,7 +213,7 @@ def _attach_methods() -> None:
         "less_equal": "le",
         "moveaxis": "movedim",
     }
-    for name in ("squeeze", "unsqueeze", "transpose", "t", "as_strided"):
+    for name in ("squeeze", "unsqueeze", "transpose", "swapaxes", "t", "as_strided"):
         setattr(Tensor, f"{name}_", inplace.reshaped(getattr(Tensor, name), f"{name}_"))
     for alias, name in aliases.items():
         setattr(Tensor, alias, getattr(Tensor, name))
@@ -241,7 +240,7 @@ def iterate(self: Tensor) -> Iterator[Tensor]:
     return iter(joins.unbind(self))
 
 
-def type_(self: Tensor, dtype: Any = None) -> Any:
+def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     """The tensor in `dtype`; without one, the name of its legacy type, such as
     torch.FloatTensor."""
     if dtype is None:

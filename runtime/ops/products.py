@@ -255,56 +255,47 @@ def kron(input: Spec, other: Spec) -> Spec:
     return (left * right).reshape([p * q for p, q in zip(a, b, strict=True)])
 
 
-def _scaled_sum(name: str, product: Any) -> Any:
-    """beta * input + alpha * product(...), where beta 0 drops input, NaN and all."""
-
-    def function(input: Spec, first: Spec, second: Spec, *, beta: Any = 1, alpha: Any = 1) -> Spec:
-        result = product(first, second)
-        broadcast_to = tuple(result.shape)
-        if result.dtype.category < dtypes.FLOAT:
-            alpha, beta = int(alpha), int(beta)
-        if alpha != 1:
-            result = result * alpha
-        if broadcast_sizes(name, [broadcast_to, tuple(input.shape)]) != broadcast_to:
-            raise ShapeError(
-                f"{name}: expected input that broadcasts to {broadcast_to}. Got "
-                f"{tuple(input.shape)}."
-            )
-        return result if beta == 0 else result + (input if beta == 1 else input * beta)
-
-    function.__name__ = function.__qualname__ = name
-    return function
-
-
-def _sum_of_products(first: Any, second: Any) -> Any:
-    return bmm(first, second).sum(0)
-
-
-def _matrix_vector(first: Any, second: Any) -> Any:
-    if len(first.shape) != 2 or len(second.shape) != 1:
+def _scaled_sum(name: str, input: Any, product: Any, beta: Any, alpha: Any) -> Any:
+    """beta * input + alpha * product, where beta 0 drops input, NaN and all."""
+    shape = tuple(product.shape)
+    if product.dtype.category < dtypes.FLOAT:
+        alpha, beta = int(alpha), int(beta)
+    if alpha != 1:
+        product = product * alpha
+    if broadcast_sizes(name, [shape, tuple(input.shape)]) != shape:
         raise ShapeError(
-            f"addmv: expected a matrix and a vector. Got {tuple(first.shape)} and "
-            f"{tuple(second.shape)}."
+            f"{name}: expected input that broadcasts to {shape}. Got {tuple(input.shape)}."
         )
-    return matmul(first, second)
+    return product if beta == 0 else product + (input if beta == 1 else input * beta)
 
 
-def _outer(first: Any, second: Any) -> Any:
-    if len(first.shape) != 1 or len(second.shape) != 1:
+def baddbmm(input: Spec, batch1: Spec, batch2: Spec, *, beta: Any = 1, alpha: Any = 1) -> Spec:
+    """beta * input + alpha * (batch1 @ batch2): (b, n, k) and (b, k, m) to (b, n, m)."""
+    return _scaled_sum("baddbmm", input, bmm(batch1, batch2), beta, alpha)
+
+
+def addbmm(input: Spec, batch1: Spec, batch2: Spec, *, beta: Any = 1, alpha: Any = 1) -> Spec:
+    """beta * input + alpha * the sum of batch1 @ batch2 over the batch: (b, n, k) and (b, k, m) to
+    (n, m)."""
+    return _scaled_sum("addbmm", input, bmm(batch1, batch2).sum(0), beta, alpha)
+
+
+def addmv(input: Spec, mat: Spec, vec: Spec, *, beta: Any = 1, alpha: Any = 1) -> Spec:
+    """beta * input + alpha * (mat @ vec): (n, k) and (k) to (n)."""
+    if len(mat.shape) != 2 or len(vec.shape) != 1:
         raise ShapeError(
-            f"addr: expected vectors. Got {tuple(first.shape)} and {tuple(second.shape)}."
+            f"addmv: expected a matrix and a vector. Got {tuple(mat.shape)} and {tuple(vec.shape)}."
         )
-    return first.unsqueeze(1) * second
+    return _scaled_sum("addmv", input, matmul(mat, vec), beta, alpha)
 
 
-baddbmm = _scaled_sum("baddbmm", bmm)
-baddbmm.__doc__ = "beta * input + alpha * (batch1 @ batch2), batch by batch."
-addbmm = _scaled_sum("addbmm", _sum_of_products)
-addbmm.__doc__ = "beta * input + alpha * the sum of batch1 @ batch2 over the batches."
-addmv = _scaled_sum("addmv", _matrix_vector)
-addmv.__doc__ = "beta * input + alpha * (mat @ vec)."
-addr = _scaled_sum("addr", _outer)
-addr.__doc__ = "beta * input + alpha * outer(vec1, vec2)."
+def addr(input: Spec, vec1: Spec, vec2: Spec, *, beta: Any = 1, alpha: Any = 1) -> Spec:
+    """beta * input + alpha * the outer product of two vectors: (n) and (m) to (n, m)."""
+    if len(vec1.shape) != 1 or len(vec2.shape) != 1:
+        raise ShapeError(
+            f"addr: expected vectors. Got {tuple(vec1.shape)} and {tuple(vec2.shape)}."
+        )
+    return _scaled_sum("addr", input, vec1.unsqueeze(1) * vec2, beta, alpha)
 
 
 def chain_matmul(*matrices: Any) -> Spec:

@@ -236,7 +236,7 @@ def repeat_interleave(
 def _triangle_indices(name: str, function: Any) -> Any:
     def indices(
         row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None,
-        layout: Any = None,
+        layout: Any = None, pin_memory: bool = False,
     ) -> Any:  # fmt: skip
         found = np.stack(function(row, offset, col))
         return creation.tensor(found, dtype=dtype or dtypes.int64, device=device)

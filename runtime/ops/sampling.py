@@ -154,6 +154,7 @@ def _sampler(name: str, distribution: str, parameters: tuple[float, ...], doc: s
     def sample_like(
         input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
         generator: Generator | None = None, layout: Any = None, memory_format: Any = None,
+        pin_memory: bool = False,
     ) -> Tensor:  # fmt: skip
         place = input.device if device is None else device
         options: dict[str, Any] = {
@@ -191,6 +192,8 @@ def randint(
     dtype: dtypes.dtype | None = None,
     device: Any = None,
     requires_grad: bool = False,
+    layout: Any = None,
+    pin_memory: bool = False,
 ) -> Tensor:
     """A tensor of `size` of integers from `low` to `high` - 1: `randint(high, size)` begins at 0.
 
@@ -219,10 +222,14 @@ def randperm(
     generator: Generator | None = None,
     dtype: dtypes.dtype | None = None,
     device: Any = None,
+    requires_grad: bool = False,
+    layout: Any = None,
+    pin_memory: bool = False,
 ) -> Tensor:
     """The integers below `n` in random order; int64."""
     key = key_for(dtype or dtypes.int64, device)
-    return placed(drawn("permutation", key, (n,), generator), key)
+    out = placed(drawn("permutation", key, (n,), generator), key)
+    return out.requires_grad_(requires_grad) if requires_grad else out
 
 
 def normal(
@@ -261,11 +268,16 @@ def normal(
     return out
 
 
-def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
-    """1 with the probability that each element of input gives, else 0; input's dtype and shape.
+def bernoulli(
+    input: Tensor, p: float | None = None, *, generator: Generator | None = None
+) -> Tensor:
+    """1 with the probability that each element of input (or `p`) gives, else 0; input's dtype and
+    shape.
 
     Raises: RuntimeError for elements outside [0, 1].
     """
+    if p is not None:
+        return bernoulli_(input.detach().clone(), p, generator=generator)
     _floating("bernoulli", input._key)
     if not input.is_meta and input.numel() and anywhere((input < 0) | (input > 1) | input.isnan()):
         raise RuntimeError("bernoulli: expected probabilities from 0 to 1. Got others.")
@@ -329,12 +341,12 @@ def _fill(self: Tensor, name: str, distribution: str, generator: Any, *args: Any
 
 
 def uniform_(
-    self: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None
+    self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None
 ) -> Tensor:
-    """Write uniform numbers in [a, b)."""
-    if b < a:
-        raise RuntimeError(f"uniform_: expected a not above b. Got a {a}, b {b}.")
-    return _fill(self, "uniform_", "uniform", generator, a, b)
+    """Write uniform numbers in [from, to)."""
+    if to < from_:
+        raise RuntimeError(f"uniform_: expected from not above to. Got {from_} and {to}.")
+    return _fill(self, "uniform_", "uniform", generator, from_, to)
 
 
 def normal_(
@@ -354,12 +366,13 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | Non
 
 
 def random_(
-    self: Tensor, low: Any = 0, high: Any = None, *, generator: Generator | None = None
+    self: Tensor, from_: Any = 0, to: Any = None, *, generator: Generator | None = None
 ) -> Tensor:
-    """Write integers from `low` to `high` - 1; without bounds, all that the dtype holds exactly."""
-    if high is None:
-        low, high = 0, low or _exact_integers(self.dtype)
-    return _fill(self, "random_", "integers", generator, int(low), int(high))
+    """Write integers from `from_` (0 if only one bound is given) to `to` - 1; without bounds, all
+    from 0 on that the dtype holds exactly."""
+    if to is None:
+        from_, to = 0, from_ or _exact_integers(self.dtype)
+    return _fill(self, "random_", "integers", generator, int(from_), int(to))
 
 
 def _exact_integers(dtype: dtypes.dtype) -> int:

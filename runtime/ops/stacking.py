@@ -108,7 +108,15 @@ def split_with_sizes(input: Spec, split_sizes: Sequence[int], dim: int = 0) -> A
 _split = split_sizes
 
 
-def tensor_split(input: Spec, indices_or_sections: Any, dim: int = 0) -> Any:
+def tensor_split(
+    input: Spec,
+    indices_or_sections: Any = None,
+    dim: int = 0,
+    *,
+    indices: Any = None,
+    sections: int | None = None,
+    tensor_indices_or_sections: Any = None,
+) -> Any:
     """Views along dim: `n` parts of nearly equal size (the first ones longer), or parts that begin
     at the given indices.
 
@@ -116,6 +124,8 @@ def tensor_split(input: Spec, indices_or_sections: Any, dim: int = 0) -> Any:
     """
     d = normalized_dim(dim, len(input.shape), "tensor_split")
     n = input.shape[d]
+    names = (indices_or_sections, indices, sections, tensor_indices_or_sections)
+    indices_or_sections = next(given for given in names if given is not None)
     if isinstance(indices_or_sections, Tensor):
         indices_or_sections = indices_or_sections.tolist()
     if isinstance(indices_or_sections, int):
@@ -131,14 +141,18 @@ def tensor_split(input: Spec, indices_or_sections: Any, dim: int = 0) -> Any:
 
 
 def _splitter(name: str, dim: int, least: int) -> Any:
-    def function(input: Spec, indices_or_sections: Any) -> Any:
+    def function(
+        input: Spec, indices_or_sections: Any = None, *, indices: Any = None, sections: Any = None
+    ) -> Any:
         rank = len(input.shape)
         if rank < least:
             raise ShapeError(
                 f"{name}: expected at least {least} dimensions. Got shape {tuple(input.shape)}."
             )
         along = 0 if name == "hsplit" and rank == 1 else dim
-        n, parts = input.shape[along], indices_or_sections
+        n = input.shape[along]
+        names = (indices_or_sections, indices, sections)
+        parts = next(given for given in names if given is not None)
         if isinstance(parts, int) and (parts <= 0 or n % parts):
             raise ShapeError(
                 f"{name}: expected a number of parts that divides {n}, the size of dimension "

@@ -104,12 +104,14 @@ def type_as(input: Spec, other: Spec) -> Spec:
     return to(input, other)
 
 
-def cpu(input: Spec) -> Spec:
+def cpu(input: Spec, memory_format: Any = None) -> Spec:
     """input in the CPU's memory."""
     return to(input, "cpu")
 
 
-def cuda(input: Spec, device: Any = None, non_blocking: bool = False) -> Spec:
+def cuda(
+    input: Spec, device: Any = None, non_blocking: bool = False, memory_format: Any = None
+) -> Spec:
     """input in a GPU's memory: the current one unless `device` names another."""
     return to(input, "cuda" if device is None else device)
 

@@ -22,6 +22,7 @@ __all__ = [
     "ravel",
     "reshape",
     "squeeze",
+    "swapaxes",
     "t",
     "transpose",
     "unflatten",
@@ -247,14 +248,56 @@ def sizes_of(sizes: tuple[Any, ...]) -> Shape:
     return tuple(int(n) for n in sizes)
 
 
-def view(input: Spec, *shape: Any) -> Spec:
-    """The same memory with the sizes `shape`; one may be -1. `view(dtype)` is not a reshape.
+@primitive(is_view=True, node_name="View", promotes=False)
+def view_as_dtype(input: Spec, *, dtype: Any) -> Spec:
+    """The same bytes read as elements of `dtype`, of which the last dimension has as many more as
+    they are smaller. Without a gradient."""
+    shape, strides = list(input.shape), list(input.stride())
+    own, new = input.dtype.itemsize, dtype.itemsize
+    if own != new:
+        shape[-1] = shape[-1] * own // new
+        strides = [s * own // new for s in strides[:-1]] + [1]
+    return Spec(tuple(shape), dtype, tuple(strides))
+
+
+@view_as_dtype.array
+def view_as_dtype_array(xp: Any, input: Any, dtype: Any) -> Any:
+    """A view."""
+    return input.view(dtype.numpy)
+
+
+def _require_divisible(input: Any, dtype: Any) -> None:
+    """Raises: RuntimeError unless elements of `dtype` begin and end where those of input do."""
+    own, new = input.dtype.itemsize, dtype.itemsize
+    steps = tuple(input.stride())
+    if own == new or (input.ndim and not input.numel()):
+        return
+    if not input.ndim or (steps[-1] != 1 and input.shape[-1] > 1):
+        raise ShapeError(
+            f"view: expected neighbours in a last dimension, as {dtype} has another size than "
+            f"{input.dtype}. Got shape {tuple(input.shape)}, strides {steps}. Use contiguous()."
+        )
+    numbers = (input.shape[-1], input.storage_offset(), *steps[:-1])
+    if new > own and any(n % (new // own) for n in numbers):
+        raise ShapeError(
+            f"view: expected a last size, offset and strides that {new // own} divides, to read "
+            f"{input.dtype} as {dtype}. Got shape {tuple(input.shape)}, offset {numbers[1]}, "
+            f"strides {steps}."
+        )
+
+
+def view(input: Spec, *shape: Any, size: Any = None, dtype: Any = None) -> Spec:
+    """The same memory with the sizes `shape`; one may be -1. With a dtype instead of sizes the same
+    bytes as elements of that type: `x.to(dtype)` converts the values.
 
     Raises: RuntimeError if the sizes do not fit, or the layout would need a copy.
     """
     if len(shape) == 1 and isinstance(shape[0], dtypes.dtype):
-        raise TypeError("view: expected sizes. Got a dtype. Use x.to(dtype) to convert the values.")
-    return view_as_shape(input, shape=sizes_of(shape))
+        (dtype,) = shape
+    if dtype is not None:
+        _require_divisible(input, dtype)
+        return view_as_dtype(input, dtype=dtype)
+    return view_as_shape(input, shape=sizes_of(shape if size is None else (size,)))
 
 
 def reshape(input: Spec, *shape: Any) -> Spec:
@@ -285,9 +328,14 @@ def permute(input: Spec, *dims: Any) -> Spec:
     return permute_dims(input, dims=sizes_of(dims))
 
 
-def expand(input: Spec, *sizes: Any) -> Spec:
-    """A view with dimensions of size 1 repeated to `sizes`; -1 keeps a size."""
-    return expand_shape(input, shape=sizes_of(sizes))
+def expand(input: Spec, *sizes: Any, size: Any = None, implicit: bool = False) -> Spec:
+    """A view with dimensions of size 1 repeated to `sizes` (or `size`); -1 keeps a size."""
+    return expand_shape(input, shape=sizes_of(sizes if size is None else (size,)))
+
+
+def swapaxes(input: Spec, axis0: int, axis1: int) -> Spec:
+    """`transpose` by NumPy's name."""
+    return transpose(input, axis0, axis1)
 
 
 def expand_as(input: Spec, other: Spec) -> Spec:

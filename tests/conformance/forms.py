@@ -53,11 +53,16 @@ def forward(operation: Any, dtype: Any, limit: int) -> None:
     mine = crossing.counterpart(operation)
     for sample in samples(operation, dtype, False, limit):
         got, wanted, (args, _), (arguments, _) = _both(sample, mine, operation.op)
-        if operation.name in VECTORS:
-            got, wanted = crossing.without_phases(got, wanted, VECTORS[operation.name])
-        got = ties.by_value(operation.name, got, sample, args[0])
-        wanted = ties.by_value(operation.name, wanted, sample, arguments[0])
+        got, wanted = _fair(operation.name, sample, (got, args[0]), (wanted, arguments[0]))
         _require(got, wanted, dtype, sample, "empty" not in operation.name)
+
+
+def _fair(name: str, sample: Any, mine: Any, theirs: Any) -> tuple[Any, Any]:
+    """The results of the two, given with their inputs, without what the operation leaves open."""
+    got, wanted = (ties.by_value(name, result, sample, x) for result, x in (mine, theirs))
+    if name in VECTORS:
+        got, wanted = crossing.without_phases(got, wanted, VECTORS[name])
+    return got, wanted
 
 
 VECTORS = {
@@ -157,8 +162,7 @@ def method(operation: Any, dtype: Any, limit: int) -> None:
     own = crossing.variant(theirs)
     for sample in samples(operation, dtype, False, limit):
         got, wanted, (args, _), (arguments, _) = _both(sample, own, theirs)
-        got = ties.by_value(operation.name, got, sample, args[0])
-        wanted = ties.by_value(operation.name, wanted, sample, arguments[0])
+        got, wanted = _fair(operation.name, sample, (got, args[0]), (wanted, arguments[0]))
         _require(got, wanted, dtype, sample, "empty" not in operation.name)
 
 

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import scipy.special
 
+import flambeau as torch
+
 from .samples import (
     core_samples,
     gamma_samples,
@@ -278,6 +280,7 @@ MOVEMENT: dict[str, list[Sample]] = {
     "permute": [Sample((array(2, 3, 4), (2, 0, 1)), {}, np.transpose),
                 Sample((array(2, 3, 4), -1, 0, 1), {}, lambda x, *d: np.transpose(x, d))],
     "transpose": [Sample((array(2, 3, 4), 0, -1), {}, np.swapaxes)],
+    "view_as_dtype": [Sample((integers(2, 3),), {"dtype": torch.complex64}, lambda x, dtype: x.view(dtype.numpy), False)],
     "t": [Sample((array(2, 3),), {}, np.transpose), Sample((array(3),), {}, np.transpose)],
     "movedim": [Sample((array(2, 3, 4), 0, 2), {}, np.moveaxis),
                 Sample((array(2, 3, 4), (0, 1), (2, 0)), {}, np.moveaxis)],

@@ -48,6 +48,50 @@ def test_answers_are_pytorchs(found: Any, expected: Any) -> None:
     assert found == expected
 
 
+def test_a_dtype_reads_the_same_bytes() -> None:
+    x = torch.arange(6.0).reshape(2, 3)
+    bits = x.view(torch.int32)
+    assert bits.tolist()[0] == [0, 1065353216, 1073741824]
+    bits.zero_()
+    assert x.tolist() == [[0.0] * 3] * 2
+    assert x.view(torch.int16).shape == (2, 6)
+    assert x.view(dtype=torch.float32).stride() == (3, 1)
+    assert torch.arange(4.0).view(torch.complex64).tolist() == [1j, 2 + 3j]
+    assert torch.zeros(2, 4, device="meta").view(torch.float64).shape == (2, 2)
+    assert not torch.ones(2, requires_grad=True).view(torch.int32).requires_grad
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: x.view(torch.int64),
+        lambda x: x.t().view(torch.int16),
+        lambda x: x[0, 0].view(torch.int16),
+        lambda x: x.flatten()[1:3].view(torch.float64),
+    ],
+)
+def test_elements_that_do_not_fit_the_bytes_are_refused(call: Any) -> None:
+    with pytest.raises(RuntimeError, match="view: expected"):
+        call(torch.arange(6.0).reshape(2, 3))
+
+
+def test_arguments_by_pytorchs_names() -> None:
+    x = torch.arange(6.0).reshape(2, 3)
+    assert x.view(size=(3, 2)).shape == x.swapaxes(axis0=0, axis1=1).shape == (3, 2)
+    assert x.expand(size=(4, 2, 3)).shape == (4, 2, 3)
+    assert [p.shape[1] for p in x.split(split_size=2, dim=1)] == [2, 1]
+    assert [p.shape[1] for p in torch.hsplit(x, sections=3)] == [1, 1, 1]
+    assert [p.shape[1] for p in torch.tensor_split(x, indices=[1], dim=1)] == [1, 2]
+    assert x.bernoulli(p=1.0).tolist() == [[1.0] * 3] * 2
+    assert torch.addmv(x[:, 0], mat=x, vec=torch.ones(3)).tolist() == [3.0, 15.0]
+    batch = torch.ones(1, 2, 2)
+    assert torch.addbmm(torch.ones(2, 2), batch1=batch, batch2=batch).tolist() == [[3.0] * 2] * 2
+    assert torch.addr(torch.zeros(2, 2), vec1=x[0, 1:], vec2=x[0, 1:]).tolist() == [[1, 2], [2, 4]]
+    assert torch.promote_types(type1=torch.int8, type2=torch.uint8) is torch.int16
+    assert torch.result_type(torch.ones(3, dtype=torch.int8), torch.tensor(1.5)) is torch.float32
+    assert torch.result_type(torch.ones(2), torch.ones(3)) is torch.float32
+
+
 def test_set_shows_the_memory_of_another() -> None:
     x, y = torch.arange(6.0), torch.zeros(0)
     assert y.set_(x) is y
@@ -158,3 +202,18 @@ def test_the_accelerator_is_the_gpu() -> None:
     assert torch.accelerator.current_accelerator() == (torch.device("cuda") if found else None)
     assert torch.cpu.is_available()
     torch.cpu.synchronize()
+
+
+def test_names_for_annotations() -> None:
+    from flambeau.types import Device, Number
+
+    assert isinstance(2, Number)
+    assert isinstance(torch.device("cpu"), Device)
+    assert not isinstance("x", Number)
+
+
+def test_functions_that_methods_also_are() -> None:
+    x = torch.ones(2, requires_grad=True)
+    assert not torch.detach(x).requires_grad
+    assert torch.fill(x, 3.0).tolist() == [3.0, 3.0]
+    assert torch.moveaxis(torch.ones(2, 3), 0, 1).shape == (3, 2)

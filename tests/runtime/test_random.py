@@ -46,7 +46,7 @@ def test_the_state_can_be_kept_and_set() -> None:
     [
         (lambda: torch.randint(5, 5, (2,)), "randint"),
         (lambda: torch.multinomial(torch.ones(3), 4), "multinomial"),
-        (lambda: torch.empty(2).uniform_(1.0, 0.0), "a not above b"),
+        (lambda: torch.empty(2).uniform_(1.0, 0.0), "from not above to"),
         (lambda: torch.empty(2).normal_(0.0, -1.0), "standard deviation not below 0"),
         (lambda: torch.rand(2, dtype=torch.int64), "int64"),
     ],
