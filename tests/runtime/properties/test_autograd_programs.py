@@ -139,11 +139,12 @@ class Program(RuleBasedStateMachine):
             np.broadcast_shapes(value.shape, other.shape)
         except ValueError:
             return k
-        return self.keep(x.clone() * y.clone(), value * other, value * moved + other * tangent)  # fmt: skip
+        slope = value * moved + other * tangent
+        return self.keep(x.clone() * y.clone(), value * other, slope)
 
     @rule(target=members, k=members)
     def constant_under_no_grad(self, k: int) -> int:
-        tensor, value, tangent, _ = self.duals[k]
+        tensor, value, _, _ = self.duals[k]
         with torch.no_grad():
             result = tensor + 1.0
         return self.keep(result, value + 1.0, np.zeros_like(value))

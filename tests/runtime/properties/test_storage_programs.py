@@ -1,4 +1,4 @@
-"""Random programs of views, writes and reads on one storage, beside NumPy arrays that do the same."""
+"""Random programs of views, writes and reads on one storage, beside NumPy doing the same."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AXIS = st.integers(0, 2)
 
 
 class Storage(RuleBasedStateMachine):
-    """Each tensor has a twin. Views of both share memory, so a write must show in all the others."""
+    """Each tensor has a twin. Views of both share memory: a write must show in all the others."""
 
     def __init__(self) -> None:
         super().__init__()
