@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 import flambeau as torch
 
@@ -32,3 +33,15 @@ def test_accumulating_broadcasts_values_along_the_dimensions_of_the_index() -> N
     index = (torch.tensor([[0, 1], [2, 3], [0, 0]]),)
     out = torch.zeros(4).index_put(index, torch.tensor([10.0, 20.0]), accumulate=True)
     np.testing.assert_array_equal(out.numpy(), [40, 20, 10, 20])
+
+
+def test_take_along_dim_broadcasts_a_one_against_an_empty_dimension() -> None:
+    assert torch.zeros(0, 3).take_along_dim(torch.zeros(1, 2, dtype=torch.int64), 1).shape == (0, 2)
+    with pytest.raises(RuntimeError, match="as many dimensions"):
+        torch.zeros(2, 3).take_along_dim(torch.tensor([0]), 0)
+
+
+def test_what_scatter_add_does_not_read_has_a_gradient_of_zero() -> None:
+    src = torch.ones(2, 2, requires_grad=True)
+    torch.zeros(2, 3).scatter_add(0, torch.tensor([[1]]), src).sum().backward()
+    assert src.grad.tolist() == [[1, 0], [0, 0]]

@@ -55,10 +55,8 @@ def indices(draw: Any, shape: Any) -> Any:
             else:
                 items.append(stream.randint(0, 2, n).astype(np.bool_))
         else:
-            step = draw(st.integers(1, 2))
-            items.append(
-                slice(draw(st.integers(-4, 3)), draw(st.none() | st.integers(-3, 5)), step)
-            )
+            start, stop = draw(st.integers(-4, 3)), draw(st.none() | st.integers(-3, 5))
+            items.append(slice(start, stop, draw(st.integers(1, 2))))
         k += 1
     if draw(st.booleans()) and len(items) < len(shape) and items:
         items.insert(draw(st.integers(0, len(items))), Ellipsis)
@@ -248,7 +246,8 @@ def test_what_numpy_refuses_is_refused(shape: Any, seed: int, data: Any) -> None
     axis = data.draw(st.integers(0, len(shape) - 1))
     n = shape[axis]
     beyond = data.draw(st.sampled_from([n, n + 3, -n - 1]))
-    form = data.draw(st.sampled_from([int, lambda i: torch.tensor(i), lambda i: [i], lambda i: torch.tensor([i])]))  # fmt: skip
+    forms = [int, torch.tensor, lambda i: [i], lambda i: torch.tensor([i])]
+    form = data.draw(st.sampled_from(forms))
     index = (slice(None),) * axis + (form(beyond),)
     if 0 in shape and not isinstance(index[-1], int):
         return
