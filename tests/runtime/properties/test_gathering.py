@@ -164,7 +164,7 @@ def test_index_add(case: Any, alpha: float) -> None:
 @given(case=lines())
 @examples(60)
 def test_index_copy_and_fill(case: Any) -> None:
-    x, array, dim, index_tensor, index, source, source_array = case
+    x, array, dim, index_tensor, index, _, source_array = case
     _, last = np.unique(index[::-1], return_index=True)
     kept = np.sort(len(index) - 1 - last)  # each place once
     places = torch.from_numpy(np.asarray(index[kept], np.int64))
