@@ -58,7 +58,7 @@ def test_gradients_of_matmul(pair: Any, data: Any) -> None:
 @given(pair=factors(), data=st.data())
 @examples(40)
 def test_shapes_that_do_not_fit_are_refused(pair: Any, data: Any) -> None:
-    (x, a), (y, b) = [data.draw(operands(s)) for s in pair]
+    (x, a), (y, _) = [data.draw(operands(s)) for s in pair]
     longer = torch.ones((*a.shape[:-1], a.shape[-1] + 1), dtype=torch.float64)
     with pytest.raises(RuntimeError):
         torch.matmul(longer, y)
@@ -116,10 +116,10 @@ def test_addmm_scales_both_terms_and_ignores_what_is_times_zero(
 
 @st.composite
 def equations(draw: Any) -> Any:
-    """(equation, shapes): letters kept, summed, repeated between operands, and dots to broadcast."""
+    """(equation, shapes): letters kept, summed, repeated between operands, dots to broadcast."""
     length = {letter: draw(sizes) for letter in "ijkl"}
     dots = draw(st.booleans())
-    (first, second), common = draw(broadcastable(2, max_dims=2))
+    (first, second), _ = draw(broadcastable(2, max_dims=2))
     terms, found = [], []
     for batch in (first, second)[: draw(st.integers(1, 2))]:
         letters = draw(st.lists(st.sampled_from("ijkl"), max_size=3))
