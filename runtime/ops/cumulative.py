@@ -7,6 +7,7 @@ from typing import Any
 
 from ..core import dtypes
 from ..errors import ShapeError
+from .copies import copied
 from .declare import Spec, composite, primitive
 from .gather import gather
 from .joins import cat, narrow
@@ -187,7 +188,7 @@ def diff(input: Spec, n: int = 1, dim: int = -1, prepend: Any = None, append: An
         )
     d = normalized_dim(dim, len(input.shape), "diff")
     if not n:
-        return input
+        return copied(input)
     parts = [_as_part(prepend, input, d), input, _as_part(append, input, d)]
     parts = [p for p in parts if p is not None]
     if len(parts) > 1:

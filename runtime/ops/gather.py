@@ -139,6 +139,8 @@ def scatter_add(F: Any, input: Spec, dim: int, index: Index, src: Spec) -> Spec:
     """input with src[i][j] added at input[index[i][j]][j] for dim 0, and so on."""
     _require_one_dtype("scatter_add", input, src)
     _gather_rule("scatter_add", src, dim, index)
+    if len(src.shape) == len(index.shape) and tuple(src.shape) != tuple(index.shape):
+        src = F.corner(src, like=index)
     return F.plus(input, F.scatter_add_zeros(src, index, like=input, dim=dim))
 
 
@@ -289,10 +291,15 @@ def take_along_dim(F: Any, input: Spec, indices: Index, dim: int | None = None) 
         return F.gather(
             F.view_as_shape(input, shape=(-1,)), 0, F.view_as_shape(indices, shape=(-1,))
         )
+    if len(input.shape) != len(indices.shape):
+        raise ShapeError(
+            "take_along_dim: expected input and indices with as many dimensions. Got "
+            f"{tuple(input.shape)} and {tuple(indices.shape)}."
+        )
     d = normalized_dim(dim, len(input.shape), "take_along_dim")
     n = input.shape[d] if len(input.shape) else 1
     indices = F.where(F.lt(indices, 0), F.plus(indices, n), indices)
-    wide = [max(a, b) for a, b in zip(input.shape, indices.shape, strict=True)]
+    wide = [a if b == 1 else b for a, b in zip(input.shape, indices.shape, strict=True)]
     from_shape, index_shape = list(wide), list(wide)
     from_shape[d], index_shape[d] = input.shape[d], indices.shape[d]
     if tuple(from_shape) != tuple(input.shape):

@@ -139,7 +139,10 @@ def index_put_array(xp: Any, input: Any, values: Any, index: Any, accumulate: bo
     """A copy, then NumPy's assignment."""
     out = input.copy()
     if accumulate:
-        xp.add.at(out, index, values)
+        # Values of fewer dimensions than the index make NumPy 2.4 read beyond them.
+        shape = out[index].shape
+        values = values.reshape(values.shape[max(values.ndim - len(shape), 0) :])
+        xp.add.at(out, index, xp.broadcast_to(values, shape))
     else:
         out[index] = values
     return out
@@ -289,4 +292,25 @@ def getitem(input: Spec, index: Any) -> Spec:
     parsed, is_view = parse_index(input, index)
     if is_view:
         return slice_view(input, index=parsed)
-    return index_elements(input, index=parsed)
+    numbers, rest = split_numbers(parsed)
+    return index_elements(slice_view(input, index=numbers) if numbers else input, index=rest)
+
+
+def split_numbers(items: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """The part of an index that selects by ints, and the part that is left for what it selects.
+
+    The first is empty if all can be done at once. PyTorch selects before it looks at index arrays.
+    For NumPy an int is one of them, and where something stands between two of them, the dimension
+    that they make together comes first: `x[0, :, i]` would be transposed.
+    """
+    if not any(type(i) is int for i in items):
+        return (), items
+    if not any(i is None or i is Ellipsis or isinstance(i, slice) for i in items):
+        return (), items
+    numbers: list[Any] = []
+    for item in items:
+        if type(item) is int or item is Ellipsis:
+            numbers.append(item)
+        elif item is not None:
+            numbers += [slice(None)] * (item.ndim if _is_mask(item) else 1)
+    return tuple(numbers), tuple(i for i in items if type(i) is not int)

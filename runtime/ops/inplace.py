@@ -15,7 +15,14 @@ from ..core.spec import Spec
 from ..core.tensor import Tensor, wrap
 from ..errors import DTypeError, GradientError, ShapeError
 from .copies import cast
-from .indexing import index_elements, index_put_values, parse_index, zero_at
+from .indexing import (
+    index_elements,
+    index_put_values,
+    parse_index,
+    slice_view,
+    split_numbers,
+    zero_at,
+)
 from .strided import storage_length, strided
 
 
@@ -247,7 +254,11 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
     """self[index] = value: a number, or a tensor that broadcasts to the selected shape;
     recorded."""
     check_writable(self, "setitem")
-    parsed, _ = parse_index(self, index)
+    parsed, is_view = parse_index(self, index)
+    numbers, rest = ((), parsed) if is_view else split_numbers(parsed)
+    if numbers:
+        setitem(slice_view(self, index=numbers), rest, value)
+        return
     if not isinstance(value, Tensor):
         value = as_tensor(value, dtype=self.dtype, device=self.device)
     elif value.device != self.device or value.dtype is not self.dtype:

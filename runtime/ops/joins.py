@@ -318,16 +318,18 @@ def split(tensor: Spec, split_size_or_sections: int | Sequence[int], dim: int = 
     n = tensor.size(dim)
     if isinstance(split_size_or_sections, int):
         step = split_size_or_sections
-        if step <= 0:
+        if step < 0 or (n and not step):
             raise ShapeError(f"split: expected a positive size. Got {step}.")
-        sizes = tuple(builtins.min(step, n - k) for k in range(0, n, step)) or (0,)
+        sizes = tuple(builtins.min(step, n - k) for k in range(0, n, step or 1)) or (0,)
     else:
         sizes = tuple(int(s) for s in split_size_or_sections)
     return split_sizes(tensor, sizes=sizes, dim=dim)
 
 
 def chunk(input: Spec, chunks: int, dim: int = 0) -> Any:
-    """At most `chunks` views of equal size along `dim`; the last may be smaller."""
+    """At most `chunks` views of equal size along `dim`; the last may be smaller. Of nothing, that
+    many times nothing."""
     if chunks <= 0:
         raise ShapeError(f"chunk: expected a positive number of chunks. Got {chunks}.")
-    return split(input, builtins.max(1, -(-input.size(dim) // chunks)), dim)
+    n = input.size(dim)
+    return split(input, -(-n // chunks) if n else [0] * chunks, dim)

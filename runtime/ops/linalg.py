@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..core import dtypes
 from ..errors import ShapeError
 from . import shapes
 from .declare import Spec, composite, primitive
@@ -179,10 +180,24 @@ def outer(F: Any, input: Spec, vec2: Spec) -> Spec:
 def addmm(
     F: Any, input: Spec, mat1: Spec, mat2: Spec, *, beta: float = 1, alpha: float = 1
 ) -> Spec:
-    """beta * input + alpha * (mat1 @ mat2), where input broadcasts to the product."""
+    """beta * input + alpha * (mat1 @ mat2), where input broadcasts to the product and beta 0 drops
+    it, NaN and all.
+
+    Raises: RuntimeError if input does not broadcast to the product.
+    """
     product = F.mm(mat1, mat2)
+    whole = shapes.broadcast("addmm", {"mat1 @ mat2": product, "input": input})
+    if whole != tuple(product.shape):
+        raise ShapeError(
+            f"addmm: expected input that broadcasts to {tuple(product.shape)}. Got "
+            f"{tuple(input.shape)}."
+        )
+    if product.dtype.category < dtypes.FLOAT:
+        alpha, beta = int(alpha), int(beta)
     if alpha != 1:
         product = F.mul(product, alpha)
+    if beta == 0 and input.dtype.category == dtypes.FLOAT:
+        input = F.nan_replaced(input, nan=0.0, posinf=0.0, neginf=0.0)
     return F.plus(input if beta == 1 else F.mul(input, beta), product)
 
 
@@ -213,7 +228,7 @@ def linear_array(xp: Any, input: Any, weight: Any, bias: Any = None) -> Any:
     if weight.ndim != 2 or not input.ndim:
         raise ValueError("no matrix product")
     if input.ndim > 2:
-        out = input.reshape(-1, input.shape[-1]).dot(weight.T)
+        out = input.reshape(math.prod(input.shape[:-1]), input.shape[-1]).dot(weight.T)
         out = out.reshape(*input.shape[:-1], weight.shape[0])
     else:
         out = input.dot(weight.T)
@@ -241,7 +256,8 @@ def linear_weight_gradient(g: Spec, input: Spec, *, like: shapes.Shape) -> Spec:
 @linear_weight_gradient.array
 def linear_weight_gradient_array(xp: Any, g: Any, input: Any, like: Any) -> Any:
     """(out, n) @ (n, in)."""
-    return g.reshape(-1, like[0]).T.dot(input.reshape(-1, like[1]))
+    rows = math.prod(g.shape[:-1])
+    return g.reshape(rows, like[0]).T.dot(input.reshape(rows, like[1]))
 
 
 @linear_weight_gradient.vjp(saves="g input")

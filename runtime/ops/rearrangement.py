@@ -40,7 +40,7 @@ def flip_along(input: Spec, *, dims: Any) -> Spec:
 @flip_along.array
 def flip_array(xp: Any, input: Any, dims: Any) -> Any:
     """A copy, as PyTorch has no negative strides."""
-    return xp.ascontiguousarray(xp.flip(input, dims)) if input.ndim else input.copy()
+    return xp.flip(input, dims).copy() if input.ndim else input.copy()
 
 
 @flip_along.vjp()
@@ -86,7 +86,7 @@ def roll(input: Spec, shifts: Any, dims: Any = None) -> Spec:
 
 
 def repeat(input: Spec, *repeats: Any) -> Spec:
-    """Copies of the tensor side by side, `repeats` times along each dimension."""
+    """Copies of the tensor side by side, `repeats` times along each dimension, in new memory."""
     times = sizes_of(repeats)
     shape = tuple(input.shape)
     if len(times) < len(shape):
@@ -97,7 +97,7 @@ def repeat(input: Spec, *repeats: Any) -> Spec:
     interleaved = [n for size in shape for n in (1, size)]
     repeated = [n for pair in zip(times, shape, strict=True) for n in pair]
     out = expand(reshape(input, *interleaved), *repeated)
-    return reshape(out, *[a * b for a, b in zip(times, shape, strict=True)])
+    return reshape(copied(out), *[a * b for a, b in zip(times, shape, strict=True)])
 
 
 def _triangle(name: str, doc: str) -> Any:
@@ -226,7 +226,7 @@ def repeat_interleave(
             raise RuntimeError(f"repeat_interleave: expected no negative count. Got {counts}.")
         before, after = list(input.shape[: d + 1]), list(input.shape[d + 1 :])
         wide = expand(reshape(input, *before, 1, *after), *before, counts, *after)
-        return reshape(wide, *before[:-1], n * counts, *after)
+        return reshape(copied(wide), *before[:-1], n * counts, *after)
     if len(counts) != n or builtins.any(c < 0 for c in counts):
         raise RuntimeError(f"repeat_interleave: expected {n} counts of at least 0. Got {counts}.")
     places = [k for k, c in enumerate(counts) for _ in range(c)]
