@@ -191,6 +191,17 @@ def _keep(xp: Any) -> Callable[..., Any]:
     return keep
 
 
+def _sign(xp: Any) -> Callable[..., Any]:
+    """The sign, 0 for NaN as CuPy and PyTorch have it; NumPy's own is NaN there."""
+
+    def sign(x: Any, out: Any = None) -> Any:
+        if x.dtype.kind != "f":
+            return xp.sign(x, out=out)
+        return xp.subtract(xp.greater(x, 0), xp.less(x, 0), out=out, dtype=x.dtype)
+
+    return sign
+
+
 def compile_array(
     expression: Expression,
     inputs: list[str],
@@ -234,6 +245,8 @@ def _function(op: str, xp: Any, special: Callable[[], Any]) -> Callable[..., Any
         return getattr(special(), SPECIAL[op])
     if op == "keep":
         return _keep(xp)
+    if op == "sign" and xp.__name__ == "numpy":
+        return _sign(xp)
     return getattr(xp, UFUNCS.get(op, op))
 
 

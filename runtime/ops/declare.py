@@ -476,10 +476,13 @@ class _PointwiseGradient:
         several = len(inputs) > 1
         grads = []
         for name, need in zip(operation.array_names, needs, strict=True):
-            made = self.operation_for(name, statics) if need else None
-            if made is None:
+            if not need:
                 grads.append(None)
                 continue
+            made = self.operation_for(name, statics)
+            if made is None:
+                # Zeros, not None: the input does enter the output.
+                made = operations["zeros_as"], ["g"]
             derived, arrays = made
             gradient = g
             if derived is not None:

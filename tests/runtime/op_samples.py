@@ -144,7 +144,9 @@ POINTWISE: dict[str, list[Sample]] = {
     "masked_fill": [
         Sample((array(2, 3), np.array([True, False, True]), 7.0), {}, lambda x, m, v: np.where(m, v, x))
     ],
-    "lerp": [Sample((array(3), array(3, seed=1), array(3, seed=2)), {}, lambda x, e, w: x + w * (e - x)),
+    "lerp": [
+        Sample((array(3), array(3, seed=1), array(3, seed=2)), {}, lambda x, e, w: x + w * (e - x)),
+        Sample((array(3), array(3, seed=1), 0.7), {}, lambda x, e, w: x + w * (e - x)),
              Sample((array(3), array(3, seed=1), 0.3), {}, lambda x, e, w: x + w * (e - x))],
     "addcmul": [Sample((array(2, 3), array(3, seed=1), array(2, 1, seed=2)), {"value": 0.5},
                        lambda x, a, b, value: x + value * a * b)],
