@@ -103,6 +103,7 @@ PARTIALS: dict[str, Callable[..., tuple[Any, ...]]] = {
     "logaddexp": lambda m, out, x, y: (m.sigmoid(x - y), m.sigmoid(y - x)),
     "atan2": lambda m, out, y, x: _by_radius(m, m.square(x) + m.square(y), x, -y),
     "hypot": lambda m, out, x, y: (x / out, y / out),
+    "nextafter": lambda m, out, x, y: (m.where(m.ne(x, y), 1.0, 0.0), None),
     "fmod": lambda m, out, x, y: (1.0, -m.trunc(x / y)),
     "remainder": lambda m, out, x, y: (1.0, -m.floor_divide(x, y)),
     # Where both are equal each gets half, and where one is NaN both get all, as PyTorch has it.
@@ -117,7 +118,6 @@ FLAT |= {
     "lcm",
     "left_shift",
     "right_shift",
-    "nextafter",
     "bitwise_and",
     "bitwise_or",
     "bitwise_xor",

@@ -202,6 +202,47 @@ def _sign(xp: Any) -> Callable[..., Any]:
     return sign
 
 
+def complex_logaddexp(xp: Any, x: Any, y: Any) -> Any:
+    """log(exp(x) + exp(y)) of complex numbers, without overflow."""
+    is_first = x.real >= y.real
+    larger, smaller = xp.where(is_first, x, y), xp.where(is_first, y, x)
+    # Both -inf: the sum of nothing, where the difference would be NaN.
+    nothing = xp.isneginf(larger.real)
+    ratio = xp.exp(xp.where(nothing, smaller.dtype.type(0), smaller - larger))
+    return xp.where(nothing, larger, larger + xp.log1p(ratio))
+
+
+def _logaddexp(xp: Any, special: Callable[[], Any]) -> Callable[..., Any]:
+    """The library's own for real numbers; it has none for complex ones."""
+
+    def logaddexp(x: Any, y: Any, out: Any = None) -> Any:
+        if x.dtype.kind != "c":
+            return xp.logaddexp(x, y, out=out)
+        result = complex_logaddexp(xp, x, y)
+        if out is None:
+            return result
+        out[...] = result
+        return out
+
+    return logaddexp
+
+
+def _sigmoid(xp: Any, special: Callable[[], Any]) -> Callable[..., Any]:
+    """The library's own for real numbers, 1 / (1 + exp(-x)) for complex ones."""
+    expit = special().expit
+
+    def sigmoid(x: Any, out: Any = None) -> Any:
+        if x.dtype.kind != "c":
+            return expit(x, out=out)
+        return xp.reciprocal(1 + xp.exp(-x), out=out)
+
+    return sigmoid
+
+
+COMPLEX = {"logaddexp": _logaddexp, "sigmoid": _sigmoid}
+"""Functions that the array libraries have for real numbers only."""
+
+
 def compile_array(
     expression: Expression,
     inputs: list[str],
@@ -241,6 +282,8 @@ def _leaf_source(code: _Code) -> str:
 
 
 def _function(op: str, xp: Any, special: Callable[[], Any]) -> Callable[..., Any]:
+    if op in COMPLEX:
+        return COMPLEX[op](xp, special)
     if op in SPECIAL:
         return getattr(special(), SPECIAL[op])
     if op == "keep":

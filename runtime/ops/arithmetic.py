@@ -164,10 +164,16 @@ def neg(m: Any, input: Spec) -> Spec:
     return -input
 
 
-@pointwise(is_holomorphic=False)
-def abs(m: Any, input: Spec) -> Spec:
-    """|input|."""
+@pointwise(name="abs_of_number", node_name="Abs")
+def abs_of_number(m: Any, input: Spec) -> Spec:
+    """|input| of real numbers."""
     return m.abs(input)
+
+
+@composite
+def abs(F: Any, input: Spec) -> Spec:
+    """|input|; of complex numbers a real tensor."""
+    return F.complex_abs(input) if input.dtype.is_complex else F.abs_of_number(input)
 
 
 @pointwise(name="sign_of_number", node_name="Sign")

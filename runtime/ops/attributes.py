@@ -191,8 +191,8 @@ def set_(
         shape = creation.sizes((size,))
         steps = contiguous_strides(shape) if stride is None else tuple(stride)
         view = strided.as_strided(view, shape, steps, storage_offset)
-    self._array, self._version, self._base = view._array, whole._version, whole._base or whole
-    count_write(self._version, "set_")
+    self._array, self._writes, self._base = view._array, whole._writes, whole._base or whole
+    count_write(self._writes, "set_")
     return self
 
 

@@ -107,7 +107,7 @@ def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     if count <= held:
         if self._base is None:  # what lies beyond stays ours, for when it grows again
             self._base = wrap(self._array, self._key)
-            self._base._version = self._version
+            self._base._writes = self._writes
         self._array = xp.lib.stride_tricks.as_strided(
             self._array, shape, tuple(s * self.itemsize for s in contiguous_strides(shape))
         )
@@ -116,7 +116,7 @@ def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
         line = xp.lib.stride_tricks.as_strided(self._array, (held,), (self.itemsize,))
         grown[:held] = line
         self._array = grown.reshape(shape)
-        self._base, self._version = None, [0]
+        self._base, self._writes = None, [0]
     return self
 
 

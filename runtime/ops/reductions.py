@@ -527,12 +527,15 @@ def logsumexp_over(input: Spec, *, dim: Dims, keepdim: bool = False) -> Spec:
 
 @logsumexp_over.array
 def logsumexp_array(xp: Any, input: Any, dim: Dims, keepdim: bool = False) -> Any:
-    """Shifted by the maximum where that is finite."""
+    """Shifted by the maximum where that is finite; complex numbers by a real one, so that the
+    angle of the result is the sum's own."""
     if not input.ndim:
-        return input.copy()
+        if input.dtype.kind != "c":
+            return input.copy()
+        return xp.log(xp.exp(input - input.real)) + input.real
     axis = _axis(dim)
     lowest = {} if input.size else {"initial": -math.inf}
-    top = input.max(axis, keepdims=True, **lowest)
+    top = input.real.max(axis, keepdims=True, **lowest)
     top = xp.where(xp.isfinite(top), top, top.dtype.type(0))
     out = xp.log(xp.exp(input - top).sum(axis, keepdims=True)) + top
     return out if keepdim else out.squeeze(axis) if axis is not None else out.reshape(())

@@ -282,12 +282,12 @@ class _Source:
             f"{out}._key = key_ if {array}.dtype is key_.array_dtype else key_.of_array({array})",
         ]
         if not self.operation.is_view:
-            return [*lines, f"{out}._version = [0]"]
+            return [*lines, f"{out}._writes = [0]"]
         assert self.lead is not None
         x = self.lead.name
         return [
             *lines,
-            f"{out}._version = {x}._version",
+            f"{out}._writes = {x}._writes",
             f"base_ = {x} if {x}._base is None else {x}._base",
             f"{out}._base = base_",
             f"note_view(base_, {out})",
@@ -341,14 +341,14 @@ class _Source:
             if name in operation.saves:
                 return [
                     "node_.saved = tuple(a0)",
-                    f"node_.versions = tuple([v for t_ in {name} for v in (t_._version, "
-                    "t_._version[0])])",
+                    f"node_.versions = tuple([v for t_ in {name} for v in (t_._writes, "
+                    "t_._writes[0])])",
                 ]
             return ["node_.saved = tuple([a.shape for a in a0])"]
         for k, p in enumerate(operation.arrays):
             saved.append(self._saved(k, p))
             if p.name in operation.saves:
-                cell = f"{p.name}._version"
+                cell = f"{p.name}._writes"
                 if p.optional:
                     cell = f"(NEVER if {p.name} is None else {cell})"
                 versions += [cell, f"{cell}[0]"]
@@ -357,7 +357,7 @@ class _Source:
         if "out" in operation.saves:
             saved.append("r_" if operation.outputs == 1 else "*r_")
             if operation.outputs == 1:
-                versions += ["out_._version", "out_._version[0]"]
+                versions += ["out_._writes", "out_._writes[0]"]
         while versions[-2:] == ["NEVER", "0"]:
             versions = versions[:-2]
         lines = [f"node_.saved = ({', '.join(saved)},)"]
