@@ -136,6 +136,7 @@ POINTWISE: dict[str, list[Sample]] = {
         Sample((apart(8),), {"min": -0.45, "max": 0.35}, lambda x, min, max: np.clip(x, min, max)),
         Sample((apart(8),), {"min": 0.0}, lambda x, min: np.maximum(x, min)),
         Sample((apart(8), apart(8, seed=4) - 0.03), {}, np.maximum),
+        Sample((apart(8), apart(8, seed=4) - 0.8, apart(8, seed=5) + 0.83), {}, np.clip),
     ],
     "where": [
         Sample((np.array([True, False, True]), array(3), array(3, seed=1)), {}, np.where),
