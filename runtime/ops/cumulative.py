@@ -12,6 +12,7 @@ from .copies import copied
 from .declare import Spec, composite, primitive
 from .gather import gather
 from .joins import cat, narrow
+from .numpy_names import numpy_names
 from .reductions import RETURN_TYPES
 from .shapes import normalized_dim
 
@@ -161,7 +162,7 @@ def _running_extreme(name: str) -> Any:
     return function
 
 
-cummax, cummin = _running_extreme("cummax"), _running_extreme("cummin")
+cummax, cummin = (numpy_names(_running_extreme(name)) for name in ("cummax", "cummin"))
 
 
 @composite
@@ -232,6 +233,7 @@ def logcumsumexp_vjp(F: Any, g: Any, needs: Any, input: Any, out: Any, dim: Any)
     return F.minus(parts[0], parts[1])
 
 
+@numpy_names
 def diff(input: Spec, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Spec:
     """Differences of neighbours along `dim`, taken n times; `prepend` and `append` are joined on
     first.
@@ -262,11 +264,13 @@ def _as_part(part: Any, input: Any, dim: int) -> Any:
     return part.expand(*[1 if k == dim else n for k, n in enumerate(input.shape)])
 
 
+@numpy_names
 def trapezoid(y: Spec, x: Any = None, *, dx: Any = None, dim: int = -1) -> Spec:
     """The integral of y along `dim` by the trapezoidal rule, at places x or dx (1) apart."""
     return _trapezoids(y, x, dx, dim, "trapezoid").sum(dim)
 
 
+@numpy_names
 def cumulative_trapezoid(y: Spec, x: Any = None, *, dx: Any = None, dim: int = -1) -> Spec:
     """The running integral of y along `dim` by the trapezoidal rule."""
     return _trapezoids(y, x, dx, dim, "cumulative_trapezoid").cumsum(dim)
@@ -285,6 +289,7 @@ def _trapezoids(y: Any, x: Any, dx: Any, dim: int, name: str) -> Any:
     return sums * diff(x, dim=d - len(y.shape)) / 2
 
 
+@numpy_names
 def gradient(input: Spec, *, spacing: Any = None, dim: Any = None, edge_order: int = 1) -> Any:
     """Estimates of the partial derivatives of the function whose samples are input: second-order
     central differences inside, differences of order `edge_order` at the ends; a tuple of one tensor

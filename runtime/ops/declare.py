@@ -69,6 +69,7 @@ class Operation:
         found = list(self.signature.parameters.values())
         if found and found[0].name in ("m", "F"):
             found = found[1:]
+        self.public_parameters = found
         self.parameters = [Parameter(p) for p in found]
         self.rule: Rule = self._arrays_first(function)
         self.body: Rule | None = None

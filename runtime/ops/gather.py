@@ -17,6 +17,7 @@ from ..errors import DTypeError, OutOfBoundsError, ShapeError
 from . import shapes
 from .declare import Index, Spec, composite, primitive
 from .indexing import getitem
+from .numpy_names import numpy_names
 from .shapes import Shape, normalized_dim
 
 __all__ = [
@@ -309,6 +310,7 @@ def take_along_dim(F: Any, input: Spec, indices: Index, dim: int | None = None) 
     return F.gather(input, dim=d, index=indices)
 
 
+@numpy_names
 def index_select(input: Spec, dim: int, index: Index) -> Spec:
     """The slices of dimension `dim` that the 1-d tensor `index` names, in its order."""
     shapes.require_ndim("index_select", "index", index, 0, 1)

@@ -377,7 +377,9 @@ argmin = _arg_extreme(
 
 RETURN_TYPES = {
     n: return_type(n, "values", "indices")
-    for n in ("max", "min", "sort", "topk", "median", "mode", "kthvalue", "cummax", "cummin")
+    for n in """
+    max min sort topk median nanmedian mode kthvalue cummax cummin
+    """.split()
 }
 
 

@@ -12,6 +12,7 @@ from ..errors import ShapeError
 from . import shapes
 from .copies import copied
 from .declare import Spec, composite, primitive
+from .numpy_names import numpy_names
 from .shapes import Shape, normalized_dim, normalized_dims
 
 __all__ = [
@@ -410,6 +411,7 @@ def ravel(input: Spec) -> Spec:
     return flatten(input)
 
 
+@numpy_names
 def unflatten(input: Spec, dim: int, sizes: Sequence[int]) -> Spec:
     """Dimension `dim` as several of `sizes`, one of which may be -1."""
     shape = tuple(input.shape)

@@ -28,6 +28,7 @@ from ..core.dispatch import DispatchKey, key_of, operations
 from ..core.spec import Spec
 from ..core.tensor import Tensor, note_view, wrap
 from ..errors import DeviceError, DTypeError, FlambeauError
+from . import numpy_names
 
 if TYPE_CHECKING:
     from .declare import Operation, Parameter
@@ -175,20 +176,16 @@ class _Source:
     # -- signature -------------------------------------------------------------------------------
 
     def _signature(self) -> str:
-        words = []
-        starred = False
-        for p in self.operation.parameters:
-            if p.keyword_only and not starred:
-                words.append("*")
-                starred = True
-            words.append(p.name + self._default(p))
+        words = numpy_names.parameter_words(self.operation.public_parameters, self._default)
         if self.operation.takes_out:
-            words += ["out=None"] if starred else ["*", "out=None"]
+            words += ["out=None"] if "*" in words else ["*", "out=None"]
         return ", ".join(words)
 
     def _first(self) -> list[str]:
-        """What comes before all else: `out`, if one is given, and autocast, if it is on."""
-        lines = []
+        """What comes before all else: NumPy's names of arguments, `out`, if one is given, and
+        autocast, if it is on."""
+        parameters = self.operation.public_parameters
+        lines = numpy_names.renaming(self.name, parameters, self._default)
         operation = f"operation_{self.name}"
         if self.operation.takes_out:
             call = ", ".join(self._pass(p) for p in self.operation.parameters)
@@ -209,8 +206,8 @@ class _Source:
             ]
         return lines
 
-    def _default(self, p: Parameter) -> str:
-        if p.default is inspect.Parameter.empty:
+    def _default(self, p: inspect.Parameter) -> str:
+        if p.default is p.empty:
             return ""
         if p.default is None or isinstance(p.default, bool | int | str):
             return f"={p.default!r}"
@@ -653,4 +650,7 @@ def share(**names: Any) -> None:
 
 
 _namespace.update(general=general, generate=generate, constant=constant, NEVER=[0])
+_namespace.update(
+    ABSENT=numpy_names.ABSENT, instead=numpy_names.instead, missing=numpy_names.missing
+)
 _namespace["requires_record"] = requires_record
