@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import operator
 
 import pytest
 
@@ -67,10 +68,11 @@ def test_signatures_show_pytorchs_names_only() -> None:
 
 def test_parts_of_shapes_are_shapes() -> None:
     shape = torch.zeros(2, 3, 4).shape
-    for part in (shape[1:], shape + (1,), (1, *shape[:1]) + shape, shape * 2, shape[::-1]):
+    sums = operator.add(shape, (1,)), operator.add((1,), shape)
+    for part in (*sums, shape[1:], shape * 2, shape[::-1]):
         assert isinstance(part, torch.Size)
     assert shape[1:].numel() == 12
     assert repr(shape[1:]) == "torch.Size([3, 4])"
     assert shape[0] == 2
     with pytest.raises(TypeError):
-        shape + [1]
+        operator.add(shape, [1])
