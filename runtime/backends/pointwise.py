@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.expressions import Expression, walk
+from ..errors import DivisionError
 
 BLOCK = 16_384
 """Elements per block: 64 KiB of float32, so that a handful of blocks fit into the L2 cache."""
@@ -239,6 +240,24 @@ def _sigmoid(xp: Any, special: Callable[[], Any]) -> Callable[..., Any]:
     return sigmoid
 
 
+def _dividing(function: Callable[..., Any], errstate: Any) -> Callable[..., Any]:
+    """`function`, a quotient or a rest, which raises DivisionError for integers over 0."""
+
+    def divide(x: Any, y: Any, out: Any = None) -> Any:
+        if x.dtype.kind not in "iu":
+            return function(x, y, out=out)
+        try:
+            with errstate(divide="raise"):
+                return function(x, y, out=out)
+        except FloatingPointError:
+            raise DivisionError(
+                f"{function.__name__}: expected divisors other than 0 for integers of {x.dtype}. "
+                f"Got a 0. Divide floating-point numbers, or replace it first."
+            ) from None
+
+    return divide
+
+
 COMPLEX = {"logaddexp": _logaddexp, "sigmoid": _sigmoid}
 """Functions that the array libraries have for real numbers only."""
 
@@ -290,6 +309,8 @@ def _function(op: str, xp: Any, special: Callable[[], Any]) -> Callable[..., Any
         return _keep(xp)
     if op == "sign" and xp.__name__ == "numpy":
         return _sign(xp)
+    if op in ("floor_divide", "remainder", "fmod") and xp.__name__ == "numpy":
+        return _dividing(getattr(xp, op), xp.errstate)
     return getattr(xp, UFUNCS.get(op, op))
 
 

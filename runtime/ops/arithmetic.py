@@ -295,6 +295,8 @@ def pow(F: Any, input: Spec, exponent: Spec) -> Spec:
         tensor([1., 4., 9.])
     """
     number: Any = exponent
+    if number.__class__ is int and getattr(input, "dtype", None) is dtypes.bool_:
+        input = F.cast(input, dtype=dtypes.int64)
     if number.__class__ in (int, float) and hasattr(input, "dtype"):
         if number.__class__ is float and number.is_integer() and input.dtype.is_floating_point:
             number = int(number)
@@ -309,6 +311,8 @@ def pow(F: Any, input: Spec, exponent: Spec) -> Spec:
 def _whole_power(F: Any, input: Any, exponent: Any) -> Any:
     """Powers of integers: with negative exponents 0, but for the bases 1 and -1."""
     base = input if hasattr(input, "shape") else F.plus(F.mul(exponent, 0), input)
+    if exponent.dtype is dtypes.bool_:
+        exponent = F.cast(exponent, dtype=base.dtype if base.dtype.category else dtypes.int64)
     is_negative = F.lt(exponent, 0)
     is_unit = F.eq(F.mul(base, base), 1)
     inverse = F.where(is_unit, F.power(base, F.remainder(exponent, 2)), 0)

@@ -14,7 +14,7 @@ from .gather import gather
 from .joins import cat, narrow
 from .numpy_names import numpy_names
 from .reductions import RETURN_TYPES
-from .shapes import normalized_dim
+from .shapes import normalized_dim, require_float
 
 __all__ = [
     "cummax",
@@ -170,6 +170,7 @@ def logcumsumexp(F: Any, input: Spec, dim: int) -> Spec:
     """log(cumsum(exp(input))) along `dim`, without overflow."""
     if input.dtype.is_complex:
         return F.complex_logcumsumexp(input, dim=dim)
+    require_float("logcumsumexp", "input", input)
     return F.real_logcumsumexp(input, dim=dim)
 
 

@@ -91,6 +91,7 @@ class Operation:
         # Whether complex inputs have a complex derivative; the gradient rule is then written as for
         # real ones, and conjugations are put around it.
         self.is_holomorphic = True
+        self.is_real = False  # whether complex inputs are refused, see ordering
         self.tensors = 0  # operands, from the first on, that may not be numbers
         self.derived = False
         self.takes_out = False  # see out

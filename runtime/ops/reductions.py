@@ -556,20 +556,22 @@ def logsumexp_vjp(F: Any, g: Any, needs: Any, input: Any, out: Any, dim: Any, ke
 
 def _truth(name: str, doc: str) -> Any:
     def rule(input: Mask, dim: Dims = None, keepdim: bool = False) -> Spec:
-        return Spec(reduced_shape(tuple(input.shape), dim, keepdim, name), dtypes.bool_)
+        dtype = dtypes.uint8 if input.dtype is dtypes.uint8 else dtypes.bool_
+        return Spec(reduced_shape(tuple(input.shape), dim, keepdim, name), dtype)
 
     rule.__name__, rule.__doc__, rule.__module__ = name, doc, __name__
     function = primitive(rule, name=name, layout="row_major")
 
     @function.array
     def array(xp: Any, input: Any, dim: Dims = None, keepdim: bool = False) -> Any:
-        return getattr(xp, name)(input, axis=_axis(dim), keepdims=keepdim)
+        out = getattr(xp, name)(input, axis=_axis(dim), keepdims=keepdim)
+        return out.astype(xp.uint8) if input.dtype == xp.uint8 else out
 
     return function
 
 
-all = _truth("all", "Whether all elements over `dim` are nonzero.")
-any = _truth("any", "Whether some element over `dim` is nonzero.")
+all = _truth("all", "Whether all elements over `dim` are nonzero; of uint8 as uint8.")
+any = _truth("any", "Whether some element over `dim` is nonzero; of uint8 as uint8.")
 
 
 @composite
