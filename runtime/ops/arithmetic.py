@@ -55,7 +55,6 @@ __all__ = [
     "square",
     "sub",
     "trunc",
-    "where",
 ]
 
 

@@ -46,8 +46,8 @@ def _along(xp: Any, array: Any, index: Any, dim: int) -> Any:
     n = array.shape[dim]
     if index.size and (index.min() < 0 or index.max() >= n):
         raise OutOfBoundsError(
-            f"gather: expected indices from 0 to {n - 1}, as dimension {dim} has size {n}. Got "
-            f"{int(index.min())} to {int(index.max())}."
+            f"Expected indices from 0 to {n - 1} in dimension {dim} of a tensor of shape "
+            f"{tuple(array.shape)}. Got {int(index.min())} to {int(index.max())}."
         )
     grid = list(xp.ogrid[tuple(slice(s) for s in index.shape)])
     grid[dim] = index

@@ -331,7 +331,7 @@ def rebuild(
 
 def where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     """This tensor's elements where `condition` holds, else those of other."""
-    return arithmetic.where(condition, self, other)
+    return searching.where(condition, self, other)
 
 
 def polygamma(self: Tensor, n: int) -> Tensor:

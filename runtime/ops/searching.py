@@ -8,8 +8,9 @@ from typing import Any
 from ..core import dtypes
 from ..core.creation import as_tensor
 from ..core.dispatch import key_of
-from ..core.tensor import wrap
-from ..errors import ShapeError
+from ..core.tensor import Tensor, wrap
+from ..errors import DTypeError, ShapeError
+from . import arithmetic
 from .declare import Spec
 from .gather import nonzero
 from .shapes import normalized_dim
@@ -26,6 +27,7 @@ __all__ = [
     "unique",
     "unique_consecutive",
     "unravel_index",
+    "where",
 ]
 
 
@@ -176,6 +178,27 @@ def isin(
 def msort(input: Spec) -> Spec:
     """input sorted along its first dimension."""
     return sort(input, 0).values if len(input.shape) else input.clone()
+
+
+def where(condition: Spec, input: Any = None, other: Any = None) -> Any:
+    """input where `condition` (bool) holds, else other; tensors or numbers, which broadcast.
+
+    Without them the positions where it holds, as one index tensor for each dimension.
+    Raises: RuntimeError for a condition of another dtype.
+    """
+    if isinstance(condition, Tensor):
+        if input is None and other is None:
+            return nonzero(condition, as_tuple=True)
+        if condition.dtype is dtypes.uint8:
+            condition = condition.to(dtypes.bool_)
+        if condition.dtype.category:
+            raise DTypeError(
+                f"where: expected condition of torch.bool. Got {condition.dtype}, shape "
+                f"{tuple(condition.shape)}. Compare it first, as in condition != 0."
+            )
+    if input is None or other is None:
+        raise TypeError("where: expected input and other, or neither. Got one of them.")
+    return arithmetic.where(condition, input, other)
 
 
 def argwhere(input: Spec) -> Spec:

@@ -1,4 +1,4 @@
-"""Element types that an operation has no meaning for are refused, as PyTorch refuses them."""
+"""What an operation has no meaning for is refused in words: dtypes, masks, indices, widths."""
 
 from __future__ import annotations
 
@@ -66,3 +66,32 @@ def test_truth_of_bytes_is_a_byte() -> None:
 def test_logcumsumexp_of_integers_is_refused() -> None:
     with pytest.raises(RuntimeError, match="logcumsumexp"):
         torch.logcumsumexp(torch.tensor([1, 2]), 0)
+
+
+def test_where_wants_bools() -> None:
+    with pytest.raises(
+        RuntimeError, match=r"where: expected condition of torch.bool. Got torch.int64"
+    ):
+        torch.where(torch.tensor([1, 0]), 1.0, 2.0)
+
+
+def test_where_alone_finds_positions() -> None:
+    rows, columns = torch.where(torch.tensor([[1, 0], [0, 2]]) > 0)
+    assert rows.tolist() == columns.tolist() == [0, 1]
+    with pytest.raises(TypeError, match="expected input and other, or neither"):
+        torch.where(torch.tensor([True]), 1)
+
+
+def test_indices_outside_are_named_with_dimension_and_shape() -> None:
+    x = torch.zeros(3, 4)
+    with pytest.raises(IndexError, match=r"from -4 to 3 in dimension 1 .*\(3, 4\). Got 1 to 9"):
+        x[:, torch.tensor([1, 9])]
+    with pytest.raises(IndexError, match=r"expected a mask of shape \(3,\).*Got \(2,\)"):
+        x[torch.tensor([True, False])]
+    with pytest.raises(IndexError, match=r"dimension 0 of a tensor of shape \(3, 4\). Got 5 to 5"):
+        x[torch.tensor([5])] = 1.0
+
+
+def test_an_odd_number_of_widths_is_refused() -> None:
+    with pytest.raises(RuntimeError, match=r"pad: expected two widths for each"):
+        torch.nn.functional.pad(torch.ones(3), (1,))
