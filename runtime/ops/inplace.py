@@ -218,10 +218,13 @@ def reshaped(function: Callable[..., Tensor], name: str) -> Callable[..., Tensor
 
 
 def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
-    """Write the values of `src`, broadcast and converted, into this tensor; recorded.
+    """Write the values of `src`, a tensor or number, broadcast and converted, into this tensor;
+    recorded.
 
     Raises: RuntimeError if the shape of src does not broadcast to this one.
     """
+    if not isinstance(src, Tensor):
+        return fill_(self, src)
     check_writable(self, "copy_")
     value = src.to(self.device, self.dtype)
     return overwrite(self, value.expand(tuple(self.shape)), "copy_")

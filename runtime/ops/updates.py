@@ -108,6 +108,7 @@ def index_fill(input: Spec, dim: int, index: Spec, value: Any) -> Spec:
         raise ShapeError(f"index_fill: expected a number or 0-d tensor. Got {tuple(value.shape)}.")
     if not hasattr(value, "shape"):
         value = as_tensor(value, dtype=input.dtype, device=input.device)
+    value = value.to(input.dtype)
     if value.requires_grad and not (index.is_meta or index._key.level):
         # Each slice is filled once, and has one share in the value's gradient.
         _, places = _along("index_fill", input, dim, index.unique())

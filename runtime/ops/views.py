@@ -370,6 +370,8 @@ def movedim(input: Spec, source: Any, destination: Any) -> Spec:
     ndim = len(input.shape)
     froms = normalized_dims(source, ndim, "movedim")
     tos = normalized_dims(destination, ndim, "movedim")
+    if not ndim:
+        return permute_dims(input, dims=())
     order = [d for d in range(ndim) if d not in froms]
     for to, origin in sorted(zip(tos, froms, strict=True)):
         order.insert(to, origin)
