@@ -18,7 +18,7 @@ from . import shapes
 from .declare import Index, Spec, composite, primitive
 from .indexing import getitem
 from .numpy_names import numpy_names
-from .shapes import Shape, normalized_dim
+from .shapes import Shape, normalized_dim, require_values
 
 __all__ = [
     "gather",
@@ -336,6 +336,7 @@ def masked_select(input: Spec, mask: Spec) -> Spec:
 def nonzero(input: Spec, *, as_tuple: bool = False) -> Any:
     """Positions of the nonzero elements: (n, ndim) int64, or a tuple of one tensor per
     dimension."""
+    require_values("nonzero", input)
     xp = input._key.backend.xp
     if not input.ndim and not as_tuple:
         found_any = 1 if bool(input._array != 0) else 0
@@ -351,6 +352,8 @@ def one_hot(tensor: Spec, num_classes: int = -1) -> Spec:
     """int64 vectors with a single 1 at the class that `tensor` names: (...) -> (...,
     num_classes)."""
     classes = int(tensor.max().item()) + 1 if num_classes == -1 else num_classes
+    if tensor.is_meta:
+        return tensor.new_empty((*tensor.shape, classes), dtype=dtypes.int64)
     values = bare(tensor._array)
     if values.size and not 0 <= int(values.min()) <= int(values.max()) < classes:
         raise RuntimeError(

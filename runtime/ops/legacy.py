@@ -205,6 +205,8 @@ def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
 @slicewise
 def frexp(input: Tensor) -> Any:
     """Mantissas in [0.5, 1) and exponents (int32) with input = mantissa * 2**exponent."""
+    if input.is_meta:
+        return input.clone(), input.new_empty(input.shape, dtype=dtypes.int32)
     xp = input._key.backend.xp
     _, exponent = xp.frexp(input.detach()._array)
     powers = wrap(xp.asarray(exponent, xp.int32), key_of(input.device, dtypes.int32))

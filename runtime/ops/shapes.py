@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..core import dtypes
 from ..core.dispatch import operations
 from ..core.spec import Spec
-from ..errors import DTypeError, OutOfBoundsError, ShapeError
+from ..errors import DeviceError, DTypeError, OutOfBoundsError, ShapeError
 
 if TYPE_CHECKING:
     from .declare import Operation
@@ -102,6 +102,15 @@ def pointwise_rule(operation: Operation, args: Sequence[Any], attributes: dict[s
     elif dtype.is_complex and not operation.is_holomorphic:
         dtype = dtype.to_real()  # abs
     return Spec(shape, dtype)
+
+
+def require_values(operation: str, input: Any) -> None:
+    """Raises: DeviceError for a meta tensor where the values decide the result's shape."""
+    if input.is_meta:
+        raise DeviceError(
+            f"{operation}: expected a tensor with values, on which the result's shape depends. Got "
+            f"a meta tensor of shape {tuple(input.shape)}. Make it on 'cpu' or 'cuda' instead."
+        )
 
 
 def normalized_dim(dim: int, ndim: int, operation: str) -> int:

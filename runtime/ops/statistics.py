@@ -16,7 +16,7 @@ from .gather import gather
 from .numpy_names import numpy_names
 from .reductions import RETURN_TYPES, var
 from .return_types import return_type
-from .shapes import Dims, normalized_dim
+from .shapes import Dims, normalized_dim, require_values
 from .slicewise import slicewise
 from .sorting import argsort, sort
 
@@ -185,6 +185,8 @@ def mode(input: Spec, dim: int = -1, keepdim: bool = False) -> Any:
     d = normalized_dim(dim, len(input.shape), "mode")
     if not input.shape[d]:
         raise IndexError(f"mode: expected elements along dimension {d}. Got {tuple(input.shape)}.")
+    if input.is_meta:
+        return RETURN_TYPES["mode"](input.amax(d, keepdim), input.argmax(d, keepdim))
     ordered, order = sort(input.detach().movedim(d, -1), -1, stable=True)
     xp = input._key.backend.xp
     values = ordered._array
@@ -334,6 +336,7 @@ def bincount(input: Spec, weights: Any = None, minlength: int = 0) -> Spec:
 
     Raises: RuntimeError for negative numbers or another shape of weights.
     """
+    require_values("bincount", input)
     xp = input._key.backend.xp
     array = input._array
     if (

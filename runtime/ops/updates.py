@@ -236,7 +236,9 @@ def masked_scatter(input: Spec, mask: Spec, source: Spec) -> Spec:
     _require_same("masked_scatter", input, source)
     shape = broadcast_sizes("masked_scatter", [tuple(input.shape), tuple(mask.shape)])
     input, mask = input.expand(shape), mask.expand(shape)
-    count = int(mask.sum())  # the values of a meta tensor are not known: refused here
+    if input.is_meta:
+        return input.new_empty(shape)
+    count = int(mask.sum())
     if source.numel() < count:
         raise RuntimeError(
             f"masked_scatter: expected at least {count} elements in source. Got {source.numel()}."
