@@ -90,20 +90,37 @@ def add(F: Any, input: Spec, other: Spec, *, alpha: float = 1) -> Spec:
         >>> torch.add(torch.tensor([1.0, 2.0]), 10)
         tensor([11., 12.])
     """
-    return F.plus(input, other if alpha == 1 else F.mul(other, alpha))
+    return F.plus(input, other if alpha == 1 else _scaled(F, "add", other, alpha, input))
 
 
 @composite
 def sub(F: Any, input: Spec, other: Spec, *, alpha: float = 1) -> Spec:
     """input - alpha * other."""
-    return F.minus(input, other if alpha == 1 else F.mul(other, alpha))
+    return F.minus(input, other if alpha == 1 else _scaled(F, "sub", other, alpha, input))
 
 
 @composite
 def rsub(F: Any, input: Spec, other: Spec, *, alpha: float = 1) -> Spec:
     """other - alpha * input."""
     shapes.require_tensors("rsub", input=input)
-    return F.minus(other, input if alpha == 1 else F.mul(input, alpha))
+    return F.minus(other, input if alpha == 1 else _scaled(F, "rsub", input, alpha, other))
+
+
+def _category(*operands: Any) -> int:
+    """Of what kind the numbers in tensors and numbers together are: bool, int, float, complex."""
+    kinds = [getattr(x, "dtype", None) or dtypes.of_number(x) for x in operands]
+    return max(d.category for d in kinds)
+
+
+def _scaled(F: Any, operation: str, factor: Any, alpha: Any, other: Any) -> Any:
+    """factor * alpha; a fraction times integers would not be one, and is refused."""
+    category = _category(factor, other)
+    if category < dtypes.FLOAT and isinstance(alpha, float):
+        raise DTypeError(
+            f"{operation}: expected an integer as alpha for integral tensors. Got {alpha}. "
+            "Convert the tensors to a floating-point dtype."
+        )
+    return F.mul(factor, alpha if category else bool(alpha))
 
 
 @composite
@@ -291,7 +308,9 @@ def pow(F: Any, input: Spec, exponent: Spec) -> Spec:
     if number.__class__ in (int, float) and hasattr(input, "dtype"):
         if number.__class__ is float and number.is_integer() and input.dtype.is_floating_point:
             number = int(number)
-        if input.dtype.is_floating_point or (number.__class__ is int and number > 0):
+        if input.dtype.is_floating_point or (
+            number.__class__ is int and number > 0 and input.dtype is not dtypes.bool_
+        ):
             return F.power_number(input, exponent=number)
     whole = [getattr(x, "dtype", None) or dtypes.of_number(x) for x in (input, number)]
     if max(d.category for d in whole) < dtypes.FLOAT and hasattr(number, "shape"):
@@ -489,13 +508,37 @@ def lerp(m: Any, input: Spec, end: Spec, weight: Spec) -> Spec:
     return input + weight * (end - input)
 
 
-@pointwise
-def addcmul(m: Any, input: Spec, tensor1: Spec, tensor2: Spec, *, value: float = 1) -> Spec:
+@pointwise(name="add_product", node_name="Addcmul")
+def add_product(m: Any, input: Spec, tensor1: Spec, tensor2: Spec, *, value: float = 1) -> Spec:
     """input + value * tensor1 * tensor2."""
     return input + value * tensor1 * tensor2
 
 
-@pointwise
-def addcdiv(m: Any, input: Spec, tensor1: Spec, tensor2: Spec, *, value: float = 1.0) -> Spec:
+@composite
+def addcmul(F: Any, input: Spec, tensor1: Spec, tensor2: Spec, *, value: float = 1) -> Spec:
+    """input + value * tensor1 * tensor2; for integers the integer part of `value`."""
+    if isinstance(value, float) and _category(input, tensor1, tensor2) < dtypes.FLOAT:
+        value = int(value)
+    return F.add_product(input, tensor1, tensor2, value=value)
+
+
+@pointwise(name="add_quotient", node_name="Addcdiv")
+def add_quotient(m: Any, input: Spec, tensor1: Spec, tensor2: Spec, *, value: float = 1.0) -> Spec:
     """input + value * tensor1 / tensor2."""
     return input + value * (tensor1 / tensor2)
+
+
+@composite
+def addcdiv(F: Any, input: Spec, tensor1: Spec, tensor2: Spec, *, value: float = 1.0) -> Spec:
+    """input + value * tensor1 / tensor2.
+
+    Raises: RuntimeError where tensor1 and tensor2 are integral: torch.div with a rounding mode says
+        which quotient is meant.
+    """
+    if _category(tensor1, tensor2) < dtypes.FLOAT:
+        raise DTypeError(
+            f"addcdiv: expected a floating-point quotient. Got tensor1 of {tensor1.dtype} and "
+            f"tensor2 of {tensor2.dtype}. Convert them, or write "
+            "input + value * torch.div(tensor1, tensor2, rounding_mode='trunc')."
+        )
+    return F.add_quotient(input, tensor1, tensor2, value=value)

@@ -634,7 +634,7 @@ def _explained(operation: Operation, arguments: dict[str, Any], error: Exception
         operation.rule(*specs, **attributes)
     except Exception as explained:
         return explained
-    if isinstance(error, TypeError) and "ufunc" in str(error):
+    if isinstance(error, TypeError) and ("ufunc" in str(error) or "numpy" in str(error)):
         mains = ", ".join(f"{n} of {arguments[n].dtype}" for n in operation.array_names)
         return DTypeError(
             f"{operation.name}: expected another dtype. Got {mains}. Convert with .to()."

@@ -1,0 +1,167 @@
+"""Every pointwise operation on shapes that broadcast, layouts and element types."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import flambeau as torch
+
+from .drawing import (
+    EVERY_DTYPE,
+    FLOATS,
+    INTEGERS,
+    LAYOUTS,
+    assert_gradients_equal_differences,
+    broadcastable,
+    examples,
+    operands,
+    seeds,
+    special_values,
+    tolerance,
+)
+from .pointwise_table import CASES, NOT_POINTWISE, REACHED_BY, Case, pointwise_operations
+
+RECORDED = json.loads(
+    (Path(__file__).parents[1] / "recorded" / "pointwise_dtypes.json").read_text()
+)
+
+
+REAL = (torch.bool, *INTEGERS, *FLOATS)
+every_case = pytest.mark.parametrize("case", CASES, ids=[c.identity for c in CASES])
+
+
+def test_no_pointwise_operation_is_left_out() -> None:
+    tested = {c.name for c in CASES} | NOT_POINTWISE
+    assert {n for n in pointwise_operations() if REACHED_BY.get(n, n) not in tested} == set()
+
+
+def kind_of(operand: Any) -> Any:
+    return {"f": torch.float64, "i": torch.int64, "b": torch.bool}[operand.kind]
+
+
+@st.composite
+def inputs(draw: Any, case: Case, max_dims: int = 4) -> Any:
+    """(tensors, arrays, common shape) for the operands of `case`, within its bounds."""
+    found, common = draw(broadcastable(len(case.operands), max_dims))
+    drawn = [
+        draw(operands(s, kind_of(o), low=o.low, high=o.high))
+        for s, o in zip(found, case.operands, strict=True)
+    ]
+    return [t for t, _ in drawn], [a for _, a in drawn], common
+
+
+@every_case
+@given(data=st.data())
+@examples(12)
+def test_values_shapes_and_broadcasting(case: Case, data: Any) -> None:
+    tensors, arrays, common = data.draw(inputs(case))
+    found, wanted = case.call(*tensors), case.expected(*arrays)
+    assert tuple(found.shape) == common
+    np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-11, atol=1e-12)
+
+
+DIFFERENT = {"nextafter", "zeta", "igamma", "igammac", "heaviside", "binary_entropy"}
+"""Where SciPy or NumPy give other values than PyTorch for NaN, infinities and large numbers."""
+# Left out until -inf and NaN are PyTorch's: hardswish, softshrink.
+DIFFERENT |= {"hardswish", "softshrink"}
+
+
+@every_case
+@given(seed=seeds)
+@examples(6)
+def test_infinities_nan_and_zeros_of_both_signs(case: Case, seed: int) -> None:
+    if case.name in DIFFERENT or any(o.kind != "f" for o in case.operands):
+        return
+    arrays = [special_values((24,), torch.float64, seed ^ k) for k in range(len(case.operands))]
+    found, wanted = case.call(*map(torch.from_numpy, arrays)), case.expected(*arrays)
+    np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-9, atol=1e-12)
+
+
+@every_case
+@given(data=st.data())
+@examples(5)
+def test_gradients_equal_differences(case: Case, data: Any) -> None:
+    if not case.gradient or all(o.kind != "f" for o in case.operands):
+        return
+    tensors, arrays, _ = data.draw(inputs(case, max_dims=2))
+    floating = [k for k, o in enumerate(case.operands) if o.kind == "f"]
+
+    def function(*some: Any) -> Any:
+        whole = list(tensors)
+        for k, t in zip(floating, some, strict=True):
+            whole[k] = t
+        return case.call(*whole)
+
+    assert_gradients_equal_differences(
+        function, [arrays[k] for k in floating], [tensors[k] for k in floating]
+    )
+
+
+@every_case
+@given(data=st.data(), layout=st.sampled_from(sorted(LAYOUTS)))
+@examples(8)
+def test_element_types_are_pytorchs_and_values_rounded_once(
+    case: Case, data: Any, layout: str
+) -> None:
+    results = dict(
+        zip(EVERY_DTYPE, RECORDED["dtypes"].get(case.identity, "").split(), strict=False)
+    )
+    taken = [d for d in REAL if results.get(d, "-") != "-"]
+    if case.kwargs.get("value") == 0.5:  # of integers a part, which the reference knows nothing of
+        taken = list(FLOATS)
+    if not taken:
+        return
+    dtype = data.draw(st.sampled_from(taken))
+    seed = data.draw(seeds)
+    stream = np.random.RandomState(seed)
+    arrays = []
+    for o in case.operands:
+        array = stream.uniform(o.low, o.high, (2, 3))
+        if o.kind == "b":
+            arrays.append(array > 0.5)
+        elif dtype.is_floating_point:
+            arrays.append(array.astype(dtype.numpy))
+        else:
+            floor = max(np.ceil(o.low), 0 if dtype in (torch.uint8, torch.bool) else -9)
+            arrays.append(np.clip(np.round(array), floor, None).astype(dtype.numpy))
+    found = case.call(*[LAYOUTS[layout](a) for a in arrays])
+    assert str(found.dtype) == f"torch.{results[dtype]}"
+    wide = [a if a.dtype == bool and o.kind == "b" else a.astype(np.float64)
+            for a, o in zip(arrays, case.operands, strict=True)]  # fmt: skip
+    if not dtype.is_floating_point and all(o.kind == "i" for o in case.operands):
+        wide = [a if a.dtype == bool else a.astype(np.int64) for a in arrays]
+    wanted = case.expected(*wide)
+    if not found.dtype.is_floating_point:
+        wanted = wanted.astype(found.dtype.numpy)
+    bound = tolerance(found.dtype)
+    np.testing.assert_allclose(
+        found.numpy().astype(np.float64), wanted.astype(np.float64),
+        rtol=2 * bound["rtol"], atol=2 * bound["atol"],
+    )  # fmt: skip
+
+
+@given(data=st.data())
+@examples(150)
+def test_mixed_element_types_give_pytorchs_result_type(data: Any) -> None:
+    a, b = data.draw(st.sampled_from(EVERY_DTYPE)), data.draw(st.sampled_from(EVERY_DTYPE))
+    form = data.draw(st.sampled_from(sorted(RECORDED["promotion"])))
+    x = torch.ones(() if form == "0-d and number" else (2,), dtype=a)
+    columns: list[Any] = list(EVERY_DTYPE)
+    if form.endswith("number"):
+        columns = [True, 3, 1.5, 2j]
+        y = column = data.draw(st.sampled_from(columns))
+    else:
+        y, column = torch.ones((3, 1) if form == "tensors" else (), dtype=b), b
+    wanted = RECORDED["promotion"][form][a.name].split()[columns.index(column)]
+    if wanted == "complex32":  # no element type here, nor one that PyTorch computes with
+        return
+    assert torch.add(x, y).dtype is getattr(torch, wanted)
+    assert torch.mul(y, x).dtype is getattr(torch, wanted)
+    assert torch.result_type(x, y) is getattr(torch, wanted)
