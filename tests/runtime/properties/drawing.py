@@ -234,7 +234,7 @@ def in_real_numbers(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """`function` of complex tensors as one of their parts, for differences."""
 
     def of_parts(*leaves: Tensor) -> Tensor:
-        out = function(*[t if t.dtype is torch.bool else torch.view_as_complex(t) for t in leaves])
+        out = function(*[torch.view_as_complex(t) if t.requires_grad else t for t in leaves])
         return torch.view_as_real(out) if out.is_complex() else out
 
     return of_parts
