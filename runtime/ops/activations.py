@@ -212,7 +212,7 @@ def _softmax_rule(input: Spec, dim: int, operation: str) -> Spec:
     return Spec(input.shape, input.dtype)
 
 
-@primitive(node_name="Softmax", layout="row_major")
+@primitive(node_name="Softmax", layout="row_major", refuses="bool integer complex")
 def softmax_over(input: Spec, *, dim: int) -> Spec:
     """exp(input) / sum(exp(input)) along `dim`; same shape."""
     return _softmax_rule(input, dim, "softmax")
@@ -236,7 +236,7 @@ def softmax_vjp(F: Any, g: Any, needs: Any, input: Any, out: Any, dim: Any) -> A
     return F.minus(weighted, F.mul(out, F.sum(weighted, dim=dim, keepdim=True)))
 
 
-@primitive(node_name="LogSoftmax", layout="row_major")
+@primitive(node_name="LogSoftmax", layout="row_major", refuses="bool integer complex")
 def log_softmax_over(input: Spec, *, dim: int) -> Spec:
     """input - log(sum(exp(input))) along `dim`; same shape."""
     return _softmax_rule(input, dim, "log_softmax")

@@ -107,7 +107,13 @@ def _running_extreme(name: str) -> Any:
 
     rule.__name__, rule.__module__ = f"{name}_positions", __name__
     rule.__doc__ = f"Where the elements of {name} lie along `dim`, the last ones of equals; int64."
-    positions = primitive(rule, name=f"{name}_positions", layout="row_major")
+    positions = primitive(
+        rule,
+        name=f"{name}_positions",
+        node_name=name.capitalize(),
+        layout="row_major",
+        refuses="complex",
+    )
 
     @positions.array
     def array(xp: Any, input: Any, dim: int) -> Any:
@@ -142,7 +148,7 @@ def _running_extreme(name: str) -> Any:
 cummax, cummin = _running_extreme("cummax"), _running_extreme("cummin")
 
 
-@primitive(node_name="Logcumsumexp", layout="row_major")
+@primitive(node_name="Logcumsumexp", layout="row_major", refuses="bool integer")
 def logcumsumexp(input: Spec, dim: int) -> Spec:
     """log(cumsum(exp(input))) along `dim`, without overflow."""
     normalized_dim(dim, len(input.shape), "logcumsumexp")

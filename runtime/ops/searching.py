@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ..core import dtypes
-from ..core.creation import as_tensor
+from ..core.creation import as_tensor, empty
 from ..core.dispatch import key_of
 from ..core.tensor import wrap
 from ..errors import ShapeError
@@ -123,6 +123,9 @@ def searchsorted(
         )
     is_number = not hasattr(input, "shape")
     values = as_tensor(input, device=sorted_sequence.device) if is_number else input
+    dtype = dtypes.int32 if out_int32 else dtypes.int64
+    if values.is_meta:
+        return empty(values.shape, dtype=dtype, device=values.device)
     xp = values._key.backend.xp
     sequence = sorted_sequence if sorter is None else sorted_sequence.gather(-1, sorter)
     rows, wanted = sequence.detach()._array, values.detach()._array
@@ -143,7 +146,6 @@ def searchsorted(
         )
         parts = [xp.searchsorted(row, some, after) for row, some in pairs]
         found = xp.stack(parts).reshape(wanted.shape) if parts else xp.zeros(wanted.shape, xp.int64)
-    dtype = dtypes.int32 if out_int32 else dtypes.int64
     return wrap(xp.asarray(found, dtype.numpy), key_of(values.device, dtype))
 
 

@@ -13,7 +13,7 @@ from ..core.tensor import wrap
 from ..errors import DTypeError, ShapeError
 from .declare import Spec
 from .gather import gather
-from .reductions import RETURN_TYPES, var
+from .reductions import RETURN_TYPES, deviation, var
 from .return_types import return_type
 from .shapes import Dims, normalized_dim
 from .slicewise import slicewise
@@ -67,7 +67,7 @@ def std_mean(
 ) -> tuple[Spec, Spec]:  # fmt: skip
     """`std` and `mean` over `dim`."""
     spread, mean = var_mean(input, dim, unbiased, keepdim, correction=correction)
-    return spread.sqrt(), mean
+    return deviation(spread), mean
 
 
 # -- without NaN -----------------------------------------------------------------------------------
@@ -174,6 +174,8 @@ def mode(input: Spec, dim: int = -1, keepdim: bool = False) -> Any:
     d = normalized_dim(dim, len(input.shape), "mode")
     if not input.shape[d]:
         raise IndexError(f"mode: expected elements along dimension {d}. Got {tuple(input.shape)}.")
+    if input.is_meta:
+        return _at_rank("mode", input, dim, keepdim, 0)
     ordered, order = sort(input.detach().movedim(d, -1), -1, stable=True)
     xp = input._key.backend.xp
     values = ordered._array
@@ -337,7 +339,7 @@ def bincount(input: Spec, weights: Any = None, minlength: int = 0) -> Spec:
     given = None if weights is None else weights.detach()._array
     counts = xp.bincount(array, given, minlength)
     dtype = dtypes.int64
-    if weights is not None:
+    if weights is not None and array.size:  # the sums of nothing are counts
         dtype = weights.dtype if weights.dtype.is_floating_point else dtypes.float64
     return wrap(xp.asarray(counts, dtype.numpy), key_of(input.device, dtype))
 

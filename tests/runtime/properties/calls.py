@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,9 @@ from hypothesis import strategies as st
 
 import flambeau as torch
 
-from .drawing import EVERY_DTYPE, LAYOUTS, seeds, values
+from .drawing import COMPLEX, EVERY_DTYPE, LAYOUTS, seeds, values
+
+REAL = tuple(d for d in EVERY_DTYPE if d not in COMPLEX)
 
 RECORDED = Path(__file__).parents[1] / "recorded" / "call_dtypes.json"
 
@@ -48,7 +51,8 @@ class Row:
     """Calls of the function `name`: `arguments` draws them, `reference` takes arrays for tensors.
 
     A reference may give, in place of a result, a function of all results that tells whether it is
-    right. `terms` is the number of roundings in a result.
+    right. `terms` is the number of roundings in a result. `only` leaves out element types that
+    PyTorch refuses but for tensors of one element or none.
     """
 
     name: str
@@ -59,6 +63,7 @@ class Row:
     gradient: bool = True
     second: bool = True
     on_meta: bool = True
+    only: tuple[Any, ...] = EVERY_DTYPE
 
     @property
     def identity(self) -> str:
@@ -116,7 +121,8 @@ class Drawn:
     def expected(self) -> list[Any]:
         """The reference's results for the numbers as rounded, computed in the widest types."""
         args, kwargs = self.arguments(np, [widened(a) for a in self.arrays])
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of empty slices
             found = self.row.reference(*args, **kwargs)
         return list(found) if isinstance(found, tuple | list) else [found]
 
@@ -127,19 +133,22 @@ def widened(array: Any) -> Any:
     return array.astype(kinds.get(array.dtype.kind, np.float64))
 
 
-def drawn_call(draw: Any, row: Row, dtype: Any) -> Drawn:
-    """A call of `row` with tensors of `dtype`."""
+def drawn_call(draw: Any, row: Row, dtype: Any, ties: bool = True) -> Drawn:
+    """A call of `row` with tensors of `dtype`, perhaps with equal elements."""
     args, kwargs = row.arguments(draw)
     asked = inputs_of((args, kwargs))
-    arrays = [_array(draw, one, one.dtype or dtype) for one in asked]
+    arrays = [_array(draw, one, one.dtype or dtype, ties) for one in asked]
     return Drawn(row, args, kwargs, arrays, [k for k, one in enumerate(asked) if not one.dtype])
 
 
-def _array(draw: Any, asked: In, dtype: Any) -> Any:
+def _array(draw: Any, asked: In, dtype: Any, ties: bool) -> Any:
     array = values(asked.shape, dtype, draw(seeds), asked.low, asked.high)
     axes = [k for k, n in enumerate(asked.shape) if n > 1]
-    if axes and draw(st.integers(0, 7)) == 0:  # equal rows, hence ties
+    if ties and axes and draw(st.integers(0, 7)) == 0:  # equal rows
         array = np.array(np.broadcast_to(array.take([0], axes[0]), asked.shape))
+    if not ties and array.dtype.kind in "fc":  # numbers on a grid: move each by another part of it
+        steps = np.random.RandomState(0).permutation(array.size).reshape(array.shape)
+        array = np.asarray(array + 1e-3 * steps)
     if asked.made is not None:
         array = np.asarray(asked.made(widened(array))).astype(dtype.numpy)
     return array
@@ -158,7 +167,9 @@ def recorded() -> Any:
 def result_types(row: Row) -> dict[Any, list[Any]]:
     """PyTorch's types of the results by the type of the tensors that it takes."""
     found = zip(EVERY_DTYPE, recorded()[row.identity].split(), strict=True)
-    return {d: [getattr(torch, n) for n in s.split("+")] for d, s in found if s != "-"}
+    return {
+        d: [getattr(torch, n) for n in s.split("+")] for d, s in found if s != "-" and d in row.only
+    }
 
 
 # -- what rows draw --------------------------------------------------------------------------------
@@ -173,6 +184,16 @@ def axes(draw: Any, ndim: int) -> tuple[int, ...]:
     """Different dimensions in any order, some counted from the back."""
     found = draw(st.lists(st.integers(0, ndim - 1), unique=True, min_size=1)) if ndim else [0]
     return tuple(d - max(ndim, 1) if draw(st.booleans()) else d for d in found)
+
+
+def scan(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A cumulative function of NumPy, for 0-d arrays too."""
+
+    def reference(x: Any, dim: int, dtype: Any = None) -> Any:
+        wide = np.atleast_1d(x if dtype is None else x.real)  # PyTorch drops imaginary parts
+        return function(wide, axis=dim).reshape(x.shape)
+
+    return reference
 
 
 def of_scalars_too(reference: Callable[..., Any]) -> Callable[..., Any]:

@@ -121,6 +121,7 @@ EXTRA = [
     Case("addcmul", (ANY, ANY, ANY), {"value": 2}, lambda x, a, b, value: x + value * a * b, True),
     Case("addcdiv", (ANY, ANY, POSITIVE), {"value": -2}, lambda x, a, b, value: x + value * a / b,
          True),
+    Case("deviation", (POSITIVE,), {}, np.sqrt, True),
     Case("squared_difference", (ANY, ANY), {}, lambda x, y: (x - y) ** 2, True),
     Case("absolute_difference", (ANY, ANY), {}, lambda x, y: np.abs(x - y), True),
     Case("binary_entropy", (INSIDE, INSIDE), {},

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 import flambeau as torch
 from flambeau.core.tensor import Tensor
+from flambeau.ops.out import FUNCTIONS
 
 from ..samples.kit import leaves_of
-from . import reduction_rows
-from .calls import Drawn, Row, drawn_call, laid_out, result_types
+from . import order_rows, reduction_rows
+from .calls import Drawn, Row, drawn_call, laid_out, result_types, widened
 from .drawing import (
     assert_gradients_equal_differences,
     examples,
@@ -23,7 +24,7 @@ from .drawing import (
     tolerance,
 )
 
-ROWS: list[Row] = [*reduction_rows.ROWS]
+ROWS: list[Row] = [*reduction_rows.ROWS, *order_rows.ROWS]
 
 every_row = pytest.mark.parametrize("row", ROWS, ids=[r.identity.replace(" ", "-") for r in ROWS])
 
@@ -48,15 +49,15 @@ def assert_right(drawn: Drawn, found: list[Tensor]) -> None:
 
 @every_row
 @given(data=st.data())
-@examples(20)
+@examples(30)
 def test_values_types_and_layouts(row: Row, data: Any) -> None:
     types = result_types(row)
     dtype = data.draw(st.sampled_from(list(types)))
     drawn = drawn_call(data.draw, row, dtype)
     tensors = [laid_out(data.draw, a) for a in drawn.arrays]
     found = leaves_of(drawn.call(torch, tensors))
-    expected = types[dtype] * (len(found) if len(types[dtype]) == 1 else 1)
-    assert [t.dtype for t in found] == expected
+    expected = types[dtype] if len(types[dtype]) > 1 else types[dtype] * len(found)
+    assert [t.dtype for t in found] == expected[: len(found)]
     assert_right(drawn, found)
     for t, array in zip(tensors, drawn.arrays, strict=True):
         np.testing.assert_array_equal(t.numpy(), array)  # inputs are read alone
@@ -66,10 +67,10 @@ def test_values_types_and_layouts(row: Row, data: Any) -> None:
 
 
 def one_result(drawn: Drawn, tensors: Any) -> Tensor:
-    """The differentiable results in one vector."""
+    """The differentiable results in one vector; the first if there are none."""
     outs = leaves_of(drawn.call(torch, tensors))
     smooth = [t for t in outs if t.is_floating_point() or t.is_complex()]
-    return torch.cat([t.reshape(-1) for t in smooth])
+    return torch.cat([t.reshape(-1) for t in smooth]) if smooth else outs[0]
 
 
 def small(drawn: Drawn) -> bool:
@@ -82,7 +83,7 @@ def small(drawn: Drawn) -> bool:
 def test_gradients_equal_differences(row: Row, data: Any) -> None:
     if not row.gradient or torch.float64 not in result_types(row):
         return
-    drawn = drawn_call(data.draw, row, torch.float64)
+    drawn = drawn_call(data.draw, row, torch.float64, ties=False)
     tensors = [laid_out(data.draw, a) for a in drawn.arrays]
     if not small(drawn):
         return
@@ -106,7 +107,7 @@ def test_gradients_equal_differences(row: Row, data: Any) -> None:
 def test_gradients_by_complex_numbers_equal_differences(row: Row, data: Any) -> None:
     if not row.gradient or torch.complex128 not in result_types(row):
         return
-    drawn = drawn_call(data.draw, row, torch.complex128)
+    drawn = drawn_call(data.draw, row, torch.complex128, ties=False)
     if not small(drawn):
         return
     leaves = [
@@ -114,8 +115,52 @@ def test_gradients_by_complex_numbers_equal_differences(row: Row, data: Any) -> 
         for k, a in enumerate(drawn.arrays)
     ]
     function = in_real_numbers(lambda *tensors: one_result(drawn, tensors))
-    if not function(*leaves).is_floating_point():
+    out = function(*leaves)
+    if not (out.requires_grad and torch.isfinite(out).all()):
         return
     assert torch.autograd.gradcheck(function, leaves)
     if row.second:
         assert torch.autograd.gradgradcheck(function, leaves)
+
+
+TAKE_OUT = {name for names in FUNCTIONS.values() for name in names.split()}
+RESHAPING = {"t", "transpose", "squeeze", "unsqueeze"}
+
+
+def same(found: Any, wanted: Any) -> None:
+    for a, b in zip(leaves_of(found), leaves_of(wanted), strict=True):
+        assert (a.shape, a.dtype) == (b.shape, b.dtype)
+        np.testing.assert_array_equal(widened(a.numpy()), widened(b.numpy()))
+
+
+@every_row
+@given(data=st.data())
+@examples(5)
+def test_out_methods_and_in_place_forms_give_the_same(row: Row, data: Any) -> None:
+    dtype = data.draw(st.sampled_from(list(result_types(row))))
+    drawn = drawn_call(data.draw, row, dtype)
+    tensors = [laid_out(data.draw, a) for a in drawn.arrays]
+    wanted = drawn.call(torch, tensors)
+    name = row.name.split(".")[-1]
+    if name in TAKE_OUT and not (name == "sum" and isinstance(wanted, tuple)):
+        outs = tuple(_somewhere(t) for t in leaves_of(wanted))
+        given_out = outs[0] if isinstance(wanted, Tensor) else outs
+        found = drawn.call(torch, tensors, out=given_out)
+        assert all(a is b for a, b in zip(leaves_of(found), outs, strict=True))
+        same(found, wanted)
+    (first, *others), kwargs = drawn.arguments(torch, tensors)
+    if "." in row.name or not isinstance(first, Tensor) or not hasattr(Tensor, name):
+        return
+    same(getattr(first, name)(*others, **kwargs), wanted)
+    in_place = getattr(first, f"{name}_", None)
+    if in_place is None or name in RESHAPING or not isinstance(wanted, Tensor):
+        return
+    if (wanted.shape, wanted.dtype) == (first.shape, first.dtype):
+        assert in_place(*others, **kwargs) is first
+        same(first, wanted)
+
+
+def _somewhere(result: Tensor) -> Tensor:
+    """Memory for `result` that is not contiguous, filled with other numbers."""
+    memory = np.full([2 * n for n in result.shape], 7, result.dtype.numpy)
+    return torch.from_numpy(memory)[(slice(None, None, 2),) * result.ndim]
