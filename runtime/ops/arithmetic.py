@@ -120,7 +120,8 @@ def _scaled(F: Any, operation: str, factor: Any, alpha: Any, other: Any) -> Any:
             f"{operation}: expected an integer as alpha for integral tensors. Got {alpha}. "
             "Convert the tensors to a floating-point dtype."
         )
-    return F.mul(factor, alpha if category else bool(alpha))
+    alpha = alpha if category else bool(alpha)
+    return F.mul(factor, alpha) if hasattr(factor, "shape") else factor * alpha
 
 
 @composite

@@ -56,7 +56,7 @@ def sum_over(input: Spec, *, dim: Dims = None, keepdim: bool = False) -> Spec:
 @sum_over.array
 def sum_array(xp: Any, input: Any, dim: Dims = None, keepdim: bool = False) -> Any:
     """NumPy sums pairwise along the last axis."""
-    return xp.add.reduce(input, _axis(dim), None, None, keepdim)
+    return xp.add.reduce(input, _axis(dim), input.dtype, None, keepdim)
 
 
 @sum_over.vjp()
@@ -238,7 +238,7 @@ def prod_array(xp: Any, input: Any, dim: Dims = None, keepdim: bool = False) -> 
     """NumPy's product."""
     if input.dtype.kind == "b":  # whose products NumPy makes integers
         return xp.all(input, axis=_axis(dim), keepdims=keepdim)
-    return xp.multiply.reduce(input, _axis(dim), None, None, keepdim)
+    return xp.multiply.reduce(input, _axis(dim), input.dtype, None, keepdim)
 
 
 @prod_over.vjp(saves="input")

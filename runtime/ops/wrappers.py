@@ -420,7 +420,9 @@ def constant(number: float, like: Any) -> Any:
         if key.dtype is dtypes.bool_:
             return number
         try:
-            array = key.backend.as_array(number, key.dtype, key.device.index)
+            array = key.backend.as_array(
+                dtypes.wrapped(number, key.dtype), key.dtype, key.device.index
+            )
         except OverflowError:
             return number
         found = wrap(array, key)
@@ -617,6 +619,7 @@ def _as_tensor(
             "Use torch.tensor(...) or torch.from_numpy(...) first."
         )
     key = key_of(place, dtype if dtype is not None else dtypes.of_number(value))
+    value = dtypes.wrapped(value, key.dtype)
     return wrap(key.backend.as_array(value, key.dtype, place.index), key)
 
 

@@ -21,6 +21,8 @@ REAL = tuple(d for d in EVERY_DTYPE if d not in COMPLEX)
 
 RECORDED = Path(__file__).parents[1] / "recorded" / "call_dtypes.json"
 
+NUMBERS = EVERY_DTYPE[1:]
+
 
 @dataclass(frozen=True)
 class In:

@@ -158,7 +158,7 @@ def unique(x: Any, return_inverse: bool, return_counts: bool, dim: Any) -> Any:
 
 def unique_consecutive(x: Any, return_inverse: bool, return_counts: bool, dim: Any) -> Any:
     rows = x.reshape(-1) if dim is None else np.moveaxis(x, dim, 0)
-    flat = rows.reshape(len(rows), -1)
+    flat = rows.reshape(len(rows), int(np.prod(rows.shape[1:], dtype=int)))
     starts = np.ones(len(rows), bool)
     starts[1:] = (flat[1:] != flat[:-1]).any(1)
     values, group = rows[starts], np.cumsum(starts) - 1

@@ -183,6 +183,8 @@ ROWS = [
     Row("sum", over, by(np.sum)),
     Row("sum", typed(over, "float64"), by(np.sum), "dtype"),
     Row("nansum", over, by(np.nansum)),
+    Row("sum", typed(over, "int8"), by(np.sum), "narrow", only=REAL[1:6]),
+    Row("prod", typed(product, "int16"), by(np.prod), "narrow", only=REAL[1:6]),
     Row("mean", over, by(np.mean)),
     Row("mean", typed(over, "float64"), by(np.mean), "dtype"),
     Row("nanmean", over, by(np.mean)),
