@@ -14,7 +14,7 @@ from flambeau.core.tensor import Tensor
 from flambeau.ops.out import FUNCTIONS
 
 from ..samples.kit import leaves_of
-from . import order_rows, product_rows, reduction_rows
+from . import fourier_rows, movement_rows, order_rows, product_rows, reduction_rows
 from .calls import Drawn, Row, drawn_call, laid_out, result_types, widened
 from .drawing import (
     assert_gradients_equal_differences,
@@ -24,7 +24,8 @@ from .drawing import (
     tolerance,
 )
 
-ROWS: list[Row] = [*reduction_rows.ROWS, *order_rows.ROWS, *product_rows.ROWS]
+TABLES = (reduction_rows, order_rows, product_rows, movement_rows, fourier_rows)
+ROWS: list[Row] = [row for table in TABLES for row in table.ROWS]
 
 every_row = pytest.mark.parametrize("row", ROWS, ids=[r.identity.replace(" ", "-") for r in ROWS])
 
