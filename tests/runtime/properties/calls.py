@@ -54,7 +54,8 @@ class Row:
 
     A reference may give, in place of a result, a function of all results that tells whether it is
     right. `terms` is the number of roundings in a result. `only` leaves out element types that
-    PyTorch refuses but for tensors of one element or none.
+    PyTorch refuses but for tensors of one element or none. `gauged` results are free in a complex
+    phase, and have no gradient by themselves. Gradients go `through` a function of the last tensor.
     """
 
     name: str
@@ -64,6 +65,8 @@ class Row:
     terms: int = 16
     gradient: bool = True
     second: bool = True
+    gauged: bool = False
+    through: Callable[[Any], Any] | None = None
     on_meta: bool = True
     only: tuple[Any, ...] = EVERY_DTYPE
 

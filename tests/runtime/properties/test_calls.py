@@ -14,7 +14,7 @@ from flambeau.core.tensor import Tensor
 from flambeau.ops.out import FUNCTIONS
 
 from ..samples.kit import leaves_of
-from . import fourier_rows, movement_rows, order_rows, product_rows, reduction_rows
+from . import fourier_rows, linalg_rows, movement_rows, order_rows, product_rows, reduction_rows
 from .calls import Drawn, Row, drawn_call, laid_out, result_types, widened
 from .drawing import (
     assert_gradients_equal_differences,
@@ -24,7 +24,7 @@ from .drawing import (
     tolerance,
 )
 
-TABLES = (reduction_rows, order_rows, product_rows, movement_rows, fourier_rows)
+TABLES = (reduction_rows, order_rows, product_rows, movement_rows, fourier_rows, linalg_rows)
 ROWS: list[Row] = [row for table in TABLES for row in table.ROWS]
 
 every_row = pytest.mark.parametrize("row", ROWS, ids=[r.identity.replace(" ", "-") for r in ROWS])
@@ -69,6 +69,8 @@ def test_values_types_and_layouts(row: Row, data: Any) -> None:
 
 def one_result(drawn: Drawn, tensors: Any) -> Tensor:
     """The differentiable results in one vector; the first if there are none."""
+    if drawn.row.through is not None:
+        tensors = [*tensors[:-1], drawn.row.through(tensors[-1])]
     outs = leaves_of(drawn.call(torch, tensors))
     smooth = [t for t in outs if t.is_floating_point() or t.is_complex()]
     return torch.cat([t.reshape(-1) for t in smooth]) if smooth else outs[0]
@@ -106,7 +108,7 @@ def test_gradients_equal_differences(row: Row, data: Any) -> None:
 @given(data=st.data())
 @examples(2)
 def test_gradients_by_complex_numbers_equal_differences(row: Row, data: Any) -> None:
-    if not row.gradient or torch.complex128 not in result_types(row):
+    if not row.gradient or row.gauged or torch.complex128 not in result_types(row):
         return
     drawn = drawn_call(data.draw, row, torch.complex128, ties=False)
     if not small(drawn):
