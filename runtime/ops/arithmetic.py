@@ -187,7 +187,7 @@ def abs(m: Any, input: Spec) -> Spec:
     return m.abs(input)
 
 
-@pointwise(name="sign_of_number", node_name="Sign")
+@pointwise(name="sign_of_number", node_name="Sign", refuses="complex")
 def sign_of_number(m: Any, input: Spec) -> Spec:
     """-1, 0 or 1."""
     return m.sign(input)
@@ -242,7 +242,7 @@ def positive(input: Spec) -> Spec:
     return input
 
 
-@pointwise(name="rint", node_name="Round")
+@pointwise(name="rint", node_name="Round", refuses="complex")
 def rint(m: Any, input: Spec) -> Spec:
     """input rounded to the nearest integer, halves to the even one."""
     return m.round(input)
@@ -328,31 +328,31 @@ def _whole_power(F: Any, input: Any, exponent: Any) -> Any:
     return F.where(is_negative, inverse, F.power(base, F.where(is_negative, 0, exponent)))
 
 
-@pointwise(tensors=2)
+@pointwise(tensors=2, refuses="complex")
 def maximum(m: Any, input: Spec, other: Spec) -> Spec:
     """The larger of each pair; NaN if one is NaN."""
     return m.maximum(input, other)
 
 
-@pointwise(tensors=2)
+@pointwise(tensors=2, refuses="complex")
 def minimum(m: Any, input: Spec, other: Spec) -> Spec:
     """The smaller of each pair; NaN if one is NaN."""
     return m.minimum(input, other)
 
 
-@pointwise(tensors=2)
+@pointwise(tensors=2, refuses="complex")
 def fmax(m: Any, input: Spec, other: Spec) -> Spec:
     """The larger of each pair; if one is NaN, the other."""
     return m.fmax(input, other)
 
 
-@pointwise(tensors=2)
+@pointwise(tensors=2, refuses="complex")
 def fmin(m: Any, input: Spec, other: Spec) -> Spec:
     """The smaller of each pair; if one is NaN, the other."""
     return m.fmin(input, other)
 
 
-@pointwise(name="clamp_numbers", node_name="Clamp")
+@pointwise(name="clamp_numbers", node_name="Clamp", refuses="complex")
 def clamp_numbers(m: Any, input: Spec, *, min: Any = None, max: Any = None) -> Spec:
     """input limited to [min, max]; None leaves a side open."""
     if min is not None:
@@ -439,7 +439,7 @@ def nextafter(m: Any, input: Spec, other: Spec) -> Spec:
     return m.nextafter(input, other)
 
 
-@pointwise(tensors=2)
+@pointwise(tensors=2, refuses="complex")
 def heaviside(m: Any, input: Spec, values: Spec) -> Spec:
     """0 below 0, 1 above, `values` at 0. Raises: RuntimeError for mixed dtypes."""
     return m.where(m.eq(input, 0), values, input > 0)

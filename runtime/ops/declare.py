@@ -346,11 +346,12 @@ def pointwise(
     float_result: bool = False,
     is_holomorphic: bool = True,
     tensors: int = 0,
+    refuses: str = "",
 ) -> Any:
     """Declare an operation by its formula of the maths namespace `m` and scalars.
 
     `float_result`: integers are converted to the default floating type first. `tensors`: how many
-    operands, from the first on, PyTorch does not take as numbers.
+    operands, from the first on, PyTorch does not take as numbers. `refuses`: see `primitive`.
     """
     if function is None:
         return lambda f: pointwise(
@@ -360,8 +361,10 @@ def pointwise(
             float_result=float_result,
             is_holomorphic=is_holomorphic,
             tensors=tensors,
+            refuses=refuses,
         )
     operation = Operation(function, name, node_name)
+    operation.refuses = frozenset(CATEGORIES[kind] for kind in refuses.split())
     operation.tensors = tensors
     operation.float_result = float_result
     operation.is_holomorphic = is_holomorphic

@@ -218,3 +218,23 @@ def test_gradients_by_complex_numbers_equal_differences(case: Case, seed: int) -
     assert torch.autograd.gradcheck(function, leaves)
     if case.name not in FIRST_ONLY:
         assert torch.autograd.gradgradcheck(function, leaves)
+
+
+ORDERED = """
+clamp fmax fmin ge gt hardshrink hardsigmoid hardtanh heaviside isneginf isposinf le leaky_relu lt
+maximum minimum relu round sign gelu mish logsigmoid
+"""
+FRACTIONAL = "gelu hardshrink hardsigmoid leaky_relu logsigmoid mish silu"
+
+
+REFUSING = [c for c in CASES if c.name in (ORDERED + FRACTIONAL).split() and c.name != "clamp"]
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize("case", REFUSING, ids=[c.identity for c in REFUSING])
+def test_element_types_without_a_meaning_are_refused(case: Case, device: str) -> None:
+    dtypes = COMPLEX if case.name in ORDERED.split() else ()
+    for dtype in (*dtypes, *(INTEGERS if case.name in FRACTIONAL.split() else ())):
+        assert results_of(case)[dtype] == "-"
+        with pytest.raises(RuntimeError, match="expected another"):
+            case.call(*[torch.ones(2, dtype=dtype, device=device) for _ in case.operands])
