@@ -349,8 +349,12 @@ def one_hot(tensor: Spec, num_classes: int = -1) -> Spec:
     """int64 vectors with a single 1 at the class that `tensor` names: (...) -> (...,
     num_classes)."""
     classes = int(tensor.max().item()) + 1 if num_classes == -1 else num_classes
-    values = bare(tensor._array)
-    if values.size and not 0 <= int(values.min()) <= int(values.max()) < classes:
+    values = None if tensor.is_meta else bare(tensor._array)
+    if (
+        values is not None
+        and values.size
+        and not 0 <= int(values.min()) <= int(values.max()) < classes
+    ):
         raise RuntimeError(
             f"one_hot: expected classes from 0 to {classes - 1}. Got {int(values.min())} to "
             f"{int(values.max())}."

@@ -28,7 +28,8 @@ NUMBERS = EVERY_DTYPE[1:]
 class In:
     """A tensor of a call: numbers between two bounds, of which `made` makes what is asked for.
 
-    `dtype` is given where it does not follow the type that is drawn for the call.
+    `dtype` is given where it does not follow the type that is drawn for the call; a `constant` one
+    has no gradient.
     """
 
     shape: tuple[int, ...]
@@ -36,6 +37,7 @@ class In:
     high: float = 3.0
     made: Callable[[Any], Any] | None = None
     dtype: Any = None
+    constant: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class Drawn:
     kwargs: dict[str, Any]
     arrays: list[Any]
     floating: list[int]
-    """Which arrays are of the drawn type."""
+    """Which arrays are of the drawn type and have a gradient."""
 
     def arguments(self, library: Any, tensors: Any) -> Arguments:
         waiting = iter(tensors)
@@ -143,7 +145,13 @@ def drawn_call(draw: Any, row: Row, dtype: Any, ties: bool = True) -> Drawn:
     args, kwargs = row.arguments(draw)
     asked = inputs_of((args, kwargs))
     arrays = [_array(draw, one, one.dtype or dtype, ties) for one in asked]
-    return Drawn(row, args, kwargs, arrays, [k for k, one in enumerate(asked) if not one.dtype])
+    return Drawn(
+        row,
+        args,
+        kwargs,
+        arrays,
+        [k for k, one in enumerate(asked) if not (one.dtype or one.constant)],
+    )
 
 
 def _array(draw: Any, asked: In, dtype: Any, ties: bool) -> Any:

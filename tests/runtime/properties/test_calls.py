@@ -17,6 +17,7 @@ from ..samples.kit import leaves_of
 from . import (
     element_rows,
     fourier_rows,
+    layer_rows,
     linalg_rows,
     movement_rows,
     order_rows,
@@ -40,6 +41,7 @@ TABLES = (
     fourier_rows,
     linalg_rows,
     element_rows,
+    layer_rows,
 )
 ROWS: list[Row] = [row for table in TABLES for row in table.ROWS]
 
