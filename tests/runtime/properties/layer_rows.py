@@ -1,4 +1,4 @@
-"""Functions of neural networks: convolutions, pooling, norms and losses, by loops in NumPy."""
+"""Functions of neural networks: convolutions, pooling, norms, attention, by loops in NumPy."""
 
 from __future__ import annotations
 
@@ -218,6 +218,11 @@ def group_norm(x: Any, count: int, w: Any, b: Any, eps: float) -> Any:
     return normalized(parts, -1, eps).reshape(x.shape) * _spread(w, x) + _spread(b, x)
 
 
+def unit_dim(draw: Any) -> Arguments:
+    (x,), kwargs = unit(draw)
+    return (x,), {"dim": kwargs["dim"]}
+
+
 def unit(draw: Any) -> Arguments:
     shape = draw(shapes(min_dims=1))
     dim = draw(st.integers(-len(shape), len(shape) - 1))
@@ -227,102 +232,6 @@ def unit(draw: Any) -> Arguments:
 def normalize(x: Any, p: float, dim: int) -> Any:
     size = (np.abs(x) ** p).sum(dim, keepdims=True) ** (1 / p)
     return x / np.maximum(size, 1e-12)
-
-
-# -- losses ----------------------------------------------------------------------------------------
-
-REDUCTIONS = st.sampled_from(["none", "mean", "sum"])
-
-
-def paired(least: int = 0, target: Any = None, **options: Any) -> Callable[[Any], Arguments]:
-    """input and target of one shape, one of each of the `options`, and reduction."""
-
-    def arguments(draw: Any) -> Arguments:
-        shape = draw(shapes(min_dims=least, max_dims=3))
-        y = In(shape, **target) if target else In(shape)
-        chosen = {k: draw(st.sampled_from(v)) for k, v in options.items()}
-        return (In(shape), y), {**chosen, "reduction": draw(REDUCTIONS)}
-
-    return arguments
-
-
-def reduced(formula: Callable[..., Any]) -> Callable[..., Any]:
-    """The elements' losses by `formula`, all of them, their mean or their sum."""
-
-    def reference(*args: Any, reduction: str, **kwargs: Any) -> Any:
-        each = np.asarray(formula(*args, **kwargs))
-        return each if reduction == "none" else getattr(np, reduction)(each)
-
-    return reference
-
-
-def huber(x: Any, y: Any, delta: float) -> Any:
-    d = np.abs(x - y)
-    return np.where(d < delta, 0.5 * d * d, delta * (d - 0.5 * delta))
-
-
-def smooth(x: Any, y: Any, beta: float) -> Any:
-    return huber(x, y, beta) / beta
-
-
-def probabilities(draw: Any) -> Arguments:
-    inside = {"low": 0.1, "high": 0.9}
-    (x, _), kwargs = paired()(draw)
-    return (In(x.shape, **inside), In(x.shape, **inside)), kwargs
-
-
-def signs(a: Any) -> Any:
-    return np.where(a > 0, 1.0, -1.0)
-
-
-def ranks(draw: Any) -> Arguments:
-    (x, _), kwargs = paired()(draw)
-    return (x, In(x.shape), In(x.shape, made=signs)), {**kwargs, "margin": 0.5}
-
-
-def labelled(draw: Any) -> Arguments:
-    """Rows of scores and a class for each, with a weight for each class."""
-    n, c = draw(st.integers(1, 3)), draw(st.integers(2, 4))
-    where = In((n,), 0, c - 1, dtype=int64)
-    weight = {"weight": In((c,), **POSITIVE, constant=True)} if draw(st.booleans()) else {}
-    return (In((n, c)), where), {**weight, "reduction": draw(REDUCTIONS)}
-
-
-def nll(x: Any, y: Any, reduction: str, weight: Any = None) -> Any:
-    w = np.ones(x.shape[1]) if weight is None else weight
-    each = -x[np.arange(len(y)), y] * w[y]
-    return {"none": each, "sum": each.sum(), "mean": each.sum() / w[y].sum()}[reduction]
-
-
-def cross_entropy(x: Any, y: Any, **options: Any) -> Any:
-    return nll(x - np.log(np.exp(x).sum(1, keepdims=True)), y, **options)
-
-
-def multi_margin(x: Any, y: Any, reduction: str, weight: Any = None) -> Any:
-    rows = np.arange(len(y))
-    gaps = np.maximum(0, 1 - x[rows, y][:, None] + x)
-    gaps = gaps if weight is None else gaps * weight[y][:, None]
-    gaps[rows, y] = 0
-    each = gaps.sum(1) / x.shape[1]
-    return each if reduction == "none" else getattr(np, reduction)(each)
-
-
-def gaussians(draw: Any) -> Arguments:
-    shape = draw(shapes(min_dims=1, max_dims=3))
-    return (In(shape), In(shape), In(shape, **POSITIVE)), {"reduction": draw(REDUCTIONS)}
-
-
-def triplets(draw: Any) -> Arguments:
-    shape = (draw(st.integers(1, 3)), draw(st.integers(1, 4)))
-    return (In(shape), In(shape), In(shape)), {"margin": 1.0, "reduction": draw(REDUCTIONS)}
-
-
-def distance(x: Any, y: Any) -> Any:
-    return np.sqrt(((x - y + 1e-6) ** 2).sum(-1))
-
-
-def triplet(a: Any, p: Any, n: Any, margin: float) -> Any:
-    return np.maximum(distance(a, p) - distance(a, n) + margin, 0)
 
 
 def halves(draw: Any) -> Arguments:
@@ -335,6 +244,65 @@ def halves(draw: Any) -> Arguments:
 def glu(x: Any, dim: int) -> Any:
     a, b = np.split(x, 2, dim)
     return a * sp.expit(b)
+
+
+def blocks(draw: Any) -> Arguments:
+    """Sizes for F.unfold: kernel, dilation, padding and stride."""
+    kernel, dilation, padding, stride = (
+        tuple(draw(st.integers(low, high)) for _ in range(2))
+        for low, high in [(1, 2), (1, 2), (0, 1), (1, 2)]
+    )
+    size = [
+        d * (k - 1) + 1 + draw(st.integers(0, 2)) for k, d in zip(kernel, dilation, strict=True)
+    ]
+    x = In((draw(st.integers(1, 2)), draw(st.integers(1, 2)), *size))
+    return (x, kernel, dilation, padding, stride), {}
+
+
+def unfold(x: Any, kernel: Any, dilation: Any, padding: Any, stride: Any) -> Any:
+    """Column by column what each place of the kernel meets."""
+    wide = np.pad(x, [(0, 0), (0, 0), *[(p, p) for p in padding]])
+    sizes = [(wide.shape[2 + k] - dilation[k] * (kernel[k] - 1) - 1) // stride[k] + 1
+             for k in range(2)]  # fmt: skip
+    met = [wide[_places(place, sizes, stride, dilation)] for place in np.ndindex(*kernel)]
+    return np.stack(met, 2).reshape(len(x), x.shape[1] * len(met), -1)
+
+
+def attention(draw: Any) -> Arguments:
+    batch = draw(shapes(max_dims=2))
+    n, m, d, e = (draw(st.integers(1, 3)) for _ in range(4))
+    q, k, v = (In((*batch, *sides)) for sides in [(n, d), (m, d), (m, e)])
+    return (q, k, v), {"is_causal": draw(st.booleans()) and n == m}
+
+
+def attended(q: Any, k: Any, v: Any, is_causal: bool) -> Any:
+    scores = np.exp(q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1]))
+    scores = np.tril(scores) if is_causal else scores
+    return scores / scores.sum(-1, keepdims=True) @ v
+
+
+def slopes(draw: Any) -> Arguments:
+    c = draw(st.integers(1, 3))
+    return (In((draw(st.integers(1, 2)), c, *draw(shapes(0, 2)))), In((c,), 0.1, 0.9)), {}
+
+
+def power_pool(x: Any, p: float, kernel: int) -> Any:
+    found = np.lib.stride_tricks.sliding_window_view(x, kernel, -1)[..., ::kernel, :]
+    return (found**p).sum(-1) ** (1 / p)
+
+
+def enlarged(draw: Any) -> Arguments:
+    size = tuple(draw(st.integers(1, 4)) for _ in range(2))
+    goal = tuple(draw(st.integers(1, 6)) for _ in range(2))
+    mode = draw(st.sampled_from(["nearest", "area"]))
+    return (In((draw(st.integers(1, 2)), 2, *size)), goal), {"mode": mode}
+
+
+def interpolate(x: Any, goal: Any, mode: str) -> Any:
+    if mode == "area":
+        return adaptive_pool(np.mean)(x, goal)
+    h, w = (np.arange(m) * n // m for m, n in zip(goal, x.shape[2:], strict=True))
+    return x[:, :, h][..., w]
 
 
 def rows_of(draw: Any) -> Arguments:
@@ -365,10 +333,6 @@ def _averaged(dims: int) -> Callable[[Any], Arguments]:
     return pooled(dims, count_include_pad=[False, True])
 
 
-def loss(name: str, arguments: Any, formula: Any, **options: Any) -> Row:
-    return Row(f"F.{name}", arguments, reduced(formula), **{"only": WIDE, "terms": 64, **options})
-
-
 ROWS = [
     *_layers(),
     Row("F.layer_norm", layers, layer_norm, only=WIDE, terms=64),
@@ -377,27 +341,14 @@ ROWS = [
     Row("F.instance_norm", channels(), instance_norm, only=WIDE, terms=64),
     Row("F.group_norm", groups, group_norm, only=WIDE, terms=64),
     Row("F.normalize", unit, normalize, only=WIDE, terms=64),
-    loss("mse_loss", paired(), lambda x, y: (x - y) ** 2),
-    loss("l1_loss", paired(), lambda x, y: np.abs(x - y)),
-    loss("smooth_l1_loss", paired(beta=[0.5, 1.0]), smooth),
-    loss("huber_loss", paired(delta=[0.5, 1.0]), huber),
-    loss("binary_cross_entropy", probabilities,
-         lambda p, t: -(t * np.log(p) + (1 - t) * np.log1p(-p))),
-    loss("binary_cross_entropy_with_logits", paired(target={"low": 0.1, "high": 0.9}),
-         lambda x, t: np.logaddexp(0, x) - x * t),
-    loss("kl_div", paired(1, target=POSITIVE), lambda x, t: sp.xlogy(t, t) - t * x),
-    loss("soft_margin_loss", paired(target={"made": signs}), lambda x, y: np.log1p(np.exp(-x * y))),
-    loss("hinge_embedding_loss", paired(target={"made": signs}),
-         lambda x, y: np.where(y > 0, x, np.maximum(0, 1 - x))),
-    loss("margin_ranking_loss", ranks, lambda a, b, y, margin: np.maximum(0, margin - y * (a - b))),
-    loss("poisson_nll_loss", paired(target=POSITIVE), lambda x, t: np.exp(x) - t * x),
-    loss("gaussian_nll_loss", gaussians, lambda x, t, v: 0.5 * (np.log(v) + (x - t) ** 2 / v)),
-    loss("triplet_margin_loss", triplets, triplet),
-    Row("F.nll_loss", labelled, nll, only=WIDE, terms=64),
-    Row("F.cross_entropy", labelled, cross_entropy, only=WIDE, terms=64),
-    Row("F.multi_margin_loss", labelled, multi_margin, only=WIDE, terms=64),
-    Row("F.pairwise_distance", lambda draw: (triplets(draw)[0][:2], {}), distance, only=WIDE,
-        terms=64),
+    Row("F.prelu", slopes, lambda x, a: np.where(x > 0, x, x * _spread(a, x)), only=WIDE),
+    Row("F.scaled_dot_product_attention", attention, attended, only=WIDE, terms=256),
+    Row("F.unfold", blocks, unfold, only=WIDE),
+    Row("F.interpolate", enlarged, interpolate, only=WIDE, terms=64),
+    Row("F.lp_pool1d", lambda draw: ((In((2, draw(st.integers(2, 5))), **POSITIVE), 2.0, 2), {}),
+        power_pool, only=WIDE, terms=64),
+    Row("F.softmin", unit_dim, lambda x, dim: np.exp(-x) / np.exp(-x).sum(dim, keepdims=True),
+        only=WIDE, terms=64),
     Row("F.glu", halves, glu, only=WIDE),
     Row("F.embedding", rows_of, lambda i, w: w[i]),
     Row("F.one_hot", lambda draw: ((In(draw(shapes()), 0, 3, dtype=int64), 4), {}),

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.linalg
 from hypothesis import strategies as st
 
+import flambeau as torch
 from flambeau import complex64, complex128, float32, float64
 
 from .calls import Arguments, In, Row
@@ -225,6 +226,56 @@ def lstsq(a: Any, b: Any) -> list[Any]:
     return [np.linalg.pinv(a) @ b, free, free, free]
 
 
+def lu_factor(a: Any) -> tuple[Check, Check]:
+    """Both factors in one matrix, with the rows that were exchanged, counted from 1."""
+
+    def right(found: Any) -> bool:
+        packed, pivots = found[0], found[1]
+        m, n = a.shape[-2:]
+        k = min(m, n)
+        low, high = np.tril(packed[..., :k], -1), np.triu(packed[..., :k, :])
+        product = (low + np.eye(m, k, dtype=low.dtype)) @ high
+        for at in np.ndindex(*a.shape[:-2]):
+            for row in reversed(range(k)):
+                other = pivots[at][row] - 1
+                product[at][[row, other]] = product[at][[other, row]]
+        return near(product, a.astype(packed.dtype))
+
+    return right, lambda found: found[1].dtype == np.int32
+
+
+def reflected(draw: Any) -> Arguments:
+    m = draw(st.integers(1, 4))
+    n = draw(st.integers(1, m))
+    k = draw(st.integers(0, n))
+    batch = draw(shapes(max_dims=1))
+    return (In((*batch, m, n), -1, 1), In((*batch, k), -1, 1)), {}
+
+
+def householder(a: Any, tau: Any) -> Any:
+    """The first columns of H_1 ... H_k, where H_i = 1 - tau_i v_i v_i^H."""
+    m, n = a.shape[-2:]
+    out = np.broadcast_to(np.eye(m, n), a.shape).astype(a.dtype)
+    for i in reversed(range(tau.shape[-1])):
+        v = np.where(np.arange(m) > i, a[..., :, i], 0)
+        v[..., i] = 1
+        v = v[..., :, None]
+        out = out - tau[..., i, None, None] * v @ (adjoint(v) @ out)
+    return out
+
+
+def ldl(a: Any) -> tuple[Check, Check]:
+    """Checked by the solutions that ldl_solve finds with it."""
+
+    def right(found: Any) -> bool:
+        tensors = [torch.from_numpy(x) for x in found[:2]]
+        b = torch.ones(*a.shape[:-1], 1, dtype=tensors[0].dtype)
+        x = torch.linalg.ldl_solve(*tensors, b, hermitian=True).numpy()
+        return near(a.astype(x.dtype) @ x, b.numpy())
+
+    return right, free
+
+
 def exponential(a: Any) -> Any:
     return scipy.linalg.expm(a) if a.size else a
 
@@ -297,6 +348,37 @@ def _rows() -> list[Row]:
         row("matrix_exp", square(), exponential),
         row("linalg.lstsq", least_squares, lstsq),
         row("linalg.lu", oblong(least=1), lu),
+        row("linalg.lu_factor", oblong(least=1), lu_factor, gradient=False),
+        row(
+            "linalg.lu_factor_ex", oblong(least=1), lambda a: (*lu_factor(a), free), gradient=False
+        ),
+        row("linalg.householder_product", reflected, householder),
+        row(
+            "linalg.ldl_factor",
+            square(hermitian, least=1, hermitian=[True]),
+            lambda a, hermitian: ldl(a),
+            gradient=False,
+        ),
+        row("linalg.solve_ex", system(), lambda a, b: (np.linalg.solve(a, b), free)),
+        row(
+            "linalg.cholesky_ex",
+            square(hermitian),
+            lambda a: (np.linalg.cholesky(a), free),
+            through=symmetrized,
+        ),
+        row(
+            "geqrf",
+            oblong(least=1),
+            lambda a: (
+                lambda found: near(
+                    np.abs(np.triu(found[0][..., : min(a.shape[-2:]), :])),
+                    np.abs(np.linalg.qr(a, "r")).astype(found[0].real.dtype),
+                ),
+                free,
+            ),
+            gradient=False,
+        ),
+        row("linalg.vander", _points, lambda x, N: np.stack([x**k for k in range(N)], -1)),
         row("linalg.diagonal", oblong(), lambda a: a.diagonal(0, -2, -1)),
         row("linalg.tensorinv", _invertible, lambda a, ind: np.linalg.tensorinv(a, ind)),
         row("linalg.tensorsolve", _tensor_system, np.linalg.tensorsolve),
@@ -306,6 +388,10 @@ def _rows() -> list[Row]:
 def _as_matrix(shape: tuple[int, ...]) -> Callable[[Any], Any]:
     n = int(np.sqrt(np.prod(shape)))
     return lambda a: regular(a.reshape(n, n)).reshape(shape)
+
+
+def _points(draw: Any) -> Arguments:
+    return (In(draw(shapes(min_dims=1, max_dims=2)), -2, 2),), {"N": draw(st.integers(2, 4))}
 
 
 def _invertible(draw: Any) -> Arguments:

@@ -19,6 +19,7 @@ from . import (
     fourier_rows,
     layer_rows,
     linalg_rows,
+    loss_rows,
     movement_rows,
     order_rows,
     product_rows,
@@ -42,6 +43,7 @@ TABLES = (
     linalg_rows,
     element_rows,
     layer_rows,
+    loss_rows,
 )
 ROWS: list[Row] = [row for table in TABLES for row in table.ROWS]
 

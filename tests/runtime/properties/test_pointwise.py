@@ -30,7 +30,14 @@ from .drawing import (
     tolerance,
     values,
 )
-from .pointwise_table import CASES, NOT_POINTWISE, REACHED_BY, Case, pointwise_operations
+from .pointwise_table import (
+    CASES,
+    NOT_POINTWISE,
+    REACHED_BY,
+    Case,
+    pointwise_operations,
+    public,
+)
 
 RECORDED = json.loads(
     (Path(__file__).parents[1] / "recorded" / "pointwise_dtypes.json").read_text()
@@ -238,3 +245,31 @@ def test_element_types_without_a_meaning_are_refused(case: Case, device: str) ->
         assert results_of(case)[dtype] == "-"
         with pytest.raises(RuntimeError, match="expected another"):
             case.call(*[torch.ones(2, dtype=dtype, device=device) for _ in case.operands])
+
+
+ALIASES = {
+    "absolute": "abs", "negative": "neg", "fix": "trunc", "clip": "clamp", "subtract": "sub",
+    "multiply": "mul", "divide": "div", "true_divide": "div", "greater": "gt", "less": "lt",
+    "greater_equal": "ge", "less_equal": "le", "not_equal": "ne", "arccos": "acos",
+    "arccosh": "acosh", "arcsin": "asin", "arcsinh": "asinh", "arctan": "atan", "arctan2": "atan2",
+    "arctanh": "atanh", "special.expit": "sigmoid", "special.gammaln": "lgamma",
+    "special.gammainc": "igamma", "special.gammaincc": "igammac", "special.psi": "digamma",
+    "special.exp2": "exp2", "special.expm1": "expm1", "special.log1p": "log1p",
+    "special.erf": "erf", "special.erfc": "erfc", "special.erfinv": "erfinv",
+    "special.sinc": "sinc", "special.round": "round", "special.xlogy": "xlogy",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ALIASES)
+@given(data=st.data())
+@examples(4)
+def test_other_names_do_the_same(name: str, data: Any) -> None:
+    cases = [c for c in CASES if c.name == ALIASES[name]]
+    case = data.draw(st.sampled_from(cases))
+    tensors, _, _ = data.draw(inputs(case))
+    args, wanted = case.filled(tensors), case.call(*tensors)
+    function = public(name)
+    np.testing.assert_array_equal(function(*args, **case.kwargs).numpy(), wanted.numpy())
+    if hasattr(torch.Tensor, name) and isinstance(args[0], torch.Tensor):
+        found = getattr(args[0], name)(*args[1:], **case.kwargs)
+        np.testing.assert_array_equal(found.numpy(), wanted.numpy())
