@@ -186,8 +186,8 @@ def tanhshrink(m: Any, input: Spec) -> Spec:
 
 @pointwise(name="threshold_numbers", node_name="Threshold")
 def threshold_numbers(m: Any, input: Spec, *, threshold: Any = 0.0, value: Any = 0.0) -> Spec:
-    """input above `threshold`, `value` elsewhere."""
-    return m.where(input > threshold, input, input * 0.0 + value)
+    """input above `threshold`, `value` elsewhere; NaN stays NaN."""
+    return m.where(input <= threshold, value, input)
 
 
 @composite
@@ -222,7 +222,7 @@ def softmax_over(input: Spec, *, dim: int) -> Spec:
 def softmax_array(xp: Any, input: Any, dim: int) -> Any:
     """Shifted by the maximum, so that no exponential overflows."""
     if input.shape == () or not input.size:
-        return xp.ones_like(input)
+        return xp.exp(xp.asarray(input - input))  # NaN of infinities
     out = input - input.max(dim, keepdims=True)
     xp.exp(out, out)
     out /= out.sum(dim, keepdims=True)
@@ -246,7 +246,7 @@ def log_softmax_over(input: Spec, *, dim: int) -> Spec:
 def log_softmax_array(xp: Any, input: Any, dim: int) -> Any:
     """Shifted by the maximum, so that no exponential overflows."""
     if input.shape == () or not input.size:
-        return xp.zeros_like(input)
+        return xp.asarray(input - input)
     shifted = input - input.max(dim, keepdims=True)
     shifted -= xp.log(xp.exp(shifted).sum(dim, keepdims=True))
     return shifted

@@ -262,7 +262,7 @@ ROWS = [
     Row("logit", one(0.1, 0.9, eps=[None, 0.2]), lambda x, eps: sp.logit(
         x if eps is None else np.clip(x, eps, 1 - eps)), only=WIDE),
     Row("frexp", one(), frexp, gradient=False, on_meta=False),
-    Row("F.threshold", thresholds, lambda x, t, v: np.where(x > t, x, v)),
+    Row("F.threshold", thresholds, lambda x, t, v: np.where(x <= t, v, x)),
     Row("isclose", together(2, high=2), np.isclose, gradient=False),
     Row("polygamma", lambda draw: (lambda n, x: ((n, In(x, 0.5, 3)), {}))(
         draw(st.integers(1, 3)), draw(shapes())), lambda n, x: sp.polygamma(n, x), only=WIDE),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flambeau import int64
 
-from .calls import REAL, Arguments, In, Row, Type, axis, scan
+from .calls import REAL, Arguments, In, Row, Type, axis, scan, widened
 from .drawing import shapes
 from .reduction_rows import whole
 
@@ -35,6 +35,7 @@ def running(better: Callable[..., Any]) -> Callable[..., Any]:
         best, index = moved.copy(), np.zeros(moved.shape, np.int64)
         for k in range(1, len(moved)):
             at_least = better(moved[k], best[k - 1])
+            at_least = (at_least & ~np.isnan(best[k - 1])) | np.isnan(moved[k])
             best[k] = np.where(at_least, moved[k], best[k - 1])
             index[k] = np.where(at_least, k, index[k - 1])
         return [np.moveaxis(a, 0, dim).reshape(x.shape) for a in (best, index)]
@@ -104,13 +105,17 @@ def picking(draw: Any) -> Arguments:
     return (In(shape), k, dim), {"largest": draw(st.booleans()), "sorted": True}
 
 
+def _same(a: Any, b: Any) -> bool:
+    return np.array_equal(widened(a), widened(b), equal_nan=True)
+
+
 def points_at(x: Any, dim: int) -> Callable[[Any], bool]:
     """Whether the indices of a result point at its values; which of equal ones is free."""
 
     def right(found: Any) -> bool:
         value, index = found
         at = np.take_along_axis(np.atleast_1d(x), np.atleast_1d(index), dim)
-        return index.dtype == np.int64 and np.array_equal(at.reshape(value.shape), value)
+        return index.dtype == np.int64 and _same(at.reshape(value.shape), value)
 
     return right
 
@@ -135,7 +140,7 @@ def kthvalue(x: Any, k: int, dim: int, keepdim: bool) -> Any:
 
     def right(both: Any) -> bool:
         value, index = both if keepdim else [np.expand_dims(a, dim) for a in both]
-        return np.array_equal(np.take_along_axis(x, index, dim), value)
+        return _same(np.take_along_axis(x, index, dim), value)
 
     return found if keepdim else found.squeeze(dim), right
 

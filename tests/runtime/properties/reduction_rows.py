@@ -10,7 +10,7 @@ import numpy as np
 import scipy.stats
 from hypothesis import strategies as st
 
-from .calls import REAL, Arguments, In, Row, Type, axes, axis, of_scalars_too, scan
+from .calls import REAL, Arguments, In, Row, Type, axes, axis, of_scalars_too, scan, widened
 from .drawing import shapes
 
 
@@ -109,10 +109,16 @@ def chosen(rank: Callable[..., Any]) -> Callable[..., Any]:
     return of_scalars_too(reference)
 
 
-def middle(x: Any, dim: int) -> Any:
-    """The index of the lower median: NaN is larger than all numbers, and wins at any place."""
+def middle(x: Any, dim: int, skips: bool = False) -> Any:
+    """The index of the lower median. NaN is sorted behind all numbers: where it `skips` none, one
+    NaN makes the median NaN."""
     order = np.argsort(x, dim, kind="stable")
-    return order.take((x.shape[dim] - 1) // 2, dim)
+    missing = np.isnan(x).sum(dim, keepdims=True)
+    count = np.maximum(x.shape[dim] - missing, 1)
+    rank = (count - 1) // 2
+    if not skips:
+        rank = np.where(missing > 0, x.shape[dim] - 1, rank)
+    return np.take_along_axis(order, rank, dim).squeeze(dim)
 
 
 def value_at_index(reference: Callable[..., Any]) -> Callable[..., Any]:
@@ -124,7 +130,9 @@ def value_at_index(reference: Callable[..., Any]) -> Callable[..., Any]:
         def points(found: Any) -> bool:
             wide, index = (a if keepdim or not x.ndim else np.expand_dims(a, dim) for a in found)
             at = np.take_along_axis(x, index, dim) if x.ndim else x
-            return index.dtype == np.int64 and bool(np.array_equal(at, wide, equal_nan=True))
+            return index.dtype == np.int64 and bool(
+                np.array_equal(widened(at), widened(wide), equal_nan=True)
+            )
 
         return value, points
 
@@ -187,7 +195,7 @@ ROWS = [
     Row("prod", typed(product, "int16"), by(np.prod), "narrow", only=REAL[1:6]),
     Row("mean", over, by(np.mean)),
     Row("mean", typed(over, "float64"), by(np.mean), "dtype"),
-    Row("nanmean", over, by(np.mean)),
+    Row("nanmean", over, by(np.nanmean)),
     Row("prod", product, by(np.prod)),
     Row("prod", typed(product, "float64"), by(np.prod), "dtype"),
     Row("amax", filled_over, by(np.max)),
@@ -217,9 +225,10 @@ ROWS = [
     Row("logsumexp", functools.partial(over, all_too=False),
         by(logsumexp), only=REAL),
     Row("median", filled_whole, lambda x: x.reshape(-1)[middle(x.reshape(-1), 0)]),
-    Row("nanmedian", filled_whole, lambda x: x.reshape(-1)[middle(x.reshape(-1), 0)]),
+    Row("nanmedian", filled_whole, lambda x: x.reshape(-1)[middle(x.reshape(-1), 0, True)]),
     Row("median", one_filled_dim, value_at_index(chosen(middle)), "dim"),
-    Row("nanmedian", one_filled_dim, value_at_index(chosen(middle)), "dim"),
+    Row("nanmedian", one_filled_dim,
+        value_at_index(chosen(functools.partial(middle, skips=True))), "dim"),
     Row("mode", one_filled_dim, value_at_index(chosen(most_common)), only=REAL),
     Row("quantile", with_quantiles, quantile(np.quantile), second=False),
     Row("nanquantile", with_quantiles, quantile(np.nanquantile), second=False),

@@ -31,6 +31,8 @@ from .drawing import (
     examples,
     in_real_numbers,
     real_leaf,
+    seeds,
+    special_values,
     tolerance,
 )
 
@@ -191,3 +193,26 @@ def _somewhere(result: Tensor) -> Tensor:
     """Memory for `result` that is not contiguous, filled with other numbers."""
     memory = np.full([2 * n for n in result.shape], 7, result.dtype.numpy)
     return torch.from_numpy(memory)[(slice(None, None, 2),) * result.ndim]
+
+
+SPECIAL = """
+sum nansum nanmean prod amax amin aminmax max min argmax argmin all any count_nonzero median
+nanmedian nanquantile cumsum cumprod cummax cummin sort argsort msort topk kthvalue softmax nonzero
+isin diff F.threshold clamp_min clamp_max nan_to_num isclose maximum F.relu renorm searchsorted
+"""
+
+
+ON_SPECIAL = [r for r in ROWS if r.name in SPECIAL.split() and torch.float64 in r.only]
+
+
+@pytest.mark.parametrize("row", ON_SPECIAL, ids=[r.identity for r in ON_SPECIAL])
+@given(data=st.data())
+@examples(10)
+def test_nan_infinities_and_zeros(row: Row, data: Any) -> None:
+    drawn = drawn_call(data.draw, row, torch.float64)
+    for k, array in enumerate(drawn.arrays):
+        if row.name not in ("nanquantile", "searchsorted") or k == 0:
+            drawn.arrays[k] = special_values(array.shape, torch.float64, data.draw(seeds))
+    if row.name == "searchsorted":
+        drawn.arrays[0] = np.sort(drawn.arrays[0], -1)
+    assert_right(drawn, leaves_of(drawn.call(torch, map(torch.from_numpy, drawn.arrays))))
