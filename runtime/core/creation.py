@@ -260,6 +260,8 @@ def _filled(
     if key.device.type == "meta":
         strides = None if order is None else layouts.strides_of(order, shape)
         return _place(Spec(shape, key.dtype, strides), key, requires_grad)
+    if key.dtype is dtypes.uint8 and type(value) is int and -256 < value < 0:
+        value += 256  # as C converts it; other numbers out of range are refused
     xp = key.backend.xp
     if order is not None:
         out = wrap(layouts.empty_in_order(xp, shape, key.dtype.numpy, order), key)

@@ -76,10 +76,10 @@ class DispatchKey:
         operation = operations.get(name)
         if operation is None:
             raise AttributeError(f"No operation is called {name!r}.")
-        if operation.is_real and self.dtype.is_complex:
+        if self.dtype.category in operation.refuses:
             raise DTypeError(
-                f"{operation.label}: expected real numbers. Got {self.dtype}. Take .abs(), .real "
-                "or .imag of complex ones."
+                f"{operation.label}: expected another kind of numbers. Got {self.dtype}. Convert "
+                "with .to(), or take .abs() or .real of complex numbers."
             )
         kernel = self.backend.kernel(operation, self)
         setattr(self, name, kernel)

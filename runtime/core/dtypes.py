@@ -144,6 +144,16 @@ def of_number(value: Any) -> dtype:
     return _default.to_complex() if isinstance(value, complex) else _default
 
 
+def wrapped(number: Any, to: dtype) -> Any:
+    """The int `number` in the range of the integer type `to`, as C converts it: modulo 2**bits.
+
+    Other numbers, and ints that no 64 bits hold, as they are.
+    """
+    if to.category != INTEGER or type(number) is not int or not -(2**63) <= number < 2**63:
+        return number
+    return int(np.asarray(number).astype(to.numpy))
+
+
 def promote_types(type1: dtype, type2: dtype) -> dtype:
     """The smallest type to which both can be converted without leaving their category.
 

@@ -90,20 +90,38 @@ def add(F: Any, input: Spec, other: Spec, *, alpha: float = 1) -> Spec:
         >>> torch.add(torch.tensor([1.0, 2.0]), 10)
         tensor([11., 12.])
     """
-    return F.plus(input, other if alpha == 1 else F.mul(other, alpha))
+    return F.plus(input, other if alpha == 1 else _scaled(F, "add", other, alpha, input))
 
 
 @composite
 def sub(F: Any, input: Spec, other: Spec, *, alpha: float = 1) -> Spec:
     """input - alpha * other."""
-    return F.minus(input, other if alpha == 1 else F.mul(other, alpha))
+    return F.minus(input, other if alpha == 1 else _scaled(F, "sub", other, alpha, input))
 
 
 @composite
 def rsub(F: Any, input: Spec, other: Spec, *, alpha: float = 1) -> Spec:
     """other - alpha * input."""
     shapes.require_tensors("rsub", input=input)
-    return F.minus(other, input if alpha == 1 else F.mul(input, alpha))
+    return F.minus(other, input if alpha == 1 else _scaled(F, "rsub", input, alpha, other))
+
+
+def _category(*operands: Any) -> int:
+    """Of what kind the numbers in tensors and numbers together are: bool, int, float, complex."""
+    kinds = [getattr(x, "dtype", None) or dtypes.of_number(x) for x in operands]
+    return max(d.category for d in kinds)
+
+
+def _scaled(F: Any, operation: str, factor: Any, alpha: Any, other: Any) -> Any:
+    """factor * alpha; a fraction times integers would not be one, and is refused."""
+    category = _category(factor, other)
+    if category < dtypes.FLOAT and isinstance(alpha, float):
+        raise DTypeError(
+            f"{operation}: expected an integer as alpha for integral tensors. Got {alpha}. "
+            "Convert the tensors to a floating-point dtype."
+        )
+    alpha = alpha if category else bool(alpha)
+    return F.mul(factor, alpha) if hasattr(factor, "shape") else factor * alpha
 
 
 @composite
@@ -175,7 +193,7 @@ def abs(F: Any, input: Spec) -> Spec:
     return F.complex_abs(input) if input.dtype.is_complex else F.abs_of_number(input)
 
 
-@pointwise(name="sign_of_number", node_name="Sign")
+@pointwise(name="sign_of_number", node_name="Sign", refuses="complex")
 def sign_of_number(m: Any, input: Spec) -> Spec:
     """-1, 0 or 1."""
     return m.sign(input)
@@ -211,13 +229,13 @@ def frac(m: Any, input: Spec) -> Spec:
     return input - m.trunc(input)
 
 
-@pointwise(float_result=True)
+@pointwise(float_result=True, refuses="complex")
 def deg2rad(m: Any, input: Spec) -> Spec:
     """Degrees as radians."""
     return input * (math.pi / 180)
 
 
-@pointwise(float_result=True)
+@pointwise(float_result=True, refuses="complex")
 def rad2deg(m: Any, input: Spec) -> Spec:
     """Radians as degrees."""
     return input * (180 / math.pi)
@@ -230,7 +248,7 @@ def positive(input: Spec) -> Spec:
     return input
 
 
-@pointwise(name="rint", node_name="Round")
+@pointwise(name="rint", node_name="Round", refuses="complex")
 def rint(m: Any, input: Spec) -> Spec:
     """input rounded to the nearest integer, halves to the even one."""
     return m.round(input)
@@ -299,7 +317,9 @@ def pow(F: Any, input: Spec, exponent: Spec) -> Spec:
     if number.__class__ in (int, float) and hasattr(input, "dtype"):
         if number.__class__ is float and number.is_integer() and input.dtype.is_floating_point:
             number = int(number)
-        if input.dtype.is_floating_point or (number.__class__ is int and number > 0):
+        if input.dtype.is_floating_point or (
+            number.__class__ is int and number > 0 and input.dtype is not dtypes.bool_
+        ):
             return F.power_number(input, exponent=number)
     whole = [getattr(x, "dtype", None) or dtypes.of_number(x) for x in (input, number)]
     if max(d.category for d in whole) < dtypes.FLOAT and hasattr(number, "shape"):
@@ -318,31 +338,31 @@ def _whole_power(F: Any, input: Any, exponent: Any) -> Any:
     return F.where(is_negative, inverse, F.power(base, F.where(is_negative, 0, exponent)))
 
 
-@pointwise(tensors=2)
+@pointwise(tensors=2, refuses="complex")
 def maximum(m: Any, input: Spec, other: Spec) -> Spec:
     """The larger of each pair; NaN if one is NaN."""
     return m.maximum(input, other)
 
 
-@pointwise(tensors=2)
+@pointwise(tensors=2, refuses="complex")
 def minimum(m: Any, input: Spec, other: Spec) -> Spec:
     """The smaller of each pair; NaN if one is NaN."""
     return m.minimum(input, other)
 
 
-@pointwise(tensors=2)
+@pointwise(tensors=2, refuses="complex")
 def fmax(m: Any, input: Spec, other: Spec) -> Spec:
     """The larger of each pair; if one is NaN, the other."""
     return m.fmax(input, other)
 
 
-@pointwise(tensors=2)
+@pointwise(tensors=2, refuses="complex")
 def fmin(m: Any, input: Spec, other: Spec) -> Spec:
     """The smaller of each pair; if one is NaN, the other."""
     return m.fmin(input, other)
 
 
-@pointwise(name="clamp_numbers", node_name="Clamp")
+@pointwise(name="clamp_numbers", node_name="Clamp", refuses="complex")
 def clamp_numbers(m: Any, input: Spec, *, min: Any = None, max: Any = None) -> Spec:
     """input limited to [min, max]; None leaves a side open."""
     if min is not None:
@@ -363,7 +383,7 @@ def clamp_numbers_gradient(
     return g if inside is None else m.where(inside, g, 0.0)
 
 
-@pointwise(name="at_least", node_name="ClampMin", tensors=2)
+@pointwise(name="at_least", node_name="ClampMin", tensors=2, refuses="complex")
 def at_least(m: Any, input: Spec, min: Spec) -> Spec:
     """The larger of each pair; where they are equal it is input's."""
     return m.maximum(input, min)
@@ -375,7 +395,7 @@ def at_least_gradient(m: Any, g: Any, out: Any, input: Any, min: Any) -> Any:
     return m.where(input >= min, g, 0.0), m.where(input < min, g, 0.0)
 
 
-@pointwise(name="at_most", node_name="ClampMax", tensors=2)
+@pointwise(name="at_most", node_name="ClampMax", tensors=2, refuses="complex")
 def at_most(m: Any, input: Spec, max: Spec) -> Spec:
     """The smaller of each pair; where they are equal it is input's."""
     return m.minimum(input, max)
@@ -453,7 +473,7 @@ def nextafter(m: Any, input: Spec, other: Spec) -> Spec:
     return m.nextafter(input, other)
 
 
-@pointwise(tensors=2)
+@pointwise(tensors=2, refuses="complex")
 def heaviside(m: Any, input: Spec, values: Spec) -> Spec:
     """0 below 0, 1 above, `values` at 0. Raises: RuntimeError for mixed dtypes."""
     return m.where(m.eq(input, 0), values, input > 0)
@@ -546,13 +566,37 @@ def lerp(F: Any, input: Spec, end: Spec, weight: Spec) -> Spec:
     return F.lerp_back(input, end, rest=1.0 - weight)
 
 
-@pointwise
-def addcmul(m: Any, input: Spec, tensor1: Spec, tensor2: Spec, *, value: float = 1) -> Spec:
+@pointwise(name="add_product", node_name="Addcmul")
+def add_product(m: Any, input: Spec, tensor1: Spec, tensor2: Spec, *, value: float = 1) -> Spec:
     """input + value * tensor1 * tensor2."""
     return input + value * tensor1 * tensor2
 
 
-@pointwise
-def addcdiv(m: Any, input: Spec, tensor1: Spec, tensor2: Spec, *, value: float = 1.0) -> Spec:
+@composite
+def addcmul(F: Any, input: Spec, tensor1: Spec, tensor2: Spec, *, value: float = 1) -> Spec:
+    """input + value * tensor1 * tensor2; for integers the integer part of `value`."""
+    if isinstance(value, float) and _category(input, tensor1, tensor2) < dtypes.FLOAT:
+        value = int(value)
+    return F.add_product(input, tensor1, tensor2, value=value)
+
+
+@pointwise(name="add_quotient", node_name="Addcdiv")
+def add_quotient(m: Any, input: Spec, tensor1: Spec, tensor2: Spec, *, value: float = 1.0) -> Spec:
     """input + value * tensor1 / tensor2."""
     return input + value * (tensor1 / tensor2)
+
+
+@composite
+def addcdiv(F: Any, input: Spec, tensor1: Spec, tensor2: Spec, *, value: float = 1.0) -> Spec:
+    """input + value * tensor1 / tensor2.
+
+    Raises: RuntimeError where tensor1 and tensor2 are integral: torch.div with a rounding mode says
+        which quotient is meant.
+    """
+    if _category(tensor1, tensor2) < dtypes.FLOAT:
+        raise DTypeError(
+            f"addcdiv: expected a floating-point quotient. Got tensor1 of {tensor1.dtype} and "
+            f"tensor2 of {tensor2.dtype}. Convert them, or write "
+            "input + value * torch.div(tensor1, tensor2, rounding_mode='trunc')."
+        )
+    return F.add_quotient(input, tensor1, tensor2, value=value)

@@ -130,7 +130,13 @@ def _running_extreme(name: str) -> Any:
 
     rule.__name__, rule.__module__ = f"{name}_positions", __name__
     rule.__doc__ = f"Where the elements of {name} lie along `dim`, the last ones of equals; int64."
-    positions = primitive(rule, name=f"{name}_positions", layout="row_major")
+    positions = primitive(
+        rule,
+        name=f"{name}_positions",
+        node_name=name.capitalize(),
+        layout="row_major",
+        refuses="complex",
+    )
 
     @positions.array
     def array(xp: Any, input: Any, dim: int) -> Any:

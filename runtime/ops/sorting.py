@@ -18,7 +18,7 @@ from .slicewise import slicewise
 __all__ = ["allclose", "argsort", "equal", "isclose", "sort", "topk"]
 
 
-@primitive(node_name="Sort")
+@primitive(node_name="Sort", refuses="complex")
 def sort_order(input: Spec, *, dim: int, descending: bool, stable: bool) -> Spec:
     """The positions along `dim` that sort input; int64."""
     normalized_dim(dim, len(input.shape), "sort")

@@ -14,7 +14,7 @@ from ..errors import DTypeError, ShapeError
 from .declare import Spec
 from .gather import gather
 from .numpy_names import numpy_names
-from .reductions import RETURN_TYPES, var
+from .reductions import RETURN_TYPES, deviation, var
 from .return_types import return_type
 from .shapes import Dims, normalized_dim, require_values
 from .slicewise import slicewise
@@ -71,7 +71,7 @@ def std_mean(
 ) -> tuple[Spec, Spec]:  # fmt: skip
     """`std` and `mean` over `dim`."""
     spread, mean = var_mean(input, dim, unbiased, keepdim, correction=correction)
-    return spread.sqrt(), mean
+    return deviation(spread), mean
 
 
 # -- without NaN -----------------------------------------------------------------------------------
@@ -353,7 +353,7 @@ def bincount(input: Spec, weights: Any = None, minlength: int = 0) -> Spec:
     given = None if weights is None else weights.detach()._array
     counts = xp.bincount(array, given, minlength)
     dtype = dtypes.int64
-    if weights is not None:
+    if weights is not None and array.size:  # the sums of nothing are counts
         dtype = weights.dtype if weights.dtype.is_floating_point else dtypes.float64
     return wrap(xp.asarray(counts, dtype.numpy), key_of(input.device, dtype))
 

@@ -417,7 +417,9 @@ def constant(number: float, like: Any) -> Any:
         if key.dtype is dtypes.bool_:
             return number
         try:
-            array = key.backend.as_array(number, key.dtype, key.device.index)
+            array = key.backend.as_array(
+                dtypes.wrapped(number, key.dtype), key.dtype, key.device.index
+            )
         except OverflowError:
             return number
         found = wrap(array, key)
@@ -614,6 +616,7 @@ def _as_tensor(
             "Use torch.tensor(...) or torch.from_numpy(...) first."
         )
     key = key_of(place, dtype if dtype is not None else dtypes.of_number(value))
+    value = dtypes.wrapped(value, key.dtype)
     return wrap(key.backend.as_array(value, key.dtype, place.index), key)
 
 
@@ -631,7 +634,7 @@ def _explained(operation: Operation, arguments: dict[str, Any], error: Exception
         operation.rule(*specs, **attributes)
     except Exception as explained:
         return explained
-    if isinstance(error, TypeError) and "ufunc" in str(error):
+    if isinstance(error, TypeError) and ("ufunc" in str(error) or "numpy" in str(error)):
         mains = ", ".join(f"{n} of {arguments[n].dtype}" for n in operation.array_names)
         return DTypeError(
             f"{operation.name}: expected another dtype. Got {mains}. Convert with .to()."

@@ -26,7 +26,7 @@ BY_ZERO: dict[str, Callable[[torch.Tensor, object], object]] = {
 
 @pytest.mark.parametrize("name", WITHOUT_ORDER)
 def test_complex_numbers_have_no_order(name: str) -> None:
-    with pytest.raises(RuntimeError, match=r"expected real numbers. Got torch.complex64"):
+    with pytest.raises(RuntimeError, match="expected another kind of numbers"):
         WITHOUT_ORDER[name]()
 
 
