@@ -194,6 +194,40 @@ def _somewhere(result: Tensor) -> Tensor:
     return torch.from_numpy(memory)[(slice(None, None, 2),) * result.ndim]
 
 
+IN_PLACE = [
+    r
+    for r in ROWS
+    if hasattr(Tensor, f"{r.name}_") and r.name not in RESHAPING and r.gradient
+    if torch.float64 in r.only and "dtype" not in r.label
+]
+
+
+@pytest.mark.parametrize("row", IN_PLACE, ids=[r.identity for r in IN_PLACE])
+@given(data=st.data())
+@examples(6)
+def test_in_place_forms_give_the_same_gradients(row: Row, data: Any) -> None:
+    drawn = drawn_call(data.draw, row, torch.float64, ties=False)
+    leaves = [laid_out(data.draw, a) for a in drawn.arrays]
+    for k in drawn.floating:
+        leaves[k] = leaves[k].detach().requires_grad_()
+    wanted = drawn.call(torch, leaves)
+    (first, *others), kwargs = drawn.arguments(torch, leaves)
+    if first is not leaves[0] or not wanted.requires_grad or wanted.shape != first.shape:
+        return
+    base = first.clone()
+    written = getattr(base, f"{row.name}_")(*others, **kwargs)
+    same(written.detach(), wanted.detach())
+    inputs = [leaves[k] for k in drawn.floating]
+    weights = torch.from_numpy(np.asarray(np.random.RandomState(0).uniform(1, 2, first.shape)))
+    found, right = (
+        torch.autograd.grad(out, inputs, weights, allow_unused=True) for out in (written, wanted)
+    )
+    for a, b, leaf in zip(found, right, inputs, strict=True):
+        nothing = np.zeros(tuple(leaf.shape))
+        pair = [nothing if g is None else g.numpy() for g in (a, b)]
+        np.testing.assert_allclose(*pair, rtol=1e-12, atol=1e-12)
+
+
 SPECIAL = """
 sum nansum nanmean prod amax amin aminmax max min argmax argmin all any count_nonzero median
 nanmedian nanquantile cumsum cumprod cummax cummin sort argsort msort topk kthvalue softmax nonzero

@@ -284,3 +284,7 @@ def test_other_names_do_the_same(name: str, data: Any) -> None:
     if hasattr(torch.Tensor, name) and isinstance(args[0], torch.Tensor):
         found = getattr(args[0], name)(*args[1:], **case.kwargs)
         np.testing.assert_array_equal(found.numpy(), wanted.numpy())
+    if hasattr(torch.Tensor, f"{name}_") and tuple(args[0].shape) == tuple(wanted.shape):
+        target = args[0].clone()
+        assert getattr(target, f"{name}_")(*args[1:], **case.kwargs) is target
+        np.testing.assert_array_equal(target.numpy(), wanted.to(target.dtype).numpy())
