@@ -354,7 +354,7 @@ def bincount(input: Spec, weights: Any = None, minlength: int = 0) -> Spec:
     counts = xp.bincount(array, given, minlength)
     dtype = dtypes.int64
     if weights is not None and array.size:  # the sums of nothing are counts
-        dtype = weights.dtype if weights.dtype.is_floating_point else dtypes.float64
+        dtype = dtypes.float32 if weights.dtype is dtypes.float32 else dtypes.float64
     return wrap(xp.asarray(counts, dtype.numpy), key_of(input.device, dtype))
 
 

@@ -57,7 +57,7 @@ def spaced(draw: Any) -> Arguments:
     shape = draw(shapes(min_dims=1, min_side=1))
     dim = axis(draw, len(shape))
     form = draw(st.sampled_from(["none", "step", "places"]))
-    args = (In(shape), In((shape[dim],), 0, 3)) if form == "places" else (In(shape),)
+    args = (In(shape), In((shape[dim],), 0, 3, np.sort)) if form == "places" else (In(shape),)
     return args, {"dim": dim, **({"dx": 0.5} if form == "step" else {})}
 
 

@@ -175,7 +175,7 @@ def logsumexp(x: Any, axis: Any, keepdims: bool) -> Any:
 
 
 def softmax(x: Any, axis: int) -> Any:
-    weights = np.exp(x)
+    weights = np.exp(x - x.max(axis, keepdims=True, initial=-np.inf))
     return weights / weights.sum(axis, keepdims=True)
 
 
