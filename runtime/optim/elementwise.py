@@ -29,6 +29,7 @@ long)."""
 
 HALVES = (dtypes.float16, dtypes.bfloat16)
 
+
 def _maximum(x: Tensor, y: Tensor, out: Tensor) -> Tensor:
     return out.copy_(maximum(x.clone(), y))
 

@@ -312,11 +312,11 @@ class Optimizer:
             self._hooks = defaultdict(list)
 
     def __repr__(self) -> str:
-        lines = [f"{type(self).__name__} ("]
+        groups = []
         for k, group in enumerate(self.param_groups):
-            lines.append(f"Parameter Group {k}")
-            lines += [f"    {n}: {group[n]}" for n in sorted(group) if n != "params"]
-        return "\n".join([*lines, ")"])
+            options = [f"    {n}: {group[n]}\n" for n in sorted(group) if n != "params"]
+            groups.append(f"\nParameter Group {k}\n{''.join(options)}")
+        return f"{type(self).__name__} ({''.join(groups)})"
 
 
 def _separate_names(group: Group) -> None:

@@ -35,6 +35,12 @@ class _Composed(LRScheduler):
                     f"another at index {k}."
                 )
 
+    def _initial_step(self) -> None:
+        optimizer = self.optimizer
+        was_called, optimizer._opt_called = optimizer._opt_called, True  # parts need not warn
+        super()._initial_step()
+        optimizer._opt_called = was_called
+
     def state_dict(self) -> dict[str, Any]:
         """Everything but the optimizer, with the states of the parts."""
         state = super().state_dict()
