@@ -51,5 +51,5 @@ class Adamax(Elementwise):
         beta1, beta2 = group["betas"]
         mean += (g - mean) * (1 - beta1)
         largest *= beta2
-        xp.maximum(largest, xp.abs(g) + group["eps"], out=largest)
+        xp.maximum(largest, xp.absolute(g) + group["eps"], out=largest)
         p -= mean / largest * (number(group, "lr") / (1 - beta1**t))

@@ -38,7 +38,7 @@ def _clip(x: Tensor, least: float, largest: float, out: Tensor) -> Tensor:
     return out.copy_(x.clone().clamp(least, largest))
 
 
-TENSORS = SimpleNamespace(abs=abs, clip=_clip, maximum=_maximum, sign=sign, sqrt=sqrt)
+TENSORS = SimpleNamespace(absolute=abs, clip=_clip, maximum=_maximum, sign=sign, sqrt=sqrt)
 """What a rule finds in `xp` when it runs on tensors: what is written over is not saved."""
 
 Rule = Callable[..., None]
