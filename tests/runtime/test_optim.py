@@ -372,6 +372,35 @@ def test_tensors_are_rates_too() -> None:
     assert a.item() == b.item()
 
 
+def test_an_optimizer_works_on_other_parameters_for_a_while() -> None:
+    a, b = pair()
+    adam = torch.optim.Adam([a], lr=0.1)
+    swap = torch.optim.swap_in_optimizer_params_and_state
+    with pytest.raises(RuntimeError, match="before its first step"), swap(adam, {}, {}):
+        pass
+    for p in (a, b):
+        p.grad = torch.ones(1)
+    adam.step()
+    state = copy.deepcopy(adam.state_dict())
+    state["param_groups"][0]["lr"] = 0.5
+    before = a.item()
+    with swap(adam, {"b": b}, state):
+        adam.step()
+    assert (a.item(), adam.param_groups[0]["lr"]) == (before, 0.1)
+    assert b.item() == pytest.approx(0.5)
+    assert state["state"][0]["step"].item() == 2
+    assert adam.state[a]["step"].item() == 1
+    for wrong, words in (
+        ({}, "state_dict"),
+        ({**state, "param_groups": []}, "as many parameters"),
+        ({**state, "state": {7: {}}}, r"Got keys \[7\]"),
+    ):
+        with pytest.raises(RuntimeError, match=words), swap(adam, {"b": b}, wrong):
+            pass
+    with pytest.raises(RuntimeError, match=r"Expected 1 parameters\. Got 0"), swap(adam, {}, state):
+        pass
+
+
 ERRORS = [
     (lambda o, p: o.SGD([], lr=0.1), ValueError, "at least one parameter"),
     (lambda o, p: o.SGD(p, lr=0.1), TypeError, "Got one tensor"),
