@@ -6,7 +6,7 @@ from typing import Any
 
 from ..core.tensor import Tensor
 from .elementwise import Elementwise, number
-from .optimizer import Group
+from .optimizer import Group, ParamsT
 from .options import require_not_negative
 
 
@@ -20,7 +20,7 @@ class Adadelta(Elementwise):
 
     def __init__(
         self,
-        params: Any,
+        params: ParamsT,
         lr: float | Tensor = 1.0,
         rho: float = 0.9,
         eps: float = 1e-6,

@@ -10,7 +10,7 @@ from ..core.limits import finfo
 from ..core.tensor import Tensor
 from ..ops.reductions import norm
 from .elementwise import counter
-from .optimizer import Group, Optimizer
+from .optimizer import Group, Optimizer, ParamsT
 from .options import require_not_negative
 
 
@@ -29,7 +29,7 @@ class Adafactor(Optimizer):
 
     def __init__(
         self,
-        params: Any,
+        params: ParamsT,
         lr: float | Tensor = 1e-2,
         beta2_decay: float = -0.8,
         eps: tuple[float | None, float] = (None, 1e-3),
@@ -63,14 +63,15 @@ class Adafactor(Optimizer):
                 raise RuntimeError(
                     f"Adafactor: expected real parameters. Got {p.dtype}. Use Adam for those."
                 )
+            assert p.grad is not None  # so it was chosen
             state = self.state[p] or self._start(p)
             state["step"] += 1
-            _step(group, p, state)
+            _step(group, p, -p.grad if group["maximize"] else p.grad, state)
 
     def _start(self, p: Tensor) -> dict[str, Any]:
         state = self.state[p]
         state["step"] = counter()
-        place = {"dtype": p.grad.dtype, "device": p.device}
+        place: dict[str, Any] = {"dtype": p.dtype, "device": p.device}
         if p.ndim > 1:
             state["row_var"] = zeros((*p.shape[:-1], 1), **place)
             state["col_var"] = zeros((*p.shape[:-2], 1, p.shape[-1]), **place)
@@ -79,11 +80,10 @@ class Adafactor(Optimizer):
         return state
 
 
-def _step(group: Group, p: Tensor, state: dict[str, Any]) -> None:
+def _step(group: Group, p: Tensor, g: Tensor, state: dict[str, Any]) -> None:
     eps1, eps2 = group["eps"]
     eps1 = finfo(p.dtype).eps if eps1 is None else eps1
     t, lr = state["step"].item(), float(group["lr"])
-    g = -p.grad if group["maximize"] else p.grad
     size = max(eps2, _rms(p)) * min(lr, t**-0.5)
     if group["weight_decay"]:
         p.mul_(1 - lr * group["weight_decay"])

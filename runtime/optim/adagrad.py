@@ -6,7 +6,7 @@ from typing import Any
 
 from ..core.tensor import Tensor
 from .elementwise import Elementwise, number
-from .optimizer import Group
+from .optimizer import Group, ParamsT
 from .options import require_not_negative, require_one_way
 
 
@@ -20,7 +20,7 @@ class Adagrad(Elementwise):
 
     def __init__(
         self,
-        params: Any,
+        params: ParamsT,
         lr: float | Tensor = 1e-2,
         lr_decay: float = 0,
         weight_decay: float = 0,

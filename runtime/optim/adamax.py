@@ -6,7 +6,7 @@ from typing import Any
 
 from ..core.tensor import Tensor
 from .elementwise import Elementwise, number
-from .optimizer import Group
+from .optimizer import Group, ParamsT
 from .options import require_decays, require_not_negative
 
 
@@ -19,7 +19,7 @@ class Adamax(Elementwise):
 
     def __init__(
         self,
-        params: Any,
+        params: ParamsT,
         lr: float | Tensor = 2e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,

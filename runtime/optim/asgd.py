@@ -6,7 +6,7 @@ from typing import Any
 
 from ..core.tensor import Tensor
 from .elementwise import Elementwise
-from .optimizer import Group
+from .optimizer import Group, ParamsT
 from .options import require_not_negative
 
 
@@ -22,7 +22,7 @@ class ASGD(Elementwise):
 
     def __init__(
         self,
-        params: Any,
+        params: ParamsT,
         lr: float | Tensor = 1e-2,
         lambd: float = 1e-4,
         alpha: float = 0.75,

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..core import dtypes
-from ..core.creation import scalar_tensor
-from ..core.tensor import Tensor, wrap
+from ..core.creation import full_like, scalar_tensor
+from ..core.tensor import Tensor
 from ..ops.arithmetic import abs, maximum, sign
 from ..ops.complex_numbers import view_as_complex, view_as_real
 from ..ops.elementary import sqrt
@@ -52,6 +52,8 @@ def run_rule(rule: Rule, given: tuple[Any, ...], p: Tensor, arrays: list[Any]) -
     """
     xp = p._key.backend.xp
     dtype = p._key.dtype
+    if xp is None:  # meta: there are no values
+        return
     if not arrays[0].ndim:  # of which operators would make scalars
         arrays = [a.reshape(1) for a in arrays]
     if dtype.is_complex:
@@ -151,16 +153,12 @@ class Elementwise(Optimizer):
 
     def start(self, group: Group, p: Tensor) -> dict[str, Any]:
         """The state before the first step."""
-        xp = p._key.backend.xp
         state = self.state[p]
         state["step"] = counter()
         for name, value in self.scalars(group).items():
             state[name] = counter(value)
         for name, value in self.state_arrays(group).items():
-            array = xp.zeros_like(p._array)
-            if value:
-                array[...] = complex(value, value) if p.is_complex() else value
-            state[name] = wrap(array, p._key)
+            state[name] = full_like(p, complex(value, value) if p.is_complex() else value)
         return state
 
     def update(self, group: Group, parameters: list[Tensor]) -> None:

@@ -11,7 +11,7 @@ from ..core.tensor import Tensor
 from ..ops.complex_numbers import view_as_real
 from ..ops.joins import cat
 from .line_search import Point, strong_wolfe
-from .optimizer import Optimizer
+from .optimizer import Optimizer, ParamsT
 from .options import require_not_negative
 
 SMALLEST_CURVATURE = 1e-10
@@ -41,7 +41,7 @@ class LBFGS(Optimizer):
 
     def __init__(
         self,
-        params: Any,
+        params: ParamsT,
         lr: float | Tensor = 1,
         max_iter: int = 20,
         max_eval: int | None = None,

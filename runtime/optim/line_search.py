@@ -46,10 +46,9 @@ def strong_wolfe(
     steps to try after it.
     """
     search = _Search(evaluate, origin, most)
-    ends = search.bracket(t)
-    if len(ends) == 2:
-        return search.divide(*ends, reach), search.tried + 1
-    return ends[0], search.tried + 1
+    first, second = search.bracket(t)
+    best = first if second is None else search.divide(first, second, reach)
+    return best, search.tried + 1
 
 
 class _Search:
@@ -59,21 +58,21 @@ class _Search:
         self.evaluate, self.origin, self.most = evaluate, origin, most
         self.tried = 0
 
-    def bracket(self, t: Any) -> list[Point]:
+    def bracket(self, t: Any) -> tuple[Point, Point | None]:
         """One point that fulfils the conditions, or two that have one between them."""
         last, point = self.origin, self.evaluate(t)
         while self.tried < self.most:
             if self._is_high(point) or (self.tried > 1 and point.loss >= last.loss):
-                return [last, point]
+                return last, point
             if self._is_flat(point):
-                return [point]
+                return point, None
             if point.slope >= 0:
-                return [last, point]
+                return last, point
             least = point.t + SMALLEST_GROWTH * (point.t - last.t)
             t = cubic_minimum(last, point, least, point.t * LARGEST_GROWTH)
             last, point = point, self.evaluate(t)
             self.tried += 1
-        return [self.origin, point]
+        return self.origin, point
 
     def divide(self, first: Point, second: Point, reach: Tensor) -> Point:
         """The lowest point found while the bracket is made smaller."""

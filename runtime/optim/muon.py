@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..autograd.grad_mode import no_grad
 from ..core.creation import zeros_like
 from ..core.tensor import Tensor
 from ..ops.reductions import norm
-from .optimizer import Group, Optimizer
+from .optimizer import Group, Optimizer, ParamsT
 from .options import require_not_negative
 
 COEFFICIENTS = 3.4445, -4.7750, 2.0315
@@ -35,7 +33,7 @@ class Muon(Optimizer):
 
     def __init__(
         self,
-        params: Any,
+        params: ParamsT,
         lr: float | Tensor = 1e-3,
         weight_decay: float = 0.1,
         momentum: float = 0.95,
@@ -76,11 +74,12 @@ class Muon(Optimizer):
                 raise RuntimeError(
                     f"Muon: expected real parameters. Got {p.dtype}. Use Adam for those."
                 )
-            state = self.state[p]
+            state, g = self.state[p], p.grad
+            assert g is not None  # so it was chosen
             if "momentum_buffer" not in state:
-                state["momentum_buffer"] = zeros_like(p.grad)
-            buffer = state["momentum_buffer"].lerp_(p.grad, 1 - momentum)
-            direction = p.grad.lerp(buffer, momentum) if group["nesterov"] else buffer
+                state["momentum_buffer"] = zeros_like(g)
+            buffer = state["momentum_buffer"].lerp_(g, 1 - momentum)
+            direction = g.lerp(buffer, momentum) if group["nesterov"] else buffer
             direction = orthogonalized(
                 direction, group["ns_coefficients"], group["ns_steps"], group["eps"]
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from functools import wraps
 from itertools import count
@@ -19,10 +19,14 @@ from .options import required
 
 __all__ = [
     "Optimizer",
+    "ParamsT",
     "register_optimizer_step_post_hook",
     "register_optimizer_step_pre_hook",
     "required",
 ]
+
+ParamsT = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
+"""What optimizers are made for: tensors, groups, or names with their tensors."""
 
 Group = dict[str, Any]
 Hooks = list[Callable[..., Any]]
@@ -52,7 +56,8 @@ def _framed(step: Callable[..., Any]) -> Callable[..., Any]:
         if self._is_stepping:
             return step(self, *args, **kwargs)
         given: tuple[Any, ...] = (self, *args)
-        for hook in (*_pre_hooks_of_all, *self._hooks["step_pre"]):
+        hooks = vars(self).get("_hooks", {})  # a wrapper of another optimizer may have none
+        for hook in (*_pre_hooks_of_all, *hooks.get("step_pre", ())):
             changed = hook(self, given, kwargs)
             if changed is not None:
                 given, kwargs = _changed_arguments(changed)
@@ -61,7 +66,7 @@ def _framed(step: Callable[..., Any]) -> Callable[..., Any]:
             result = _observed(self, step, given, kwargs)
         finally:
             self._is_stepping = False
-        for hook in (*self._hooks["step_post"], *_post_hooks_of_all):
+        for hook in (*hooks.get("step_post", ()), *_post_hooks_of_all):
             hook(self, given, kwargs)
         return result
 
@@ -111,7 +116,7 @@ class Optimizer:
         if "step" in vars(cls):
             cls.step = _framed(vars(cls)["step"])  # type: ignore[method-assign]
 
-    def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+    def __init__(self, params: ParamsT, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
             raise TypeError(
                 "Expected an iterable of tensors or groups. Got one tensor. Use [tensor] or "
@@ -121,13 +126,13 @@ class Optimizer:
         self.state: defaultdict[Any, Any] = defaultdict(dict)
         self.param_groups: list[Group] = []
         self._hooks: defaultdict[str, Hooks] = defaultdict(list)
-        groups = list(params)
+        groups: list[Any] = list(params)
         if not groups:
             raise ValueError("Expected at least one parameter. Got an empty list.")
         if not isinstance(groups[0], dict):
             groups = [{"params": groups}]
         for group in groups:
-            self.add_param_group(dict(group) if isinstance(group, dict) else group)
+            self.add_param_group(group)
 
     def add_param_group(self, param_group: Group) -> None:
         """Add a group of parameters; options it lacks are the optimizer's defaults.

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..core.tensor import Tensor
 from .elementwise import Elementwise, number
-from .optimizer import Group
+from .optimizer import Group, ParamsT
 from .options import require_not_negative
 
 
@@ -20,7 +20,7 @@ class RMSprop(Elementwise):
 
     def __init__(
         self,
-        params: Any,
+        params: ParamsT,
         lr: float | Tensor = 1e-2,
         alpha: float = 0.99,
         eps: float = 1e-8,

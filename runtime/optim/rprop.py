@@ -6,7 +6,7 @@ from typing import Any
 
 from ..core.tensor import Tensor
 from .elementwise import Elementwise
-from .optimizer import Group
+from .optimizer import Group, ParamsT
 from .options import require_not_negative
 
 
@@ -23,7 +23,7 @@ class Rprop(Elementwise):
 
     def __init__(
         self,
-        params: Any,
+        params: ParamsT,
         lr: float | Tensor = 1e-2,
         etas: tuple[float, float] = (0.5, 1.2),
         step_sizes: tuple[float, float] = (1e-6, 50),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.tensor import Tensor, wrap
+from ..core.creation import empty_like
+from ..core.tensor import Tensor
 from .elementwise import number, run_recorded, run_rule
-from .optimizer import Group, Optimizer
+from .optimizer import Group, Optimizer, ParamsT
 from .options import require_not_negative, require_one_way
 
 
@@ -23,7 +24,7 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        params: Any,
+        params: ParamsT,
         lr: float | Tensor = 1e-3,
         momentum: float = 0,
         dampening: float = 0,
@@ -62,7 +63,7 @@ class SGD(Optimizer):
                 state, names = self.state[p], ["momentum_buffer"]
                 first = state.get("momentum_buffer") is None
                 if first:
-                    state["momentum_buffer"] = wrap(p._key.backend.xp.empty_like(p._array), p._key)
+                    state["momentum_buffer"] = empty_like(p)
             given = group, lr, first
             if group["differentiable"]:
                 run_recorded(_rule, given, p, state, names)

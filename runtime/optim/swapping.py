@@ -58,12 +58,13 @@ def _replace(optimizer: Optimizer, contents: list[dict[str, Any]]) -> None:
 
 def _fitting(optimizer: Optimizer, given: Any) -> tuple[dict[Any, Any], list[dict[str, Any]]]:
     """State and groups of `given`. Raises: RuntimeError unless they fit the optimizer's."""
-    parts = (given.get("state"), given.get("param_groups")) if isinstance(given, dict) else ()
-    if len(parts) != 2 or not isinstance(parts[0], dict) or not isinstance(parts[1], list):
+    state, groups = (
+        (given.get("state"), given.get("param_groups")) if isinstance(given, dict) else (None, None)
+    )
+    if not isinstance(state, dict) or not isinstance(groups, list):
         raise RuntimeError(
             "Expected a state as `state_dict()` gives it, with 'state' and 'param_groups'."
         )
-    state, groups = parts
     ours = [(len(g["params"]), set(g)) for g in optimizer.param_groups]
     theirs = [(len(g["params"]), set(g)) if isinstance(g, dict) else None for g in groups]
     if ours != theirs:

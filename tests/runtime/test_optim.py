@@ -171,6 +171,34 @@ def test_groups_have_options_of_their_own() -> None:
     assert [g["lr"] for g in sgd.param_groups] == [0.1, 1.0, 0.1]
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_on_meta_there_are_states_but_no_values(name: str) -> None:
+    p = torch.ones(2, 3, device="meta", requires_grad=True)
+    p.grad = torch.ones(2, 3, device="meta")
+    optimizer = getattr(torch.optim, name)([p])
+    if name in ("Adafactor", "LBFGS"):  # their steps depend on norms
+        with pytest.raises(RuntimeError, match="meta"):
+            optimizer.step(lambda: torch.tensor(1.0))
+    else:
+        optimizer.step()
+        assert all(v.shape in ((), (2, 3)) for v in optimizer.state[p].values())
+
+
+def test_states_lie_in_memory_as_their_parameters_do() -> None:
+    p = torch.rand(2, 3, 4, 5).to(memory_format=torch.channels_last).requires_grad_()
+    p.grad = torch.rand(2, 3, 4, 5)
+    adam = torch.optim.Adam([p])
+    adam.step()
+    assert adam.state[p]["exp_avg"].stride() == p.stride() == (60, 1, 15, 3)
+
+
+def test_groups_given_as_dicts_are_shared() -> None:
+    groups = [{"params": pair(), "lr": 0.5}]
+    sgd = torch.optim.SGD(groups)
+    groups[0]["lr"] = 0.25
+    assert sgd.param_groups[0]["lr"] == 0.25
+
+
 def test_names_of_parameters_are_kept_and_saved() -> None:
     net = nn.Linear(3, 2)
     named = torch.optim.SGD(net.named_parameters(), lr=0.1)

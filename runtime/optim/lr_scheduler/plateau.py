@@ -36,9 +36,11 @@ class ReduceLROnPlateau(LRScheduler):
         require_optimizer(optimizer)
         self.factor, self.optimizer = factor, optimizer
         groups = len(optimizer.param_groups)
-        is_list = isinstance(min_lr, list | tuple)
-        self.default_min_lr = None if is_list else min_lr
-        self.min_lrs = list(min_lr) if isinstance(min_lr, list | tuple) else [min_lr] * groups
+        self.default_min_lr: float | None
+        if isinstance(min_lr, list | tuple):
+            self.default_min_lr, self.min_lrs = None, list(min_lr)
+        else:
+            self.default_min_lr, self.min_lrs = min_lr, [min_lr] * groups
         if len(self.min_lrs) != groups:
             raise ValueError(
                 f"ReduceLROnPlateau: expected {groups} values of min_lr, one a group. Got "

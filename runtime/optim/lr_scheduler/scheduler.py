@@ -84,9 +84,9 @@ class LRScheduler:
 
     def _update_lr(self, epoch: int | None = None) -> None:
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
-        is_closed = epoch is not None and hasattr(self, "_get_closed_form_lr")
+        closed_form = None if epoch is None else getattr(self, "_get_closed_form_lr", None)
         with self._within_step():
-            self._set_lr(self._get_closed_form_lr() if is_closed else self.get_lr())
+            self._set_lr((closed_form or self.get_lr)())
 
     def _set_lr(self, values: list[Rate]) -> None:
         for group, value in zip(self.optimizer.param_groups, values, strict=True):
