@@ -72,23 +72,22 @@ def run_rule(rule: Rule, given: tuple[Any, ...], p: Tensor, arrays: list[Any]) -
 
 
 def _run_blocks(rule: Rule, given: tuple[Any, ...], arrays: list[Any]) -> None:
-    flat = _flattened(arrays)
-    if flat is None:
-        rule(*given, np, *arrays)
-        return
-    for start in range(0, flat[0].size, BLOCK):
-        rule(*given, np, *[a[start : start + BLOCK] for a in flat])
+    arrays = _flattened(arrays)
+    length = len(arrays[0])
+    rows = max(1, BLOCK * length // arrays[0].size)
+    for start in range(0, length, rows):
+        rule(*given, np, *[a[start : start + rows] for a in arrays])
 
 
-def _flattened(arrays: list[Any]) -> list[Any] | None:
-    """One-dimensional views of the arrays, in the order of their memory; None if there are gaps or
-    their orders differ."""
+def _flattened(arrays: list[Any]) -> list[Any]:
+    """One-dimensional views of the arrays, in the order of their memory; the arrays themselves if
+    there are gaps or their orders differ."""
     strides = arrays[0].strides
     if any(a.strides != strides for a in arrays):
-        return None
+        return arrays
     axes = sorted(range(len(strides)), key=lambda k: -strides[k])
     ordered = [a.transpose(axes) for a in arrays]
-    return [a.reshape(-1) for a in ordered] if ordered[0].flags.c_contiguous else None
+    return [a.reshape(-1) for a in ordered] if ordered[0].flags.c_contiguous else arrays
 
 
 def run_recorded(

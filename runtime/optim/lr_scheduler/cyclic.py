@@ -48,24 +48,22 @@ class CyclicLR(LRScheduler):
             for group, rate in zip(optimizer.param_groups, base_lrs, strict=True):
                 set_option(group, "lr", rate)
         self.max_lrs = per_group("max_lr", optimizer, max_lr)
-        up = float(step_size_up)
-        down = up if step_size_down is None else float(step_size_down)
+        up, down = (
+            float(step_size_up),
+            float(step_size_up if step_size_down is None else step_size_down),
+        )
         self.total_size = up + down
         self.step_ratio = up / self.total_size
         if mode not in MODES and scale_fn is None:
             raise ValueError(f"CyclicLR: expected mode as one of {MODES}. Got {mode!r}.")
-        self.mode, self.gamma = mode, gamma
-        self._scale_fn_custom = scale_fn
-        self.scale_mode = scale_mode
-        if scale_fn is None:
-            self.scale_mode = "iterations" if mode == "exp_range" else "cycle"
+        self.mode, self.gamma, self._scale_fn_custom = mode, gamma, scale_fn
+        own_mode = "iterations" if mode == "exp_range" else "cycle"
+        self.scale_mode = own_mode if scale_fn is None else scale_mode
         self.cycle_momentum = cycle_momentum
         if cycle_momentum:
-            self.use_beta1 = uses_beta1(optimizer)
-            self.base_momentums = per_group("base_momentum", optimizer, base_momentum)
-            self.max_momentums = per_group("max_momentum", optimizer, max_momentum)
-            if last_epoch == -1:
-                begin_momenta(optimizer, self.base_momentums, self.max_momentums)
+            self.use_beta1, self.base_momentums, self.max_momentums = begin_momenta(
+                optimizer, base_momentum, max_momentum, last_epoch == -1
+            )
         super().__init__(optimizer, last_epoch)
         self.base_lrs = base_lrs
 
@@ -125,9 +123,18 @@ def set_momentum(group: Group, value: float, use_beta1: bool) -> None:
         group["momentum"] = value
 
 
-def begin_momenta(optimizer: Optimizer, least: list[float], largest: list[float]) -> None:
-    """Begin with the largest momenta, and note both ends in the groups."""
+def begin_momenta(
+    optimizer: Optimizer, least: Any, largest: Any, is_new: bool
+) -> tuple[bool, list[float], list[float]]:
+    """Whether beta1 is the momentum, and the ends of its way for each group.
+
+    A new schedule begins with the largest momenta and notes both ends in the groups.
+    """
     use_beta1 = uses_beta1(optimizer)
-    for group, low, high in zip(optimizer.param_groups, least, largest, strict=True):
-        set_momentum(group, high, use_beta1)
-        group["max_momentum"], group["base_momentum"] = high, low
+    highs = per_group("max_momentum", optimizer, largest)
+    lows = per_group("base_momentum", optimizer, least)
+    if is_new:
+        for group, low, high in zip(optimizer.param_groups, lows, highs, strict=True):
+            set_momentum(group, high, use_beta1)
+            group["max_momentum"], group["base_momentum"] = high, low
+    return use_beta1, lows, highs

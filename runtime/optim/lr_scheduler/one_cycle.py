@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ..optimizer import Group, Optimizer
-from .cyclic import begin_momenta, set_momentum, uses_beta1
+from .cyclic import begin_momenta, set_momentum
 from .scheduler import LRScheduler, Rate, per_group, require_optimizer
 
 ANNEALINGS = ("cos", "linear")
@@ -57,19 +57,14 @@ class OneCycleLR(LRScheduler):
             )
         self._schedule_phases = _phases(self.total_steps, pct_start, three_phase)
         self._anneal_func_type = anneal_strategy
-        highest = per_group("max_lr", optimizer, max_lr)
+        rates = per_group("max_lr", optimizer, max_lr)
         if last_epoch == -1:
-            for group, rate in zip(optimizer.param_groups, highest, strict=True):
-                group["initial_lr"] = rate / div_factor
-                group["max_lr"] = rate
-                group["min_lr"] = group["initial_lr"] / final_div_factor
+            _begin_rates(optimizer, rates, div_factor, final_div_factor)
         self.cycle_momentum = cycle_momentum
         if cycle_momentum:
-            self.use_beta1 = uses_beta1(optimizer)
-            largest = per_group("max_momentum", optimizer, max_momentum)
-            least = per_group("base_momentum", optimizer, base_momentum)
-            if last_epoch == -1:
-                begin_momenta(optimizer, least, largest)
+            self.use_beta1, _, _ = begin_momenta(
+                optimizer, base_momentum, max_momentum, last_epoch == -1
+            )
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[Rate]:
@@ -104,6 +99,13 @@ class OneCycleLR(LRScheduler):
         if self._anneal_func_type == "linear":
             return (end - start) * passed + start
         return end + (start - end) / 2.0 * (math.cos(math.pi * passed) + 1)
+
+
+def _begin_rates(optimizer: Optimizer, rates: list[Any], div: float, final_div: float) -> None:
+    """Note the rates at the ends of the phases in the groups."""
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["initial_lr"], group["max_lr"] = rate / div, rate
+        group["min_lr"] = group["initial_lr"] / final_div
 
 
 def _steps(total: Any, epochs: Any, steps_per_epoch: Any) -> int:
