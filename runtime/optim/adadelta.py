@@ -49,12 +49,15 @@ class Adadelta(Elementwise):
     def state_arrays(self, group: Group) -> dict[str, float]:
         return {"square_avg": 0.0, "acc_delta": 0.0}
 
-    def rule(self, group: Group, numbers: Any, xp: Any, p: Any, g: Any, *state: Any) -> None:
+    def numbers(self, group: Group, state: dict[str, Any], t: float) -> tuple[Any, ...]:
+        return group["rho"], 1 - group["rho"], group["eps"], number(group, "lr")
+
+    def rule(self, numbers: tuple[Any, ...], xp: Any, p: Any, g: Any, *state: Any) -> None:
+        rho, take, eps, lr = numbers
         square, moved = state
-        rho, eps = group["rho"], group["eps"]
         square *= rho
-        square += g * g * (1 - rho)
+        square += g * g * take
         delta = xp.sqrt(moved + eps) / xp.sqrt(square + eps) * g
         moved *= rho
-        moved += delta * delta * (1 - rho)
-        p -= delta * number(group, "lr")
+        moved += delta * delta * take
+        p -= delta * lr

@@ -57,8 +57,10 @@ class Adagrad(Elementwise):
     def state_arrays(self, group: Group) -> dict[str, float]:
         return {"sum": group["initial_accumulator_value"]}
 
-    def rule(self, group: Group, numbers: Any, xp: Any, p: Any, g: Any, *state: Any) -> None:
-        t, (total,) = numbers, state
+    def numbers(self, group: Group, state: dict[str, Any], t: float) -> tuple[Any, ...]:
+        return number(group, "lr") / (1 + (t - 1) * group["lr_decay"]), group["eps"]
+
+    def rule(self, numbers: tuple[Any, ...], xp: Any, p: Any, g: Any, *state: Any) -> None:
+        (size, eps), (total,) = numbers, state
         total += g * g
-        size = number(group, "lr") / (1 + (t - 1) * group["lr_decay"])
-        p -= g / (xp.sqrt(total) + group["eps"]) * size
+        p -= g / (xp.sqrt(total) + eps) * size

@@ -59,23 +59,23 @@ class Adam(Elementwise):
         names = ["exp_avg", "exp_avg_sq"] + ["max_exp_avg_sq"] * bool(group["amsgrad"])
         return dict.fromkeys(names, 0.0)
 
-    def numbers(self, group: Group, state: dict[str, Any], t: float) -> Any:
-        """Both decays, and the size of the step and eps with the corrections taken out of the
-        moments: (lr / c1) m / (sqrt(v / c2) + eps) = (lr sqrt(c2) / c1) m / (sqrt(v) + eps
-        sqrt(c2))."""
+    def numbers(self, group: Group, state: dict[str, Any], t: float) -> tuple[Any, ...]:
+        """How much of the past the moments keep and how much of the present they take, the size of
+        the step and eps with the corrections taken out of the moments: (lr / c1) m / (sqrt(v / c2)
+        + eps) = (lr sqrt(c2) / c1) m / (sqrt(v) + eps sqrt(c2))."""
         beta1, beta2 = group["betas"]
         if isinstance(beta1, Tensor) and not group["differentiable"]:
             beta1, beta2 = beta1.item(), beta2.item()
         root = (1 - beta2**t) ** 0.5
         size = number(group, "lr") * root / (1 - beta1**t)
-        return beta1, beta2, size, group["eps"] * root
+        return 1 - beta1, beta2, 1 - beta2, size, group["eps"] * root
 
-    def rule(self, group: Group, numbers: Any, xp: Any, p: Any, g: Any, *state: Any) -> None:
-        beta1, beta2, size, eps = numbers
+    def rule(self, numbers: tuple[Any, ...], xp: Any, p: Any, g: Any, *state: Any) -> None:
+        take1, beta2, take2, size, eps = numbers
         m, v, *largest = state
-        m += (g - m) * (1 - beta1)
+        m += (g - m) * take1
         v *= beta2
-        v += g * g * (1 - beta2)
+        v += g * g * take2
         if largest:
             v = xp.maximum(largest[0], v, out=largest[0])
         p -= m / (xp.sqrt(v) + eps) * size

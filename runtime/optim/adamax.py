@@ -46,10 +46,14 @@ class Adamax(Elementwise):
     def state_arrays(self, group: Group) -> dict[str, float]:
         return {"exp_avg": 0.0, "exp_inf": 0.0}
 
-    def rule(self, group: Group, numbers: Any, xp: Any, p: Any, g: Any, *state: Any) -> None:
-        t, (mean, largest) = numbers, state
+    def numbers(self, group: Group, state: dict[str, Any], t: float) -> tuple[Any, ...]:
         beta1, beta2 = group["betas"]
-        mean += (g - mean) * (1 - beta1)
+        return 1 - beta1, beta2, group["eps"], number(group, "lr") / (1 - beta1**t)
+
+    def rule(self, numbers: tuple[Any, ...], xp: Any, p: Any, g: Any, *state: Any) -> None:
+        take1, beta2, eps, size = numbers
+        mean, largest = state
+        mean += (g - mean) * take1
         largest *= beta2
-        xp.maximum(largest, xp.absolute(g) + group["eps"], out=largest)
-        p -= mean / largest * (number(group, "lr") / (1 - beta1**t))
+        xp.maximum(largest, xp.absolute(g) + eps, out=largest)
+        p -= mean / largest * size

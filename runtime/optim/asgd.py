@@ -53,20 +53,20 @@ class ASGD(Elementwise):
     def state_arrays(self, group: Group) -> dict[str, float]:
         return {"ax": 0.0}
 
-    def numbers(self, group: Group, state: dict[str, Any], t: float) -> Any:
-        """This step's eta and mu; the state gets the next step's."""
+    def numbers(self, group: Group, state: dict[str, Any], t: float) -> tuple[Any, ...]:
+        """What is left of p, eta, and mu or None if that is 1; the state gets the next step's."""
         eta, mu = (state[name]._array for name in ("eta", "mu"))
-        now = float(eta), float(mu)
+        rest, now = 1 - group["lambd"] * float(eta), (float(eta), float(mu))
         lr = float(group["lr"])
         eta[...] = lr / (1 + group["lambd"] * lr * t) ** group["alpha"]
         mu[...] = 1 / max(1, t - group["t0"])
-        return now
+        return rest, now[0], None if now[1] == 1 else now[1]
 
-    def rule(self, group: Group, numbers: Any, xp: Any, p: Any, g: Any, *state: Any) -> None:
-        (eta, mu), (mean,) = numbers, state
-        p *= 1 - group["lambd"] * eta
+    def rule(self, numbers: tuple[Any, ...], xp: Any, p: Any, g: Any, *state: Any) -> None:
+        (rest, eta, mu), (mean,) = numbers, state
+        p *= rest
         p -= g * eta
-        if mu == 1:
+        if mu is None:
             mean[...] = p
         else:
             mean += (p - mean) * mu

@@ -59,21 +59,23 @@ class NAdam(Elementwise):
     def state_arrays(self, group: Group) -> dict[str, float]:
         return {"exp_avg": 0.0, "exp_avg_sq": 0.0}
 
-    def numbers(self, group: Group, state: dict[str, Any], t: float) -> Any:
-        beta1, decay = group["betas"][0], group["momentum_decay"]
-        now, after = (beta1 * (1 - 0.5 * 0.96 ** (k * decay)) for k in (t, t + 1))
-        product = state["mu_product"]._array
-        product *= now
-        return t, now, after, float(product)
-
-    def rule(self, group: Group, numbers: Any, xp: Any, p: Any, g: Any, *state: Any) -> None:
-        t, now, after, product = numbers
-        mean, square = state
-        beta1, beta2 = group["betas"]
+    def numbers(self, group: Group, state: dict[str, Any], t: float) -> tuple[Any, ...]:
+        """Those of the moments, eps, and the sizes of the steps along gradient and momentum."""
+        (beta1, beta2), decay = group["betas"], group["momentum_decay"]
         lr = number(group, "lr")
-        mean += (g - mean) * (1 - beta1)
+        now, after = (beta1 * (1 - 0.5 * 0.96 ** (k * decay)) for k in (t, t + 1))
+        mu_product = state["mu_product"]._array
+        mu_product *= now
+        product = float(mu_product)
+        sizes = lr * (1 - now) / (1 - product), lr * after / (1 - product * after)
+        return 1 - beta1, beta2, 1 - beta2, 1 - beta2**t, group["eps"], *sizes
+
+    def rule(self, numbers: tuple[Any, ...], xp: Any, p: Any, g: Any, *state: Any) -> None:
+        take1, beta2, take2, correction, eps, along_gradient, along_mean = numbers
+        mean, square = state
+        mean += (g - mean) * take1
         square *= beta2
-        square += g * g * (1 - beta2)
-        scale = xp.sqrt(square / (1 - beta2**t)) + group["eps"]
-        p -= g / scale * (lr * (1 - now) / (1 - product))
-        p -= mean / scale * (lr * after / (1 - product * after))
+        square += g * g * take2
+        scale = xp.sqrt(square / correction) + eps
+        p -= g / scale * along_gradient
+        p -= mean / scale * along_mean

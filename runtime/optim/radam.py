@@ -50,28 +50,29 @@ class RAdam(Elementwise):
     def state_arrays(self, group: Group) -> dict[str, float]:
         return {"exp_avg": 0.0, "exp_avg_sq": 0.0}
 
-    def numbers(self, group: Group, state: dict[str, Any], t: float) -> Any:
-        """The step's number and the rectification r_t sqrt(1 - beta2**t), None while the length
-        rho_t of the average is at most 5."""
-        beta2 = group["betas"][1]
+    def numbers(self, group: Group, state: dict[str, Any], t: float) -> tuple[Any, ...]:
+        """Those of the moments, and the sizes of a step with the rectification r_t sqrt(1 -
+        beta2**t) and of one without, the other one None: while the length rho_t of the average is
+        at most 5 there is none."""
+        beta1, beta2 = group["betas"]
+        size = number(group, "lr") / (1 - beta1**t)
+        moments = 1 - beta1, beta2, 1 - beta2, group["eps"]
         correction = 1 - beta2**t
         longest = 2 / (1 - beta2) - 1
         length = longest - 2 * t * beta2**t / correction
         if length <= 5:
-            return t, None
+            return *moments, None, size
         rectified = (length - 4) * (length - 2) * longest
         rectified /= (longest - 4) * (longest - 2) * length
-        return t, math.sqrt(rectified * correction)
+        return *moments, size * math.sqrt(rectified * correction), None
 
-    def rule(self, group: Group, numbers: Any, xp: Any, p: Any, g: Any, *state: Any) -> None:
-        t, rectification = numbers
+    def rule(self, numbers: tuple[Any, ...], xp: Any, p: Any, g: Any, *state: Any) -> None:
+        take1, beta2, take2, eps, rectified_size, size = numbers
         mean, square = state
-        beta1, beta2 = group["betas"]
-        mean += (g - mean) * (1 - beta1)
+        mean += (g - mean) * take1
         square *= beta2
-        square += g * g * (1 - beta2)
-        size = number(group, "lr") / (1 - beta1**t)
-        if rectification is None:
+        square += g * g * take2
+        if rectified_size is None:
             p -= mean * size
         else:
-            p -= mean / (xp.sqrt(square) + group["eps"]) * (size * rectification)
+            p -= mean / (xp.sqrt(square) + eps) * rectified_size

@@ -53,20 +53,26 @@ class RMSprop(Elementwise):
         names = ["square_avg"] + ["momentum_buffer"] * (group["momentum"] > 0)
         return dict.fromkeys(names + ["grad_avg"] * bool(group["centered"]), 0.0)
 
-    def rule(self, group: Group, numbers: Any, xp: Any, p: Any, g: Any, *state: Any) -> None:
+    def numbers(self, group: Group, state: dict[str, Any], t: float) -> tuple[Any, ...]:
+        alpha, momentum = group["alpha"], group["momentum"]
+        sums_up = momentum if momentum > 0 else None
+        lr = number(group, "lr")
+        return alpha, 1 - alpha, group["eps"], lr, sums_up, bool(group["centered"])
+
+    def rule(self, numbers: tuple[Any, ...], xp: Any, p: Any, g: Any, *state: Any) -> None:
+        alpha, take, eps, lr, momentum, centered = numbers
         square, *others = state
-        alpha, lr = group["alpha"], number(group, "lr")
         square *= alpha
-        square += g * g * (1 - alpha)
+        square += g * g * take
         spread = square
-        if group["centered"]:
+        if centered:
             mean = others[-1]
-            mean += (g - mean) * (1 - alpha)
+            mean += (g - mean) * take
             spread = square - mean * mean
-        step = g / (xp.sqrt(spread) + group["eps"])
-        if group["momentum"] > 0:
+        step = g / (xp.sqrt(spread) + eps)
+        if momentum is not None:
             buffer = others[0]
-            buffer *= group["momentum"]
+            buffer *= momentum
             buffer += step
             step = buffer
         p -= step * lr

@@ -50,16 +50,19 @@ class Rprop(Elementwise):
     def state_arrays(self, group: Group) -> dict[str, float]:
         return {"prev": 0.0, "step_size": float(group["lr"])}
 
-    def rule(self, group: Group, numbers: Any, xp: Any, p: Any, g: Any, *state: Any) -> None:
+    def numbers(self, group: Group, state: dict[str, Any], t: float) -> tuple[Any, ...]:
+        return *group["etas"], *group["step_sizes"]
+
+    def rule(self, numbers: tuple[Any, ...], xp: Any, p: Any, g: Any, *state: Any) -> None:
+        down, up, least, largest = numbers
         previous, size = state
-        down, up = group["etas"]
         agreement = xp.sign(g * previous)
         turned = agreement < 0
         factor = agreement * 0 + 1
         factor[agreement > 0] = up
         factor[turned] = down
         size *= factor
-        xp.clip(size, *group["step_sizes"], out=size)
+        xp.clip(size, least, largest, out=size)
         kept = g * 1
         kept[turned] = 0
         p -= xp.sign(kept) * size

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..core.creation import empty_like
 from ..core.tensor import Tensor
-from .elementwise import number, run_recorded, run_rule
+from .elementwise import constants, number, run_recorded, run_rule
 from .optimizer import Group, Optimizer, ParamsT
 from .options import require_not_negative, require_one_way
 
@@ -55,16 +55,20 @@ class SGD(Optimizer):
             require_one_way("SGD", defaults)
 
     def update(self, group: Group, parameters: list[Tensor]) -> None:
-        lr = number(group, "lr")
+        known: dict[Any, tuple[Any, ...]] = {}
         for p in parameters:
-            state, names = {}, []
+            state: dict[str, Any] = {}
+            names: list[str] = []
             first = False
             if group["momentum"]:
                 state, names = self.state[p], ["momentum_buffer"]
                 first = state.get("momentum_buffer") is None
                 if first:
                     state["momentum_buffer"] = empty_like(p)
-            given = group, lr, first
+            numbers = known.get(p._key)
+            if numbers is None:
+                numbers = known[p._key] = _numbers(group, p)
+            given = group["maximize"], group["nesterov"], first, numbers
             if group["differentiable"]:
                 run_recorded(_rule, given, p, state, names)
             else:
@@ -72,17 +76,26 @@ class SGD(Optimizer):
                 run_rule(_rule, given, p, arrays + [state[name]._array for name in names])
 
 
-def _rule(group: Group, lr: Any, first: bool, xp: Any, p: Any, g: Any, v: Any = None) -> None:
-    decay, momentum = group["weight_decay"], group["momentum"]
-    if group["maximize"]:
+def _numbers(group: Group, p: Tensor) -> tuple[Any, ...]:
+    """The learning rate, the weight decay and the momentum or None, and the share of g in v."""
+    decay = number(group, "weight_decay") or None
+    numbers = number(group, "lr"), decay, group["momentum"] or None, 1 - group["dampening"]
+    return numbers if group["differentiable"] else constants(numbers, p)
+
+
+def _rule(
+    uphill: bool, nesterov: bool, first: bool, numbers: Any, xp: Any, p: Any, g: Any, v: Any = None
+) -> None:
+    lr, decay, momentum, share = numbers
+    if uphill:
         g = -g
-    if decay:
+    if decay is not None:
         g = g + p * decay
-    if momentum:
+    if momentum is not None:
         if first:
             v[...] = g
         else:
             v *= momentum
-            v += g * (1 - group["dampening"])
-        g = g + v * momentum if group["nesterov"] else v
+            v += g * share
+        g = g + v * momentum if nesterov else v
     p -= g * lr

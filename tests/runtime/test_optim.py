@@ -393,8 +393,12 @@ def test_a_parameter_twice_in_a_group_is_warned_of() -> None:
         torch.optim.SGD([a, a])
 
 
-def test_tensors_are_rates_too() -> None:
+def test_tensors_are_rates_and_decays_too() -> None:
     a, b = pair()
+    for p, decay in ((a, torch.tensor(0.5)), (b, 0.5)):
+        p.grad = torch.ones(1)
+        torch.optim.SGD([p], lr=1.0, weight_decay=decay).step()
+    assert a.item() == b.item() == -0.5
     lr = torch.tensor([0.25])
     for p, rate in ((a, lr), (b, 0.25)):
         p.grad = torch.ones(1)
