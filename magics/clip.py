@@ -39,7 +39,21 @@ class ClipRule:
             self._handle.remove()
             self._handle = None
 
-    def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+    def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> Any:
+        """Clip now; a step with a closure gets one that clips what it computed."""
+        closure = kwargs.get("closure") if len(args) < 2 else args[1]
+        if closure is None:
+            self._clip(optimizer)
+            return None
+
+        def clipped() -> Any:
+            loss = closure()
+            self._clip(optimizer)
+            return loss
+
+        return (optimizer, clipped, *args[2:]), {k: v for k, v in kwargs.items() if k != "closure"}
+
+    def _clip(self, optimizer: Optimizer) -> None:
         held = [p for group in optimizer.param_groups for p in group["params"]]
         held = [p for p in held if p.grad is not None]
         if not held:

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.tensor import Tensor, wrap
-from .optimizer import Group, Optimizer, require_valid
+from ..core.creation import empty_like
+from ..core.tensor import Tensor
+from .elementwise import constants, number, run_recorded, run_rule
+from .optimizer import Group, Optimizer, ParamsT
+from .options import require_not_negative, require_one_way
 
 
 class SGD(Optimizer):
     """p <- p - lr * v, where v <- momentum * v + (1 - dampening) * g and g includes weight_decay *
-    p.
+    p; the first v is g.
 
-    `nesterov` steps by g + momentum * v instead of v; `maximize` goes uphill. `foreach`, `fused`
-    and
-    `differentiable` are accepted for PyTorch's sake: there is one way, which is fused.
+    `nesterov` steps by g + momentum * v instead of v; `maximize` goes uphill. `foreach` and `fused`
+    are accepted for PyTorch's sake: there is one way, which is fused. With `differentiable` a step
+    is recorded, and gradients flow through it.
+    Raises: ValueError for negative options, or nesterov without momentum or with dampening.
     Source: Sutskever et al., "On the importance of initialization and momentum" (2013).
     """
 
     def __init__(
         self,
-        params: Any,
-        lr: float = 1e-3,
+        params: ParamsT,
+        lr: float | Tensor = 1e-3,
         momentum: float = 0,
         dampening: float = 0,
-        weight_decay: float = 0,
+        weight_decay: float | Tensor = 0,
         nesterov: bool = False,
         *,
         maximize: bool = False,
@@ -32,7 +36,7 @@ class SGD(Optimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        require_valid("SGD", [("lr", lr), ("momentum", momentum), ("weight_decay", weight_decay)])
+        require_not_negative("SGD", lr=lr, momentum=momentum, weight_decay=weight_decay)
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("SGD: expected a momentum and no dampening with nesterov.")
         defaults = {
@@ -47,28 +51,51 @@ class SGD(Optimizer):
             "fused": fused,
         }
         super().__init__(params, defaults)
+        if fused:
+            require_one_way("SGD", defaults)
 
     def update(self, group: Group, parameters: list[Tensor]) -> None:
-        lr, decay = float(group["lr"]), group["weight_decay"]
-        sign = 1.0 if group["maximize"] else -1.0
-        plain = not decay and not group["momentum"]
+        known: dict[Any, tuple[Any, ...]] = {}
         for p in parameters:
-            array, g = p._array, p._grad._array  # type: ignore[union-attr]
-            if not plain:
-                if decay:
-                    g = g - decay * array if group["maximize"] else g + decay * array
-                if group["momentum"]:
-                    g = self._velocity(group, p, g)
-            array += g * (sign * lr)
+            state: dict[str, Any] = {}
+            names: list[str] = []
+            first = False
+            if group["momentum"]:
+                state, names = self.state[p], ["momentum_buffer"]
+                first = state.get("momentum_buffer") is None
+                if first:
+                    state["momentum_buffer"] = empty_like(p)
+            numbers = known.get(p._key)
+            if numbers is None:
+                numbers = known[p._key] = _numbers(group, p)
+            given = group["maximize"], group["nesterov"], first, numbers
+            if group["differentiable"]:
+                run_recorded(_rule, given, p, state, names)
+            else:
+                arrays = [p._array, p._grad._array]  # type: ignore[union-attr]
+                run_rule(_rule, given, p, arrays + [state[name]._array for name in names])
 
-    def _velocity(self, group: Group, p: Tensor, g: Any) -> Any:
-        """The direction of the step: the momentum, updated by the gradient g."""
-        momentum = group["momentum"]
-        state = self.state[p]
-        buffer = state.get("momentum_buffer")
-        if buffer is None:
-            state["momentum_buffer"] = buffer = wrap(g.copy(), p._key)
+
+def _numbers(group: Group, p: Tensor) -> tuple[Any, ...]:
+    """The learning rate, the weight decay and the momentum or None, and the share of g in v."""
+    decay = number(group, "weight_decay") or None
+    numbers = number(group, "lr"), decay, group["momentum"] or None, 1 - group["dampening"]
+    return numbers if group["differentiable"] else constants(numbers, p)
+
+
+def _rule(
+    uphill: bool, nesterov: bool, first: bool, numbers: Any, xp: Any, p: Any, g: Any, v: Any = None
+) -> None:
+    lr, decay, momentum, share = numbers
+    if uphill:
+        g = -g
+    if decay is not None:
+        g = g + p * decay
+    if momentum is not None:
+        if first:
+            v[...] = g
         else:
-            buffer._array *= momentum
-            buffer._array += g * (1 - group["dampening"]) if group["dampening"] else g
-        return g + momentum * buffer._array if group["nesterov"] else buffer._array
+            v *= momentum
+            v += g * share
+        g = g + v * momentum if nesterov else v
+    p -= g * lr

@@ -98,7 +98,7 @@ def load(
         return {k: t.to(place("cpu")) for k, t in gguf.read(data).items()}
     if data[:4] == pytorch_files.ZIP:
         return pytorch_files.read_zip(data, _builder(map_location))
-    if data[:1] == b"\x80":
+    if data[:1] == b"\x80" and not safetensors_files.begins(data):
         return pytorch_files.read_legacy(data, _builder(map_location))
     return safetensors_files.read(data, str(name), place)
 

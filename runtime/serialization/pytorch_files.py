@@ -11,7 +11,7 @@ import pickle
 import struct
 import sys
 import zipfile
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import Any, ClassVar
 
 import numpy as np
@@ -236,6 +236,8 @@ class _Pickler(_PythonPickler):  # type: ignore[misc]
         if isinstance(obj, OrderedDict):  # a state dict too is one to its reader
             state = {"_metadata": obj._metadata} if hasattr(obj, "_metadata") else None
             return _Name("collections", "OrderedDict"), (), state, None, iter(obj.items())
+        if type(obj) is Counter:  # the milestones of a MultiStepLR
+            return _Name("collections", "Counter"), (dict(obj),)
         if any(obj is name for name in NAMED) or type(obj) in PLAIN:
             return NotImplemented
         if isinstance(obj, _Name | dtypes.dtype | np.generic):

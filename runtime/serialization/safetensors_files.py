@@ -127,6 +127,14 @@ def _unsupported(value: Any, place: str) -> str:
 # -- loading ---------------------------------------------------------------------------------------
 
 
+def begins(data: bytes) -> bool:
+    """Whether `data` begins as safetensors do: the length of a header, then the header's brace.
+
+    The length may begin like a pickle, with the byte 0x80.
+    """
+    return data[8:9] == b"{" and 8 + int.from_bytes(data[:8], "little") <= len(data)
+
+
 def read(data: bytes, name: str, place: Callable[[str], Any]) -> Any:
     """What a file's content holds: the value that was packed, or a dict of tensors from another
     writer. Raises: CheckpointError."""

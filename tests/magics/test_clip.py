@@ -82,3 +82,21 @@ def test_the_rule_serves_scripts_without_a_session() -> None:
     finally:
         rule.stop()
     assert w.norm().item() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_step_with_a_closure_is_clipped_after_it() -> None:
+    rule = ClipRule(1.0)
+    rule.start()
+    w = torch.zeros(2, requires_grad=True)
+
+    def closure() -> float:
+        w.grad = torch.tensor([3.0, 4.0])
+        return 5.0
+
+    try:
+        assert torch.optim.SGD([w], lr=1.0).step(closure) == 5.0
+        torch.optim.SGD([w], lr=1.0).step(closure=closure)
+    finally:
+        rule.stop()
+    assert [round(v, 4) for v in w.tolist()] == [-1.2, -1.6]
+    assert (rule.steps, rule.clipped) == (2, 2)

@@ -196,12 +196,36 @@ def test_random_numbers_follow_the_seed() -> None:
     assert sorted(first[5]) == list(range(9))
 
 
+def trained(model: Any, optimizer: Any, place: str) -> list[float]:
+    """The losses of eight steps."""
+    x, y = torch.randn(6, 1, 8, 8).to(place), torch.arange(6).to(place)
+
+    def closure() -> Any:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), y)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        return loss
+
+    return [optimizer.step(closure).item() for _ in range(8)]
+
+
 @pytest.mark.parametrize(
     "make",
     [
         lambda p: optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-4),
         lambda p: optim.Adam(p, lr=1e-2, amsgrad=True),
         lambda p: optim.AdamW(p, lr=1e-2),
+        lambda p: optim.RMSprop(p, lr=1e-3, centered=True, momentum=0.5),
+        lambda p: optim.Adagrad(p, lr=1e-2, initial_accumulator_value=0.1),
+        lambda p: optim.Adadelta(p),
+        lambda p: optim.Adamax(p, lr=1e-2),
+        lambda p: optim.NAdam(p, lr=1e-2),
+        lambda p: optim.RAdam(p, lr=1e-2, betas=(0.8, 0.9)),
+        lambda p: optim.Rprop(p, lr=1e-3),
+        lambda p: optim.ASGD(p, lr=0.1, t0=3),
+        lambda p: optim.Adafactor(p, lr=0.1),
+        lambda p: optim.LBFGS(p, max_iter=1, line_search_fn="strong_wolfe"),
     ],
 )
 def test_training_follows_the_cpus(make: Any, tmp_path: Any) -> None:
@@ -212,16 +236,7 @@ def test_training_follows_the_cpus(make: Any, tmp_path: Any) -> None:
             nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2),
             nn.Flatten(), nn.LayerNorm(64), nn.Linear(64, 6),
         ).to(place)  # fmt: skip
-        x, y = torch.randn(6, 1, 8, 8).to(place), torch.arange(6).to(place)
-        optimizer = make(model.parameters())
-        losses[place] = []
-        for _ in range(8):
-            optimizer.zero_grad()
-            loss = F.cross_entropy(model(x), y)
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            losses[place].append(loss.item())
+        losses[place] = trained(model, make(model.parameters()), place)
     assert losses["cpu"][-1] < losses["cpu"][0]
     np.testing.assert_allclose(losses["cuda"], losses["cpu"], rtol=2e-4)
     torch.save(model.state_dict(), tmp_path / "model.safetensors")

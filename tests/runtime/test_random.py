@@ -10,7 +10,7 @@ import pytest
 
 import flambeau as torch
 
-from .recorded import optimizers as recorded
+from .recorded import streams as recorded
 
 RECORDED = json.loads(recorded.RECORD.read_text())["streams"]
 

@@ -75,6 +75,16 @@ def test_files_of_other_writers_are_dicts_of_tensors(tmp_path: Path) -> None:
     assert torch.equal(torch.load(tmp_path / "a")["a"], torch.ones(2))
 
 
+def test_a_header_of_any_length_is_read(tmp_path: Path) -> None:
+    # A length of 128, 384, 640... begins with the byte that pickles begin with.
+    starts = set()
+    for letters in range(0, 512, 8):
+        torch.save({"x" * letters: 1.0}, tmp_path / "a.safetensors")
+        assert torch.load(tmp_path / "a.safetensors") == {"x" * letters: 1.0}
+        starts.add((tmp_path / "a.safetensors").read_bytes()[0])
+    assert 0x80 in starts
+
+
 def test_tied_tensors_are_stored_once_and_come_back_tied(tmp_path: Path) -> None:
     x = torch.ones(1000)
     back = round_trip({"a": x, "b": x}, tmp_path / "tied")
