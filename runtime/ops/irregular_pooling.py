@@ -182,7 +182,11 @@ def _fractional_max_pool(
         samples = _random_samples
         if samples is None:
             samples = rand(*shape, dtype=batch.dtype, device=batch.device)
-        drawn = samples.detach().cpu().numpy().reshape(-1, rank)
+        elif tuple(samples.shape[1:]) != shape[1:] or len(samples) < shape[0]:
+            raise ShapeError(
+                f"{name}: expected _random_samples {shape}. Got {tuple(samples.shape)}."
+            )
+        drawn = samples[: shape[0]].detach().cpu().numpy().reshape(-1, rank)
         windows = [
             # PyTorch draws the width first for images, the depth first for volumes.
             _fractional_windows(drawn[:, 1 - d if rank == 2 else d], n, m, k)

@@ -156,7 +156,7 @@ def refuse(info: ModuleInfo, dtype: torch.dtype, training: bool) -> None:
         try:
             made = mine(*args, **kwargs)
             if at_call:
-                made.to(getattr(flambeau, str(dtype)[6:])).train(training)
+                made.train(training)
                 args, kwargs = arguments(given.forward_input)
                 made(*args, **kwargs)
         except sample.error_type:

@@ -75,6 +75,8 @@ class HuberLoss(Module):
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__()
+        if not isinstance(delta, int | float):
+            raise TypeError(f"HuberLoss: expected a number as delta. Got {type(delta).__name__}.")
         self.reduction, self.delta = F.reduction_of(reduction), delta
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:

@@ -82,6 +82,15 @@ class _ReplicationPad(_Padding):
 class _CircularPad(_Padding):
     mode = "circular"
 
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, ...) -> (N, C, ...'); N may be left out. Raises: ValueError for other ranks."""
+        if input.ndim not in (self.rank + 1, self.rank + 2):
+            raise ValueError(
+                f"{type(self).__name__}: expected input with {self.rank + 1} or {self.rank + 2} "
+                f"dimensions. Got shape {tuple(input.shape)}."
+            )
+        return super().forward(input)
+
 
 class ConstantPad1d(_ConstantPad):
     """`value` around (N, C, L); padding is a number, or (left, right)."""

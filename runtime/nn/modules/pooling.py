@@ -6,6 +6,7 @@ from typing import Any
 
 from ...core.tensor import Tensor
 from ...ops import pooling
+from ...ops.convolution import per_dimension
 from .module import Module
 
 __all__ = [
@@ -80,24 +81,15 @@ class MaxPool3d(_MaxPool):
     operation = staticmethod(pooling.max_pool3d)
 
 
-class AvgPool1d(Module):
-    """The mean of each window: (N, C, L) -> (N, C, L'). `stride` is `kernel_size` unless given."""
+class _AvgPool(Module):
+    """What averages over windows of every rank share."""
 
-    operation: Any = staticmethod(pooling.avg_pool1d)
-
-    def __init__(
-        self,
-        kernel_size: Any,
-        stride: Any = None,
-        padding: Any = 0,
-        ceil_mode: bool = False,
-        count_include_pad: bool = True,
-    ) -> None:
-        super().__init__()
-        self.kernel_size = kernel_size
-        self.stride = kernel_size if stride is None else stride
-        self.padding, self.ceil_mode = padding, ceil_mode
-        self.count_include_pad = count_include_pad
+    operation: Any
+    kernel_size: Any
+    stride: Any
+    padding: Any
+    ceil_mode: bool
+    count_include_pad: bool
 
     def _windows(self) -> list[Any]:
         return [
@@ -113,12 +105,28 @@ class AvgPool1d(Module):
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
-class AvgPool2d(AvgPool1d):
-    """The mean of each window: (N, C, H, W) -> (N, C, H', W'). `stride` is `kernel_size` unless
-    given; `divisor_override` divides the sum instead of the count."""
+class AvgPool1d(_AvgPool):
+    """The mean of each window: (N, C, L) -> (N, C, L'). `stride` is `kernel_size` unless given."""
 
-    operation = staticmethod(pooling.avg_pool2d)
+    operation = staticmethod(pooling.avg_pool1d)
 
+    def __init__(
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        super().__init__()
+        stride = kernel_size if stride is None else stride
+        self.kernel_size = per_dimension("AvgPool1d", "kernel_size", kernel_size, 1, 1)
+        self.stride = per_dimension("AvgPool1d", "stride", stride, 1, 1)
+        self.padding = per_dimension("AvgPool1d", "padding", padding, 1, 0)
+        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
+
+
+class _AvgPoolWithDivisor(_AvgPool):
     def __init__(
         self,
         kernel_size: Any,
@@ -128,14 +136,24 @@ class AvgPool2d(AvgPool1d):
         count_include_pad: bool = True,
         divisor_override: int | None = None,
     ) -> None:
-        super().__init__(kernel_size, stride, padding, ceil_mode, count_include_pad)
-        self.divisor_override = divisor_override
+        super().__init__()
+        self.kernel_size = kernel_size
+        self.stride = kernel_size if stride is None else stride
+        self.padding, self.ceil_mode = padding, ceil_mode
+        self.count_include_pad, self.divisor_override = count_include_pad, divisor_override
 
     def _windows(self) -> list[Any]:
         return [*super()._windows(), self.divisor_override]
 
 
-class AvgPool3d(AvgPool2d):
+class AvgPool2d(_AvgPoolWithDivisor):
+    """The mean of each window: (N, C, H, W) -> (N, C, H', W'). `stride` is `kernel_size` unless
+    given; `divisor_override` divides the sum instead of the count."""
+
+    operation = staticmethod(pooling.avg_pool2d)
+
+
+class AvgPool3d(_AvgPoolWithDivisor):
     """The mean of each window: (N, C, D, H, W) -> (N, C, D', H', W'). See `AvgPool2d`."""
 
     operation = staticmethod(pooling.avg_pool3d)
