@@ -1,4 +1,4 @@
-"""`python -m tests.conformance.modules [NAME ...]`: every module against PyTorch's, on its own inputs.
+"""`python -m tests.conformance.modules [NAME ...]`: every module against PyTorch's.
 
 For each input of PyTorch's database of modules, in training and in evaluation: the same repr, the
 same initial values from the same seed, PyTorch's state dict loaded (so the same keys and shapes),

@@ -7,12 +7,19 @@ from typing import Any
 from ...core.tensor import Tensor
 from ...errors import ShapeError
 from ...ops.normalization import instance_norm
-from .batchnorm import _BatchNorm
+from .batchnorm import _LazyNormBase, _NormBase
 
-__all__ = ["InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"]
+__all__ = [
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
+    "LazyInstanceNorm1d",
+    "LazyInstanceNorm2d",
+    "LazyInstanceNorm3d",
+]
 
 
-class _InstanceNorm(_BatchNorm):
+class _InstanceNorm(_NormBase):
     """What instance normalization of every rank shares."""
 
     def __init__(
@@ -73,3 +80,24 @@ class InstanceNorm3d(_InstanceNorm):
     """`InstanceNorm2d` for (N, C, D, H, W) and (C, D, H, W)."""
 
     ranks = (4, 5)
+
+
+class LazyInstanceNorm1d(_LazyNormBase, InstanceNorm1d):
+    """An `InstanceNorm1d` that takes num_features from its first input; unlike that, it has
+    parameters and running statistics unless told otherwise."""
+
+    cls_to_become = InstanceNorm1d
+
+
+class LazyInstanceNorm2d(_LazyNormBase, InstanceNorm2d):
+    """An `InstanceNorm2d` that takes num_features from its first input; see
+    `LazyInstanceNorm1d`."""
+
+    cls_to_become = InstanceNorm2d
+
+
+class LazyInstanceNorm3d(_LazyNormBase, InstanceNorm3d):
+    """An `InstanceNorm3d` that takes num_features from its first input; see
+    `LazyInstanceNorm1d`."""
+
+    cls_to_become = InstanceNorm3d
