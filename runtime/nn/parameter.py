@@ -1,4 +1,4 @@
-"""Parameters: tensors that a module owns and an optimizer changes, some without a shape at first."""
+"""Parameters: tensors that a module owns and an optimizer changes; some get their shape later."""
 
 from __future__ import annotations
 

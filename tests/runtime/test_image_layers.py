@@ -59,7 +59,7 @@ def test_distances() -> None:
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="num_groups that divides num_channels"):
         nn.GroupNorm(4, 6)
-    with pytest.raises(ShapeError, match="InstanceNorm2d: expected input with 3 or 4 dimensions"):
+    with pytest.raises(ValueError, match="InstanceNorm2d: expected input with 3 or 4 dimensions"):
         nn.InstanceNorm2d(3)(torch.ones(2, 3))
     with pytest.raises(ValueError, match="padding_mode to be one of zeros, reflect"):
         nn.Conv2d(1, 1, 3, padding_mode="mirror")

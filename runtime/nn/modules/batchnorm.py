@@ -7,7 +7,6 @@ from typing import Any
 from ...core import dtypes
 from ...core.creation import empty, tensor
 from ...core.tensor import Tensor
-from ...errors import ShapeError
 from ...ops.normalization import batch_norm
 from .. import init
 from ..parameter import Parameter, UninitializedBuffer, UninitializedParameter
@@ -95,19 +94,19 @@ class _BatchNorm(_NormBase):
         """(N, num_features, ...) -> the same shape."""
         if input.ndim not in self.ranks:
             wanted = " or ".join(map(str, self.ranks))
-            raise ShapeError(
+            raise ValueError(
                 f"{type(self).__name__}: expected input with {wanted} dimensions. Got shape "
                 f"{tuple(input.shape)}."
             )
-        own, buffers = self._parameters, self._buffers
-        mean, var = buffers["running_mean"], buffers["running_var"]
+        weight, bias = self._weight_and_bias()
+        mean, var = self.running_mean, self.running_var
         use_batch = self.training or mean is None
         return batch_norm(
             input,
             mean,
             var,
-            own["weight"],
-            own["bias"],
+            weight,
+            bias,
             use_batch,
             self._next_momentum() if self.training and mean is not None else 0.0,
             self.eps,

@@ -79,11 +79,11 @@ class _ConvNd(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, in_channels, ...) -> (N, out_channels, ...); N may be left out."""
-        own, padding = self._parameters, self.padding
+        (weight, bias), padding = self._weight_and_bias(), self.padding
         if self.padding_mode != "zeros":
             input, padding = pad(input, self._around(), self.padding_mode), 0
         return type(self).operation(
-            input, own["weight"], own["bias"], self.stride, padding, self.dilation, self.groups
+            input, weight, bias, self.stride, padding, self.dilation, self.groups
         )
 
     def _around(self) -> list[int]:

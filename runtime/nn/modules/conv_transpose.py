@@ -67,10 +67,10 @@ class _ConvTransposeNd(_ConvNd):
 
     def forward(self, input: Tensor, output_size: Any = None) -> Tensor:
         """(N, in_channels, ...) -> (N, out_channels, ...), with sizes `output_size` if given."""
-        own = self._parameters
+        weight, bias = self._weight_and_bias()
         extra = self._output_padding(input, output_size)
         return type(self).operation(
-            input, own["weight"], own["bias"], self.stride, self.padding, extra, self.groups,
+            input, weight, bias, self.stride, self.padding, extra, self.groups,
             self.dilation,
         )  # fmt: skip
 

@@ -11,7 +11,7 @@ from ...core.dtypes import dtype as DType
 from ...core.tensor import Tensor
 from ...ops.transfer import resolve
 from ...ops.transfer import to as converted
-from ..parameter import is_lazy
+from ..parameter import Parameter, is_lazy
 
 
 class Conversion:
@@ -27,11 +27,16 @@ class Conversion:
         if recurse:
             for child in module.children():
                 child._apply(fn)
-        for parameter in module._parameters.values():
-            if parameter is not None:
-                parameter.data = fn(parameter.data if is_lazy(parameter) else parameter.detach())
-                if parameter.grad is not None:
-                    parameter.grad.data = fn(parameter.grad.detach())
+        for name, parameter in module._parameters.items():
+            if parameter is None:
+                continue
+            made = fn(parameter.data if is_lazy(parameter) else parameter.detach())
+            if made.dtype.category != parameter.dtype.category:  # complex, or no longer
+                module._parameters[name] = Parameter(made, parameter.requires_grad)
+                continue
+            parameter.data = made
+            if parameter.grad is not None:
+                parameter.grad.data = fn(parameter.grad.detach())
         for name, buffer in module._buffers.items():
             if is_lazy(buffer):
                 buffer.data = fn(buffer.data)
@@ -48,6 +53,11 @@ class Conversion:
         dtype = kwargs.pop("dtype", None)
         device = kwargs.pop("device", None)
         memory_format = kwargs.pop("memory_format", None)
+        unknown = kwargs.keys() - {"non_blocking", "tensor"}
+        if unknown:
+            raise TypeError(
+                f"Module.to: expected device, dtype, non_blocking or memory_format. Got {unknown}."
+            )
         for value in [*args, kwargs.get("tensor")]:
             if isinstance(value, Tensor):
                 device, dtype = value.device, value.dtype

@@ -22,6 +22,11 @@ def registered(
     return RemovableHandle(table.setdefault(kind, []), entry, prepend)
 
 
+def forward_pre_hooks(module: Any, kind: type) -> list[Any]:
+    """The hooks before the forward of `module` that are of class `kind`."""
+    return [hook for hook, _ in module._hooks.get("forward_pre", ()) if isinstance(hook, kind)]
+
+
 class Hooks:
     """The part of a module that keeps hooks and calls them around `forward`."""
 

@@ -42,20 +42,20 @@ class _InstanceNorm(_NormBase):
         """(N, num_features, ...) -> the same shape; N may be left out."""
         channels, rank = self.ranks
         if input.ndim not in (channels, rank):
-            raise ShapeError(
+            raise ValueError(
                 f"{type(self).__name__}: expected input with {channels} or {rank} dimensions. Got "
                 f"shape {tuple(input.shape)}."
             )
-        own, buffers = self._parameters, self._buffers
+        weight, bias = self._weight_and_bias()
         batch = input if input.ndim == rank else input.unsqueeze(0)
-        if batch.shape[1] != self.num_features and own["weight"] is not None:
+        if batch.shape[1] != self.num_features and weight is not None:
             raise ShapeError(
                 f"{type(self).__name__}: expected {self.num_features} channels. Got shape "
                 f"{tuple(input.shape)}."
             )
-        mean, var = buffers["running_mean"], buffers["running_var"]
+        mean, var = self.running_mean, self.running_var
         out = instance_norm(
-            batch, mean, var, own["weight"], own["bias"],
+            batch, mean, var, weight, bias,
             self.training or not self.track_running_stats,
             0.0 if self.momentum is None else self.momentum, self.eps,
         )  # fmt: skip

@@ -57,8 +57,8 @@ class Linear(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """(..., in_features) -> (..., out_features)."""
-        own = self._parameters  # a plain dict: half a microsecond quicker than two attributes
-        return linear(input, own["weight"], own["bias"])
+        weight, bias = self._weight_and_bias()
+        return linear(input, weight, bias)
 
     def extra_repr(self) -> str:
         """The sizes."""

@@ -200,7 +200,7 @@ class CrossEntropyLoss(NLLLoss):
         return F.cross_entropy(
             input,
             target,
-            self._buffers["weight"],
+            self.weight,
             ignore_index=self.ignore_index,
             reduction=self.reduction,
             label_smoothing=self.label_smoothing,

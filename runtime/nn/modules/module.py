@@ -92,13 +92,24 @@ class Module(hooks.Hooks, state.State, conversion.Conversion):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Parameter):
+            self._vacate(name, "_parameters")
             self.register_parameter(name, value)
         elif isinstance(value, Module):
+            self._vacate(name, "_modules")
             self.add_module(name, value)
         elif isinstance(value, Buffer):
+            self._vacate(name, "_buffers")
             self.register_buffer(name, value, value.persistent)
         elif not self._assign_registered(name, value):
             object.__setattr__(self, name, value)
+
+    def _vacate(self, name: str, registry: str) -> None:
+        """Forget what is called `name`, as something of `registry` takes its place."""
+        fields = self.__dict__
+        fields.pop(name, None)
+        for other in _REGISTRIES:
+            if other != registry and other in fields:
+                fields[other].pop(name, None)
 
     def _assign_registered(self, name: str, value: Any) -> bool:
         """Put `value` where a parameter, buffer or module called `name` is; False if none is.
@@ -138,21 +149,15 @@ class Module(hooks.Hooks, state.State, conversion.Conversion):
         return sorted({*super().__dir__(), *(n for n in registered if n.isidentifier())})
 
     def _claim(self, name: str, registry: str) -> None:
-        """Make `name` free for `registry`. Raises: KeyError, AttributeError for a wrong name."""
+        """Check that `name` can be registered. Raises: KeyError, AttributeError if not."""
         if registry not in self.__dict__:
             raise AttributeError(f"{type(self).__name__}: call super().__init__() first.")
         if not isinstance(name, str):
             raise TypeError(f"Expected a string as name. Got {type(name).__name__}.")
         if not name or "." in name:
             raise KeyError(f"Expected a name without dots. Got {name!r}.")
-        known = hasattr(type(self), name) or name in self.__dict__
-        if known and not any(name in self.__dict__[r] for r in _REGISTRIES):
-            if name not in self.__dict__:
-                raise KeyError(f"Attribute {name!r} of {type(self).__name__} exists already.")
-            del self.__dict__[name]
-        for other in _REGISTRIES:
-            if other != registry:
-                self.__dict__[other].pop(name, None)
+        if name not in self.__dict__[registry] and hasattr(self, name):
+            raise KeyError(f"Attribute {name!r} of {type(self).__name__} exists already.")
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Own `param` as `name`; None keeps the name for an absent one."""
@@ -167,7 +172,8 @@ class Module(hooks.Hooks, state.State, conversion.Conversion):
                 f"register_parameter: expected a leaf for {name!r}. Got the result of "
                 f"{param.grad_fn.name()}."
             )
-        self._parameters[name] = hooks.seen("parameter", self, name, param)
+        seen = None if param is None else hooks.seen("parameter", self, name, param)
+        self._parameters[name] = seen
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Own `tensor` as `name`: moved with the module, saved if `persistent`, not trained."""
@@ -315,6 +321,13 @@ class Module(hooks.Hooks, state.State, conversion.Conversion):
     def get_buffer(self, target: str) -> Tensor:
         """The buffer of the dotted name `target`. Raises: AttributeError if there is none."""
         return self._get_member(target, "_buffers")
+
+    def _weight_and_bias(self) -> tuple[Any, Any]:
+        own = self._parameters  # a plain dict: half a microsecond quicker than two attributes
+        try:
+            return own["weight"], own["bias"]
+        except KeyError:  # computed from others: parametrized, normalized or pruned
+            return self.weight, self.bias
 
     # -- changing everything ---------------------------------------------------------------------
 

@@ -35,14 +35,6 @@ class _IncompatibleKeys(_Keys):
         return super().__repr__()
 
 
-class _StateDict(OrderedDict[str, Any]):
-    """What is saved, with each module's version beside it, as PyTorch keeps it."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._metadata: OrderedDict[str, Any] = OrderedDict()
-
-
 class State:
     """The part of a module that saves and loads."""
 
@@ -80,7 +72,9 @@ class State:
                 **{"destination": destination, "prefix": prefix, "keep_vars": keep_vars, **given}
             )
         if destination is None:
-            destination = _StateDict()
+            destination = OrderedDict()
+            # Each module's version, beside what is saved, as PyTorch keeps it.
+            destination._metadata = OrderedDict()
         metadata = {"version": self._version}
         if hasattr(destination, "_metadata"):
             destination._metadata[prefix[:-1]] = metadata
