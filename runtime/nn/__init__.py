@@ -1,9 +1,13 @@
 """Layers, losses and what trains them."""
 
 from ..ops.linear_cross_entropy import LinearCrossEntropyOptions as LinearCrossEntropyOptions
+from . import attention as attention
+from . import common_types as common_types
 from . import functional as functional
+from . import grad as grad
 from . import init as init
 from . import modules as modules
+from . import parallel as parallel
 from . import parameter as parameter
 from . import utils as utils
 from .modules.activation import *
@@ -33,4 +37,5 @@ from .modules.rnn import *
 from .modules.sparse import *
 from .modules.transformer import *
 from .modules.upsampling import *
+from .parallel import DataParallel as DataParallel
 from .parameter import *

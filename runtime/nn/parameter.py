@@ -71,8 +71,13 @@ class _NoArray:
     __array__ = __array_function__ = __getitem__ = __len__ = __array_ufunc__
 
 
+class _UninitializedError(ValueError, RuntimeError):
+    """What PyTorch raises for operations is the one, for a shape the other; here operations ask for
+    shapes."""
+
+
 def _refuse(what: str) -> NoReturn:
-    raise ValueError(
+    raise _UninitializedError(
         f"Expected an initialized parameter or buffer. Got one without a shape yet, and a use of "
         f"it ({what}). Call its lazy module once on an input, or materialize() it, before."
     )
@@ -100,8 +105,8 @@ class UninitializedTensorMixin(Tensor):
 
     @property
     def shape(self) -> Any:
-        """Raises: RuntimeError, as there is none yet."""
-        raise RuntimeError(
+        """Raises: RuntimeError (a ValueError too), as there is none yet."""
+        raise _UninitializedError(
             "shape: expected an initialized parameter or buffer. Got one without a shape yet. Call "
             "its lazy module once on an input before (or before you load its state into another)."
         )
@@ -114,6 +119,10 @@ class UninitializedTensorMixin(Tensor):
     @data.setter
     def data(self, value: Tensor) -> None:
         self._key = value._key
+
+    def detach(self) -> NoReturn:
+        """Raises: ValueError, as there is nothing to share yet."""
+        _refuse("detach")
 
     def share_memory_(self) -> NoReturn:
         """Raises: RuntimeError, as there is no memory yet."""

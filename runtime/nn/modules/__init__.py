@@ -1,5 +1,21 @@
 """The layers, a family a file."""
 
+from types import ModuleType
+
+from . import (
+    activation,
+    attention,
+    container,
+    conv,
+    conv_transpose,
+    irregular_pooling,
+    likelihood,
+    loss,
+    margin,
+    parameter_containers,
+    pooling,
+    utils,
+)
 from .activation import *
 from .adaptive import *
 from .attention import *
@@ -28,3 +44,16 @@ from .rnn import *
 from .sparse import *
 from .transformer import *
 from .upsampling import *
+
+_PARTS: dict[ModuleType, list[ModuleType]] = {
+    activation: [attention],
+    container: [parameter_containers],
+    conv: [conv_transpose],
+    loss: [likelihood, margin],
+    pooling: [irregular_pooling],
+}
+"""Families that are one module in PyTorch and several files here, by that module."""
+
+for _module, _others in _PARTS.items():
+    for _other in _others:
+        vars(_module).update({_name: getattr(_other, _name) for _name in _other.__all__})

@@ -191,22 +191,25 @@ class _LazyNormBase(LazyModuleMixin, _NormBase):
         self.reset_parameters()
 
 
-class LazyBatchNorm1d(_LazyNormBase, BatchNorm1d):
+class LazyBatchNorm1d(_LazyNormBase, _BatchNorm):
     """A `BatchNorm1d` that takes num_features from its first input."""
 
     cls_to_become = BatchNorm1d
+    ranks = BatchNorm1d.ranks
 
 
-class LazyBatchNorm2d(_LazyNormBase, BatchNorm2d):
+class LazyBatchNorm2d(_LazyNormBase, _BatchNorm):
     """A `BatchNorm2d` that takes num_features from its first input."""
 
     cls_to_become = BatchNorm2d
+    ranks = BatchNorm2d.ranks
 
 
-class LazyBatchNorm3d(_LazyNormBase, BatchNorm3d):
+class LazyBatchNorm3d(_LazyNormBase, _BatchNorm):
     """A `BatchNorm3d` that takes num_features from its first input."""
 
     cls_to_become = BatchNorm3d
+    ranks = BatchNorm3d.ranks
 
 
 class SyncBatchNorm(_BatchNorm):

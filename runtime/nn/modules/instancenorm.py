@@ -82,22 +82,25 @@ class InstanceNorm3d(_InstanceNorm):
     ranks = (4, 5)
 
 
-class LazyInstanceNorm1d(_LazyNormBase, InstanceNorm1d):
+class LazyInstanceNorm1d(_LazyNormBase, _InstanceNorm):
     """An `InstanceNorm1d` that takes num_features from its first input; unlike that, it has
     parameters and running statistics unless told otherwise."""
 
     cls_to_become = InstanceNorm1d
+    ranks = InstanceNorm1d.ranks
 
 
-class LazyInstanceNorm2d(_LazyNormBase, InstanceNorm2d):
+class LazyInstanceNorm2d(_LazyNormBase, _InstanceNorm):
     """An `InstanceNorm2d` that takes num_features from its first input; see
     `LazyInstanceNorm1d`."""
 
     cls_to_become = InstanceNorm2d
+    ranks = InstanceNorm2d.ranks
 
 
-class LazyInstanceNorm3d(_LazyNormBase, InstanceNorm3d):
+class LazyInstanceNorm3d(_LazyNormBase, _InstanceNorm):
     """An `InstanceNorm3d` that takes num_features from its first input; see
     `LazyInstanceNorm1d`."""
 
     cls_to_become = InstanceNorm3d
+    ranks = InstanceNorm3d.ranks

@@ -179,7 +179,7 @@ class NLLLoss(_WeightedLoss):
         )
 
 
-class CrossEntropyLoss(NLLLoss):
+class CrossEntropyLoss(_WeightedLoss):
     """-log(softmax(input)[target]) for logits (N, C, ...) and class numbers (N, ...), or
     probabilities of input's shape."""
 
@@ -192,8 +192,8 @@ class CrossEntropyLoss(NLLLoss):
         reduction: str = "mean",
         label_smoothing: float = 0.0,
     ) -> None:
-        super().__init__(weight, size_average, ignore_index, reduce, reduction)
-        self.label_smoothing = label_smoothing
+        super().__init__(weight, size_average, reduce, reduction)
+        self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """(N, C, ...) and (N, ...) or (N, C, ...) -> a scalar, or (N, ...) for 'none'."""

@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 
-class _MaxPool(Module):
+class _MaxPoolNd(Module):
     operation: Any
 
     def __init__(
@@ -60,28 +60,28 @@ class _MaxPool(Module):
         )
 
 
-class MaxPool1d(_MaxPool):
+class MaxPool1d(_MaxPoolNd):
     """The largest element of each window: (N, C, L) -> (N, C, L'). `stride` is `kernel_size` unless
     given."""
 
     operation = staticmethod(pooling.max_pool1d)
 
 
-class MaxPool2d(_MaxPool):
+class MaxPool2d(_MaxPoolNd):
     """The largest element of each window: (N, C, H, W) -> (N, C, H', W'). `stride` is `kernel_size`
     unless given."""
 
     operation = staticmethod(pooling.max_pool2d)
 
 
-class MaxPool3d(_MaxPool):
+class MaxPool3d(_MaxPoolNd):
     """The largest element of each window: (N, C, D, H, W) -> (N, C, D', H', W'). `stride` is
     `kernel_size` unless given."""
 
     operation = staticmethod(pooling.max_pool3d)
 
 
-class _AvgPool(Module):
+class _AvgPoolNd(Module):
     """What averages over windows of every rank share."""
 
     operation: Any
@@ -105,7 +105,7 @@ class _AvgPool(Module):
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
-class AvgPool1d(_AvgPool):
+class AvgPool1d(_AvgPoolNd):
     """The mean of each window: (N, C, L) -> (N, C, L'). `stride` is `kernel_size` unless given."""
 
     operation = staticmethod(pooling.avg_pool1d)
@@ -126,7 +126,7 @@ class AvgPool1d(_AvgPool):
         self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
 
 
-class _AvgPoolWithDivisor(_AvgPool):
+class _AvgPoolWithDivisor(_AvgPoolNd):
     def __init__(
         self,
         kernel_size: Any,
@@ -159,7 +159,7 @@ class AvgPool3d(_AvgPoolWithDivisor):
     operation = staticmethod(pooling.avg_pool3d)
 
 
-class _AdaptiveAvgPool(Module):
+class _AdaptiveAvgPoolNd(Module):
     operation: Any
 
     def __init__(self, output_size: Any) -> None:
@@ -175,19 +175,19 @@ class _AdaptiveAvgPool(Module):
         return f"output_size={self.output_size}"
 
 
-class AdaptiveAvgPool1d(_AdaptiveAvgPool):
+class AdaptiveAvgPool1d(_AdaptiveAvgPoolNd):
     """Means of as many windows as `output_size` says: (N, C, L) -> (N, C, output_size)."""
 
     operation = staticmethod(pooling.adaptive_avg_pool1d)
 
 
-class AdaptiveAvgPool2d(_AdaptiveAvgPool):
+class AdaptiveAvgPool2d(_AdaptiveAvgPoolNd):
     """Means of as many windows as `output_size` says: (N, C, H, W) -> (N, C, *output_size)."""
 
     operation = staticmethod(pooling.adaptive_avg_pool2d)
 
 
-class AdaptiveAvgPool3d(_AdaptiveAvgPool):
+class AdaptiveAvgPool3d(_AdaptiveAvgPoolNd):
     """Means of as many windows as `output_size` says: (N, C, D, H, W) -> (N, C, *output_size)."""
 
     operation = staticmethod(pooling.adaptive_avg_pool3d)

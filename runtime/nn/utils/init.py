@@ -16,9 +16,11 @@ def skip_init(module_cls: type[M], *args: Any, **kwargs: Any) -> M:
     """module_cls(*args, **kwargs) whose parameters and buffers are not set to anything: for those
     that will be loaded or drawn otherwise.
 
-    Raises: RuntimeError for no class of modules, or one that takes no device.
+    Raises: RuntimeError for a class of no modules, or one that takes no device.
     """
-    if not isinstance(module_cls, type) or not issubclass(module_cls, Module):
+    if not isinstance(module_cls, type):
+        raise TypeError(f"skip_init: expected a class of modules. Got {module_cls!r}.")
+    if not issubclass(module_cls, Module):
         raise RuntimeError(f"skip_init: expected a class of modules. Got {module_cls!r}.")
     if "device" not in inspect.signature(module_cls).parameters:
         raise RuntimeError(

@@ -61,7 +61,7 @@ class BasePruningMethod(ABC):
         """Prune the parameter `name` of `module`, in addition to what is pruned of it; other
         arguments are those of this way to prune. Returns the hook.
 
-        Raises: ValueError for scores of another shape than the parameter's.
+        Raises: AssertionError for scores of another shape than the parameter's.
         """
         before = [h for h in _methods_of(module) if h._tensor_name == name]
         if len(before) > 1:
@@ -72,7 +72,7 @@ class BasePruningMethod(ABC):
         if importance_scores is None:
             importance_scores = original
         elif importance_scores.shape != original.shape:
-            raise ValueError(
+            raise AssertionError(
                 f"prune: expected importance_scores of shape {tuple(original.shape)}, as {name!r}. "
                 f"Got {tuple(importance_scores.shape)}."
             )
@@ -102,11 +102,11 @@ class BasePruningMethod(ABC):
     def prune(self, t: Any, default_mask: Any = None, importance_scores: Any = None) -> Any:
         """`t` pruned once, with nothing kept in a module; `default_mask` is pruned already.
 
-        Raises: ValueError for scores of another shape than t's.
+        Raises: AssertionError for scores of another shape than t's.
         """
         scores = t if importance_scores is None else importance_scores
         if scores.shape != t.shape:
-            raise ValueError(
+            raise AssertionError(
                 f"prune: expected importance_scores of shape {tuple(t.shape)}. Got "
                 f"{tuple(scores.shape)}."
             )
@@ -353,9 +353,9 @@ class CustomFromMask(BasePruningMethod):
         self.mask = mask
 
     def compute_mask(self, t: Any, default_mask: Any) -> Any:
-        """Both masks' product. Raises: ValueError for masks of different shapes."""
+        """Both masks' product. Raises: AssertionError for masks of different shapes."""
         if default_mask.shape != self.mask.shape:
-            raise ValueError(
+            raise AssertionError(
                 f"custom_from_mask: expected a mask of shape {tuple(default_mask.shape)}. Got "
                 f"{tuple(self.mask.shape)}."
             )
