@@ -57,10 +57,13 @@ def _share(cls: type[Tensor], data: Tensor) -> Tensor:
 
 class _NoArray:
     """In the place of an array that cannot be made before the shape is known: all use of it is an
-    error that says so."""
+    error that says so, but for asking how much memory it takes."""
+
+    base = None
+    nbytes = 0
 
     def __getattribute__(self, name: str) -> Any:
-        if name != "__class__":
+        if name not in ("__class__", "base", "nbytes"):
             _refuse(name)
         return object.__getattribute__(self, name)
 

@@ -86,7 +86,7 @@ def weighted_logit_entropy(m: Any, input: Spec, target: Spec, pos_weight: Spec) 
 def divergence(m: Any, input: Spec, target: Spec) -> Spec:
     """target * (log(target) - input), 0 where target is 0, NaN where it is negative."""
     # The masked branch must not be log(0), or its gradient would be 0 * inf.
-    logs = m.log(m.where(target == 0, 1.0, target))
+    logs = m.log(m.where(m.eq(target, 0), 1.0, target))
     return target * logs - target * input
 
 

@@ -200,9 +200,9 @@ def _batch_norm_training(
             "batch_norm: expected more than one value per channel in training. Got input of shape "
             f"{tuple(input.shape)}. Use a larger batch, or model.eval()."
         )
-    out, mean, var = normalize_over(input, dims=dims, eps=eps)
     if count == 0:  # nothing was seen that running statistics could follow
-        return scale_shift_channels(out, weight, bias)
+        return scale_shift_channels(input, weight, bias)
+    out, mean, var = normalize_over(input, dims=dims, eps=eps)
     with no_grad():
         for running, now in ((running_mean, mean), (running_var, var * (count / (count - 1)))):
             if running is not None:

@@ -75,6 +75,8 @@ def _places(mode: str, n: int, before: int, after: int, shape: Any) -> list[int]
     line = range(-before, n + after)
     if mode == "replicate":
         return [min(max(i, 0), n - 1) for i in line]
-    if mode == "circular":
-        return [i % n for i in line]
+    if mode == "circular":  # goes round what negative widths have left
+        inside = range(n)[max(0, -before) : n - max(0, -after)]
+        start, stop = -max(0, before), len(inside) + max(0, after)
+        return [inside[i % len(inside)] for i in range(start, stop)]
     return [abs(i) if i < n else 2 * (n - 1) - i for i in line]

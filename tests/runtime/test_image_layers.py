@@ -65,3 +65,10 @@ def test_what_does_not_fit_is_refused() -> None:
         nn.Conv2d(1, 1, 3, padding_mode="mirror")
     with pytest.raises(ValueError, match="either output_size or output_ratio"):
         nn.FractionalMaxPool2d(2)
+
+
+def test_circular_padding_goes_round_what_negative_widths_leave() -> None:
+    x = torch.arange(4.0)[None]
+    assert nn.functional.pad(x, (-1, 1), "circular").tolist() == [[1, 2, 3, 1]]
+    assert nn.functional.pad(x, (2, -2), "circular").tolist() == [[0, 1, 0, 1]]
+    assert nn.functional.pad(x, (1, 2), "circular").tolist() == [[3, 0, 1, 2, 3, 0, 1]]
