@@ -2,18 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 from ..core.tensor import Tensor
-
-T = TypeVar("T")
-_scalar_or_tuple_any_t = T | tuple[T, ...]
-_scalar_or_tuple_1_t = T | tuple[T]
-_scalar_or_tuple_2_t = T | tuple[T, T]
-_scalar_or_tuple_3_t = T | tuple[T, T, T]
-_scalar_or_tuple_4_t = T | tuple[T, T, T, T]
-_scalar_or_tuple_5_t = T | tuple[T, T, T, T, T]
-_scalar_or_tuple_6_t = T | tuple[T, T, T, T, T, T]
 
 _size_any_t = int | tuple[int, ...]
 _size_1_t = int | tuple[int]

@@ -104,7 +104,8 @@ class UninitializedTensorMixin(Tensor):
         place = {"device": device or self.device, "dtype": dtype or self.dtype}
         made = empty(shape, **place)
         self._array, self._key, self._version = made._array, made._key, made._version
-        self.__class__ = self.cls_to_become
+        materialized: Any = self
+        materialized.__class__ = self.cls_to_become
 
     @property
     def shape(self) -> Any:
@@ -134,7 +135,7 @@ class UninitializedTensorMixin(Tensor):
             "yet. Call its lazy module once on an input before."
         )
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return f"<{type(self).__name__}>"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:

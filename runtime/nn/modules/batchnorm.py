@@ -179,12 +179,12 @@ class _LazyNormBase(LazyModuleMixin, _NormBase):
         if not self.has_uninitialized_params() and self.num_features != 0:
             super().reset_parameters()
 
-    def initialize_parameters(self, input: Tensor) -> None:  # type: ignore[override]
+    def initialize_parameters(self, input: Tensor) -> None:
         """Take memory for the channels of `input`."""
         if not self.has_uninitialized_params():
             return
         self.num_features = input.shape[1]
-        own = [*self._parameters.values(), self.running_mean, self.running_var]
+        own: list[Any] = [*self._parameters.values(), self.running_mean, self.running_var]
         for member in own:
             if member is not None:
                 member.materialize((self.num_features,))

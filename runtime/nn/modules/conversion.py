@@ -117,7 +117,7 @@ class Conversion:
 
     def type(self, dst_type: DType | str) -> Self:
         """Convert everything to `dst_type`."""
-        return self._apply(lambda tensor: tensor.type(dst_type))  # type: ignore[attr-defined]
+        return self._apply(lambda tensor: tensor.type(dst_type))
 
     def _floating_to(self, dtype: DType) -> Self:
         def convert(tensor: Tensor) -> Tensor:

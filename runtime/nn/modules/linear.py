@@ -76,6 +76,8 @@ class LazyLinear(LazyModuleMixin, Linear):
     """A `Linear` that takes in_features from the last size of its first input."""
 
     cls_to_become = Linear
+    weight: Any
+    bias: Any
 
     def __init__(
         self, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
@@ -91,7 +93,7 @@ class LazyLinear(LazyModuleMixin, Linear):
         if not self.has_uninitialized_params() and self.in_features != 0:
             super().reset_parameters()
 
-    def initialize_parameters(self, input: Tensor) -> None:  # type: ignore[override]
+    def initialize_parameters(self, input: Tensor) -> None:
         """Take memory for an input (..., in_features) and draw the parameters."""
         if self.has_uninitialized_params():
             self.in_features = input.shape[-1]

@@ -284,7 +284,7 @@ class Module(hooks.Hooks, state.State, conversion.Conversion):
                     f"{', '.join(module._modules) or 'none'}."
                 )
             module = found
-        return module  # type: ignore[no-any-return]
+        return module
 
     def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
         """Put `module` in the place of the one of the dotted name `target`.

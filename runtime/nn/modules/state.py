@@ -72,9 +72,10 @@ class State:
                 **{"destination": destination, "prefix": prefix, "keep_vars": keep_vars, **given}
             )
         if destination is None:
-            destination = OrderedDict()
+            made: Any = OrderedDict()
             # Each module's version, beside what is saved, as PyTorch keeps it.
-            destination._metadata = OrderedDict()
+            made._metadata = OrderedDict()
+            destination = made
         metadata = {"version": self._version}
         if hasattr(destination, "_metadata"):
             destination._metadata[prefix[:-1]] = metadata

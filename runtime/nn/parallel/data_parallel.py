@@ -14,7 +14,7 @@ __all__ = ["DataParallel", "data_parallel"]
 def _moved(value: Any, device: Any) -> Any:
     """`value` with its tensors on `device`."""
     if isinstance(value, Tensor):
-        return value.to(device)  # type: ignore[attr-defined]
+        return value.to(device)
     if isinstance(value, list | tuple):
         return type(value)([_moved(v, device) for v in value])
     if isinstance(value, dict):

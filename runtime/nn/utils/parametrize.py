@@ -161,13 +161,13 @@ class ParametrizationList(ModuleList):
                     )
                 original.data = part.detach()
 
-    def forward(self) -> Tensor:  # type: ignore[override]
+    def forward(self) -> Tensor:
         """The parametrized tensor."""
         first, *rest = self
         value = first(*self._originals())
         for module in rest:
             value = module(value)
-        return value  # type: ignore[no-any-return]
+        return value
 
 
 # -- the class of a parametrized module ------------------------------------------------------------

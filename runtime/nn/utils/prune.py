@@ -385,7 +385,7 @@ def _number(amount: Any, size: int) -> int:
     """How many of `size` to prune. Raises: ValueError for more."""
     if not isinstance(amount, numbers.Integral):
         return round(amount * size)
-    if amount > size:
+    if int(amount) > size:
         raise ValueError(f"prune: expected an amount of at most {size}. Got {amount}.")
     return int(amount)
 
