@@ -117,6 +117,45 @@ def weight_parametrization(torch: Any, make: Callable[[Any], Any]) -> Any:
     return [steps, keys, layer.weight, repr(layer)]
 
 
+def every_layer(torch: Any) -> Any:
+    """Layers of all families with all their parameters computed: outputs and gradients, summed."""
+    nn = torch.nn
+
+    class Doubled(nn.Module):  # type: ignore[misc]
+        def forward(self, x: Any) -> Any:
+            return -2 * x
+
+    x = torch.linspace(-1, 1, 24).reshape(2, 3, 4)
+    words = torch.tensor([[0, 1]])
+    cases = [
+        (nn.Embedding(5, 3), (words,)), (nn.EmbeddingBag(5, 3), (words,)),
+        (nn.LayerNorm(4), (x,)), (nn.GroupNorm(3, 3), (x,)), (nn.RMSNorm(4), (x,)),
+        (nn.BatchNorm1d(3), (x,)), (nn.InstanceNorm1d(3, affine=True), (x,)),
+        (nn.PReLU(3), (x,)), (nn.Bilinear(4, 4, 2), (x, x)), (nn.Conv1d(3, 2, 2), (x,)),
+        (nn.ConvTranspose1d(3, 2, 2), (x,)), (nn.Linear(4, 2), (x,)), (nn.GRUCell(4, 3), (x[0],)),
+        (nn.LSTM(4, 3), (x,)), (nn.MultiheadAttention(4, 2), (x, x, x)),
+        (nn.TransformerEncoderLayer(4, 2, 8, 0.0), (x,)),
+    ]  # fmt: skip
+    found = []
+    for layer, args in cases:
+        torch.manual_seed(0)
+        with torch.no_grad():
+            for parameter in layer.parameters():
+                parameter.uniform_(-1, 1)
+        for module in list(layer.modules()):
+            for name, parameter in list(module.named_parameters(recurse=False)):
+                if parameter is not None:
+                    nn.utils.parametrize.register_parametrization(module, name, Doubled())
+        outputs = []
+        for mode in (True, False):
+            output = layer.train(mode)(*args)
+            outputs.append(output[0] if isinstance(output, tuple) else output)
+        outputs[0].pow(2).sum().backward()
+        grads = [p.grad for p in layer.parameters() if p.grad is not None]
+        found.append([o.pow(2).sum() for o in outputs] + [sum(g.abs().sum() for g in grads)])
+    return found
+
+
 def orthogonal(torch: Any, rows: int, columns: int) -> Any:
     """Weights, gradients and assignment for all maps."""
     found = []
@@ -336,7 +375,10 @@ PROGRAMS: dict[str, Callable[[Any], Any]] = {
         f"orthogonal {n}x{k}": lambda torch, n=n, k=k: orthogonal(torch, n, k)
         for n, k in ((3, 3), (4, 2), (2, 4))
     },
-    **{f.__name__: f for f in (masks, repeated_pruning, fused, gan, lazy_net, pruned_mlp)},
+    **{
+        f.__name__: f
+        for f in (every_layer, masks, repeated_pruning, fused, gan, lazy_net, pruned_mlp)
+    },
 }
 
 
