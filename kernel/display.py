@@ -30,6 +30,10 @@ def tensor_html(tensor: Any) -> str:
 
 def facts(tensor: Any) -> list[str]:
     """Shape, dtype, device, place in the graph; for long tensors also range and mean."""
+    from flambeau.nn.parameter import is_lazy
+
+    if is_lazy(tensor):
+        return [type(tensor).__name__, "no shape yet", str(tensor.dtype), str(tensor.device)]
     shape = "×".join(str(n) for n in tensor.shape) or "scalar"
     found = [f"{type(tensor).__name__} {shape}", str(tensor.dtype), str(tensor.device)]
     if tensor.grad_fn is not None:

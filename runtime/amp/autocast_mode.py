@@ -12,9 +12,10 @@ from ..core.tensor import Tensor
 from ..ops.autocast import state, switch
 
 __all__ = [
-    "autocast", "clear_autocast_cache", "get_autocast_dtype", "get_autocast_gpu_dtype",
-    "is_autocast_cache_enabled", "is_autocast_enabled", "set_autocast_cache_enabled",
-    "set_autocast_dtype", "set_autocast_enabled",
+    "autocast", "clear_autocast_cache", "get_autocast_cpu_dtype", "get_autocast_dtype",
+    "get_autocast_gpu_dtype", "is_autocast_cache_enabled", "is_autocast_cpu_enabled",
+    "is_autocast_enabled", "set_autocast_cache_enabled", "set_autocast_dtype",
+    "set_autocast_enabled",
 ]  # fmt: skip
 
 LOWER_PRECISION = (dtypes.bfloat16, dtypes.float16)
@@ -38,6 +39,10 @@ class autocast:
         enabled: bool = True,
         cache_enabled: bool | None = None,
     ) -> None:
+        if not isinstance(device_type, str):
+            raise ValueError(
+                f"autocast: expected a device type as str. Got {type(device_type).__name__}."
+            )
         if not is_autocast_available(device_type):
             raise RuntimeError(
                 f"autocast: expected one of the device types {', '.join(_dtypes)}. Got "
@@ -121,6 +126,16 @@ def set_autocast_dtype(device_type: str, dtype: dtypes.dtype) -> None:
 def get_autocast_gpu_dtype() -> dtypes.dtype:
     """What autocast lowers to on a GPU."""
     return get_autocast_dtype("cuda")
+
+
+def get_autocast_cpu_dtype() -> dtypes.dtype:
+    """What autocast lowers to on the CPU."""
+    return get_autocast_dtype("cpu")
+
+
+def is_autocast_cpu_enabled() -> bool:
+    """Whether autocast is on in this thread for the CPU."""
+    return is_autocast_enabled("cpu")
 
 
 def is_autocast_cache_enabled() -> bool:

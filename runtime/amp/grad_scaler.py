@@ -5,10 +5,13 @@ Source: Micikevicius et al., Mixed Precision Training, arXiv:1710.03740, section
 
 from __future__ import annotations
 
-from collections import defaultdict
+import warnings
+from collections.abc import Iterable
 from typing import Any
 
 from ..autograd.grad_mode import no_grad
+from ..core import dtypes
+from ..core.creation import full
 from ..core.tensor import Tensor
 
 __all__ = ["GradScaler"]
@@ -20,7 +23,9 @@ class GradScaler:
     """Multiplies losses by a scale, which grows while gradients stay finite and shrinks when they
     do not; steps with gradients that are not finite are left out.
 
-    `growth_factor` after `growth_interval` good steps, `backoff_factor` after a bad one.
+    `growth_factor` after `growth_interval` good steps, `backoff_factor` after a bad one. For
+    "cuda" without a GPU it warns and is not enabled.
+    Raises: AssertionError for factors that would not grow or not shrink.
     """
 
     def __init__(
@@ -32,11 +37,19 @@ class GradScaler:
         growth_interval: int = 2000,
         enabled: bool = True,
     ) -> None:
+        if enabled and device == "cuda" and not _has_cuda():
+            warnings.warn(
+                "GradScaler: expected a GPU for device='cuda'. Got none: it is not enabled.",
+                stacklevel=2,
+            )
+            enabled = False
         if enabled and not growth_factor > 1.0:
-            raise ValueError(f"GradScaler: expected growth_factor above 1. Got {growth_factor}.")
-        if enabled and not 0.0 < backoff_factor < 1.0:
-            raise ValueError(
-                f"GradScaler: expected backoff_factor between 0 and 1. Got {backoff_factor}."
+            raise AssertionError(
+                f"GradScaler: expected growth_factor above 1. Got {growth_factor}."
+            )
+        if enabled and not backoff_factor < 1.0:
+            raise AssertionError(
+                f"GradScaler: expected backoff_factor below 1. Got {backoff_factor}."
             )
         self._device = device
         self._enabled = enabled
@@ -45,53 +58,75 @@ class GradScaler:
         self._backoff_factor = backoff_factor
         self._growth_interval = growth_interval
         self._growth_tracker = 0
-        self._stages: dict[int, str] = defaultdict(lambda: READY)
+        self._has_scaled = False  # scale() comes before all else in an iteration
+        self._stages: dict[int, str] = {}
         self._found_inf: dict[int, bool] = {}
 
     def scale(self, outputs: Any) -> Any:
-        """A tensor, or each of a list or tuple of them, times the scale."""
+        """A tensor, or each of several in a list, tuple or other iterable, times the scale, which
+        is a 0-d float32."""
         if not self._enabled:
             return outputs
+        self._has_scaled = True
         if isinstance(outputs, Tensor):
-            return outputs * self._scale
+            return outputs * full((), self._scale, dtype=dtypes.float32, device=outputs.device)
         if isinstance(outputs, list | tuple):
             return type(outputs)([self.scale(o) for o in outputs])
+        if isinstance(outputs, Iterable):
+            return map(self.scale, outputs)
         raise ValueError(f"scale: expected a tensor or several. Got {type(outputs).__name__}.")
 
     def unscale_(self, optimizer: Any) -> None:
         """Divide the gradients of the optimizer's parameters by the scale, in place: to clip them,
-        say, before `step`. Raises: RuntimeError for a second time since `update`."""
+        say, before `step`.
+
+        Raises: RuntimeError for a second time since `update`, AssertionError if nothing was scaled,
+        ValueError for gradients in float16, whose parameters should be in float32.
+        """
         if not self._enabled:
             return
-        stage = self._stages[id(optimizer)]
+        stage = self._stages.get(id(optimizer), READY)
         if stage is not READY:
             done = "stepped" if stage is STEPPED else "been unscaled"
             raise RuntimeError(
                 f"unscale_: expected an optimizer that has not {done} since the last update()."
             )
+        if not self._has_scaled:
+            raise AssertionError("unscale_: expected scale() of a loss before it.")
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        grads = [p.grad for p in parameters if p.grad is not None]
+        if any(g.dtype is dtypes.float16 for g in grads):
+            raise ValueError(
+                "unscale_: expected gradients of float32. Got float16, as the parameters are: keep "
+                "them in float32, autocast lowers what may be lowered."
+            )
         found_inf = False
         with no_grad():
-            for group in optimizer.param_groups:
-                for parameter in group["params"]:
-                    if parameter.grad is not None:
-                        parameter.grad.mul_(1.0 / self._scale)
-                        found_inf |= not bool(parameter.grad.isfinite().all())
-        self._found_inf[id(optimizer)] = found_inf
+            for g in grads:
+                g.mul_(1.0 / self._scale)
+                found_inf |= not bool(g.isfinite().all())
+        if grads:
+            self._found_inf[id(optimizer)] = found_inf
         self._stages[id(optimizer)] = UNSCALED
 
     def step(self, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
         """`optimizer.step(...)` with unscaled gradients; not if one of them is not finite.
 
-        Raises: RuntimeError for a second time since `update`, or with a closure.
+        Raises: RuntimeError for a second time since `update`, or with a closure; AssertionError if
+        there are no gradients.
         """
         if not self._enabled:
             return optimizer.step(*args, **kwargs)
         if "closure" in kwargs or (args and callable(args[0])):
             raise RuntimeError("step: expected no closure: GradScaler runs the optimizer once.")
-        if self._stages[id(optimizer)] is STEPPED:
+        if self._stages.get(id(optimizer)) is STEPPED:
             raise RuntimeError("step: expected one step per optimizer before update().")
-        if self._stages[id(optimizer)] is READY:
+        if self._stages.get(id(optimizer), READY) is READY:
             self.unscale_(optimizer)
+        if id(optimizer) not in self._found_inf:
+            raise AssertionError(
+                "step: expected gradients of the optimizer's parameters. Got none."
+            )
         result = None if self._found_inf[id(optimizer)] else optimizer.step(*args, **kwargs)
         self._stages[id(optimizer)] = STEPPED
         return result
@@ -99,14 +134,14 @@ class GradScaler:
     def update(self, new_scale: float | Tensor | None = None) -> None:
         """Adjust the scale to what the steps since the last time found, or set it.
 
-        Raises: RuntimeError if there was no step to learn from.
+        Raises: AssertionError if there was no step to learn from.
         """
         if not self._enabled:
             return
         if new_scale is not None:
             self._scale = float(new_scale)
         elif not self._found_inf:
-            raise RuntimeError("update: expected a step or unscale_ of an optimizer before it.")
+            raise AssertionError("update: expected a step or unscale_ of an optimizer before it.")
         elif any(self._found_inf.values()):
             self._scale *= self._backoff_factor
             self._growth_tracker = 0
@@ -150,6 +185,9 @@ class GradScaler:
         """Set it."""
         self._growth_interval = new_interval
 
+    def _get_growth_tracker(self) -> int:
+        return self._growth_tracker if self._enabled else 0
+
     def state_dict(self) -> dict[str, Any]:
         """Scale, factors, interval and how many good steps there were; empty if not enabled."""
         if not self._enabled:
@@ -169,5 +207,12 @@ class GradScaler:
             return
         if not state_dict:
             raise RuntimeError("load_state_dict: expected the state of an enabled GradScaler.")
-        for name, value in state_dict.items():
-            setattr(self, f"_{name.removeprefix('_')}", value)
+        for name in ("scale", "growth_factor", "backoff_factor", "growth_interval"):
+            setattr(self, f"_{name}", state_dict[name])
+        self._growth_tracker = state_dict["_growth_tracker"]
+
+
+def _has_cuda() -> bool:
+    from ..cuda import is_available
+
+    return is_available()

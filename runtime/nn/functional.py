@@ -112,6 +112,11 @@ from ..ops.transposed import conv_transpose3d as conv_transpose3d
 max_pool1d_with_indices = _functools.partial(max_pool1d, return_indices=True)
 max_pool2d_with_indices = _functools.partial(max_pool2d, return_indices=True)
 max_pool3d_with_indices = _functools.partial(max_pool3d, return_indices=True)
+adaptive_max_pool1d_with_indices = _functools.partial(adaptive_max_pool1d, return_indices=True)
+adaptive_max_pool2d_with_indices = _functools.partial(adaptive_max_pool2d, return_indices=True)
+adaptive_max_pool3d_with_indices = _functools.partial(adaptive_max_pool3d, return_indices=True)
+fractional_max_pool2d_with_indices = _functools.partial(fractional_max_pool2d, return_indices=True)
+fractional_max_pool3d_with_indices = _functools.partial(fractional_max_pool3d, return_indices=True)
 
 # -- activations -----------------------------------------------------------------------------------
 

@@ -20,10 +20,14 @@ from . import (
     copies,
     decompositions,
     fourier,
+    irregular_pooling,
     margins,
     norms,
+    numbered_losses,
     older_linalg,
+    padding,
     products,
+    recurrent_layers,
     resampling,
     similarity,
     singular_values,
@@ -32,13 +36,15 @@ from . import (
     statistics,
     strided,
     triangular,
+    updates,
     wrappers,
 )
 
 if TYPE_CHECKING:
     from .declare import Operation
 
-LOWER, FLOAT32, WIDEST = "lower", "float32", "widest"
+LOWER, FLOAT32, WIDEST, KEEP = "lower", "float32", "widest", "keep"
+"""What arguments are cast to; KEEP says that they are not, nor inside of the operation."""
 
 _MATRICES = """
 conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d linear matmul mm bmm addmm
@@ -57,9 +63,10 @@ OPERATIONS: dict[str, dict[str, str]] = {
         LOWER: _MATRICES,
         FLOAT32: """
 adaptive_avg_pool3d avg_pool3d binary_cross_entropy binary_cross_entropy_with_logits
-cross_entropy huber_loss kl_div l1_loss mse_loss nll_loss polar prod smooth_l1_loss
+cross_entropy huber_loss kl_div l1_loss max_pool3d mse_loss nll_loss polar prod smooth_l1_loss
 """,
         WIDEST: "cat stack",
+        KEEP: "dot mv",  # made of the product of matrices here, by themselves in PyTorch
     },
     "cuda": {
         LOWER: _MATRICES + "mv",
@@ -75,22 +82,36 @@ smooth_l1_loss softmax softplus sum tan binary_cross_entropy_with_logits
 
 FUNCTIONS: dict[str, dict[str, dict[Any, str]]] = {
     "cpu": {
-        LOWER: {norms: "vecdot", products: "addbmm baddbmm"},
+        LOWER: {
+            norms: "vecdot",
+            products: "addbmm baddbmm",
+            recurrent_layers: "lstm rnn_relu rnn_relu_cell rnn_tanh rnn_tanh_cell",
+        },
         FLOAT32: {
             **_SOLVERS,
             complex_numbers: "view_as_complex",
             fourier: """
 fft fft2 fftn hfft ifft ifft2 ifftn ihfft irfft irfft2 irfftn rfft rfft2 rfftn
 """,
+            irregular_pooling: """
+adaptive_max_pool3d fractional_max_pool2d fractional_max_pool3d max_unpool1d max_unpool2d
+max_unpool3d
+""",
             margins: """
 cosine_embedding_loss hinge_embedding_loss margin_ranking_loss multi_margin_loss
 multilabel_margin_loss poisson_nll_loss soft_margin_loss triplet_margin_loss
 """,
+            padding: "reflected replicated",
             products: "cdist",
             resampling: "grid_sample",
             spectrogram: "stft",
             statistics: "quantile nanquantile",
             strided: "trace",
+        },
+        KEEP: {
+            numbered_losses: "bilinear",
+            products: "addmv vdot",
+            updates: "index_reduce scatter_reduce",
         },
     },
     "cuda": {
@@ -140,7 +161,7 @@ def _converted(value: Any, policy: str, dtype: dtypes.dtype, widest: dtypes.dtyp
         return type(value)([_converted(v, policy, dtype, widest) for v in value])
     if not isinstance(value, Tensor) or not value.dtype.is_floating_point:
         return value
-    if value.dtype is dtypes.float64:
+    if value.dtype is dtypes.float64 or policy is KEEP:
         return value
     wanted = {LOWER: dtype, FLOAT32: dtypes.float32, WIDEST: widest}[policy]
     return value if value.dtype is wanted else _cast(value, wanted)

@@ -27,6 +27,11 @@ def _require_classes(operation: str, input: Any, target: Any, weight: Any) -> Sh
             f"{operation}: expected input (N, C, ...) or (C,) with C classes. Got a 0-d tensor."
         )
     rows = shape[:1] + shape[2:] if len(shape) > 1 else ()
+    if len(shape) > 1 and tuple(target.shape[:1]) != shape[:1]:
+        raise ValueError(
+            f"{operation}: expected target {rows} with the batch size of input {shape}. Got "
+            f"{tuple(target.shape)}."
+        )
     if target.dtype.category != dtypes.INTEGER:
         raise DTypeError(
             f"{operation}: expected target {rows} of class numbers (torch.int64), as input is "
@@ -37,13 +42,29 @@ def _require_classes(operation: str, input: Any, target: Any, weight: Any) -> Sh
             f"{operation}: expected target {rows} with one class number per row, as input is "
             f"{shape} with classes in dimension {_class_dim(input)}. Got {tuple(target.shape)}."
         )
-    classes = shape[_class_dim(input)]
+    _require_weight_sizes(operation, input, weight)
+    return rows
+
+
+def _require_weight(operation: str, input: Any, weight: Any) -> None:
+    """Raises: DTypeError, ShapeError for a weight unlike the classes of input. The array kernels
+    would convert the one and, with unused classes, accept the other."""
+    if weight is None or not input.shape:
+        return
+    if weight.dtype != input.dtype:
+        raise DTypeError(
+            f"{operation}: expected weight of {input.dtype}, as input is. Got {weight.dtype}."
+        )
+    _require_weight_sizes(operation, input, weight)
+
+
+def _require_weight_sizes(operation: str, input: Any, weight: Any) -> None:
+    classes = input.shape[_class_dim(input)]
     if weight is not None and tuple(weight.shape) != (classes,):
         raise ShapeError(
-            f"{operation}: expected weight {(classes,)}, one number per class of input {shape}. "
-            f"Got {tuple(weight.shape)}."
+            f"{operation}: expected weight {(classes,)}, one number per class of input "
+            f"{tuple(input.shape)}. Got {tuple(weight.shape)}."
         )
-    return rows
 
 
 def _row_weights(
@@ -194,7 +215,8 @@ def nll_gradient_array(
         factor = factor / (target.size if rows is None else rows.sum())
     scaled = xp.broadcast_to(factor, target.shape)
     index = xp.expand_dims(safe, axis)
-    at_target = scaled if rows is None else scaled * rows
+    # Where every row is ignored the mean's factor is infinite: 0 times it would be NaN.
+    at_target = scaled if rows is None else xp.where(rows == 0, rows, scaled * rows)
     out = xp.zeros(like, g.dtype)
     if label_smoothing:
         kept = xp.where(target == ignore_index, g.dtype.type(0), scaled)
@@ -384,11 +406,7 @@ def _entropy_of_probabilities(
         target = F.plus(F.mul(target, 1 - label_smoothing), label_smoothing / classes)
     terms = F.mul(F.log_softmax_over(input, dim=dim), target)
     if weight is not None:
-        if tuple(weight.shape) != (classes,):
-            raise ShapeError(
-                f"cross_entropy: expected weight {(classes,)}, one number per class of input "
-                f"{tuple(input.shape)}. Got {tuple(weight.shape)}."
-            )
+        _require_weight_sizes("cross_entropy", input, weight)
         sizes = (-1, *[1] * (len(input.shape) - 2))
         terms = F.mul(terms, weight if dim == 0 else F.view_as_shape(weight, shape=sizes))
     losses = F.neg(F.sum_over(terms, dim=dim))
@@ -419,7 +437,7 @@ def cross_entropy(
     without C, or floating-point of the same shape. `weight` (C,) scales classes; the mean is then
     over weights. Rows whose target is `ignore_index` count nothing.
     Raises: RuntimeError for shapes or dtypes that do not fit, IndexError for a class that is not
-    there.
+    there, ValueError for batches of different sizes.
 
     Example:
         >>> F.cross_entropy(torch.zeros(1, 4), torch.tensor([2]))
@@ -431,7 +449,13 @@ def cross_entropy(
             f"cross_entropy: expected label_smoothing from 0 to 1. Got {label_smoothing}."
         )
     if target.dtype.category == dtypes.FLOAT and tuple(target.shape) == tuple(input.shape):
+        if ignore_index >= 0:
+            raise ShapeError(
+                "cross_entropy: expected no ignore_index with probabilities as target. Got "
+                f"{ignore_index}."
+            )
         return _entropy_of_probabilities(F, input, target, weight, reduction, label_smoothing)
+    _require_weight("cross_entropy", input, weight)
     how = {"reduction": reduction, "label_smoothing": label_smoothing}
     return F.cross_entropy_of_indices(input, target, weight, ignore_index=ignore_index, **how)[0]
 
@@ -454,6 +478,7 @@ def nll_loss(
     there.
     """
     reduction = reduction_of(reduction, size_average, reduce)
+    _require_weight("nll_loss", input, weight)
     return F.nll_of_indices(
         input, target, weight, ignore_index=ignore_index, reduction=reduction, label_smoothing=0.0
     )

@@ -149,6 +149,11 @@ def _fractional_windows(samples: Any, n: int, m: int, size: int) -> tuple[Any, A
     return places, np.ones(places.shape, bool)
 
 
+def _of_windows(dtype: dtypes.dtype) -> dtypes.dtype:
+    """What places of windows are computed in: NumPy has no arithmetic for halves of both kinds."""
+    return dtypes.float32 if dtype.itemsize < 4 else dtype
+
+
 def _fractional_max_pool(
     rank: int,
     input: Tensor,
@@ -182,7 +187,12 @@ def _fractional_max_pool(
         samples = _random_samples
         if samples is None:
             samples = rand(*shape, dtype=batch.dtype, device=batch.device)
-        drawn = samples.detach().cpu().numpy().reshape(-1, rank)
+        elif tuple(samples.shape[1:]) != shape[1:] or len(samples) < shape[0]:
+            raise ShapeError(
+                f"{name}: expected _random_samples {shape}. Got {tuple(samples.shape)}."
+            )
+        drawn = samples[: shape[0]].detach().cpu().to(_of_windows(samples.dtype)).numpy()
+        drawn = drawn.reshape(-1, rank)
         windows = [
             # PyTorch draws the width first for images, the depth first for volumes.
             _fractional_windows(drawn[:, 1 - d if rank == 2 else d], n, m, k)

@@ -194,6 +194,14 @@ def poisson_nll_loss(
     return _reduced(losses, reduction, size_average, reduce)
 
 
+def _is_variance_of(var: Any, input: Any) -> bool:
+    """Whether the shapes are equal but for one dimension of 1."""
+    if var.ndim != input.ndim:
+        return False
+    pairs = zip(var.shape, input.shape, strict=True)
+    return [n for n, size in pairs if n != size] in ([], [1])
+
+
 def gaussian_nll_loss(
     input: Spec, target: Spec, var: Any, full: bool = False, eps: float = 1e-6,
     reduction: str = "mean",
@@ -207,13 +215,10 @@ def gaussian_nll_loss(
         var = input.detach() * 0 + var
     if tuple(var.shape) == tuple(input.shape[:-1]):
         var = var.unsqueeze(-1)
-    elif tuple(var.shape[:-1]) != tuple(input.shape[:-1]) or var.shape[-1] not in (
-        1,
-        input.shape[-1],
-    ):
+    elif not _is_variance_of(var, input):
         raise ValueError(
-            f"gaussian_nll_loss: expected var like input {tuple(input.shape)}, or one per row. Got "
-            f"{tuple(var.shape)}."
+            f"gaussian_nll_loss: expected var like input {tuple(input.shape)}, or with one "
+            f"dimension of 1, or without the last. Got {tuple(var.shape)}."
         )
     if not var.is_meta and anywhere(var < 0):
         raise ValueError("gaussian_nll_loss: expected variances of at least 0.")

@@ -162,6 +162,9 @@ def batch_norm(
     training. Source: arXiv:1502.03167, algorithm 1.
     """
     shapes.require_ndim("batch_norm", "input", input, *range(2, 8))
+    if eps < 0 or (training and eps == 0):
+        least = "above 0 in training" if training else "of at least 0"
+        raise ValueError(f"batch_norm: expected an eps {least}. Got {eps}.")
     channels = input.shape[1]
     _require_channels(channels, input, running_mean, running_var, weight, bias)
     if training:
@@ -197,6 +200,8 @@ def _batch_norm_training(
             "batch_norm: expected more than one value per channel in training. Got input of shape "
             f"{tuple(input.shape)}. Use a larger batch, or model.eval()."
         )
+    if count == 0:  # nothing was seen that running statistics could follow
+        return scale_shift_channels(input, weight, bias)
     out, mean, var = normalize_over(input, dims=dims, eps=eps)
     with no_grad():
         for running, now in ((running_mean, mean), (running_var, var * (count / (count - 1)))):

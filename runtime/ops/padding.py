@@ -39,13 +39,34 @@ def pad(input: Spec, pad: Sequence[int], mode: str = "constant", value: Any = No
             f"pad: expected {mode!r} to pad the last 1, 2 or 3 of the dimensions, all but batch "
             f"and channels. Got shape {tuple(input.shape)} and pad {widths}."
         )
-    for k in range(count):
+    return {"reflect": reflected, "replicate": replicated, "circular": _circled}[mode](
+        input, widths
+    )
+
+
+def _selected(input: Spec, widths: tuple[int, ...], mode: str) -> Spec:
+    rank = len(input.shape)
+    for k in range(len(widths) // 2):
         before, after = widths[2 * k : 2 * k + 2]
         if before or after:
             d = rank - 1 - k
             places = _places(mode, input.shape[d], before, after, tuple(input.shape))
             input = select_places(input, d, places)
     return input
+
+
+def reflected(input: Spec, widths: tuple[int, ...]) -> Spec:
+    """`pad` with mode "reflect"; autocast concerns it by itself."""
+    return _selected(input, widths, "reflect")
+
+
+def replicated(input: Spec, widths: tuple[int, ...]) -> Spec:
+    """`pad` with mode "replicate"; autocast concerns it by itself."""
+    return _selected(input, widths, "replicate")
+
+
+def _circled(input: Spec, widths: tuple[int, ...]) -> Spec:
+    return _selected(input, widths, "circular")
 
 
 def _places(mode: str, n: int, before: int, after: int, shape: Any) -> list[int]:
@@ -59,6 +80,8 @@ def _places(mode: str, n: int, before: int, after: int, shape: Any) -> list[int]
     line = range(-before, n + after)
     if mode == "replicate":
         return [min(max(i, 0), n - 1) for i in line]
-    if mode == "circular":
-        return [i % n for i in line]
+    if mode == "circular":  # goes round what negative widths have left
+        inside = range(n)[max(0, -before) : n - max(0, -after)]
+        start, stop = -max(0, before), len(inside) + max(0, after)
+        return [inside[i % len(inside)] for i in range(start, stop)]
     return [abs(i) if i < n else 2 * (n - 1) - i for i in line]

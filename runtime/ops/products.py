@@ -216,6 +216,10 @@ def tensordot(a: Spec, b: Spec, dims: Any = 2) -> Spec:
             f"tensordot: expected paired dimensions of equal size. Got {tuple(a.shape)} over "
             f"{left} and {tuple(b.shape)} over {right}."
         )
+    if len(a.shape) == len(b.shape) == len(left) == 1 and a.shape == b.shape:
+        from .linalg import dot
+
+        return dot(a, b)
     names = [chr(0x3B1 + k) for k in range(len(a.shape) + len(b.shape))]
     first = names[: len(a.shape)]
     second = names[len(a.shape) :]

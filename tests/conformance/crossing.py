@@ -39,7 +39,7 @@ def _ours(value: Any, storages: dict[Any, Any]) -> Any:
     if isinstance(value, torch.dtype | torch.layout | torch.memory_format):
         name = str(value).removeprefix("torch.")
         return getattr(flambeau, name, name)
-    if getattr(value, "__module__", None) == "torch.nn.functional":
+    if getattr(value, "__module__", None) in ("torch.nn.functional", "torch._C._nn"):
         return getattr(flambeau.nn.functional, value.__name__)
     if isinstance(value, torch.nn.PairwiseDistance):
         options = {"p": value.norm, "eps": value.eps, "keepdim": value.keepdim}

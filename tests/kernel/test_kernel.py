@@ -47,6 +47,12 @@ def test_tensors_are_displayed_with_their_facts(kernel: LiveKernel) -> None:
     assert data["text/plain"].startswith("tensor([[2., 2., 2.],")
 
 
+def test_parameters_without_a_shape_are_displayed_too(kernel: LiveKernel) -> None:
+    (data,) = kernel.run("torch.nn.LazyLinear(3).weight").data
+    assert "UninitializedParameter · no shape yet · torch.float32 · cpu" in data["text/html"]
+    assert data["text/plain"] == "<UninitializedParameter>"
+
+
 def test_long_tensors_are_summarized(kernel: LiveKernel) -> None:
     (data,) = kernel.run("torch.arange(1_000_000.0)").data
     assert data["text/plain"] == (

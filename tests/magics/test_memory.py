@@ -86,6 +86,13 @@ def test_views_are_counted_once(run: Run, shell: Any) -> None:
     assert tensor_bytes() - before == pytest.approx(4_000_000, abs=1000)
 
 
+def test_parameters_without_a_shape_take_none(run: Run, shell: Any) -> None:
+    before = tensor_bytes()
+    run("lazy = torch.nn.LazyLinear(1000)")
+    assert tensor_bytes() == before
+    assert "Nothing was pinned" in run("%free")
+
+
 def test_sizes_read_well() -> None:
     assert [bytes_text(n) for n in (0, 999, 1500, 2_500_000, 7_000_000_000_000)] == [
         "0 B", "999 B", "1.5 kB", "2.5 MB", "7000.0 GB",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import pytest
@@ -23,10 +24,18 @@ LOWERED = {
     "conv2d": lambda: F.conv2d(X[None, None], torch.ones(1, 1, 2, 2)),
     "conv_transpose1d": lambda: F.conv_transpose1d(X[None], torch.ones(4, 1, 2)),
     "scaled_dot_product_attention": lambda: F.scaled_dot_product_attention(X, X, X),
+    "inner": lambda: torch.inner(X, X),
+    "tensordot": lambda: torch.tensordot(X, X, ([1], [1])),
+    "lstm": lambda: torch.nn.LSTM(8, 3)(X[None])[0],
+    "rnn": lambda: torch.nn.RNN(8, 3)(X[None])[0],
 }
 KEPT = {
     "softmax": lambda x: x.softmax(1), "exp": torch.exp, "relu": torch.relu, "sum": torch.sum,
     "layer_norm": lambda x: F.layer_norm(x, (8,)), "add": lambda x: x + x,
+    "mv": lambda x: x.mv(x[0]), "dot": lambda x: x[0].dot(x[1]),
+    "inner": lambda x: x[0].inner(x[1]), "vdot": lambda x: torch.vdot(x[0], x[1]),
+    "circular": lambda x: F.pad(x, (1, 1), "circular"),
+    "bilinear": lambda x: F.bilinear(x, x, x.new_ones(2, 8, 8)),
 }  # fmt: skip
 WIDENED = {
     "mse_loss": lambda x: F.mse_loss(x, x * 0),
@@ -37,6 +46,12 @@ WIDENED = {
     "fft": lambda x: torch.fft.rfft(x).real,
     "trace": torch.trace,
     "svdvals": torch.linalg.svdvals,
+    "reflect": lambda x: F.pad(x, (1, 1), "reflect"),
+    "replicate": lambda x: F.pad(x, (1, 1), "replicate"),
+    "max_pool3d": lambda x: F.max_pool3d(x[None, None], (1, 2, 2)),
+    "adaptive_max_pool3d": lambda x: F.adaptive_max_pool3d(x[None, None], 1),
+    "fractional_max_pool2d": lambda x: F.fractional_max_pool2d(x[None], 2, 3),
+    "max_unpool1d": lambda x: F.max_unpool1d(x, torch.zeros(4, 8, dtype=torch.int64), 2),
 }
 
 
@@ -177,6 +192,7 @@ def test_a_scaled_step_equals_a_plain_one() -> None:
 
 def test_a_step_with_infinite_gradients_is_left_out() -> None:
     w, optimizer, scaler = _scaled()
+    scaler.scale(w)
     w.grad = torch.tensor([float("inf"), 1.0])
     assert scaler.step(optimizer) is None
     scaler.update()
@@ -187,6 +203,7 @@ def test_a_step_with_infinite_gradients_is_left_out() -> None:
 def test_the_scale_grows_after_good_steps() -> None:
     w, optimizer, scaler = _scaled()
     for expected in (8, 16, 16, 32):
+        scaler.scale(w)
         w.grad = torch.ones(2)
         scaler.step(optimizer)
         scaler.update()
@@ -198,8 +215,14 @@ def test_the_scale_grows_after_good_steps() -> None:
 
 def test_the_order_of_calls_is_kept() -> None:
     w, optimizer, scaler = _scaled()
-    with pytest.raises(RuntimeError, match="expected a step or unscale_"):
+    with pytest.raises(AssertionError, match="expected a step or unscale_"):
         scaler.update()
+    with pytest.raises(AssertionError, match=r"expected scale\(\) of a loss"):
+        scaler.unscale_(optimizer)
+    scaler.scale(w)
+    with pytest.raises(AssertionError, match="expected gradients of the optimizer"):
+        scaler.step(optimizer)
+    scaler.update(8.0)
     w.grad = torch.ones(2)
     scaler.unscale_(optimizer)
     with pytest.raises(RuntimeError, match="not been unscaled since"):
@@ -207,6 +230,37 @@ def test_the_order_of_calls_is_kept() -> None:
     scaler.step(optimizer)
     with pytest.raises(RuntimeError, match="one step per optimizer"):
         scaler.step(optimizer)
+
+
+def test_wrong_factors_and_float16_gradients_are_refused() -> None:
+    with pytest.raises(AssertionError, match=r"growth_factor above 1\. Got 1\.0"):
+        torch.amp.GradScaler("cpu", growth_factor=1.0)
+    with pytest.raises(AssertionError, match=r"backoff_factor below 1\. Got 1\.5"):
+        torch.amp.GradScaler("cpu", backoff_factor=1.5)
+    w = torch.ones(2, dtype=torch.float16, requires_grad=True)
+    w.grad = torch.ones(2, dtype=torch.float16)
+    scaler = torch.amp.GradScaler("cpu")
+    scaler.scale(w)
+    with pytest.raises(ValueError, match="expected gradients of float32"):
+        scaler.unscale_(torch.optim.SGD([w], lr=0.1))
+    with pytest.raises(KeyError, match="growth_factor"):
+        scaler.load_state_dict({"scale": 1.0})
+
+
+def test_losses_in_half_are_scaled_in_float32_and_scalers_pickle() -> None:
+    scaler = torch.amp.GradScaler("cpu")
+    scaled = scaler.scale(torch.tensor(2.0, dtype=torch.float16))
+    assert scaled.dtype is torch.float32
+    assert scaled.item() == 2 * 2.0**16
+    assert [float(x) for x in scaler.scale(iter([torch.tensor(1.0)]))] == [2.0**16]
+    assert pickle.loads(pickle.dumps(scaler)).state_dict() == scaler.state_dict()
+
+
+def test_without_a_gpu_a_scaler_for_one_stands_aside() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.warns(UserWarning, match="it is not enabled"):
+        assert not torch.amp.GradScaler().is_enabled()
 
 
 def test_a_scaler_that_is_not_enabled_stands_aside() -> None:

@@ -59,9 +59,16 @@ def test_distances() -> None:
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="num_groups that divides num_channels"):
         nn.GroupNorm(4, 6)
-    with pytest.raises(ShapeError, match="InstanceNorm2d: expected input with 3 or 4 dimensions"):
+    with pytest.raises(ValueError, match="InstanceNorm2d: expected input with 3 or 4 dimensions"):
         nn.InstanceNorm2d(3)(torch.ones(2, 3))
     with pytest.raises(ValueError, match="padding_mode to be one of zeros, reflect"):
         nn.Conv2d(1, 1, 3, padding_mode="mirror")
     with pytest.raises(ValueError, match="either output_size or output_ratio"):
         nn.FractionalMaxPool2d(2)
+
+
+def test_circular_padding_goes_round_what_negative_widths_leave() -> None:
+    x = torch.arange(4.0)[None]
+    assert nn.functional.pad(x, (-1, 1), "circular").tolist() == [[1, 2, 3, 1]]
+    assert nn.functional.pad(x, (2, -2), "circular").tolist() == [[0, 1, 0, 1]]
+    assert nn.functional.pad(x, (1, 2), "circular").tolist() == [[3, 0, 1, 2, 3, 0, 1]]

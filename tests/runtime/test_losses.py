@@ -185,3 +185,34 @@ def test_what_does_not_fit_is_explained(call: Any, words: str) -> None:
 
 def test_complex_numbers_meet_double_ones_in_double_precision() -> None:
     assert (torch.tensor(1 + 2j) - torch.tensor(1.0, dtype=torch.float64)).dtype is torch.complex128
+
+
+def test_corners_of_losses_are_pytorchs() -> None:
+    scores = torch.randn(2, 3, requires_grad=True)
+    loss = F.cross_entropy(scores, torch.tensor([1, 1]), ignore_index=1)
+    loss.backward()
+    assert loss.isnan()  # the mean of nothing
+    assert (scores.grad == 0).all()
+    logs = F.kl_div(torch.tensor(0.5), torch.tensor([-1.0, 0.0, float("nan")]), reduction="none")
+    assert logs.isnan().tolist() == [True, False, True]
+    same = torch.ones(4, 3)
+    for sizes in ((1, 3), (4, 1), (4,), (4, 3)):
+        assert F.gaussian_nll_loss(same, same, torch.ones(sizes)).item() == 0
+    with pytest.raises(ValueError, match=r"one dimension of 1.* Got \(2, 3\)"):
+        F.gaussian_nll_loss(same, same, torch.ones(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda x, y: F.cross_entropy(x, y[:3]), ValueError, r"batch size of input \(4, 3\)"),
+        (lambda x, y: F.nll_loss(x, y[:3]), ValueError, r"batch size of input \(4, 3\)"),
+        (lambda x, y: F.nll_loss(x, y, x[0].double()), RuntimeError, "Got torch.float64"),
+        (lambda x, y: F.cross_entropy(x, y, x[:, 0]), RuntimeError, r"Got \(4,\)"),
+        (lambda x, y: F.cross_entropy(x, x, ignore_index=1), RuntimeError, "no ignore_index"),
+        (lambda x, y: torch.nn.HuberLoss(delta=1j), TypeError, "number as delta. Got complex"),
+    ],
+)
+def test_class_losses_refuse_what_does_not_fit(call: Any, error: Any, words: str) -> None:
+    with pytest.raises(error, match=words):
+        call(torch.ones(4, 3), torch.tensor([0, 1, 2, 2]))

@@ -67,12 +67,6 @@ class ReLU(_InPlace):
     operation = staticmethod(F.relu)
 
 
-class ReLU6(_InPlace):
-    """min(max(input, 0), 6)."""
-
-    operation = staticmethod(F.relu6)
-
-
 class SiLU(_InPlace):
     """input * sigmoid(input). Source: arXiv:1702.03118."""
 
@@ -91,17 +85,19 @@ class SELU(_InPlace):
     operation = staticmethod(F.selu)
 
 
-class Hardsigmoid(_InPlace):
-    """min(max(input + 3, 0), 6) / 6. Source: arXiv:1905.02244."""
-
-    operation = staticmethod(F.hardsigmoid)
-
+class _SilentInPlace(_InPlace):
     def extra_repr(self) -> str:
         """Nothing."""
         return ""
 
 
-class Hardswish(Hardsigmoid):
+class Hardsigmoid(_SilentInPlace):
+    """min(max(input + 3, 0), 6) / 6. Source: arXiv:1905.02244."""
+
+    operation = staticmethod(F.hardsigmoid)
+
+
+class Hardswish(_SilentInPlace):
     """input * hardsigmoid(input). Source: arXiv:1905.02244."""
 
     operation = staticmethod(F.hardswish)
@@ -123,8 +119,8 @@ class LeakyReLU(Module):
         return f"negative_slope={self.negative_slope}" + (", inplace=True" if self.inplace else "")
 
 
-class ELU(Module):
-    """input where positive, alpha * (exp(input) - 1) elsewhere. Source: arXiv:1511.07289."""
+class _Exponential(Module):
+    operation: Any
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
@@ -132,11 +128,17 @@ class ELU(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return F.elu(input, self.alpha, self.inplace)
+        return type(self).operation(input, self.alpha, self.inplace)
 
     def extra_repr(self) -> str:
         """alpha."""
         return f"alpha={self.alpha}" + (", inplace=True" if self.inplace else "")
+
+
+class ELU(_Exponential):
+    """input where positive, alpha * (exp(input) - 1) elsewhere. Source: arXiv:1511.07289."""
+
+    operation = staticmethod(F.elu)
 
 
 class Hardtanh(Module):
@@ -167,12 +169,21 @@ class Hardtanh(Module):
         return limits + (", inplace=True" if self.inplace else "")
 
 
-class CELU(ELU):
+class ReLU6(Hardtanh):
+    """min(max(input, 0), 6)."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__(0.0, 6.0, inplace)
+
+    def extra_repr(self) -> str:
+        """Whether in place."""
+        return "inplace=True" if self.inplace else ""
+
+
+class CELU(_Exponential):
     """input where positive, alpha * (exp(input / alpha) - 1) elsewhere. See arXiv:1704.07483."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Any shape -> the same shape."""
-        return F.celu(input, self.alpha, self.inplace)
+    operation = staticmethod(F.celu)
 
 
 class RReLU(Module):
@@ -309,10 +320,8 @@ class Tanhshrink(_Plain):
     operation = staticmethod(F.tanhshrink)
 
 
-class Softshrink(Module):
-    """input moved by lambd towards 0, and 0 where it would cross it."""
-
-    operation: Any = staticmethod(F.softshrink)
+class _Shrink(Module):
+    operation: Any
 
     def __init__(self, lambd: float = 0.5) -> None:
         super().__init__()
@@ -327,7 +336,13 @@ class Softshrink(Module):
         return str(self.lambd)
 
 
-class Hardshrink(Softshrink):
+class Softshrink(_Shrink):
+    """input moved by lambd towards 0, and 0 where it would cross it."""
+
+    operation = staticmethod(F.softshrink)
+
+
+class Hardshrink(_Shrink):
     """input outside [-lambd, lambd], 0 inside."""
 
     operation = staticmethod(F.hardshrink)
@@ -349,10 +364,8 @@ class GLU(Module):
         return f"dim={self.dim}"
 
 
-class Softmax(Module):
-    """exp(input) / sum(exp(input)) along `dim`."""
-
-    operation: Any = staticmethod(F.softmax)
+class _AlongDim(Module):
+    operation: Any
 
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
@@ -367,13 +380,19 @@ class Softmax(Module):
         return f"dim={self.dim}"
 
 
-class LogSoftmax(Softmax):
+class Softmax(_AlongDim):
+    """exp(input) / sum(exp(input)) along `dim`."""
+
+    operation = staticmethod(F.softmax)
+
+
+class LogSoftmax(_AlongDim):
     """log(softmax(input)) along `dim`."""
 
     operation = staticmethod(F.log_softmax)
 
 
-class Softmin(Softmax):
+class Softmin(_AlongDim):
     """softmax(-input) along `dim`."""
 
     operation = staticmethod(F.softmin)

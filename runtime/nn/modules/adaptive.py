@@ -11,7 +11,7 @@ from ...core.tensor import Tensor
 from ...errors import ShapeError
 from ...ops.joins import cat
 from .. import functional as F
-from .containers import ModuleList, Sequential
+from .container import ModuleList, Sequential
 from .linear import Linear
 from .module import Module
 

@@ -7,17 +7,25 @@ from typing import Any
 from ...core import dtypes
 from ...core.creation import empty, tensor
 from ...core.tensor import Tensor
-from ...errors import ShapeError
 from ...ops.normalization import batch_norm
 from .. import init
-from ..parameter import Parameter
+from ..parameter import Parameter, UninitializedBuffer, UninitializedParameter
+from .lazy import LazyModuleMixin
 from .module import Module
 
-__all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm"]
+__all__ = [
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
+    "LazyBatchNorm1d",
+    "LazyBatchNorm2d",
+    "LazyBatchNorm3d",
+    "SyncBatchNorm",
+]
 
 
-class _BatchNorm(Module):
-    """What batch normalization of every rank shares."""
+class _NormBase(Module):
+    """What batch and instance normalization of every rank share: parameters and statistics."""
 
     _version = 2
     ranks: tuple[int, ...]
@@ -67,23 +75,38 @@ class _BatchNorm(Module):
         if self.bias is not None:
             init.zeros_(self.bias)
 
+    def _version_needs(self, name: str, version: int | None) -> bool:
+        # State dicts of PyTorch before 0.4.1 have no counts; plain dicts do not say their version.
+        return name != "num_batches_tracked" or (version is not None and version >= 2)
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
+        )
+
+
+class _BatchNorm(_NormBase):
+    """What batch normalization of every rank shares."""
+
     def forward(self, input: Tensor) -> Tensor:
         """(N, num_features, ...) -> the same shape."""
         if input.ndim not in self.ranks:
             wanted = " or ".join(map(str, self.ranks))
-            raise ShapeError(
+            raise ValueError(
                 f"{type(self).__name__}: expected input with {wanted} dimensions. Got shape "
                 f"{tuple(input.shape)}."
             )
-        own, buffers = self._parameters, self._buffers
-        mean, var = buffers["running_mean"], buffers["running_var"]
+        weight, bias = self._weight_and_bias()
+        mean, var = self.running_mean, self.running_var
         use_batch = self.training or mean is None
         return batch_norm(
             input,
             mean,
             var,
-            own["weight"],
-            own["bias"],
+            weight,
+            bias,
             use_batch,
             self._next_momentum() if self.training and mean is not None else 0.0,
             self.eps,
@@ -97,16 +120,6 @@ class _BatchNorm(Module):
         if self.momentum is not None:
             return self.momentum
         return 1.0 if count is None else 1.0 / count.item()
-
-    def _version_needs(self, name: str) -> bool:
-        return name != "num_batches_tracked"  # state dicts of PyTorch before 0.4.1 have none
-
-    def extra_repr(self) -> str:
-        """The options."""
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
-        )
 
 
 class BatchNorm1d(_BatchNorm):
@@ -133,6 +146,70 @@ class BatchNorm3d(_BatchNorm):
 
 
 BATCH_NORMS = (BatchNorm1d, BatchNorm2d, BatchNorm3d)
+
+
+class _LazyNormBase(LazyModuleMixin, _NormBase):
+    """What lazy normalizations share: parameters and statistics of no shape."""
+
+    def __init__(
+        self,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(0, eps, momentum, False, False, device, dtype)
+        self.affine, self.track_running_stats = affine, track_running_stats
+        place = {"device": device, "dtype": dtype}
+        if affine:
+            self.weight = UninitializedParameter(**place)
+            if bias:
+                self.bias = UninitializedParameter(**place)
+        if track_running_stats:
+            self.running_mean = UninitializedBuffer(**place)
+            self.running_var = UninitializedBuffer(**place)
+            self.num_batches_tracked = tensor(0, dtype=dtypes.int64, device=device)
+
+    def reset_parameters(self) -> None:
+        """weight 1, bias 0, and no statistics, if they have shapes."""
+        if not self.has_uninitialized_params() and self.num_features != 0:
+            super().reset_parameters()
+
+    def initialize_parameters(self, input: Tensor) -> None:
+        """Take memory for the channels of `input`."""
+        if not self.has_uninitialized_params():
+            return
+        self.num_features = input.shape[1]
+        own: list[Any] = [*self._parameters.values(), self.running_mean, self.running_var]
+        for member in own:
+            if member is not None:
+                member.materialize((self.num_features,))
+        self.reset_parameters()
+
+
+class LazyBatchNorm1d(_LazyNormBase, _BatchNorm):
+    """A `BatchNorm1d` that takes num_features from its first input."""
+
+    cls_to_become = BatchNorm1d
+    ranks = BatchNorm1d.ranks
+
+
+class LazyBatchNorm2d(_LazyNormBase, _BatchNorm):
+    """A `BatchNorm2d` that takes num_features from its first input."""
+
+    cls_to_become = BatchNorm2d
+    ranks = BatchNorm2d.ranks
+
+
+class LazyBatchNorm3d(_LazyNormBase, _BatchNorm):
+    """A `BatchNorm3d` that takes num_features from its first input."""
+
+    cls_to_become = BatchNorm3d
+    ranks = BatchNorm3d.ranks
 
 
 class SyncBatchNorm(_BatchNorm):

@@ -22,6 +22,11 @@ def registered(
     return RemovableHandle(table.setdefault(kind, []), entry, prepend)
 
 
+def forward_pre_hooks(module: Any, kind: type) -> list[Any]:
+    """The hooks before the forward of `module` that are of class `kind`."""
+    return [hook for hook, _ in module._hooks.get("forward_pre", ()) if isinstance(hook, kind)]
+
+
 class Hooks:
     """The part of a module that keeps hooks and calls them around `forward`."""
 
@@ -57,9 +62,19 @@ class Hooks:
     def register_full_backward_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
         """Call `hook(module, grad_input, grad_output)` when both are known.
 
-        What it returns replaces grad_input.
+        What it returns replaces grad_input. Raises: RuntimeError beside `register_backward_hook`.
         """
+        _require_one_kind(self._hooks, "backward_old")
         return self._register("backward", hook, prepend)
+
+    def register_backward_hook(self, hook: Hook) -> RemovableHandle:
+        """The older `register_full_backward_hook`: grad_input are the gradients of the inputs of
+        the last operation, not of the module.
+
+        Raises: RuntimeError beside `register_full_backward_hook`.
+        """
+        _require_one_kind(self._hooks, "backward")
+        return self._register("backward_old", hook)
 
     def register_full_backward_pre_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
         """Call `hook(module, grad_output)` before the module's backward.
@@ -80,7 +95,7 @@ class Hooks:
             for hook, with_kwargs in self._found("forward_pre"):
                 result = hook(self, args, kwargs) if with_kwargs else hook(self, args)
                 if result is not None and with_kwargs:
-                    args, kwargs = result
+                    args, kwargs = _require_both(result)
                 elif result is not None:
                     args = result if isinstance(result, tuple) else (result,)
             gradients = BackwardHooks(self, self._found("backward_pre"), self._found("backward"))
@@ -91,12 +106,41 @@ class Hooks:
                     hook(self, args, kwargs, output) if with_kwargs else hook(self, args, output)
                 )
                 output = output if result is None else result
+            for hook in self._found("backward_old"):
+                _hook_last_operation(self, hook, output)
         except BaseException:
             for hook, with_kwargs, always in after[called:]:
                 if always:
                     hook(self, args, kwargs, None) if with_kwargs else hook(self, args, None)
             raise
         return output
+
+
+def _require_both(result: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Raises: RuntimeError for anything but (args, kwargs)."""
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise RuntimeError(
+            "forward pre-hook: expected None or a tuple (args, kwargs) of a hook with_kwargs. Got "
+            f"{result!r}."
+        )
+    return result
+
+
+def _require_one_kind(table: dict[str, list[Any]], other: str) -> None:
+    """Raises: RuntimeError if there are hooks of the `other` kind."""
+    if table.get(other):
+        raise RuntimeError(
+            "Expected either full backward hooks or backward hooks of the older kind. Got both. "
+            "Use register_full_backward_hook."
+        )
+
+
+def _hook_last_operation(module: Any, hook: Hook, output: Any) -> None:
+    """Let the node of the first tensor in `output` call `hook` after its backward."""
+    while not isinstance(output, Tensor):
+        output = next(iter(output.values())) if isinstance(output, dict) else output[0]
+    if output.grad_fn is not None:
+        output.grad_fn.register_hook(lambda *grads: hook(module, *grads))
 
 
 class BackwardHooks:
@@ -134,7 +178,7 @@ class BackwardHooks:
         for hook in self.pre_hooks:
             result = hook(self.module, self.grad_output)
             if result is not None:
-                self.grad_output = result if isinstance(result, tuple) else (result,)
+                self.grad_output = _require_as_many(result, len(values))
                 changed = True
         if not self.sees_inputs:
             for hook in self.hooks:
@@ -147,7 +191,7 @@ class BackwardHooks:
         for hook in self.hooks:
             result = hook(self.module, grad_input, self.grad_output)
             if result is not None:
-                grad_input = result if isinstance(result, tuple) else (result,)
+                grad_input = _require_as_many(result, len(args))
                 changed = True
         return tuple(grad_input[k] for k in places) if changed else None
 
@@ -165,6 +209,14 @@ def _through(values: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any, list[int]]:
     return tuple(out), node, places
 
 
+def _require_as_many(result: Any, count: int) -> tuple[Any, ...]:
+    """The gradients as a tuple. Raises: RuntimeError for another number."""
+    grads = result if isinstance(result, tuple) else (result,)
+    if len(grads) != count:
+        raise RuntimeError(f"backward hook: expected {count} gradients, or None. Got {len(grads)}.")
+    return grads
+
+
 def _spread(count: int, places: list[int], grads: Any) -> tuple[Any, ...]:
     out = [None] * count
     for k, g in zip(places, grads, strict=True):
@@ -179,6 +231,8 @@ def _global(kind: str, words: str) -> Callable[..., RemovableHandle]:
             entry = (hook, options.get("with_kwargs", False))
         if kind == "forward":
             entry = (*entry, options.get("always_call", False))
+        if kind in OTHER_KIND:
+            _require_one_kind(everywhere, OTHER_KIND[kind])
         return registered(everywhere, kind, entry, False)
 
     register.__name__ = f"register_module_{words}_hook"
@@ -186,7 +240,40 @@ def _global(kind: str, words: str) -> Callable[..., RemovableHandle]:
     return register
 
 
+OTHER_KIND = {"backward": "backward_old", "backward_old": "backward"}
+
 register_module_forward_pre_hook = _global("forward_pre", "forward_pre")
 register_module_forward_hook = _global("forward", "forward")
+register_module_backward_hook = _global("backward_old", "backward")
 register_module_full_backward_hook = _global("backward", "full_backward")
 register_module_full_backward_pre_hook = _global("backward_pre", "full_backward_pre")
+
+
+# -- what modules come to own ----------------------------------------------------------------------
+
+_registrations: dict[str, list[Hook]] = {"parameter": [], "buffer": [], "module": []}
+
+
+def seen(kind: str, module: Any, name: str, value: Any) -> Any:
+    """What `module` shall own as `name`: `value`, or what a hook returns in its place."""
+    for hook in list(_registrations[kind]):
+        result = hook(module, name, value)
+        value = value if result is None else result
+    return value
+
+
+def _on_registration(kind: str) -> Callable[[Hook], RemovableHandle]:
+    def register(hook: Hook) -> RemovableHandle:
+        return RemovableHandle(_registrations[kind], hook)
+
+    register.__name__ = f"register_module_{kind}_registration_hook"
+    register.__doc__ = (
+        f"Call `hook(module, name, {kind})` whenever a module comes to own a {kind}; what it "
+        "returns is owned instead."
+    )
+    return register
+
+
+register_module_parameter_registration_hook = _on_registration("parameter")
+register_module_buffer_registration_hook = _on_registration("buffer")
+register_module_module_registration_hook = _on_registration("module")

@@ -7,12 +7,19 @@ from typing import Any
 from ...core.tensor import Tensor
 from ...errors import ShapeError
 from ...ops.normalization import instance_norm
-from .batchnorm import _BatchNorm
+from .batchnorm import _LazyNormBase, _NormBase
 
-__all__ = ["InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"]
+__all__ = [
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
+    "LazyInstanceNorm1d",
+    "LazyInstanceNorm2d",
+    "LazyInstanceNorm3d",
+]
 
 
-class _InstanceNorm(_BatchNorm):
+class _InstanceNorm(_NormBase):
     """What instance normalization of every rank shares."""
 
     def __init__(
@@ -35,20 +42,20 @@ class _InstanceNorm(_BatchNorm):
         """(N, num_features, ...) -> the same shape; N may be left out."""
         channels, rank = self.ranks
         if input.ndim not in (channels, rank):
-            raise ShapeError(
+            raise ValueError(
                 f"{type(self).__name__}: expected input with {channels} or {rank} dimensions. Got "
                 f"shape {tuple(input.shape)}."
             )
-        own, buffers = self._parameters, self._buffers
+        weight, bias = self._weight_and_bias()
         batch = input if input.ndim == rank else input.unsqueeze(0)
-        if batch.shape[1] != self.num_features and own["weight"] is not None:
+        if batch.shape[1] != self.num_features and weight is not None:
             raise ShapeError(
                 f"{type(self).__name__}: expected {self.num_features} channels. Got shape "
                 f"{tuple(input.shape)}."
             )
-        mean, var = buffers["running_mean"], buffers["running_var"]
+        mean, var = self.running_mean, self.running_var
         out = instance_norm(
-            batch, mean, var, own["weight"], own["bias"],
+            batch, mean, var, weight, bias,
             self.training or not self.track_running_stats,
             0.0 if self.momentum is None else self.momentum, self.eps,
         )  # fmt: skip
@@ -73,3 +80,27 @@ class InstanceNorm3d(_InstanceNorm):
     """`InstanceNorm2d` for (N, C, D, H, W) and (C, D, H, W)."""
 
     ranks = (4, 5)
+
+
+class LazyInstanceNorm1d(_LazyNormBase, _InstanceNorm):
+    """An `InstanceNorm1d` that takes num_features from its first input; unlike that, it has
+    parameters and running statistics unless told otherwise."""
+
+    cls_to_become = InstanceNorm1d
+    ranks = InstanceNorm1d.ranks
+
+
+class LazyInstanceNorm2d(_LazyNormBase, _InstanceNorm):
+    """An `InstanceNorm2d` that takes num_features from its first input; see
+    `LazyInstanceNorm1d`."""
+
+    cls_to_become = InstanceNorm2d
+    ranks = InstanceNorm2d.ranks
+
+
+class LazyInstanceNorm3d(_LazyNormBase, _InstanceNorm):
+    """An `InstanceNorm3d` that takes num_features from its first input; see
+    `LazyInstanceNorm1d`."""
+
+    cls_to_become = InstanceNorm3d
+    ranks = InstanceNorm3d.ranks

@@ -17,7 +17,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class _AdaptiveMaxPool(Module):
+class _AdaptiveMaxPoolNd(Module):
     operation: Any
 
     def __init__(self, output_size: Any, return_indices: bool = False) -> None:
@@ -33,19 +33,19 @@ class _AdaptiveMaxPool(Module):
         return f"output_size={self.output_size}"
 
 
-class AdaptiveMaxPool1d(_AdaptiveMaxPool):
+class AdaptiveMaxPool1d(_AdaptiveMaxPoolNd):
     """The largest elements of `output_size` windows that cover (N, C, L)."""
 
     operation = staticmethod(functions.adaptive_max_pool1d)
 
 
-class AdaptiveMaxPool2d(_AdaptiveMaxPool):
+class AdaptiveMaxPool2d(_AdaptiveMaxPoolNd):
     """The same of (N, C, H, W); a size of None is the input's."""
 
     operation = staticmethod(functions.adaptive_max_pool2d)
 
 
-class AdaptiveMaxPool3d(_AdaptiveMaxPool):
+class AdaptiveMaxPool3d(_AdaptiveMaxPoolNd):
     """The same of (N, C, D, H, W)."""
 
     operation = staticmethod(functions.adaptive_max_pool3d)
@@ -94,7 +94,7 @@ class FractionalMaxPool3d(_FractionalMaxPool):
     rank, operation = 3, staticmethod(functions.fractional_max_pool3d)
 
 
-class _MaxUnpool(Module):
+class _MaxUnpoolNd(Module):
     rank: int
     operation: Any
 
@@ -117,25 +117,25 @@ class _MaxUnpool(Module):
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
-class MaxUnpool1d(_MaxUnpool):
+class MaxUnpool1d(_MaxUnpoolNd):
     """The inverse of `MaxPool1d`."""
 
     rank, operation = 1, staticmethod(functions.max_unpool1d)
 
 
-class MaxUnpool2d(_MaxUnpool):
+class MaxUnpool2d(_MaxUnpoolNd):
     """The inverse of `MaxPool2d`."""
 
     rank, operation = 2, staticmethod(functions.max_unpool2d)
 
 
-class MaxUnpool3d(_MaxUnpool):
+class MaxUnpool3d(_MaxUnpoolNd):
     """The inverse of `MaxPool3d`."""
 
     rank, operation = 3, staticmethod(functions.max_unpool3d)
 
 
-class _LPPool(Module):
+class _LPPoolNd(Module):
     operation: Any
 
     def __init__(
@@ -159,19 +159,19 @@ class _LPPool(Module):
         )
 
 
-class LPPool1d(_LPPool):
+class LPPool1d(_LPPoolNd):
     """sum(input**p)**(1/p) over each window of (N, C, L)."""
 
     operation = staticmethod(pooling.lp_pool1d)
 
 
-class LPPool2d(_LPPool):
+class LPPool2d(_LPPoolNd):
     """The same of (N, C, H, W)."""
 
     operation = staticmethod(pooling.lp_pool2d)
 
 
-class LPPool3d(_LPPool):
+class LPPool3d(_LPPoolNd):
     """The same of (N, C, D, H, W)."""
 
     operation = staticmethod(pooling.lp_pool3d)

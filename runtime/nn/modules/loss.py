@@ -75,6 +75,8 @@ class HuberLoss(Module):
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__()
+        if not isinstance(delta, int | float):
+            raise TypeError(f"HuberLoss: expected a number as delta. Got {type(delta).__name__}.")
         self.reduction, self.delta = F.reduction_of(reduction), delta
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -177,7 +179,7 @@ class NLLLoss(_WeightedLoss):
         )
 
 
-class CrossEntropyLoss(NLLLoss):
+class CrossEntropyLoss(_WeightedLoss):
     """-log(softmax(input)[target]) for logits (N, C, ...) and class numbers (N, ...), or
     probabilities of input's shape."""
 
@@ -190,15 +192,15 @@ class CrossEntropyLoss(NLLLoss):
         reduction: str = "mean",
         label_smoothing: float = 0.0,
     ) -> None:
-        super().__init__(weight, size_average, ignore_index, reduce, reduction)
-        self.label_smoothing = label_smoothing
+        super().__init__(weight, size_average, reduce, reduction)
+        self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """(N, C, ...) and (N, ...) or (N, C, ...) -> a scalar, or (N, ...) for 'none'."""
         return F.cross_entropy(
             input,
             target,
-            self._buffers["weight"],
+            self.weight,
             ignore_index=self.ignore_index,
             reduction=self.reduction,
             label_smoothing=self.label_smoothing,

@@ -23,10 +23,7 @@ __all__ = [
 ]
 
 
-class MarginRankingLoss(_Loss):
-    """max(0, -target * (input1 - input2) + margin): target 1 asks for the first to be larger, -1
-    for the second."""
-
+class _PairLoss(_Loss):
     def __init__(
         self,
         margin: float = 0.0,
@@ -37,13 +34,18 @@ class MarginRankingLoss(_Loss):
         super().__init__(size_average, reduce, reduction)
         self.margin = margin
 
+
+class MarginRankingLoss(_PairLoss):
+    """max(0, -target * (input1 - input2) + margin): target 1 asks for the first to be larger, -1
+    for the second."""
+
     def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:  # type: ignore[override]
         """Three tensors of one shape -> a scalar, or their shape for reduction 'none'."""
         how: dict[str, Any] = {"margin": self.margin, "reduction": self.reduction}
         return F.margin_ranking_loss(input1, input2, target, **how)
 
 
-class CosineEmbeddingLoss(MarginRankingLoss):
+class CosineEmbeddingLoss(_PairLoss):
     """1 - cos where target is 1, max(0, cos - margin) where it is -1."""
 
     def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:  # type: ignore[override]

@@ -49,8 +49,8 @@ class LayerNorm(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """(..., *normalized_shape) -> the same shape."""
-        own = self._parameters
-        return layer_norm(input, self.normalized_shape, own["weight"], own["bias"], self.eps)
+        weight, bias = self._weight_and_bias()
+        return layer_norm(input, self.normalized_shape, weight, bias, self.eps)
 
     def extra_repr(self) -> str:
         """The options."""
@@ -97,8 +97,8 @@ class GroupNorm(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, num_channels, ...) -> the same shape."""
-        own = self._parameters
-        return group_norm(input, self.num_groups, own["weight"], own["bias"], self.eps)
+        weight, bias = self._weight_and_bias()
+        return group_norm(input, self.num_groups, weight, bias, self.eps)
 
     def extra_repr(self) -> str:
         """The options."""
@@ -135,7 +135,7 @@ class RMSNorm(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """(..., *normalized_shape) -> the same shape."""
-        return rms_norm(input, self.normalized_shape, self._parameters["weight"], self.eps)
+        return rms_norm(input, self.normalized_shape, self.weight, self.eps)
 
     def extra_repr(self) -> str:
         """The options."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from ...core.tensor import Tensor
 from ...ops import pooling
+from ...ops.convolution import per_dimension
 from .module import Module
 
 __all__ = [
@@ -21,7 +22,7 @@ __all__ = [
 ]
 
 
-class _MaxPool(Module):
+class _MaxPoolNd(Module):
     operation: Any
 
     def __init__(
@@ -59,45 +60,36 @@ class _MaxPool(Module):
         )
 
 
-class MaxPool1d(_MaxPool):
+class MaxPool1d(_MaxPoolNd):
     """The largest element of each window: (N, C, L) -> (N, C, L'). `stride` is `kernel_size` unless
     given."""
 
     operation = staticmethod(pooling.max_pool1d)
 
 
-class MaxPool2d(_MaxPool):
+class MaxPool2d(_MaxPoolNd):
     """The largest element of each window: (N, C, H, W) -> (N, C, H', W'). `stride` is `kernel_size`
     unless given."""
 
     operation = staticmethod(pooling.max_pool2d)
 
 
-class MaxPool3d(_MaxPool):
+class MaxPool3d(_MaxPoolNd):
     """The largest element of each window: (N, C, D, H, W) -> (N, C, D', H', W'). `stride` is
     `kernel_size` unless given."""
 
     operation = staticmethod(pooling.max_pool3d)
 
 
-class AvgPool1d(Module):
-    """The mean of each window: (N, C, L) -> (N, C, L'). `stride` is `kernel_size` unless given."""
+class _AvgPoolNd(Module):
+    """What averages over windows of every rank share."""
 
-    operation: Any = staticmethod(pooling.avg_pool1d)
-
-    def __init__(
-        self,
-        kernel_size: Any,
-        stride: Any = None,
-        padding: Any = 0,
-        ceil_mode: bool = False,
-        count_include_pad: bool = True,
-    ) -> None:
-        super().__init__()
-        self.kernel_size = kernel_size
-        self.stride = kernel_size if stride is None else stride
-        self.padding, self.ceil_mode = padding, ceil_mode
-        self.count_include_pad = count_include_pad
+    operation: Any
+    kernel_size: Any
+    stride: Any
+    padding: Any
+    ceil_mode: bool
+    count_include_pad: bool
 
     def _windows(self) -> list[Any]:
         return [
@@ -113,12 +105,28 @@ class AvgPool1d(Module):
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
-class AvgPool2d(AvgPool1d):
-    """The mean of each window: (N, C, H, W) -> (N, C, H', W'). `stride` is `kernel_size` unless
-    given; `divisor_override` divides the sum instead of the count."""
+class AvgPool1d(_AvgPoolNd):
+    """The mean of each window: (N, C, L) -> (N, C, L'). `stride` is `kernel_size` unless given."""
 
-    operation = staticmethod(pooling.avg_pool2d)
+    operation = staticmethod(pooling.avg_pool1d)
 
+    def __init__(
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        super().__init__()
+        stride = kernel_size if stride is None else stride
+        self.kernel_size = per_dimension("AvgPool1d", "kernel_size", kernel_size, 1, 1)
+        self.stride = per_dimension("AvgPool1d", "stride", stride, 1, 1)
+        self.padding = per_dimension("AvgPool1d", "padding", padding, 1, 0)
+        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
+
+
+class _AvgPoolWithDivisor(_AvgPoolNd):
     def __init__(
         self,
         kernel_size: Any,
@@ -128,20 +136,30 @@ class AvgPool2d(AvgPool1d):
         count_include_pad: bool = True,
         divisor_override: int | None = None,
     ) -> None:
-        super().__init__(kernel_size, stride, padding, ceil_mode, count_include_pad)
-        self.divisor_override = divisor_override
+        super().__init__()
+        self.kernel_size = kernel_size
+        self.stride = kernel_size if stride is None else stride
+        self.padding, self.ceil_mode = padding, ceil_mode
+        self.count_include_pad, self.divisor_override = count_include_pad, divisor_override
 
     def _windows(self) -> list[Any]:
         return [*super()._windows(), self.divisor_override]
 
 
-class AvgPool3d(AvgPool2d):
+class AvgPool2d(_AvgPoolWithDivisor):
+    """The mean of each window: (N, C, H, W) -> (N, C, H', W'). `stride` is `kernel_size` unless
+    given; `divisor_override` divides the sum instead of the count."""
+
+    operation = staticmethod(pooling.avg_pool2d)
+
+
+class AvgPool3d(_AvgPoolWithDivisor):
     """The mean of each window: (N, C, D, H, W) -> (N, C, D', H', W'). See `AvgPool2d`."""
 
     operation = staticmethod(pooling.avg_pool3d)
 
 
-class _AdaptiveAvgPool(Module):
+class _AdaptiveAvgPoolNd(Module):
     operation: Any
 
     def __init__(self, output_size: Any) -> None:
@@ -157,19 +175,19 @@ class _AdaptiveAvgPool(Module):
         return f"output_size={self.output_size}"
 
 
-class AdaptiveAvgPool1d(_AdaptiveAvgPool):
+class AdaptiveAvgPool1d(_AdaptiveAvgPoolNd):
     """Means of as many windows as `output_size` says: (N, C, L) -> (N, C, output_size)."""
 
     operation = staticmethod(pooling.adaptive_avg_pool1d)
 
 
-class AdaptiveAvgPool2d(_AdaptiveAvgPool):
+class AdaptiveAvgPool2d(_AdaptiveAvgPoolNd):
     """Means of as many windows as `output_size` says: (N, C, H, W) -> (N, C, *output_size)."""
 
     operation = staticmethod(pooling.adaptive_avg_pool2d)
 
 
-class AdaptiveAvgPool3d(_AdaptiveAvgPool):
+class AdaptiveAvgPool3d(_AdaptiveAvgPoolNd):
     """Means of as many windows as `output_size` says: (N, C, D, H, W) -> (N, C, *output_size)."""
 
     operation = staticmethod(pooling.adaptive_avg_pool3d)

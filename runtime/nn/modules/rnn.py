@@ -67,6 +67,11 @@ class RNNBase(Module):
     ) -> None:
         super().__init__()
         self._check_options(mode, input_size, hidden_size, num_layers, dropout, proj_size)
+        for which, flag in (("bias", bias), ("batch_first", batch_first)):
+            if not isinstance(flag, bool):
+                raise TypeError(
+                    f"{mode}: expected True or False as {which}. Got {type(flag).__name__}."
+                )
         self.mode, self.input_size, self.hidden_size = mode, input_size, hidden_size
         self.num_layers, self.bias, self.batch_first = num_layers, bias, batch_first
         self.dropout, self.bidirectional = float(dropout), bidirectional
@@ -328,6 +333,16 @@ class RNNCellBase(Module):
     def _parameters_in_order(self) -> tuple[Tensor | None, ...]:
         return self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
 
+    def _require_ranks(self, input: Tensor, *states: Tensor) -> None:
+        """Raises: ValueError for what has another number of dimensions than 1 or 2."""
+        named = {"input": input, **{f"hx[{k}]": state for k, state in enumerate(states)}}
+        for name, x in named.items():
+            if x.ndim not in (1, 2):
+                raise ValueError(
+                    f"{type(self).__name__}: expected {name} with 1 or 2 dimensions. Got shape "
+                    f"{tuple(x.shape)}."
+                )
+
     def _zeros(self, input: Tensor) -> Tensor:
         return input.new_zeros((*input.shape[:-1], self.hidden_size))
 
@@ -362,6 +377,7 @@ class RNNCell(RNNCellBase):
                 f"RNNCell: expected nonlinearity 'tanh' or 'relu'. Got {self.nonlinearity!r}."
             )
         h = self._zeros(input) if hx is None else hx
+        self._require_ranks(input, h)
         step: Any = steps[self.nonlinearity]
         return step(input, h, *self._parameters_in_order())
 
@@ -384,6 +400,7 @@ class LSTMCell(RNNCellBase):
     ) -> tuple[Tensor, Tensor]:
         """(B, I), and (h, c), each (B, H) -> (h, c). Raises: RuntimeError for other shapes."""
         states = (self._zeros(input), self._zeros(input)) if hx is None else hx
+        self._require_ranks(input, *states)
         step: Any = recurrent_layers.lstm_cell
         return step(input, states, *self._parameters_in_order())
 
@@ -405,4 +422,5 @@ class GRUCell(RNNCellBase):
         """(B, I) and (B, H) -> (B, H). Raises: RuntimeError for other shapes."""
         step: Any = recurrent_layers.gru_cell
         h = self._zeros(input) if hx is None else hx
+        self._require_ranks(input, h)
         return step(input, h, *self._parameters_in_order())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable
 
 from ...autograd.grad_mode import no_grad
@@ -79,3 +80,17 @@ def clip_grad_value_(parameters: Tensors, clip_value: float, foreach: bool | Non
     """Limit each element of the gradients to [-clip_value, clip_value]."""
     for g in _gradients(parameters):
         g.clamp_(min=-clip_value, max=clip_value)
+
+
+def clip_grad_norm(
+    parameters: Tensors,
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Tensor:
+    """The older name of `clip_grad_norm_`, which is to be used instead, and warns so."""
+    warnings.warn(
+        "nn.utils.clip_grad_norm: use nn.utils.clip_grad_norm_.", FutureWarning, stacklevel=2
+    )
+    return clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite, foreach)

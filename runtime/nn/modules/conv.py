@@ -11,15 +11,16 @@ from ...errors import ShapeError
 from ...ops.convolution import conv1d, conv2d, conv3d, per_dimension
 from ...ops.padding import pad
 from .. import init
-from ..parameter import Parameter
+from ..parameter import Parameter, UninitializedParameter
+from .lazy import LazyModuleMixin
 from .module import Module
 
-__all__ = ["Conv1d", "Conv2d", "Conv3d"]
+__all__ = ["Conv1d", "Conv2d", "Conv3d", "LazyConv1d", "LazyConv2d", "LazyConv3d"]
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
-class _Conv(Module):
+class _ConvNd(Module):
     """What convolutions of every rank share."""
 
     rank: int
@@ -64,10 +65,12 @@ class _Conv(Module):
             raise ShapeError(f"{name}: padding 'same' needs stride 1. Got stride {self.stride}.")
         self.padding_mode = padding_mode
         place = {"device": device, "dtype": dtype}
-        sizes = (out_channels, in_channels // groups, *self.kernel_size)
-        self.weight = Parameter(empty(sizes, **place))
+        self.weight = Parameter(empty(self._weight_sizes(), **place))
         self.register_parameter("bias", Parameter(empty(out_channels, **place)) if bias else None)
         self.reset_parameters()
+
+    def _weight_sizes(self) -> tuple[int, ...]:
+        return (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
 
     def reset_parameters(self) -> None:
         """Draw the parameters anew."""
@@ -76,11 +79,11 @@ class _Conv(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, in_channels, ...) -> (N, out_channels, ...); N may be left out."""
-        own, padding = self._parameters, self.padding
+        (weight, bias), padding = self._weight_and_bias(), self.padding
         if self.padding_mode != "zeros":
             input, padding = pad(input, self._around(), self.padding_mode), 0
         return type(self).operation(
-            input, own["weight"], own["bias"], self.stride, padding, self.dilation, self.groups
+            input, weight, bias, self.stride, padding, self.dilation, self.groups
         )
 
     def _around(self) -> list[int]:
@@ -119,13 +122,13 @@ class _Conv(Module):
         return []
 
 
-class Conv1d(_Conv):
+class Conv1d(_ConvNd):
     """Cross-correlation along one dimension: (N, C, L) -> (N, O, L'). See `Conv2d`."""
 
     rank, operation = 1, staticmethod(conv1d)
 
 
-class Conv2d(_Conv):
+class Conv2d(_ConvNd):
     """Cross-correlation of images with learnt filters: (N, C, H, W) -> (N, O, H', W').
 
     weight (O, C / groups, *kernel_size) and bias (O,) start uniform in +-1 / sqrt(fan_in) with
@@ -135,7 +138,97 @@ class Conv2d(_Conv):
     rank, operation = 2, staticmethod(conv2d)
 
 
-class Conv3d(_Conv):
+class Conv3d(_ConvNd):
     """Cross-correlation of volumes: (N, C, D, H, W) -> (N, O, D', H', W'). See `Conv2d`."""
 
     rank, operation = 3, staticmethod(conv3d)
+
+
+# -- with in_channels of the first input -----------------------------------------------------------
+
+
+class _LazyConv(LazyModuleMixin):
+    """What lazy convolutions of every rank share, transposed ones too: parameters of no shape in
+    the place of those that the class beside it has made for no channels."""
+
+    weight: Any
+    bias: Any
+
+    def _forget_parameters(self, out_channels: int, bias: bool, device: Any, dtype: Any) -> None:
+        self.out_channels = out_channels
+        self.weight = UninitializedParameter(device=device, dtype=dtype)
+        if bias:
+            self.bias = UninitializedParameter(device=device, dtype=dtype)
+
+    def reset_parameters(self) -> None:
+        """Draw the parameters anew, if they have shapes."""
+        module: Any = self
+        if not self.has_uninitialized_params() and module.in_channels != 0:
+            super().reset_parameters()  # type: ignore[misc]
+
+    def initialize_parameters(self, input: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Take memory for an input (N, in_channels, ...), N or not, and draw the parameters.
+
+        Raises: RuntimeError for another number of dimensions, ValueError if groups do not divide
+        the channels.
+        """
+        module: Any = self
+        if not self.has_uninitialized_params():
+            return
+        module.in_channels = self._channels_of(input)
+        if module.in_channels % module.groups:
+            raise ValueError(
+                f"{type(self).__name__}: expected groups that divide the channels. Got groups "
+                f"{module.groups}, and input {tuple(input.shape)}."
+            )
+        self.weight.materialize(module._weight_sizes())
+        if self.bias is not None:
+            self.bias.materialize((self.out_channels,))
+        self.reset_parameters()
+
+    def _channels_of(self, input: Tensor) -> int:
+        rank: int = self.rank  # type: ignore[attr-defined]
+        if input.ndim not in (rank + 1, rank + 2):
+            raise ShapeError(
+                f"{type(self).__name__}: expected input with {rank + 1} or {rank + 2} dimensions. "
+                f"Got shape {tuple(input.shape)}."
+            )
+        return input.shape[-rank - 1]
+
+
+class _LazyConvNd(_LazyConv, _ConvNd):
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            0, 0, kernel_size, stride, padding, dilation, groups, False, padding_mode, device, dtype
+        )
+        self._forget_parameters(out_channels, bias, device, dtype)
+
+
+class LazyConv1d(_LazyConvNd, Conv1d):
+    """A `Conv1d` that takes in_channels from its first input."""
+
+    cls_to_become = Conv1d
+
+
+class LazyConv2d(_LazyConvNd, Conv2d):
+    """A `Conv2d` that takes in_channels from its first input."""
+
+    cls_to_become = Conv2d
+
+
+class LazyConv3d(_LazyConvNd, Conv3d):
+    """A `Conv3d` that takes in_channels from its first input."""
+
+    cls_to_become = Conv3d

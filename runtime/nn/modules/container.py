@@ -117,7 +117,7 @@ class Sequential(_Numbered):
 
     def __add__(self, other: Any) -> Sequential:
         if not isinstance(other, Sequential):
-            return NotImplemented
+            raise ValueError(f"Sequential: expected a Sequential to add. Got {other!r}.")
         return Sequential(*self, *other)
 
     def __mul__(self, times: int) -> Sequential:

@@ -10,13 +10,20 @@ from ...errors import ShapeError
 from ...ops.convolution import per_dimension
 from ...ops.transposed import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from ..parameter import Parameter
-from .convolution import _Conv
+from .conv import _ConvNd, _LazyConv
 from .module import Module
 
-__all__ = ["ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"]
+__all__ = [
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
+    "LazyConvTranspose1d",
+    "LazyConvTranspose2d",
+    "LazyConvTranspose3d",
+]
 
 
-class _ConvTranspose(_Conv):
+class _ConvTransposeNd(_ConvNd):
     """What transposed convolutions of every rank share."""
 
     def __init__(
@@ -51,17 +58,19 @@ class _ConvTranspose(_Conv):
         self.output_padding = per_dimension(name, "output_padding", output_padding, self.rank, 0)
         self.padding_mode = padding_mode
         place = {"device": device, "dtype": dtype}
-        sizes = (in_channels, out_channels // groups, *self.kernel_size)
-        self.weight = Parameter(empty(sizes, **place))
+        self.weight = Parameter(empty(self._weight_sizes(), **place))
         self.register_parameter("bias", Parameter(empty(out_channels, **place)) if bias else None)
         self.reset_parameters()
 
+    def _weight_sizes(self) -> tuple[int, ...]:
+        return (self.in_channels, self.out_channels // self.groups, *self.kernel_size)
+
     def forward(self, input: Tensor, output_size: Any = None) -> Tensor:
         """(N, in_channels, ...) -> (N, out_channels, ...), with sizes `output_size` if given."""
-        own = self._parameters
+        weight, bias = self._weight_and_bias()
         extra = self._output_padding(input, output_size)
         return type(self).operation(
-            input, own["weight"], own["bias"], self.stride, self.padding, extra, self.groups,
+            input, weight, bias, self.stride, self.padding, extra, self.groups,
             self.dilation,
         )  # fmt: skip
 
@@ -90,13 +99,13 @@ class _ConvTranspose(_Conv):
         return [f"output_padding={self.output_padding}"] if changed else []
 
 
-class ConvTranspose1d(_ConvTranspose):
+class ConvTranspose1d(_ConvTransposeNd):
     """The transpose of `Conv1d`: (N, C, L) -> (N, O, L'). See `ConvTranspose2d`."""
 
     rank, operation = 1, staticmethod(conv_transpose1d)
 
 
-class ConvTranspose2d(_ConvTranspose):
+class ConvTranspose2d(_ConvTransposeNd):
     """The transpose of `Conv2d`: (N, C, H, W) -> (N, O, H', W').
 
     weight is (C, O / groups, *kernel_size); it and bias (O,) start as those of `Conv2d`.
@@ -106,7 +115,47 @@ class ConvTranspose2d(_ConvTranspose):
     rank, operation = 2, staticmethod(conv_transpose2d)
 
 
-class ConvTranspose3d(_ConvTranspose):
+class ConvTranspose3d(_ConvTransposeNd):
     """The transpose of `Conv3d`: (N, C, D, H, W) -> (N, O, D', H', W'). See `ConvTranspose2d`."""
 
     rank, operation = 3, staticmethod(conv_transpose3d)
+
+
+class _LazyConvTransposeNd(_LazyConv, _ConvTransposeNd):
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Any = 1,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            0, 0, kernel_size, stride, padding, output_padding, groups, False, dilation,
+            padding_mode, device, dtype,
+        )  # fmt: skip
+        self._forget_parameters(out_channels, bias, device, dtype)
+
+
+class LazyConvTranspose1d(_LazyConvTransposeNd, ConvTranspose1d):
+    """A `ConvTranspose1d` that takes in_channels from its first input."""
+
+    cls_to_become = ConvTranspose1d
+
+
+class LazyConvTranspose2d(_LazyConvTransposeNd, ConvTranspose2d):
+    """A `ConvTranspose2d` that takes in_channels from its first input."""
+
+    cls_to_become = ConvTranspose2d
+
+
+class LazyConvTranspose3d(_LazyConvTransposeNd, ConvTranspose3d):
+    """A `ConvTranspose3d` that takes in_channels from its first input."""
+
+    cls_to_become = ConvTranspose3d
