@@ -54,7 +54,6 @@ __all__ = [
     "square",
     "sub",
     "trunc",
-    "where",
 ]
 
 

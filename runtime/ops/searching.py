@@ -10,6 +10,7 @@ from ..core.creation import as_tensor
 from ..core.dispatch import key_of
 from ..core.tensor import wrap
 from ..errors import ShapeError
+from . import arithmetic
 from .declare import Spec
 from .gather import nonzero
 from .shapes import normalized_dim
@@ -26,6 +27,7 @@ __all__ = [
     "unique",
     "unique_consecutive",
     "unravel_index",
+    "where",
 ]
 
 
@@ -189,6 +191,23 @@ def nonzero_static(input: Spec, *, size: int, fill_value: int = -1) -> Spec:
     out = found.new_full((size, input.ndim), fill_value)
     out[: found.shape[0]] = found
     return out
+
+
+def where(condition: Spec, input: Any = None, other: Any = None, *, out: Any = None) -> Any:
+    """input where `condition` (bool) holds, else other; of the condition alone the places where it
+    holds, a tensor per dimension.
+
+    Raises: TypeError for one of input and other without the other one.
+
+    Example:
+        >>> torch.where(torch.tensor([0, 3, 0, 4]) > 2)
+        (tensor([1, 3]),)
+    """
+    if input is None and other is None:
+        return nonzero(condition, as_tuple=True)
+    if input is None or other is None:
+        raise TypeError("where: expected input and other, or neither. Got one of them.")
+    return arithmetic.where(condition, input, other, out=out)
 
 
 def unravel_index(indices: Spec, shape: Any) -> tuple[Spec, ...]:
