@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..errors import DTypeError
 from . import dtypes
 from .devices import device
 
@@ -75,6 +76,11 @@ class DispatchKey:
         operation = operations.get(name)
         if operation is None:
             raise AttributeError(f"No operation is called {name!r}.")
+        if operation.is_real and self.dtype.is_complex:
+            raise DTypeError(
+                f"{operation.label}: expected real numbers. Got {self.dtype}. Take .abs(), .real "
+                "or .imag of complex ones."
+            )
         kernel = self.backend.kernel(operation, self)
         setattr(self, name, kernel)
         return kernel

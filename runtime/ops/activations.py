@@ -30,8 +30,8 @@ def relu(m: Any, input: Spec) -> Spec:
 
 @relu.gradient
 def relu_gradient(m: Any, g: Any, out: Any, input: Any) -> Any:
-    """From the output, so that the input need not be kept; 0 at 0."""
-    return m.where(out > 0, g, 0.0)
+    """From the output, so that the input need not be kept; 0 at 0, and NaN lets g pass."""
+    return m.where(m.ne(out, 0), g, 0.0)
 
 
 @pointwise
@@ -44,7 +44,7 @@ def leaky_relu(m: Any, input: Spec, negative_slope: float = 0.01) -> Spec:
 def elu(m: Any, input: Spec, alpha: float = 1.0) -> Spec:
     """input where positive, alpha * (exp(input) - 1) elsewhere. Source: arXiv:1511.07289."""
     # The masked branch must not overflow, or its gradient would be 0 * inf.
-    return m.where(input > 0, input, alpha * m.expm1(m.minimum(input, 0.0)))
+    return m.where(input > 0, input, alpha * m.expm1(m.where(input > 0, 0.0, input)))
 
 
 @pointwise
@@ -77,7 +77,8 @@ def mish(m: Any, input: Spec) -> Spec:
 def softplus(m: Any, input: Spec, beta: float = 1.0, threshold: float = 20.0) -> Spec:
     """log(1 + exp(beta * input)) / beta; `input` itself where beta * input > threshold."""
     scaled = input * beta
-    return m.where(scaled > threshold, input, m.softplus(m.minimum(scaled, threshold)) / beta)
+    is_large = scaled > threshold
+    return m.where(is_large, input, m.softplus(m.where(is_large, threshold, scaled)) / beta)
 
 
 @pointwise
@@ -115,8 +116,10 @@ def hardsigmoid(m: Any, input: Spec) -> Spec:
 @pointwise
 def hardswish(m: Any, input: Spec) -> Spec:
     """input * hardsigmoid(input). Source: arXiv:1905.02244."""
-    middle = input * (input + 3.0) * (1.0 / 6.0)
-    return m.where(input >= 3, input, m.where(input <= -3, 0.0, middle))
+    is_outside = m.abs(input) >= 3
+    inner = m.where(is_outside, 0.0, input)
+    middle = inner * (inner + 3.0) * (1.0 / 6.0)
+    return m.where(is_outside, m.where(input > 0, input, 0.0), middle)
 
 
 @composite
@@ -128,7 +131,8 @@ def softsign(F: Any, input: Spec) -> Spec:
 @pointwise
 def celu(m: Any, input: Spec, alpha: float = 1.0) -> Spec:
     """input where positive, alpha * (exp(input / alpha) - 1) elsewhere. See arXiv:1704.07483."""
-    return m.where(input > 0, input, alpha * m.expm1(m.minimum(input, 0.0) / alpha))
+    low = alpha * m.expm1(m.where(input > 0, 0.0, input) / alpha)
+    return m.where(input > 0, input, low)
 
 
 SELU_ALPHA = 1.6732632423543772848170429916717
@@ -138,7 +142,7 @@ SELU_SCALE = 1.0507009873554804934193349852946
 @pointwise
 def selu(m: Any, input: Spec) -> Spec:
     """The self-normalizing exponential unit. Source: arXiv:1706.02515, with its two constants."""
-    low = SELU_ALPHA * m.expm1(m.minimum(input, 0.0))
+    low = SELU_ALPHA * m.expm1(m.where(input > 0, 0.0, input))
     return SELU_SCALE * m.where(input > 0, input, low)
 
 
@@ -174,8 +178,8 @@ def hardshrink(m: Any, input: Spec, lambd: float = 0.5) -> Spec:
 @pointwise
 def softshrink(m: Any, input: Spec, lambd: float = 0.5) -> Spec:
     """input moved by lambd towards 0, and 0 where it would cross it."""
-    lower = m.where(m.lt(input, -lambd), input + lambd, input * 0.0)
-    return m.where(input > lambd, input - lambd, lower)
+    moved = m.where(input > 0, input - lambd, input + lambd)
+    return m.where(m.abs(input) <= lambd, 0.0, moved)
 
 
 @pointwise(float_result=True)

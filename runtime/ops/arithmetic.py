@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 from typing import Any
 
@@ -162,10 +163,16 @@ def neg(m: Any, input: Spec) -> Spec:
     return -input
 
 
-@pointwise(is_holomorphic=False)
-def abs(m: Any, input: Spec) -> Spec:
-    """|input|."""
+@pointwise(name="abs_of_number", node_name="Abs")
+def abs_of_number(m: Any, input: Spec) -> Spec:
+    """|input| of real numbers."""
     return m.abs(input)
+
+
+@composite
+def abs(F: Any, input: Spec) -> Spec:
+    """|input|; of complex numbers a real tensor."""
+    return F.complex_abs(input) if input.dtype.is_complex else F.abs_of_number(input)
 
 
 @pointwise(name="sign_of_number", node_name="Sign")
@@ -287,6 +294,8 @@ def pow(F: Any, input: Spec, exponent: Spec) -> Spec:
         tensor([1., 4., 9.])
     """
     number: Any = exponent
+    if number.__class__ is int and getattr(input, "dtype", None) is dtypes.bool_:
+        input = F.cast(input, dtype=dtypes.int64)
     if number.__class__ in (int, float) and hasattr(input, "dtype"):
         if number.__class__ is float and number.is_integer() and input.dtype.is_floating_point:
             number = int(number)
@@ -301,6 +310,8 @@ def pow(F: Any, input: Spec, exponent: Spec) -> Spec:
 def _whole_power(F: Any, input: Any, exponent: Any) -> Any:
     """Powers of integers: with negative exponents 0, but for the bases 1 and -1."""
     base = input if hasattr(input, "shape") else F.plus(F.mul(exponent, 0), input)
+    if exponent.dtype is dtypes.bool_:
+        exponent = F.cast(exponent, dtype=base.dtype if base.dtype.category else dtypes.int64)
     is_negative = F.lt(exponent, 0)
     is_unit = F.eq(F.mul(base, base), 1)
     inverse = F.where(is_unit, F.power(base, F.remainder(exponent, 2)), 0)
@@ -352,6 +363,30 @@ def clamp_numbers_gradient(
     return g if inside is None else m.where(inside, g, 0.0)
 
 
+@pointwise(name="at_least", node_name="ClampMin", tensors=2)
+def at_least(m: Any, input: Spec, min: Spec) -> Spec:
+    """The larger of each pair; where they are equal it is input's."""
+    return m.maximum(input, min)
+
+
+@at_least.gradient
+def at_least_gradient(m: Any, g: Any, out: Any, input: Any, min: Any) -> Any:
+    """To input where it is not below min, else to min."""
+    return m.where(input >= min, g, 0.0), m.where(input < min, g, 0.0)
+
+
+@pointwise(name="at_most", node_name="ClampMax", tensors=2)
+def at_most(m: Any, input: Spec, max: Spec) -> Spec:
+    """The smaller of each pair; where they are equal it is input's."""
+    return m.minimum(input, max)
+
+
+@at_most.gradient
+def at_most_gradient(m: Any, g: Any, out: Any, input: Any, max: Any) -> Any:
+    """To input where it is not above max, else to max."""
+    return m.where(input <= max, g, 0.0), m.where(input > max, g, 0.0)
+
+
 @composite
 def clamp(F: Any, input: Spec, min: Any = None, max: Any = None) -> Spec:
     """input limited to [min, max], which are numbers or tensors; None leaves a side open.
@@ -366,7 +401,7 @@ def clamp(F: Any, input: Spec, min: Any = None, max: Any = None) -> Spec:
         return F.clamp_numbers(input, min=min, max=max)
     for name, limit in (("min", min), ("max", max)):
         if hasattr(limit, "shape"):
-            input = (F.maximum if name == "min" else F.minimum)(input, limit)
+            input = (F.at_least if name == "min" else F.at_most)(input, limit)
         elif limit is not None:
             input = F.clamp_numbers(input, **{name: limit})
     return input
@@ -482,10 +517,33 @@ def masked_fill(F: Any, input: Spec, mask: Mask, value: Any) -> Spec:
     return F.where(mask, F.cast(value, dtype=input.dtype), input)
 
 
-@pointwise
-def lerp(m: Any, input: Spec, end: Spec, weight: Spec) -> Spec:
-    """input + weight * (end - input)."""
+@pointwise(name="lerp_shaped", node_name="Lerp")
+def lerp_shaped(m: Any, input: Spec, end: Spec, weight: Spec) -> Spec:
+    """From the nearer of both ends, so that a weight of 1 gives `end` exactly."""
+    way = end - input
+    return m.where(m.abs(weight) < 0.5, input + weight * way, end - way * (1.0 - weight))
+
+
+@pointwise(name="lerp_number", node_name="Lerp")
+def lerp_number(m: Any, input: Spec, end: Spec, *, weight: float = 0.5) -> Spec:
+    """The same for a number below 1/2."""
     return input + weight * (end - input)
+
+
+@pointwise(name="lerp_back", node_name="Lerp")
+def lerp_back(m: Any, input: Spec, end: Spec, *, rest: float = 0.5) -> Spec:
+    """From `end`, by rest = 1 - weight."""
+    return end - rest * (end - input)
+
+
+@composite
+def lerp(F: Any, input: Spec, end: Spec, weight: Spec) -> Spec:
+    """input + weight * (end - input); `weight` is a number or a tensor."""
+    if hasattr(weight, "dtype"):
+        return F.lerp_shaped(input, end, weight)
+    if builtins.abs(weight) < 0.5:
+        return F.lerp_number(input, end, weight=weight)
+    return F.lerp_back(input, end, rest=1.0 - weight)
 
 
 @pointwise

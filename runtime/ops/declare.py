@@ -69,6 +69,7 @@ class Operation:
         found = list(self.signature.parameters.values())
         if found and found[0].name in ("m", "F"):
             found = found[1:]
+        self.public_parameters = found
         self.parameters = [Parameter(p) for p in found]
         self.rule: Rule = self._arrays_first(function)
         self.body: Rule | None = None
@@ -90,6 +91,7 @@ class Operation:
         # Whether complex inputs have a complex derivative; the gradient rule is then written as for
         # real ones, and conjugations are put around it.
         self.is_holomorphic = True
+        self.is_real = False  # whether complex inputs are refused, see ordering
         self.tensors = 0  # operands, from the first on, that may not be numbers
         self.derived = False
         self.takes_out = False  # see out
@@ -476,10 +478,13 @@ class _PointwiseGradient:
         several = len(inputs) > 1
         grads = []
         for name, need in zip(operation.array_names, needs, strict=True):
-            made = self.operation_for(name, statics) if need else None
-            if made is None:
+            if not need:
                 grads.append(None)
                 continue
+            made = self.operation_for(name, statics)
+            if made is None:
+                # Zeros, not None: the input does enter the output.
+                made = operations["zeros_as"], ["g"]
             derived, arrays = made
             gradient = g
             if derived is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from .declare import Spec, pointwise
@@ -75,8 +76,14 @@ atanh = unary("atanh", "The inverse hyperbolic tangent; NaN outside [-1, 1].")
 erf = unary("erf", "The error function, 2/sqrt(pi) times the integral of exp(-t**2) from 0.")
 erfc = unary("erfc", "1 - erf(input), exact for large input.")
 erfinv = unary("erfinv", "The inverse of erf.")
-lgamma = unary("lgamma", "The logarithm of |gamma(input)|.")
 sigmoid = unary("sigmoid", "1 / (1 + exp(-input)).")
+
+
+@pointwise(float_result=True)
+def lgamma(m: Any, input: Spec) -> Spec:
+    """The logarithm of |gamma(input)|."""
+    # C's lgamma has infinity at minus infinity, scipy's gammaln the opposite.
+    return m.where(m.eq(input, -math.inf), math.inf, m.lgamma(input))
 
 
 @pointwise(float_result=True, tensors=2)

@@ -17,6 +17,7 @@ from ..errors import DTypeError, OutOfBoundsError, ShapeError
 from . import shapes
 from .declare import Index, Spec, composite, primitive
 from .indexing import getitem
+from .numpy_names import numpy_names
 from .shapes import Shape, normalized_dim
 
 __all__ = [
@@ -45,8 +46,8 @@ def _along(xp: Any, array: Any, index: Any, dim: int) -> Any:
     n = array.shape[dim]
     if index.size and (index.min() < 0 or index.max() >= n):
         raise OutOfBoundsError(
-            f"gather: expected indices from 0 to {n - 1}, as dimension {dim} has size {n}. Got "
-            f"{int(index.min())} to {int(index.max())}."
+            f"Expected indices from 0 to {n - 1} in dimension {dim} of a tensor of shape "
+            f"{tuple(array.shape)}. Got {int(index.min())} to {int(index.max())}."
         )
     grid = list(xp.ogrid[tuple(slice(s) for s in index.shape)])
     grid[dim] = index
@@ -309,6 +310,7 @@ def take_along_dim(F: Any, input: Spec, indices: Index, dim: int | None = None) 
     return F.gather(input, dim=d, index=indices)
 
 
+@numpy_names
 def index_select(input: Spec, dim: int, index: Index) -> Spec:
     """The slices of dimension `dim` that the 1-d tensor `index` names, in its order."""
     shapes.require_ndim("index_select", "index", index, 0, 1)

@@ -53,7 +53,7 @@ HistogramOfSeveral = return_type("histogramdd", "hist", "bin_edges")
 
 @slicewise
 def histogram(
-    input: Spec, bins: Any, *, range: Any = None, weight: Any = None, density: bool = False
+    input: Spec, bins: Any = 100, *, range: Any = None, weight: Any = None, density: bool = False
 ) -> Any:
     """Counts (or sums of `weight`, or densities) in intervals: `bins` of them, or between the
     edges that the tensor `bins` holds; a named tuple of hist and bin_edges.

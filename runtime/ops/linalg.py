@@ -29,7 +29,7 @@ def _product_error(operation: str, input: Spec, other: Spec) -> ShapeError:
     )
 
 
-@primitive
+@primitive(promotes=False)
 def matmul(input: Spec, other: Spec) -> Spec:
     """The matrix product: (..., n, k) @ (..., k, m) -> (..., n, m); batch dimensions broadcast.
 
@@ -216,7 +216,7 @@ def _linear_shape(input: Spec, weight: Spec, bias: Spec | None) -> shapes.Shape:
     return out
 
 
-@primitive(node_name="Addmm")
+@primitive(node_name="Addmm", promotes=False)
 def linear(input: Spec, weight: Spec, bias: Spec | None = None) -> Spec:
     """input @ weight.mT + bias: (..., in), (out, in), (out,) -> (..., out)."""
     return Spec(_linear_shape(input, weight, bias), input.dtype)

@@ -12,6 +12,7 @@ from ..errors import ShapeError
 from .declare import Spec
 from .gather import select_places
 from .linalg import bmm, matmul, mm
+from .numpy_names import numpy_names
 from .shapes import broadcast_sizes, normalized_dim
 from .stacking import broadcast_tensors
 
@@ -329,6 +330,7 @@ def _in_order(matrices: list[Any], split: dict[tuple[int, int], int], i: int, j:
     return mm(_in_order(matrices, split, i, k), _in_order(matrices, split, k + 1, j))
 
 
+@numpy_names
 def cross(input: Spec, other: Spec, dim: int | None = None) -> Spec:
     """The vector product along `dim`, the first dimension of size 3 unless given.
 

@@ -377,7 +377,9 @@ argmin = _arg_extreme(
 
 RETURN_TYPES = {
     n: return_type(n, "values", "indices")
-    for n in ("max", "min", "sort", "topk", "median", "mode", "kthvalue", "cummax", "cummin")
+    for n in """
+    max min sort topk median nanmedian mode kthvalue cummax cummin
+    """.split()
 }
 
 
@@ -527,12 +529,15 @@ def logsumexp_over(input: Spec, *, dim: Dims, keepdim: bool = False) -> Spec:
 
 @logsumexp_over.array
 def logsumexp_array(xp: Any, input: Any, dim: Dims, keepdim: bool = False) -> Any:
-    """Shifted by the maximum where that is finite."""
+    """Shifted by the maximum where that is finite; complex numbers by a real one, so that the
+    angle of the result is the sum's own."""
     if not input.ndim:
-        return input.copy()
+        if input.dtype.kind != "c":
+            return input.copy()
+        return xp.log(xp.exp(input - input.real)) + input.real
     axis = _axis(dim)
     lowest = {} if input.size else {"initial": -math.inf}
-    top = input.max(axis, keepdims=True, **lowest)
+    top = input.real.max(axis, keepdims=True, **lowest)
     top = xp.where(xp.isfinite(top), top, top.dtype.type(0))
     out = xp.log(xp.exp(input - top).sum(axis, keepdims=True)) + top
     return out if keepdim else out.squeeze(axis) if axis is not None else out.reshape(())
@@ -551,20 +556,22 @@ def logsumexp_vjp(F: Any, g: Any, needs: Any, input: Any, out: Any, dim: Any, ke
 
 def _truth(name: str, doc: str) -> Any:
     def rule(input: Mask, dim: Dims = None, keepdim: bool = False) -> Spec:
-        return Spec(reduced_shape(tuple(input.shape), dim, keepdim, name), dtypes.bool_)
+        dtype = dtypes.uint8 if input.dtype is dtypes.uint8 else dtypes.bool_
+        return Spec(reduced_shape(tuple(input.shape), dim, keepdim, name), dtype)
 
     rule.__name__, rule.__doc__, rule.__module__ = name, doc, __name__
     function = primitive(rule, name=name, layout="row_major")
 
     @function.array
     def array(xp: Any, input: Any, dim: Dims = None, keepdim: bool = False) -> Any:
-        return getattr(xp, name)(input, axis=_axis(dim), keepdims=keepdim)
+        out = getattr(xp, name)(input, axis=_axis(dim), keepdims=keepdim)
+        return out.astype(xp.uint8) if input.dtype == xp.uint8 else out
 
     return function
 
 
-all = _truth("all", "Whether all elements over `dim` are nonzero.")
-any = _truth("any", "Whether some element over `dim` is nonzero.")
+all = _truth("all", "Whether all elements over `dim` are nonzero; of uint8 as uint8.")
+any = _truth("any", "Whether some element over `dim` is nonzero; of uint8 as uint8.")
 
 
 @composite

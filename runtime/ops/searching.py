@@ -8,8 +8,8 @@ from typing import Any
 from ..core import dtypes
 from ..core.creation import as_tensor
 from ..core.dispatch import key_of
-from ..core.tensor import wrap
-from ..errors import ShapeError
+from ..core.tensor import Tensor, wrap
+from ..errors import DTypeError, ShapeError
 from . import arithmetic
 from .declare import Spec
 from .gather import nonzero
@@ -180,6 +180,27 @@ def msort(input: Spec) -> Spec:
     return sort(input, 0).values if len(input.shape) else input.clone()
 
 
+def where(condition: Spec, input: Any = None, other: Any = None, *, out: Any = None) -> Any:
+    """input where `condition` (bool) holds, else other; tensors or numbers, which broadcast.
+
+    Without them the positions where it holds, as one index tensor for each dimension.
+    Raises: RuntimeError for a condition of another dtype.
+    """
+    if isinstance(condition, Tensor):
+        if input is None and other is None:
+            return nonzero(condition, as_tuple=True)
+        if condition.dtype is dtypes.uint8:
+            condition = condition.to(dtypes.bool_)
+        if condition.dtype.category:
+            raise DTypeError(
+                f"where: expected condition of torch.bool. Got {condition.dtype}, shape "
+                f"{tuple(condition.shape)}. Compare it first, as in condition != 0."
+            )
+    if input is None or other is None:
+        raise TypeError("where: expected input and other, or neither. Got one of them.")
+    return arithmetic.where(condition, input, other, out=out)
+
+
 def argwhere(input: Spec) -> Spec:
     """The positions of the nonzero elements, as rows."""
     return nonzero(input)
@@ -191,23 +212,6 @@ def nonzero_static(input: Spec, *, size: int, fill_value: int = -1) -> Spec:
     out = found.new_full((size, input.ndim), fill_value)
     out[: found.shape[0]] = found
     return out
-
-
-def where(condition: Spec, input: Any = None, other: Any = None, *, out: Any = None) -> Any:
-    """input where `condition` (bool) holds, else other; of the condition alone the places where it
-    holds, a tensor per dimension.
-
-    Raises: TypeError for one of input and other without the other one.
-
-    Example:
-        >>> torch.where(torch.tensor([0, 3, 0, 4]) > 2)
-        (tensor([1, 3]),)
-    """
-    if input is None and other is None:
-        return nonzero(condition, as_tuple=True)
-    if input is None or other is None:
-        raise TypeError("where: expected input and other, or neither. Got one of them.")
-    return arithmetic.where(condition, input, other, out=out)
 
 
 def unravel_index(indices: Spec, shape: Any) -> tuple[Spec, ...]:

@@ -93,7 +93,7 @@ def pointwise_rule(operation: Operation, args: Sequence[Any], attributes: dict[s
     dtype."""
     pairs = zip(operation.array_names, args, strict=False)
     named = {n: a for n, a in pairs if hasattr(a, "shape")}  # numbers take any shape
-    shape = broadcast(operation.name, named)
+    shape = broadcast(operation.label, named)
     statics = {n: attributes[n] for n in operation.statics if n in attributes}
     mains = [named[p.name] for p in operation.arrays if p.role == "main" and p.name in named]
     dtype = mains[0].dtype if mains else args[0].dtype

@@ -287,7 +287,8 @@ def matrix_power(A: Spec, n: int) -> Spec:
     """
     if not isinstance(n, int):
         raise TypeError(f"linalg.matrix_power: expected an integer n. Got {n!r}.")
-    require_square("linalg.matrix_power", A)
+    if A.dtype.category >= dtypes.FLOAT or n < 0 or len(A.shape) < 2:  # integers multiply too
+        require_square("linalg.matrix_power", A)
     if n < 0:
         return matrix_power(inv(A), -n)
     if n == 0:

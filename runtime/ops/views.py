@@ -12,6 +12,7 @@ from ..errors import ShapeError
 from . import shapes
 from .copies import copied
 from .declare import Spec, composite, primitive
+from .numpy_names import numpy_names
 from .shapes import Shape, normalized_dim, normalized_dims
 
 __all__ = [
@@ -301,7 +302,8 @@ def view(input: Spec, *shape: Any, size: Any = None, dtype: Any = None) -> Spec:
 
 
 def reshape(input: Spec, *sizes: Any, shape: Any = None) -> Spec:
-    """input with the sizes `shape`, given one by one too; a view where the layout allows, else a copy.
+    """input with the sizes given, one by one or as `shape`; a view where the layout allows, else a
+    copy.
 
     Example:
         >>> torch.arange(6).reshape(2, -1).shape
@@ -370,6 +372,8 @@ def movedim(input: Spec, source: Any, destination: Any) -> Spec:
     ndim = len(input.shape)
     froms = normalized_dims(source, ndim, "movedim")
     tos = normalized_dims(destination, ndim, "movedim")
+    if not ndim:
+        return permute_dims(input, dims=())
     order = [d for d in range(ndim) if d not in froms]
     for to, origin in sorted(zip(tos, froms, strict=True)):
         order.insert(to, origin)
@@ -411,6 +415,7 @@ def ravel(input: Spec) -> Spec:
     return flatten(input)
 
 
+@numpy_names
 def unflatten(input: Spec, dim: int, sizes: Sequence[int]) -> Spec:
     """Dimension `dim` as several of `sizes`, one of which may be -1."""
     shape = tuple(input.shape)

@@ -184,7 +184,15 @@ def test_every_declared_operation_is_sampled_or_reached_by_gradients() -> None:
     assert set(operations) - plain - used - set(SAMPLES) - EXEMPT == set()
 
 
-COMPLEX = {"conj", "real_part", "imag_part", "complex", "view_as_real", "view_as_complex"}
+ABSOLUTE = {"complex_abs", "complex_sgn", "complex_logcumsumexp"}
+COMPLEX = ABSOLUTE | {
+    "conj",
+    "real_part",
+    "imag_part",
+    "complex",
+    "view_as_real",
+    "view_as_complex",
+}
 FOURIER = {"fft_complex", "fft_real", "fft_to_real", "half_sum", "doubled_half"}
 EIGENVALUES = {"eig_pairs", "eigenvalues"}
 PLAIN = {"detached", "cast", "reshape_like", "trunc_divide", "ones_of"}
