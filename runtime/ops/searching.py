@@ -180,7 +180,7 @@ def msort(input: Spec) -> Spec:
     return sort(input, 0).values if len(input.shape) else input.clone()
 
 
-def where(condition: Spec, input: Any = None, other: Any = None, *, out: Any = None) -> Any:
+def where(condition: Spec, input: Any = None, other: Any = None) -> Any:
     """input where `condition` (bool) holds, else other; tensors or numbers, which broadcast.
 
     Without them the positions where it holds, as one index tensor for each dimension.
@@ -198,7 +198,7 @@ def where(condition: Spec, input: Any = None, other: Any = None, *, out: Any = N
             )
     if input is None or other is None:
         raise TypeError("where: expected input and other, or neither. Got one of them.")
-    return arithmetic.where(condition, input, other, out=out)
+    return arithmetic.where(condition, input, other)
 
 
 def argwhere(input: Spec) -> Spec:

@@ -32,8 +32,8 @@ PYTORCH_SUFFIXES = {".pt", ".pth", ".bin", ".ckpt", ".tar"}
 
 
 def save(obj: Any, f: Any, **unused: Any) -> None:
-    """Write `obj` to the path or binary file `f`: in PyTorch's format if its name ends in .pt, .pth,
-    .bin, .ckpt or .tar, else as safetensors.
+    """Write `obj` to the path or binary file `f`: in PyTorch's format if its name ends in .pt,
+    .pth, .bin, .ckpt or .tar, else as safetensors.
 
     `obj` is a tensor, a plain value, or dicts, lists and tuples of them: state dicts of modules and
     optimizers, checkpoints made of those. Raises: TypeError naming the place of anything else.
