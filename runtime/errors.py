@@ -10,6 +10,7 @@
       BatchingError (RuntimeError)      what cannot be done for a whole batch at once
       OutOfBoundsError (IndexError)     an index outside its dimension
       CheckpointError (RuntimeError)    a file that cannot be loaded, or not without running it
+      DatasetError (AssertionError)     data sets that cannot be joined, or tensors that make none
 
 Each also is what PyTorch raises in its place, so that `except RuntimeError` goes on working.
 """
@@ -22,6 +23,7 @@ __all__ = [
     "BatchingError",
     "CheckpointError",
     "DTypeError",
+    "DatasetError",
     "DeviceError",
     "DivisionError",
     "FlambeauError",
@@ -70,3 +72,7 @@ class OutOfBoundsError(FlambeauError, IndexError):
 
 class CheckpointError(FlambeauError, RuntimeError, ValueError, pickle.UnpicklingError):
     """A file is no checkpoint, is broken, or would have to be run to be loaded."""
+
+
+class DatasetError(FlambeauError, RuntimeError, ValueError, AssertionError):
+    """Data sets cannot be joined, or tensors of different lengths make none."""

@@ -192,6 +192,15 @@ def _box_muller(u: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 default_generator = Generator()
 """The CPU's generator, used wherever none is given."""
 
+
+def _unlock() -> None:
+    default_generator._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    # Another thread may be drawing just when a data loader's worker is forked.
+    os.register_at_fork(after_in_child=_unlock)
+
 _by_device: dict[Device, Generator] = {Device("cpu"): default_generator}
 
 

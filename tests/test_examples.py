@@ -1,7 +1,8 @@
-"""The digits example: a script, a notebook, and typed into a real terminal; 97.5 % each time."""
+"""The examples train as well as they say; digits in a script, a notebook and a real terminal."""
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -67,6 +68,49 @@ def test_the_notebook_trains_through_a_jupyter_client() -> None:
     outputs = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]
     assert accuracy_in("".join(o.get("text", "") for o in outputs)) >= ENOUGH
     assert notebook.metadata.kernelspec.name == "flambeau"
+
+
+# -- the other scripts -----------------------------------------------------------------------------
+
+RESULTS = [
+    # script, what it needs, what it prints, at least or at most
+    ("breast_cancer.py", "sklearn", r"sensitivity ([\d.]+)%", 93.0, 100.0),
+    ("breast_cancer.py", "sklearn", r"specificity ([\d.]+)%", 90.0, 100.0),
+    ("surnames.py", "names", r"test loss ([\d.]+) nats", 1.5, 2.2),  # by frequencies alone 2.94
+    ("reference_text.py", "pydoc_data", r"test loss ([\d.]+) nats", 1.5, 2.45),  # by pairs 2.54
+]
+
+
+@pytest.fixture(scope="module")
+def printed() -> Callable[[str], str]:
+    """What a script prints, run once."""
+
+    @functools.cache
+    def run(script: str) -> str:
+        command = [FLAMBEAU, "run", str(EXAMPLES / script)]
+        result = subprocess.run(
+            command, capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+        assert result.returncode == 0, result.stderr
+        assert result.stderr == ""
+        return result.stdout
+
+    return run
+
+
+@pytest.mark.parametrize(("script", "needs", "pattern", "least", "most"), RESULTS)
+def test_a_script_is_good_on_what_it_held_out(
+    script: str,
+    needs: str,
+    pattern: str,
+    least: float,
+    most: float,
+    printed: Callable[[str], str],
+) -> None:
+    pytest.importorskip(needs)
+    found = re.search(pattern, printed(script))
+    assert found, printed(script)
+    assert least <= float(found.group(1)) <= most
 
 
 # -- typed into tmux -------------------------------------------------------------------------------

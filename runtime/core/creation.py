@@ -295,7 +295,8 @@ def order_like(input: Tensor, memory_format: Any = None) -> layouts.Permutation 
 
 def _filler(name: str, value: Any, doc: str) -> Any:
     def filled(
-        *size: Any,
+        *shape: Any,
+        size: Any = None,
         dtype: dtypes.dtype | None = None,
         device: Any = None,
         requires_grad: bool = False,
@@ -303,7 +304,7 @@ def _filler(name: str, value: Any, doc: str) -> Any:
         pin_memory: bool = False,
         memory_format: Any = None,
     ) -> Tensor:
-        shape = sizes(size)
+        shape = sizes(shape if size is None else (size,))
         order = None if memory_format is None else layouts.order_of(memory_format, shape)
         return _filled(shape, value, key_for(dtype, device), requires_grad, order)
 

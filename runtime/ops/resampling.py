@@ -14,11 +14,17 @@ from ..core.creation import from_numpy
 from ..errors import ShapeError
 from .declare import Spec
 from .gather import gather, select_places
+from .linalg import matmul
 from .pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
+from .views import transpose
 
 CUBIC = -0.75
 """The free coefficient of the cubic convolution kernel (Keys 1981), as PyTorch has it."""
 
+SMOOTH_CUBIC = -0.5
+"""The same when antialiasing: Keys' own choice, as in Pillow."""
+
+ANTIALIASED = ("bilinear", "bicubic")
 RANKS = {"linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}
 AREAS = {1: adaptive_avg_pool1d, 2: adaptive_avg_pool2d, 3: adaptive_avg_pool3d}
 
@@ -35,7 +41,8 @@ def interpolate(
     """(N, C, spatial dimensions) resampled to `size`, or by `scale_factor`.
 
     `mode`: nearest, nearest-exact, area; linear for one spatial dimension, bilinear and bicubic for
-    two, trilinear for three. With `align_corners` the centres of the corner pixels stay in place.
+    two, trilinear for three. With `align_corners` the centres of the corner pixels stay in place;
+    with `antialias` (bilinear, bicubic) each pixel is made of all that it covers.
     Raises: RuntimeError or ValueError for a mode or sizes that do not fit.
     """
     rank = len(input.shape) - 2
@@ -46,8 +53,8 @@ def interpolate(
             f"interpolate: expected {RANKS.get(mode, '1 to 3')} spatial dimensions for mode "
             f"{mode!r}. Got shape {tuple(input.shape)}."
         )
-    if antialias:
-        raise NotImplementedError("interpolate: antialias=True is not offered yet.")
+    if antialias and mode not in ANTIALIASED:
+        raise ValueError(f"interpolate: expected antialias with {ANTIALIASED}. Got mode {mode!r}.")
     if align_corners is not None and mode not in RANKS:
         raise ValueError(f"interpolate: expected no align_corners with mode {mode!r}.")
     sizes, factors = _sizes(input, rank, size, scale_factor, bool(recompute_scale_factor))
@@ -58,6 +65,9 @@ def interpolate(
     if mode == "area":
         return AREAS[rank](input, sizes)
     for k, (n, factor) in enumerate(zip(sizes, factors, strict=True)):
+        if antialias:
+            input = _covered(input, 2 + k, n, factor, mode, bool(align_corners))
+            continue
         input = _along(input, 2 + k, n, factor, mode, bool(align_corners))
     return input
 
@@ -103,6 +113,39 @@ def _along(x: Any, d: int, n: int, factor: float | None, mode: str, align_corner
         part = select_places(x, d, np.clip(first + tap, 0, size - 1)) * _line(weight, x, d)
         total = part if total is None else total + part
     return total
+
+
+def _covered(x: Any, d: int, n: int, factor: float | None, mode: str, align_corners: bool) -> Any:
+    """Dimension d resampled to n elements, each weighted by the interpolation kernel stretched to
+    the size that it has in the input, as Pillow does it."""
+    size = x.shape[d]
+    if align_corners:
+        step = (size - 1) / (n - 1) if n > 1 else 0.0
+    else:
+        step = 1.0 / factor if factor else size / n
+    stretch = max(step, 1.0)
+    reach = stretch * (1 if mode == "bilinear" else 2)
+    centres = (np.arange(n)[:, None] + 0.5) * step
+    # The pixels from round(centre - reach) to round(centre + reach), as far as there are.
+    first = np.maximum((centres - reach + 0.5).astype(np.int64), 0)
+    last = np.minimum((centres + reach + 0.5).astype(np.int64), size)
+    places = np.arange(size)
+    distances = np.abs(places + 0.5 - centres) / stretch
+    if mode == "bilinear":
+        weights = np.maximum(1 - distances, 0)
+    else:
+        weights = _keys(distances, SMOOTH_CUBIC)
+    weights = np.where((places >= first) & (places < last), weights, 0)
+    weights = weights / weights.sum(1, keepdims=True)
+    matrix = from_numpy(weights).to(x.device, x.dtype)
+    return transpose(matmul(transpose(x, d, -1), transpose(matrix, 0, 1)), d, -1)
+
+
+def _keys(s: Any, a: float) -> Any:
+    """The cubic convolution kernel at distances s. Source: Keys, IEEE ASSP 29(6), 1981."""
+    near = ((a + 2) * s - (a + 3)) * s * s + 1
+    far = ((a * s - 5 * a) * s + 8 * a) * s - 4 * a
+    return np.where(s < 1, near, np.where(s < 2, far, 0))
 
 
 def _coordinates(size: int, n: int, factor: float | None, align_corners: bool, real: Any) -> Any:

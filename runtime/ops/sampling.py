@@ -137,7 +137,8 @@ def _floating(operation: str, key: DispatchKey) -> None:
 
 def _sampler(name: str, distribution: str, parameters: tuple[float, ...], doc: str) -> Any:
     def sample(
-        *size: Any,
+        *shape: Any,
+        size: Any = None,
         generator: Generator | None = None,
         dtype: dtypes.dtype | None = None,
         device: Any = None,
@@ -147,7 +148,8 @@ def _sampler(name: str, distribution: str, parameters: tuple[float, ...], doc: s
     ) -> Tensor:
         key = key_for(dtype, device)
         _floating(name, key)
-        out = placed(drawn(distribution, key, sizes(size), generator, *parameters), key)
+        shape = sizes(shape if size is None else (size,))
+        out = placed(drawn(distribution, key, shape, generator, *parameters), key)
         out.requires_grad = requires_grad
         return out
 
@@ -184,7 +186,7 @@ randn, randn_like = _sampler("randn", "normal", (0.0, 1.0), "standard normal num
 
 
 def randint(
-    low: int,
+    low: Any = 0,
     high: Any = None,
     size: Any = None,
     *,
@@ -201,6 +203,10 @@ def randint(
     """
     if size is None:
         low, high, size = 0, low, high
+    elif high is None:
+        low, high = 0, low
+    if high is None or size is None:
+        raise TypeError(f"randint: expected high and size. Got high {high}, size {size}.")
     if high <= low:
         raise RuntimeError(f"randint: expected low below high. Got low {low}, high {high}.")
     key = key_for(dtype or dtypes.int64, device)

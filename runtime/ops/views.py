@@ -301,14 +301,16 @@ def view(input: Spec, *shape: Any, size: Any = None, dtype: Any = None) -> Spec:
     return view_as_shape(input, shape=sizes_of(shape if size is None else (size,)))
 
 
-def reshape(input: Spec, *shape: Any) -> Spec:
-    """input with the sizes `shape`; a view where the layout allows, else a copy.
+def reshape(input: Spec, *sizes: Any, shape: Any = None) -> Spec:
+    """input with the sizes given, one by one or as `shape`; a view where the layout allows, else a
+    copy.
 
     Example:
         >>> torch.arange(6).reshape(2, -1).shape
         torch.Size([2, 3])
     """
-    wanted = resolved_shape(tuple(input.shape), sizes_of(shape), "reshape")
+    given = sizes_of(sizes if shape is None else (shape,))
+    wanted = resolved_shape(tuple(input.shape), given, "reshape")
     if input.numel() and view_strides(tuple(input.shape), input.stride(), wanted) is None:
         input = copied(input)
     return view_as_shape(input, shape=wanted)
@@ -324,9 +326,9 @@ def reshape_as(input: Spec, other: Spec) -> Spec:
     return reshape(input, *other.shape)
 
 
-def permute(input: Spec, *dims: Any) -> Spec:
+def permute(input: Spec, *axes: Any, dims: Any = None) -> Spec:
     """A view whose dimension k is dimension dims[k] of the input."""
-    return permute_dims(input, dims=sizes_of(dims))
+    return permute_dims(input, dims=sizes_of(axes if dims is None else (dims,)))
 
 
 def expand(input: Spec, *sizes: Any, size: Any = None, implicit: bool = False) -> Spec:

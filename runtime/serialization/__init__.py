@@ -32,14 +32,17 @@ PYTORCH_SUFFIXES = {".pt", ".pth", ".bin", ".ckpt", ".tar"}
 
 
 def save(obj: Any, f: Any, **unused: Any) -> None:
-    """Write `obj` to the path or binary file `f`: in PyTorch's format to a path that ends in .pt,
+    """Write `obj` to the path or binary file `f`: in PyTorch's format if its name ends in .pt,
     .pth, .bin, .ckpt or .tar, else as safetensors.
 
     `obj` is a tensor, a plain value, or dicts, lists and tuples of them: state dicts of modules and
     optimizers, checkpoints made of those. Raises: TypeError naming the place of anything else.
     """
     if not isinstance(f, str | os.PathLike):
-        f.write(safetensors_files.packed(obj))
+        if Path(str(getattr(f, "name", ""))).suffix in PYTORCH_SUFFIXES:
+            pytorch_files.write_zip(obj, f)
+        else:
+            f.write(safetensors_files.packed(obj))
     elif Path(f).suffix in PYTORCH_SUFFIXES:
         _replace(Path(f), lambda file: pytorch_files.write_zip(obj, file))
     else:
@@ -98,7 +101,8 @@ def load(
         return {k: t.to(place("cpu")) for k, t in gguf.read(data).items()}
     if data[:4] == pytorch_files.ZIP:
         return pytorch_files.read_zip(data, _builder(map_location))
-    if data[:1] == b"\x80" and not safetensors_files.begins(data):
+    # The length that a safetensors file begins with may look like the first bytes of a pickle.
+    if data[:1] == b"\x80" and not safetensors_files.is_likely(data):
         return pytorch_files.read_legacy(data, _builder(map_location))
     return safetensors_files.read(data, str(name), place)
 

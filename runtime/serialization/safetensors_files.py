@@ -40,6 +40,11 @@ def packed(obj: Any) -> bytes:
     return bytes(to_bytes(packer.arrays, {METADATA: structure}))
 
 
+def is_likely(data: bytes) -> bool:
+    """Whether `data` begins as safetensors do: the length of a JSON object, which follows."""
+    return data[8:9] == b"{" and 8 + int.from_bytes(data[:8], "little") <= len(data)
+
+
 class _Packer:
     """Takes a structure apart into JSON and named arrays."""
 
@@ -125,14 +130,6 @@ def _unsupported(value: Any, place: str) -> str:
 
 
 # -- loading ---------------------------------------------------------------------------------------
-
-
-def begins(data: bytes) -> bool:
-    """Whether `data` begins as safetensors do: the length of a header, then the header's brace.
-
-    The length may begin like a pickle, with the byte 0x80.
-    """
-    return data[8:9] == b"{" and 8 + int.from_bytes(data[:8], "little") <= len(data)
 
 
 def read(data: bytes, name: str, place: Callable[[str], Any]) -> Any:

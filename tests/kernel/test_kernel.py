@@ -192,6 +192,19 @@ def test_data_loader_workers_serve_classes_typed_at_the_prompt(kernel: LiveKerne
     assert found.stderr == ""
 
 
+def test_a_progress_bar_around_a_data_loader_shows_one_line(kernel: LiveKernel) -> None:
+    pytest.importorskip("tqdm")
+    code = (
+        "from tqdm import tqdm\n"
+        "from flambeau.utils.data import DataLoader\n"
+        "sum(b.sum().item() for b in tqdm(DataLoader(range(10), 2, num_workers=2), ascii=True))"
+    )
+    found = kernel.run(code)
+    assert found.text == "45"
+    assert found.stderr.count("\n") == 1
+    assert "100%|##########| 5/5 [" in found.stderr.split("\r")[-1]
+
+
 @pytest.mark.parametrize("code", ["import sys; sys.exit(3)", "raise SystemExit"])
 def test_the_kernel_survives_an_exit_in_a_cell(kernel: LiveKernel, code: str) -> None:
     kernel.run(code)

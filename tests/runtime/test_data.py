@@ -1,16 +1,11 @@
-"""Data sets, samplers, collation, and workers that die, raise or are interrupted."""
+"""Data sets, samplers, collation and the loader in one process; orders as recorded from PyTorch."""
 
 from __future__ import annotations
 
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
+import json
+import pickle
 from collections import namedtuple
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,21 +13,17 @@ import pytest
 
 import flambeau as torch
 from flambeau.utils import data
-from flambeau.utils.data import workers
+from flambeau.utils.data import collate
+
+from .recorded import loading
+
+RECORDED = json.loads(loading.RECORD.read_text())
 
 NUMBERS = data.TensorDataset(torch.arange(10), torch.arange(10) * 2.0)
 
 
 def firsts(loader: Any) -> list[list[int]]:
     return [batch[0].tolist() for batch in loader]
-
-
-@pytest.fixture
-def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where workers put their batches; must be empty when all is done."""
-    monkeypatch.setattr(workers, "MEMORY_FILES", tmp_path / "absent")
-    monkeypatch.setattr(workers.tempfile, "tempdir", str(tmp_path))
-    return tmp_path
 
 
 # -- in this process -------------------------------------------------------------------------------
@@ -169,6 +160,8 @@ def test_weighted_sampling_follows_the_weights() -> None:
         ({"batch_sampler": [[1]], "shuffle": True}, "a batch_sampler alone"),
         ({"batch_size": None, "drop_last": True}, "drop_last only"),
         ({"timeout": -1}, "timeout of at least 0"),
+        ({"num_workers": 1, "prefetch_factor": 0}, "prefetch_factor of at least 1"),
+        ({"batch_sampler": [[1]], "batch_size": 2}, "a batch_sampler alone"),
     ],
 )
 def test_options_that_exclude_each_other_are_named(options: Any, words: str) -> None:
@@ -181,166 +174,260 @@ def test_tensors_of_different_lengths_make_no_data_set() -> None:
         data.TensorDataset(torch.ones(2), torch.ones(3))
 
 
-# -- in worker processes ---------------------------------------------------------------------------
+@pytest.mark.parametrize("options", [{"shuffle": True}, {"sampler": [0]}, {"batch_sampler": [[0]]}])
+def test_iterable_data_sets_order_themselves(options: Any) -> None:
+    with pytest.raises(ValueError, match="IterableDataset, which orders itself"):
+        data.DataLoader(Counting(), **options)
 
 
-class Drawing(data.Dataset[Any]):
-    """Samples that tell who made them with which random numbers."""
-
-    def __len__(self) -> int:
-        return 8
-
-    def __getitem__(self, index: int) -> Any:
-        info = data.get_worker_info()
-        assert info is not None
-        return torch.full((2000,), index), info.id, torch.rand(1), np.random.rand(), random.random()
+# -- as PyTorch does it ----------------------------------------------------------------------------
 
 
-def test_workers_share_the_work_and_draw_from_streams_of_their_own(folders: Path) -> None:
-    torch.manual_seed(2)
-    first = list(data.DataLoader(Drawing(), 2, num_workers=2))
-    assert [b[0][:, 0].tolist() for b in first] == [[0, 1], [2, 3], [4, 5], [6, 7]]
-    assert [b[1].tolist() for b in first] == [[0, 0], [1, 1], [0, 0], [1, 1]]
-    for position in (2, 3, 4):
-        drawn = [v for b in first for v in b[position].reshape(-1).tolist()]
-        assert len(set(drawn)) == 8
-    torch.manual_seed(2)
-    again = list(data.DataLoader(Drawing(), 2, num_workers=2))
-    assert all(torch.equal(a[2], b[2]) for a, b in zip(first, again, strict=True))
-    assert list(folders.iterdir()) == []
+@pytest.mark.parametrize("name", RECORDED["epochs"])
+def test_seeded_orders_are_pytorchs(name: str) -> None:
+    options = loading.loaders(torch)[name]
+    assert loading.epochs(torch, **options()) == RECORDED["epochs"][name]
 
 
-def test_arrays_from_workers_can_be_written_to_and_outlive_the_pool(folders: Path) -> None:
-    (batch,) = [b[0] for b in data.DataLoader(Drawing(), 8, num_workers=1)]
-    batch += 1
-    assert batch[:, 5].tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
+@pytest.mark.parametrize("name", RECORDED["epochs"])
+def test_seeded_orders_are_pytorchs_with_workers(name: str) -> None:
+    options = loading.loaders(torch)[name]
+    found = loading.epochs(torch, **options(), num_workers=2)
+    assert found == RECORDED["epochs of workers"][name]
 
 
-def test_persistent_workers_serve_all_passes(folders: Path) -> None:
-    class Process(data.Dataset[int]):
-        def __len__(self) -> int:
-            return 4
-
-        def __getitem__(self, index: int) -> int:
-            return os.getpid()
-
-    loader = data.DataLoader(Process(), 1, num_workers=2, persistent_workers=True)
-    passes = [{b.item() for b in loader} for _ in range(2)]
-    assert passes[0] == passes[1]
-    assert len(passes[0]) == 2
-    assert loader._pool is not None
-    loader._pool.close()
-    assert list(folders.iterdir()) == []
+@pytest.mark.parametrize("name", ["shuffle by a generator", "an eager sampler", "subset"])
+def test_seeded_orders_are_pytorchs_with_persistent_workers(name: str) -> None:
+    options = loading.loaders(torch)[name]
+    found = loading.epochs(torch, **options(), num_workers=2, persistent_workers=True)
+    assert found == RECORDED["epochs of persistent workers"][name]
 
 
-def test_leaving_a_pass_early_ends_its_workers(folders: Path) -> None:
-    batches = iter(data.DataLoader(Drawing(), 1, num_workers=2))
-    next(batches)
-    (pool,) = [p for p in workers._pools if p.processes]
-    processes = [p.pid for p in pool.processes]
-    batches.close()  # type: ignore[attr-defined]
-    assert not any(Path(f"/proc/{pid}").exists() for pid in processes)
-    assert list(folders.iterdir()) == []
+def test_random_splits_are_pytorchs() -> None:
+    assert loading.parts(torch) == RECORDED["parts"]
 
 
-def test_worker_init_fn_runs_in_every_worker(folders: Path) -> None:
-    class Environment(data.Dataset[str]):
-        def __len__(self) -> int:
-            return 2
-
-        def __getitem__(self, index: int) -> str:
-            return os.environ["WORKER"]
-
-    def initialize(number: int) -> None:
-        os.environ["WORKER"] = str(number)
-
-    loader = data.DataLoader(Environment(), 1, num_workers=2, worker_init_fn=initialize)
-    assert [list(b) for b in loader] == [["0"], ["1"]]
+def test_replicas_get_pytorchs_shares() -> None:
+    found = json.loads(json.dumps(loading.replicas(torch)))
+    assert found == RECORDED["replicas"]
 
 
-class Failing(data.Dataset[Any]):
-    def __init__(self, fail: Any) -> None:
-        self.fail = fail
+def test_workers_have_pytorchs_seeds_and_draw_its_numbers() -> None:
+    assert loading.seeds(torch) == RECORDED["seeds"]["two workers"]
+
+
+# -- data sets and samplers ------------------------------------------------------------------------
+
+
+class Noted(data.Dataset[int]):
+    """Notes how it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
 
     def __len__(self) -> int:
-        return 4
+        return 6
 
-    def __getitem__(self, index: int) -> Any:
-        return self.fail() if index == 2 else index
+    def __getitem__(self, index: int) -> int:
+        self.asked.append(index)
+        return index
 
-
-def raise_key_error() -> None:
-    raise KeyError("the missing thing")
-
-
-def test_an_error_in_a_worker_arrives_with_its_type_and_traceback(folders: Path) -> None:
-    with pytest.raises(KeyError) as caught:
-        list(data.DataLoader(Failing(raise_key_error), 1, num_workers=2))
-    text = str(caught.value)
-    assert "worker 0" in text
-    assert "raise_key_error" in text
-    assert "the missing thing" in text
-    assert list(folders.iterdir()) == []
+    def __getitems__(self, indices: list[int]) -> list[int]:
+        self.asked.append(list(indices))
+        return [10 * k for k in indices]
 
 
-def test_a_worker_that_is_killed_is_reported(folders: Path) -> None:
-    with pytest.raises(RuntimeError, match="died: killed by SIGKILL"):
-        list(data.DataLoader(Failing(lambda: os.kill(os.getpid(), 9)), 1, num_workers=2))
-    assert list(folders.iterdir()) == []
+def test_samples_are_asked_for_at_once_where_the_data_set_can() -> None:
+    noted = Noted()
+    assert [b.tolist() for b in data.DataLoader(noted, 3)] == [[0, 10, 20], [30, 40, 50]]
+    assert noted.asked == [[0, 1, 2], [3, 4, 5]]
+    subset = data.Subset(noted, [5, 1, 3])
+    assert [b.tolist() for b in data.DataLoader(subset, 2)] == [[50, 10], [30]]
+    stacked = data.StackDataset(subset, ["a", "b", "c"])
+    assert stacked.__getitems__([2, 0]) == [(30, "c"), (50, "a")]
+    named = data.StackDataset(x=subset, y=[1, 2, 3])
+    assert named.__getitems__([1]) == [{"x": 10, "y": 2}]
 
 
-def test_a_worker_that_takes_too_long_is_reported(folders: Path) -> None:
-    loader = data.DataLoader(Failing(lambda: time.sleep(60)), 1, num_workers=1, timeout=0.3)
-    with pytest.raises(RuntimeError, match=r"worker 0 within 0.3 s"):
-        list(loader)
-    assert list(folders.iterdir()) == []
+def test_a_data_set_that_gives_too_few_samples_is_named() -> None:
+    class Short(Noted):
+        def __getitems__(self, indices: list[int]) -> list[int]:
+            return [0]
+
+    with pytest.raises(ValueError, match=r"Short.__getitems__: expected 2 samples. Got 1"):
+        data.StackDataset(Short(), Short()).__getitems__([0, 1])
 
 
-SLOW = """
-import os, tempfile, time
-import flambeau as torch
-from flambeau.utils import data
-from flambeau.utils.data import workers
-from pathlib import Path
-workers.MEMORY_FILES = Path("/nowhere")
-tempfile.tempdir = {folder!r}
+def test_a_subset_with_half_of_an_own_access_is_refused() -> None:
+    class Half(data.Subset[int]):
+        def __getitem__(self, index: Any) -> int:
+            return 0
 
-class Slow(data.Dataset):
-    def __len__(self):
-        return 10_000
-    def __getitem__(self, index):
-        time.sleep(0.01)
-        return torch.ones(5000)
+    class Whole(Half):
+        def __getitems__(self, indices: Any) -> list[int]:
+            return [self[k] for k in indices]
 
-for batch in data.DataLoader(Slow(), 2, num_workers=2):
-    (pool,) = [p for p in workers._pools if p.processes]
-    print(*[p.pid for p in pool.processes], flush=True)
-"""
+    with pytest.raises(NotImplementedError, match="def __getitems__"):
+        Half(NUMBERS, [1])
+    assert next(iter(data.DataLoader(Whole(NUMBERS, [1])))).item() == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_no_process_and_no_segment_outlives_a_loader_that_is_ended(
-    number: signal.Signals, tmp_path: Path
-) -> None:
-    command = [sys.executable, "-c", SLOW.format(folder=str(tmp_path))]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        pids = process.stdout.readline().split()
-        assert len(pids) == 2
-        process.send_signal(number)
-        process.stdout.read()
-    deadline = time.monotonic() + 20
-
-    def is_clean() -> bool:
-        return not any(running(int(pid)) for pid in pids) and not list(tmp_path.iterdir())
-
-    while not is_clean() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert is_clean()
+def test_data_sets_that_do_not_go_together_are_named() -> None:
+    with pytest.raises(AssertionError, match="one first size"):
+        data.TensorDataset(torch.ones(2), torch.ones(3))
+    with pytest.raises(AssertionError, match="at least one"):
+        data.ConcatDataset([])
+    with pytest.raises(AssertionError, match="Use ChainDataset"):
+        data.ConcatDataset([Counting()])
+    with pytest.raises(AssertionError, match="Use ConcatDataset"):
+        list(data.ChainDataset([NUMBERS]))
+    with pytest.raises(ValueError, match="one length"):
+        data.StackDataset(NUMBERS, [1])
+    with pytest.raises(ValueError, match="from -10 to 9"):
+        data.ConcatDataset([NUMBERS])[-11]
 
 
-def running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+def test_shares_are_checked_and_empty_parts_told() -> None:
+    with pytest.raises(ValueError, match="shares from 0 to 1"):
+        data.random_split(NUMBERS, [1.5, -0.5])
+    with pytest.warns(UserWarning, match="leaves part 1 empty"):
+        parts = data.random_split(range(1), [0.5, 0.5])
+    assert [len(p) for p in parts] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: data.RandomSampler([]), ValueError, "num_samples above 0. Got 0"),
+        (lambda: data.RandomSampler([1], 1), TypeError, "bool replacement"),  # type: ignore[arg-type]
+        (lambda: data.RandomSampler([1], num_samples=1.5), ValueError, "Got 1.5"),  # type: ignore[arg-type]
+        (lambda: data.WeightedRandomSampler([1.0], True), ValueError, "Got True"),
+        (lambda: data.WeightedRandomSampler([[1.0]], 1), ValueError, "one dimension"),  # type: ignore[list-item]
+        (lambda: data.BatchSampler([1], 0, False), ValueError, "batch_size above 0"),
+        (lambda: data.BatchSampler([1], 1, 0), ValueError, "bool drop_last"),  # type: ignore[arg-type]
+        (lambda: data.DistributedSampler([1], 2, 2), ValueError, "from 0 to 1. Got 2"),
+        (lambda: data.DistributedSampler([1]), RuntimeError, "process group"),
+    ],
+)  # fmt: skip
+def test_samplers_name_what_they_cannot_use(make: Any, error: Any, words: str) -> None:
+    with pytest.raises(error, match=words):
+        make()
+
+
+# -- collation -------------------------------------------------------------------------------------
+
+
+class Config(dict[str, Any]):
+    """A mapping with something of its own."""
+
+    note = ""
+
+
+def test_collation_keeps_the_classes_of_containers() -> None:
+    first = Config(x=1.0)
+    first.note = "kept"
+    batch = data.default_collate([first, Config(x=2.0)])
+    assert isinstance(batch, Config)
+    assert batch.note == "kept"
+    assert data.default_collate([(1, 2), (3, 4)])[0].tolist() == [1, 3]
+    assert isinstance(data.default_convert(first), Config)
+    assert data.default_convert((np.ones(1), "s", b"b"))[1:] == ["s", b"b"]
+    assert isinstance(data.default_convert(Point(1, np.zeros(1))), Point)
+    assert isinstance(data.default_collate([range(2), range(2)]), list)
+
+
+def test_collation_keeps_the_dtypes_of_scalars_and_refuses_words() -> None:
+    for value in (np.float32(1), np.int8(1), np.bool_(True), np.float16(2)):
+        assert data.default_collate([value, value]).numpy().dtype == value.dtype
+    assert data.default_collate([True, False]).dtype is torch.bool
+    with pytest.raises(TypeError, match="array of <U1"):
+        data.default_collate([np.array(["a"]), np.array(["b"])])
+    assert data.default_convert(np.array(["a"])).tolist() == ["a"]
+
+
+def test_programs_teach_collation_their_own_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def total(batch: Any, *, collate_fn_map: Any = None) -> Any:
+        return sum(batch)
+
+    assert collate.collate([{"a": 1}, {"a": 2}], collate_fn_map={int: total}) == {"a": 3}
+    monkeypatch.setitem(collate.default_collate_fn_map, complex, total)
+    assert data.default_collate([(1j,), (2j,)]) == [3j]
+
+
+def test_empty_arrays_make_empty_batches() -> None:
+    batch = data.default_collate([{"x": np.zeros((0, 3))}, {"x": np.zeros((0, 3))}])
+    assert batch["x"].shape == (2, 0, 3)
+
+
+# -- the loader ------------------------------------------------------------------------------------
+
+
+def test_what_a_loader_is_made_of_cannot_be_changed_later() -> None:
+    loader = data.DataLoader(NUMBERS, 2)
+    for name in ("batch_size", "batch_sampler", "sampler", "drop_last", "dataset"):
+        with pytest.raises(ValueError, match=f"expected {name} when it is made"):
+            setattr(loader, name, None)
+    loader.collate_fn = len  # type: ignore[assignment]
+    assert list(loader) == [2, 2, 2, 2, 2]
+
+
+class Promising(Counting):
+    def __len__(self) -> int:
+        return 3
+
+
+def test_an_iterable_data_set_that_gives_more_than_its_length_is_told() -> None:
+    loader = data.DataLoader(Promising(), 2)
+    assert len(loader) == 2
+    assert len(data.DataLoader(Promising(), 2, drop_last=True)) == 1
+    assert [b.tolist() for b in loader] == [[0, 1], [2, 3], [4]]
+    alone = data.DataLoader(Promising(), None)
+    assert len(alone) == 3
+    with pytest.warns(UserWarning, match=r"len\(\) 3, but gave") as told:
+        assert len(list(alone)) == 5
+    assert len(told) == 2
+    with pytest.raises(TypeError, match="len"):
+        len(data.DataLoader(Counting()))
+
+
+def test_a_pass_has_a_length_and_cannot_be_pickled() -> None:
+    passage = iter(data.DataLoader(NUMBERS, 4))
+    assert len(passage) == 3
+    assert iter(passage) is passage
+    with pytest.raises(NotImplementedError, match="pickled"):
+        pickle.dumps(passage)
+
+
+def test_an_exhausted_iterable_data_set_is_not_asked_again() -> None:
+    class Once(data.IterableDataset[int]):
+        def __iter__(self) -> Iterator[int]:
+            yield 1
+            self.asked = getattr(self, "asked", 0) + 1
+
+    once = Once()
+    passage = iter(data.DataLoader(once, 2))
+    assert next(passage).tolist() == [1]
+    for _ in range(2):
+        with pytest.raises(StopIteration):
+            next(passage)
+    assert once.asked == 1
+
+
+def test_many_workers_and_pinning_without_a_gpu_are_told() -> None:
+    with pytest.warns(UserWarning, match="more than the"):
+        data.DataLoader(NUMBERS, num_workers=10_000)
+    if not torch.cuda.is_available():
+        with pytest.warns(UserWarning, match="pin_memory has no effect"):
+            iter(data.DataLoader(NUMBERS, pin_memory=True))
+
+
+def test_contexts_are_checked() -> None:
+    loader = data.DataLoader(NUMBERS, num_workers=1, multiprocessing_context="spawn")
+    assert loader.multiprocessing_context is not None
+    assert loader.multiprocessing_context.get_start_method() == "spawn"
+    with pytest.raises(ValueError, match="Got 'thread'"):
+        data.DataLoader(NUMBERS, num_workers=1, multiprocessing_context="thread")
+    with pytest.raises(ValueError, match="num_workers above 0"):
+        data.DataLoader(NUMBERS, multiprocessing_context="fork")
+    with pytest.raises(TypeError, match="Got 3"):
+        data.DataLoader(NUMBERS, num_workers=1, multiprocessing_context=3)

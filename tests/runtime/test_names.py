@@ -94,3 +94,17 @@ def test_forms_that_are_easily_forgotten() -> None:
     assert torch.histogram(torch.rand(5)).hist.shape == (100,)
     assert torch.tensor([[1, 1], [0, 1]]).matrix_power(3).tolist() == [[1, 3], [0, 1]]
     assert torch.kl_div(torch.zeros(2), torch.ones(2)).shape == (2,)
+
+
+def test_sizes_are_taken_by_keyword() -> None:
+    for make in (torch.zeros, torch.ones, torch.empty, torch.rand, torch.randn):
+        assert make(size=(2, 3)).shape == (2, 3)
+    assert torch.full(size=(2,), fill_value=3).tolist() == [3, 3]
+    x = torch.arange(6)
+    assert x.reshape(shape=(2, 3)).permute(dims=(1, 0)).shape == (3, 2)
+    assert torch.reshape(input=x, shape=(3, 2)).shape == (3, 2)
+    for drawn in (torch.randint(5, size=(9,)), torch.randint(high=5, size=(9,))):
+        assert all(0 <= n < 5 for n in drawn.tolist())
+    assert set(torch.randint(low=3, high=4, size=(4,)).tolist()) == {3}
+    with pytest.raises(TypeError, match="expected high and size"):
+        torch.randint(5)

@@ -60,3 +60,72 @@ def test_second_derivatives_equal_differences(name: str) -> None:
 def test_what_does_not_fit_is_explained(call: Any, words: str) -> None:
     with pytest.raises((RuntimeError, ValueError, NotImplementedError), match=words):
         call(torch.ones(2, 3, 5))
+
+
+@pytest.mark.parametrize(
+    ("mode", "options", "expected"),
+    [
+        # recorded from PyTorch 2.13
+        ("bilinear", {"size": (2, 2)}, [9.142857, 18.571429, 56.285714, 81.428571]),
+        (
+            "bilinear",
+            {"scale_factor": (0.5, 1.5)},
+            [16.0, 19.357143, 24.166667, 29.97619, 36.785714, 42.142857],
+        ),
+        (
+            "bilinear",
+            {"size": (4, 3), "align_corners": True},
+            [
+                0.375,
+                3.555556,
+                8.166667,
+                9.875,
+                18.666667,
+                27.5,
+                27.875,
+                44.148148,
+                58.611111,
+                61.875,
+                85.62963,
+                105.722222,
+            ],
+        ),
+        ("bicubic", {"size": (2, 2)}, [5.730085, 15.735962, 56.383415, 86.559357]),
+        (
+            "bicubic",
+            {"scale_factor": (0.5, 1.5)},
+            [14.049958, 16.982189, 22.115427, 27.706397, 35.23506, 40.312801],
+        ),
+        (
+            "bicubic",
+            {"size": (4, 3), "align_corners": True},
+            [
+                -1.045648,
+                1.494118,
+                6.21343,
+                5.81325,
+                14.129412,
+                23.406897,
+                26.071353,
+                43.772379,
+                60.455488,
+                63.243363,
+                89.526503,
+                112.981785,
+            ],
+        ),
+    ],
+)
+def test_antialiased_resampling_covers_all_pixels(mode: str, options: Any, expected: Any) -> None:
+    x = torch.arange(12.0, dtype=torch.float64).reshape(1, 1, 3, 4).square()
+    found = F.interpolate(x, mode=mode, antialias=True, **options)
+    assert found.flatten().tolist() == pytest.approx(expected, abs=1e-5)
+    x.requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda x: F.interpolate(x, mode=mode, antialias=True, **options), (x,)
+    )
+
+
+def test_antialiasing_is_for_smooth_images_only() -> None:
+    with pytest.raises(ValueError, match="antialias with"):
+        F.interpolate(torch.ones(1, 1, 4, 4), size=2, mode="nearest", antialias=True)

@@ -143,3 +143,25 @@ def test_other_files_are_refused(content: bytes, words: str, tmp_path: Path) -> 
         torch.load(tmp_path / "x")
     with pytest.raises(FileNotFoundError):
         torch.load(tmp_path / "y")
+
+
+def test_a_header_as_long_as_a_pickle_begins_is_no_pickle() -> None:
+    """Its length, 0x280, stands in the file as the bytes of a pickle's protocol 2."""
+    for padding in range(0x400):
+        file = io.BytesIO()
+        torch.save({"x" * padding: torch.ones(2)}, file)
+        if file.getvalue()[:2] == b"\x80\x02":
+            break
+    else:
+        pytest.fail("no header of that length was made")
+    file.seek(0)
+    assert torch.load(file)["x" * padding].tolist() == [1, 1]
+
+
+def test_an_open_file_gets_the_format_of_its_name(tmp_path: Path) -> None:
+    for name, begin in (("model.pt", b"PK"), ("model.safetensors", None)):
+        with open(tmp_path / name, "wb") as file:
+            torch.save({"x": torch.ones(2)}, file)
+        with open(tmp_path / name, "rb") as file:
+            assert torch.load(file)["x"].tolist() == [1, 1]
+        assert begin is None or (tmp_path / name).read_bytes().startswith(begin)

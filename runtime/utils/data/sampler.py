@@ -24,6 +24,11 @@ class Sampler(Generic[Item]):
         raise NotImplementedError(f"{type(self).__name__} gives no __iter__.")
 
 
+def _require_count(owner: str, name: str, value: Any) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+        raise ValueError(f"{owner}: expected a whole number {name} above 0. Got {value!r}.")
+
+
 class SequentialSampler(Sampler[int]):
     """0, 1, 2, ... in order."""
 
@@ -37,6 +42,13 @@ class SequentialSampler(Sampler[int]):
         return len(self.data_source)
 
 
+class InfiniteSampler(Sampler[None]):
+    """None forever: what an iterable data set, which orders itself, is asked with."""
+
+    def __iter__(self) -> Iterator[None]:
+        return itertools.repeat(None)
+
+
 def fresh_seed(generator: Generator | None = None) -> int:
     """A seed drawn from `generator`, or from the default one."""
     return int(empty((), dtype=dtypes.int64).random_(generator=generator).item())
@@ -46,7 +58,8 @@ class RandomSampler(Sampler[int]):
     """All indices in random order, or `num_samples` of them; drawn anew with `replacement`.
 
     Without a `generator` each pass draws its seed from the default one.
-    Raises: ValueError for a number of samples that is not positive.
+    Raises: TypeError for a replacement that is not a bool, ValueError for a number of samples (or a
+    data set) of 0 or fewer.
     """
 
     def __init__(
@@ -56,10 +69,11 @@ class RandomSampler(Sampler[int]):
         num_samples: int | None = None,
         generator: Generator | None = None,
     ) -> None:
+        if not isinstance(replacement, bool):
+            raise TypeError(f"RandomSampler: expected a bool replacement. Got {replacement!r}.")
         self.data_source, self.replacement, self.generator = data_source, replacement, generator
         self._num_samples = num_samples
-        if num_samples is not None and num_samples <= 0:
-            raise ValueError(f"RandomSampler: expected num_samples above 0. Got {num_samples}.")
+        _require_count("RandomSampler", "num_samples", self.num_samples)
 
     @property
     def num_samples(self) -> int:
@@ -71,21 +85,20 @@ class RandomSampler(Sampler[int]):
         if generator is None:
             generator = Generator()
             generator.manual_seed(fresh_seed())
-        drawn = self._with_replacement if self.replacement else self._permutations
-        return itertools.islice(drawn(len(self.data_source), generator), self.num_samples)
+        draw = self._with_replacement if self.replacement else self._permutations
+        yield from draw(len(self.data_source), generator)
 
     def _with_replacement(self, n: int, generator: Generator) -> Iterator[int]:
-        left = self.num_samples
-        while left > 0:
-            count = min(left, CHUNK)
+        for start in range(0, self.num_samples, CHUNK):
+            count = min(CHUNK, self.num_samples - start)
             yield from randint(0, n, (count,), generator=generator).tolist()
-            left -= count
 
     def _permutations(self, n: int, generator: Generator) -> Iterator[int]:
-        left = self.num_samples
-        while n and left > 0:
+        whole, rest = divmod(self.num_samples, n)
+        for _ in range(whole):
             yield from randperm(n, generator=generator).tolist()
-            left -= n
+        # Drawn even if none of it is needed: the next pass starts where PyTorch's does.
+        yield from randperm(n, generator=generator).tolist()[:rest]
 
     def __len__(self) -> int:
         return self.num_samples
@@ -108,7 +121,8 @@ class SubsetRandomSampler(Sampler[int]):
 class WeightedRandomSampler(Sampler[int]):
     """`num_samples` indices drawn in proportion to `weights`.
 
-    Raises: ValueError for a number of samples that is not positive.
+    Raises: ValueError for a number of samples that is not positive, a replacement that is not a
+    bool, or weights of more than one dimension.
     """
 
     def __init__(
@@ -118,11 +132,17 @@ class WeightedRandomSampler(Sampler[int]):
         replacement: bool = True,
         generator: Generator | None = None,
     ) -> None:
-        if num_samples <= 0:
+        _require_count("WeightedRandomSampler", "num_samples", num_samples)
+        if not isinstance(replacement, bool):
             raise ValueError(
-                f"WeightedRandomSampler: expected num_samples above 0. Got {num_samples}."
+                f"WeightedRandomSampler: expected a bool replacement. Got {replacement!r}."
             )
         self.weights = as_tensor(weights, dtype=dtypes.float64)
+        if self.weights.ndim != 1:
+            raise ValueError(
+                "WeightedRandomSampler: expected weights of one dimension. Got shape "
+                f"{tuple(self.weights.shape)}."
+            )
         self.num_samples, self.replacement, self.generator = num_samples, replacement, generator
 
     def __iter__(self) -> Iterator[int]:
@@ -138,12 +158,17 @@ class WeightedRandomSampler(Sampler[int]):
 class BatchSampler(Sampler[list[int]]):
     """Lists of `batch_size` indices of another sampler; the last is shorter, or left out.
 
-    Raises: ValueError for a batch size that is not positive.
+    Raises: ValueError for a batch size that is not positive, or a drop_last that is not a bool.
+
+    Example:
+        >>> list(BatchSampler(range(5), 2, drop_last=False))
+        [[0, 1], [2, 3], [4]]
     """
 
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:
-        if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size <= 0:
-            raise ValueError(f"BatchSampler: expected a batch_size above 0. Got {batch_size}.")
+        _require_count("BatchSampler", "batch_size", batch_size)
+        if not isinstance(drop_last, bool):
+            raise ValueError(f"BatchSampler: expected a bool drop_last. Got {drop_last!r}.")
         self.sampler, self.batch_size, self.drop_last = sampler, batch_size, drop_last
 
     def __iter__(self) -> Iterator[list[int]]:
