@@ -4,6 +4,7 @@
       ShapeError (RuntimeError)         sizes that do not fit
       DTypeError (RuntimeError)         element types that do not fit
       DeviceError (RuntimeError)        tensors on different devices, or a device that is absent
+      DivisionError (RuntimeError)      integers divided by 0
       LinAlgError (RuntimeError)        matrices without the factors or inverse asked for
       GradientError (RuntimeError)      a backward pass that cannot be run
       BatchingError (RuntimeError)      what cannot be done for a whole batch at once
@@ -22,6 +23,7 @@ __all__ = [
     "CheckpointError",
     "DTypeError",
     "DeviceError",
+    "DivisionError",
     "FlambeauError",
     "GradientError",
     "LinAlgError",
@@ -44,6 +46,10 @@ class DTypeError(FlambeauError, RuntimeError):
 
 class DeviceError(FlambeauError, RuntimeError):
     """Tensors live on different devices, or the device is not there."""
+
+
+class DivisionError(FlambeauError, RuntimeError, ZeroDivisionError):
+    """Integers are divided by 0, for which they have no infinity."""
 
 
 class LinAlgError(FlambeauError, RuntimeError):

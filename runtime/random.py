@@ -30,6 +30,13 @@ DEFAULT_SEED = 67280421310721
 STATE_WORDS = 624
 """Words of the Mersenne Twister's state."""
 
+STATE = np.dtype([
+    ("seed", "<u8"), ("left", "<i4"), ("seeded", "<i4"), ("next", "<u8"),
+    ("words", "<u8", STATE_WORDS), ("spare", "<f8", 3), ("has_spare", "<i8"), ("unused", "<u8"),
+])  # fmt: skip
+"""The bytes of a state, laid out as PyTorch 2.13 does on the CPU, so that a checkpoint's state goes
+on in either."""
+
 
 class Generator:
     """A stream of random words on `device`, seeded by `manual_seed`.
@@ -136,29 +143,32 @@ class Generator:
         from .core.creation import from_numpy
 
         inner: Any = self._bits.state["state"]
-        spare = math.nan if self._spare_normal is None else self._spare_normal
-        words = np.concatenate([inner["key"].astype(np.uint64), [inner["pos"], self._seed]])
-        packed = np.concatenate([words.astype(np.uint64).view(np.uint8), _bytes(spare)])
-        return from_numpy(packed)
+        packed = np.zeros(1, STATE)
+        taken = inner["pos"] % STATE_WORDS  # 624 words taken, or none yet: new ones come first
+        packed["seed"], packed["seeded"], packed["words"] = self._seed, 1, inner["key"]
+        packed["next"], packed["left"] = taken, STATE_WORDS - taken + 1 if taken else 1
+        if self._spare_normal is not None:
+            packed["spare"][0, 1], packed["has_spare"] = self._spare_normal, 1
+        return from_numpy(packed.view(np.uint8))
 
-    def set_state(self, state: Any) -> None:
-        """Continue from a `state` that `get_state` gave. Raises: RuntimeError for anything else."""
+    def set_state(self, state: Any) -> Generator:
+        """Continue from a `state` that `get_state` gave, here or in PyTorch. Raises: RuntimeError
+        for anything else."""
         packed = state.numpy_values()
-        expected = 8 * (STATE_WORDS + 3)
-        if packed.dtype != np.uint8 or packed.size != expected:
+        if packed.dtype != np.uint8 or packed.size != STATE.itemsize:
             raise RuntimeError(
-                f"set_state: expected a uint8 tensor of {expected} elements, from get_state(). Got "
-                f"{state.dtype}, shape {tuple(state.shape)}."
+                f"set_state: expected a uint8 tensor of {STATE.itemsize} elements, from "
+                f"get_state(). Got {state.dtype}, shape {tuple(state.shape)}."
             )
-        words = packed[:-8].view(np.uint64)
-        self._seed = int(words[-1])
-        key = words[:STATE_WORDS].astype(np.uint32)
+        found = packed.reshape(-1).copy().view(STATE)[0]
+        self._seed = int(found["seed"])
+        taken = int(found["next"]) if found["left"] > 1 else STATE_WORDS
         self._bits.state = {
             "bit_generator": "MT19937",
-            "state": {"key": key, "pos": int(words[STATE_WORDS])},
+            "state": {"key": found["words"].astype(np.uint32), "pos": taken},
         }
-        spare = float(packed[-8:].view(np.float64)[0])
-        self._spare_normal = None if math.isnan(spare) else spare
+        self._spare_normal = float(found["spare"][1]) if found["has_spare"] else None
+        return self
 
     def library_generator(self, xp: Any) -> Any:
         """The GPU library's own generator of this seed; made at its first use."""
@@ -166,10 +176,6 @@ class Generator:
             bits = xp.random.Philox4x3210(self._seed)
             self._library_generator = xp.random.Generator(bits)
         return self._library_generator
-
-
-def _bytes(value: float) -> np.ndarray[Any, Any]:
-    return np.array([value], np.float64).view(np.uint8)
 
 
 def _box_muller(u: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -112,7 +112,7 @@ def crossed(way: Callable[..., Any], tensor: Tensor, level: Level, dim: int = 0)
         array = key.as_array(array)
     out = wrap(array, key)
     if way is not drop:  # the same memory
-        out._version = tensor._version
+        out._writes = tensor._writes
     if way is split:
         base = tensor if tensor._base is None else tensor._base
         out._base = base

@@ -223,7 +223,7 @@ def _add_to(leaf: Tensor, g: Any) -> None:
         leaf._grad = wrap_gradient(before._array + g, leaf._key) if not before.is_meta else before
     else:
         before._array += g
-        before._version[0] += 1
+        before._writes[0] += 1
 
 
 def _first_gradient(root: Tensor, given: Tensor | None, create_graph: bool) -> Any:

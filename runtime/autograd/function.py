@@ -205,7 +205,7 @@ class Function:
         if not isinstance(out, Tensor):
             return out
         if any(out is d for d in ctx._dirty):
-            out._version[0] += 1
+            out._writes[0] += 1
         elif any(out is a for a in args):
             out = out.detach()
         differentiable = out.dtype.category >= 2 and not any(out is c for c in ctx._constant)
@@ -232,7 +232,7 @@ def _getter(tensor: Any, node: FunctionNode, outputs: list[Any]) -> Callable[[],
     if tensor is None:
         return functools.partial(_same, None)
     place = next((k for k, out in enumerate(outputs) if out is tensor), None)
-    array, key, counter, count = tensor._array, tensor._key, tensor._version, tensor._version[0]
+    array, key, counter, count = tensor._array, tensor._key, tensor._writes, tensor._writes[0]
     edge = tensor._edge if place is None else None
     itself = weakref.ref(node)  # the node holds the context, which holds this
 

@@ -102,14 +102,14 @@ def detach_(self: Tensor) -> Tensor:
 def _get_data(self: Tensor) -> Tensor:
     """The same memory outside the graph; writes to it are not noticed by the tape."""
     out = detach(self)
-    out._version = [0]
+    out._writes = [0]
     return out
 
 
 def _set_data(self: Tensor, value: Tensor) -> None:
     if value.dtype.category != self.dtype.category and self._edge is not None:
         raise DTypeError(f"data: expected a floating-point tensor. Got {value.dtype}.")
-    self._array, self._key, self._version = value._array, value._key, value._version
+    self._array, self._key, self._writes = value._array, value._key, value._writes
 
 
 def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:

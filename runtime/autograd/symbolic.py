@@ -33,7 +33,7 @@ PARTIALS: dict[str, Callable[..., tuple[Any, ...]]] = {
         p * m.pow(x, p - 1.0)
         if p.op == "constant"
         else m.where(m.eq(p, 0), 0.0, p * m.pow(x, p - 1.0)),
-        m.where(m.logical_and(m.eq(x, 0), p >= 0), 0.0, out * m.log(m.where(m.eq(x, 0), 1.0, x))),
+        _pow_by_exponent(m, out, x, p),
     ),
     "neg": lambda m, out, x: (-1.0,),
     "abs": lambda m, out, x: (m.sign(x),),
@@ -92,21 +92,23 @@ PARTIALS: dict[str, Callable[..., tuple[Any, ...]]] = {
     "k1e": lambda m, out, x: (out - m.k0e(x) - out / x,),
     "sigmoid": lambda m, out, x: (out * (1.0 - out),),
     "softplus": lambda m, out, x: (m.sigmoid(x),),
-    "logaddexp2": lambda m, out, x, y: (m.exp2(x - out), m.exp2(y - out)),
+    # By the difference, so that one infinite argument takes all of the gradient.
+    "logaddexp2": lambda m, out, x, y: (
+        m.sigmoid((x - y) * math.log(2.0)),
+        m.sigmoid((y - x) * math.log(2.0)),
+    ),
     "copysign": lambda m, out, x, y: (m.sign(x) * m.sign(out), None),
     "fmax": lambda m, out, x, y: _chosen(m, m.logical_or(x >= y, m.isnan(y))),
     "fmin": lambda m, out, x, y: _chosen(m, m.logical_or(x <= y, m.isnan(y))),
-    "logaddexp": lambda m, out, x, y: (m.exp(x - out), m.exp(y - out)),
-    "atan2": lambda m, out, y, x: (
-        x / (m.square(x) + m.square(y)),
-        -y / (m.square(x) + m.square(y)),
-    ),
+    "logaddexp": lambda m, out, x, y: (m.sigmoid(x - y), m.sigmoid(y - x)),
+    "atan2": lambda m, out, y, x: _by_radius(m, m.square(x) + m.square(y), x, -y),
     "hypot": lambda m, out, x, y: (x / out, y / out),
+    "nextafter": lambda m, out, x, y: (m.where(m.ne(x, y), 1.0, 0.0), None),
     "fmod": lambda m, out, x, y: (1.0, -m.trunc(x / y)),
-    "remainder": lambda m, out, x, y: (1.0, -m.floor(x / y)),
-    # Where both are equal each gets half, as PyTorch has it.
-    "maximum": lambda m, out, x, y: (_share(m, x > y, x, y), _share(m, y > x, x, y)),
-    "minimum": lambda m, out, x, y: (_share(m, x < y, x, y), _share(m, y < x, x, y)),
+    "remainder": lambda m, out, x, y: (1.0, -m.floor_divide(x, y)),
+    # Where both are equal each gets half, and where one is NaN both get all, as PyTorch has it.
+    "maximum": lambda m, out, x, y: (_share(m, x < y, x, y), _share(m, y < x, x, y)),
+    "minimum": lambda m, out, x, y: (_share(m, x > y, x, y), _share(m, y > x, x, y)),
 }
 """Partial derivatives by each argument, of the operation's result `out` and its arguments."""
 
@@ -116,7 +118,6 @@ FLAT |= {
     "lcm",
     "left_shift",
     "right_shift",
-    "nextafter",
     "bitwise_and",
     "bitwise_or",
     "bitwise_xor",
@@ -129,8 +130,21 @@ def _chosen(m: Maths, first: E) -> tuple[E, E]:
     return m.where(first, 1.0, 0.0), m.where(first, 0.0, 1.0)
 
 
-def _share(m: Maths, wins: E, x: E, y: E) -> E:
-    return m.where(wins, 1.0, m.where(m.eq(x, y), 0.5, 0.0))
+def _share(m: Maths, loses: E, x: E, y: E) -> E:
+    return m.where(loses, 0.0, m.where(m.eq(x, y), 0.5, 1.0))
+
+
+def _pow_by_exponent(m: Maths, out: E, x: E, p: E) -> E:
+    """x**p log(x), and 0 for x = 0 with p >= 0."""
+    is_flat = m.logical_and(m.eq(x, 0), p >= 0)
+    return m.where(is_flat, 0.0, out * m.log(m.where(is_flat, 1.0, x)))
+
+
+def _by_radius(m: Maths, radius: E, *slopes: E) -> tuple[E, ...]:
+    """`slopes` over the squared `radius`, and 0 at the origin."""
+    is_origin = m.eq(radius, 0)
+    inverse = m.where(is_origin, 0.0, m.reciprocal(m.where(is_origin, 1.0, radius)))
+    return tuple(slope * inverse for slope in slopes)
 
 
 def _contributions(m: Maths, node: E, g: E) -> list[tuple[E, E]]:

@@ -15,12 +15,24 @@ if TYPE_CHECKING:
     from ..ops.declare import Operation
 
 
+class _NoLibrary:
+    """Stands where other devices have a library of array functions."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise DeviceError(
+            f"{name}: expected tensors with values, on which the result's shape depends. Got meta "
+            "tensors, which have only a shape and a dtype. Make them on 'cpu' or 'cuda' instead."
+        )
+
+
 class MetaBackend:
     """Computes Specs."""
 
     type = "meta"
     array_class = Spec
-    xp = None
+    xp: Any = _NoLibrary()
 
     def kernel(self, operation: Operation, key: DispatchKey) -> Callable[..., Any]:
         return operation.rule

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.expressions import Expression, walk
+from ..errors import DivisionError
 
 BLOCK = 16_384
 """Elements per block: 64 KiB of float32, so that a handful of blocks fit into the L2 cache."""
@@ -191,6 +192,76 @@ def _keep(xp: Any) -> Callable[..., Any]:
     return keep
 
 
+def _sign(xp: Any) -> Callable[..., Any]:
+    """The sign, 0 for NaN as CuPy and PyTorch have it; NumPy's own is NaN there."""
+
+    def sign(x: Any, out: Any = None) -> Any:
+        if x.dtype.kind != "f":
+            return xp.sign(x, out=out)
+        return xp.subtract(xp.greater(x, 0), xp.less(x, 0), out=out, dtype=x.dtype)
+
+    return sign
+
+
+def complex_logaddexp(xp: Any, x: Any, y: Any) -> Any:
+    """log(exp(x) + exp(y)) of complex numbers, without overflow."""
+    is_first = x.real >= y.real
+    larger, smaller = xp.where(is_first, x, y), xp.where(is_first, y, x)
+    # Both -inf: the sum of nothing, where the difference would be NaN.
+    nothing = xp.isneginf(larger.real)
+    ratio = xp.exp(xp.where(nothing, smaller.dtype.type(0), smaller - larger))
+    return xp.where(nothing, larger, larger + xp.log1p(ratio))
+
+
+def _logaddexp(xp: Any, special: Callable[[], Any]) -> Callable[..., Any]:
+    """The library's own for real numbers; it has none for complex ones."""
+
+    def logaddexp(x: Any, y: Any, out: Any = None) -> Any:
+        if x.dtype.kind != "c":
+            return xp.logaddexp(x, y, out=out)
+        result = complex_logaddexp(xp, x, y)
+        if out is None:
+            return result
+        out[...] = result
+        return out
+
+    return logaddexp
+
+
+def _sigmoid(xp: Any, special: Callable[[], Any]) -> Callable[..., Any]:
+    """The library's own for real numbers, 1 / (1 + exp(-x)) for complex ones."""
+    expit = special().expit
+
+    def sigmoid(x: Any, out: Any = None) -> Any:
+        if x.dtype.kind != "c":
+            return expit(x, out=out)
+        return xp.reciprocal(1 + xp.exp(-x), out=out)
+
+    return sigmoid
+
+
+def _dividing(function: Callable[..., Any], errstate: Any) -> Callable[..., Any]:
+    """`function`, a quotient or a rest, which raises DivisionError for integers over 0."""
+
+    def divide(x: Any, y: Any, out: Any = None) -> Any:
+        if x.dtype.kind not in "iu":
+            return function(x, y, out=out)
+        try:
+            with errstate(divide="raise"):
+                return function(x, y, out=out)
+        except FloatingPointError:
+            raise DivisionError(
+                f"{function.__name__}: expected divisors other than 0 for integers of {x.dtype}. "
+                f"Got a 0. Divide floating-point numbers, or replace it first."
+            ) from None
+
+    return divide
+
+
+COMPLEX = {"logaddexp": _logaddexp, "sigmoid": _sigmoid}
+"""Functions that the array libraries have for real numbers only."""
+
+
 def compile_array(
     expression: Expression,
     inputs: list[str],
@@ -230,10 +301,16 @@ def _leaf_source(code: _Code) -> str:
 
 
 def _function(op: str, xp: Any, special: Callable[[], Any]) -> Callable[..., Any]:
+    if op in COMPLEX:
+        return COMPLEX[op](xp, special)
     if op in SPECIAL:
         return getattr(special(), SPECIAL[op])
     if op == "keep":
         return _keep(xp)
+    if op == "sign" and xp.__name__ == "numpy":
+        return _sign(xp)
+    if op in ("floor_divide", "remainder", "fmod") and xp.__name__ == "numpy":
+        return _dividing(getattr(xp, op), xp.errstate)
     return getattr(xp, UFUNCS.get(op, op))
 
 

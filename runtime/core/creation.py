@@ -170,10 +170,11 @@ def asarray(
     dtype: dtypes.dtype | None = None,
     device: Any = None,
     copy: bool | None = None,
-    requires_grad: bool = False,
+    requires_grad: bool | None = None,
 ) -> Tensor:
     """`obj` (a tensor, array, buffer, number or nested list) as a tensor: with memory of its own if
-    `copy`, sharing it if False, as it comes if None.
+    `copy`, sharing it if False, as it comes if None; a tensor keeps its graph unless
+    `requires_grad` is given.
 
     Raises: ValueError if the memory cannot be shared but must.
     """
@@ -187,7 +188,7 @@ def asarray(
             f"can share. Got {type(obj).__name__}. Leave out copy=False."
         )
     found = found.clone() if copy and shares else found
-    if requires_grad == found.requires_grad:
+    if requires_grad is None or requires_grad == found.requires_grad:
         return found
     return found.detach().requires_grad_(requires_grad)
 
@@ -259,6 +260,8 @@ def _filled(
     if key.device.type == "meta":
         strides = None if order is None else layouts.strides_of(order, shape)
         return _place(Spec(shape, key.dtype, strides), key, requires_grad)
+    if key.dtype is dtypes.uint8 and type(value) is int and -256 < value < 0:
+        value += 256  # as C converts it; other numbers out of range are refused
     xp = key.backend.xp
     if order is not None:
         out = wrap(layouts.empty_in_order(xp, shape, key.dtype.numpy, order), key)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..errors import DTypeError
 from . import dtypes
 from .devices import device
 
@@ -75,6 +76,11 @@ class DispatchKey:
         operation = operations.get(name)
         if operation is None:
             raise AttributeError(f"No operation is called {name!r}.")
+        if self.dtype.category in operation.refuses:
+            raise DTypeError(
+                f"{operation.label}: expected another kind of numbers. Got {self.dtype}. Convert "
+                "with .to(), or take .abs() or .real of complex numbers."
+            )
         kernel = self.backend.kernel(operation, self)
         setattr(self, name, kernel)
         return kernel

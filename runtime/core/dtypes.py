@@ -7,6 +7,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from ..errors import DTypeError
+
 __all__ = [
     "bfloat16",
     "complex64",
@@ -23,6 +25,9 @@ __all__ = [
     "promote_types",
     "set_default_dtype",
     "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
 ]
 
 BOOL, INTEGER, FLOAT, COMPLEX = range(4)
@@ -45,7 +50,7 @@ class dtype:
         self.itemsize = self.numpy.itemsize
         self.is_floating_point = category == FLOAT
         self.is_complex = category == COMPLEX
-        self.is_signed = name not in ("bool", "uint8")
+        self.is_signed = name != "bool" and not name.startswith("uint")
 
     def __repr__(self) -> str:
         return f"torch.{self.name}"
@@ -64,6 +69,9 @@ class dtype:
 
 bool_ = dtype("bool", np.bool_, BOOL)
 uint8 = dtype("uint8", np.uint8, INTEGER)
+uint16 = dtype("uint16", np.uint16, INTEGER)
+uint32 = dtype("uint32", np.uint32, INTEGER)
+uint64 = dtype("uint64", np.uint64, INTEGER)
 int8 = dtype("int8", np.int8, INTEGER)
 int16 = dtype("int16", np.int16, INTEGER)
 int32 = dtype("int32", np.int32, INTEGER)
@@ -75,8 +83,9 @@ float64 = dtype("float64", np.float64, FLOAT)
 complex64 = dtype("complex64", np.complex64, COMPLEX)
 complex128 = dtype("complex128", np.complex128, COMPLEX)
 
+WIDE_UNSIGNED = (uint16, uint32, uint64)
 ALL = (bool_, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64, complex64,
-       complex128)  # fmt: skip
+       complex128, *WIDE_UNSIGNED)  # fmt: skip
 _BY_NAME = {d.name: d for d in ALL}
 _BY_NUMPY = {d.numpy: d for d in ALL}
 _PYTHON = {bool: bool_, int: int64}
@@ -135,14 +144,31 @@ def of_number(value: Any) -> dtype:
     return _default.to_complex() if isinstance(value, complex) else _default
 
 
+def wrapped(number: Any, to: dtype) -> Any:
+    """The int `number` in the range of the integer type `to`, as C converts it: modulo 2**bits.
+
+    Other numbers, and ints that no 64 bits hold, as they are.
+    """
+    if to.category != INTEGER or type(number) is not int or not -(2**63) <= number < 2**63:
+        return number
+    return int(np.asarray(number).astype(to.numpy))
+
+
 def promote_types(type1: dtype, type2: dtype) -> dtype:
     """The smallest type to which both can be converted without leaving their category.
 
     An integer met by a floating type becomes that floating type, whatever its size.
+    Raises: DTypeError for uint16, uint32 or uint64 with another integer type: PyTorch has no rule
+    for them.
     """
     a, b = type1, type2
     if a is b:
         return a
+    if (a in WIDE_UNSIGNED or b in WIDE_UNSIGNED) and max(a.category, b.category) < FLOAT:
+        raise DTypeError(
+            f"promote_types: expected no other integers beside {a if a in WIDE_UNSIGNED else b}. "
+            f"Got {a} and {b}. Convert one of them, for example with .to(torch.int64)."
+        )
     if a.category != b.category:
         low, high = (a, b) if a.category < b.category else (b, a)
         return complex128 if high.is_complex and low is float64 else high

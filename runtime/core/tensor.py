@@ -27,6 +27,22 @@ class Size(tuple[int, ...]):
             product *= size
         return product
 
+    def __getitem__(self, index: Any) -> Any:
+        found = tuple.__getitem__(self, index)
+        return Size(found) if found.__class__ is tuple else found
+
+    def __add__(self, other: Any) -> Size:  # type: ignore[override]
+        found = tuple.__add__(self, other)
+        return found if found is NotImplemented else Size(found)
+
+    def __radd__(self, other: tuple[int, ...]) -> Size:
+        return Size(tuple.__add__(other, self))
+
+    def __mul__(self, count: Any) -> Size:
+        return Size(tuple.__mul__(self, count))
+
+    __rmul__ = __mul__
+
     def __repr__(self) -> str:
         return f"torch.Size({list(self)})"
 
@@ -49,7 +65,7 @@ class Tensor:
     _key: DispatchKey  # its device and dtype
     # A counter of writes in place, shared by all views of one memory, and behind it who wrote last
     # (see callsite). A list is the cheapest shared cell there is; a class costs twice as much.
-    _version: list[Any]
+    _writes: list[Any]
     # Where the gradient goes: the node that made this tensor, or the leaf's accumulator.
     _edge: Any = None
     _base: Tensor | None = None  # for a view, the tensor whose memory it shows
@@ -177,9 +193,9 @@ class Tensor:
         return getattr(self._edge, "index", 0)
 
     @property
-    def _version_count(self) -> int:
-        """How often the memory was written in place."""
-        return self._version[0]
+    def _version(self) -> int:
+        """How often the memory was written in place, by any of its views."""
+        return self._writes[0]
 
     # -- how it prints ---------------------------------------------------------------------------
 
@@ -290,7 +306,7 @@ def wrap(array: Any, key: DispatchKey, edge: Any = None) -> Tensor:
     tensor = _new(Tensor)
     tensor._array = array
     tensor._key = key
-    tensor._version = [0]
+    tensor._writes = [0]
     if edge is not None:
         tensor._edge = edge
     return tensor
@@ -307,7 +323,7 @@ def wrap_view(array: Any, key: DispatchKey, base: Tensor) -> Tensor:
     tensor = _new(Tensor)
     tensor._array = array
     tensor._key = key
-    tensor._version = base._version
+    tensor._writes = base._writes
     owner = tensor._base = base if base._base is None else base._base
     note_view(owner, tensor)
     return tensor

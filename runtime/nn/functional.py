@@ -34,6 +34,7 @@ from ..ops.embedding import embedding_renorm_ as _embedding_renorm
 from ..ops.embedding_bag import embedding_bag as _embedding_bag
 from ..ops.folding import channel_shuffle as channel_shuffle
 from ..ops.folding import fold as fold
+from ..ops.folding import native_channel_shuffle as native_channel_shuffle
 from ..ops.folding import pixel_shuffle as pixel_shuffle
 from ..ops.folding import pixel_unshuffle as pixel_unshuffle
 from ..ops.folding import unfold as unfold
@@ -161,7 +162,6 @@ def hardtanh(
     input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> Tensor:
     """input limited to [min_val, max_val], which are rounded to 0 for integers.
-
     Raises: ValueError if min_val is above max_val, NotImplementedError for bool.
     """
     if min_val > max_val:

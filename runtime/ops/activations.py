@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 
-@pointwise
+@pointwise(refuses="complex")
 def relu(m: Any, input: Spec) -> Spec:
     """max(input, 0); NaN stays NaN."""
     return m.maximum(input, 0.0)
@@ -30,11 +30,11 @@ def relu(m: Any, input: Spec) -> Spec:
 
 @relu.gradient
 def relu_gradient(m: Any, g: Any, out: Any, input: Any) -> Any:
-    """From the output, so that the input need not be kept; 0 at 0."""
-    return m.where(out > 0, g, 0.0)
+    """From the output, so that the input need not be kept; 0 at 0, and NaN lets g pass."""
+    return m.where(m.ne(out, 0), g, 0.0)
 
 
-@pointwise
+@pointwise(refuses="bool integer complex")
 def leaky_relu(m: Any, input: Spec, negative_slope: float = 0.01) -> Spec:
     """input where positive, negative_slope * input elsewhere."""
     return m.where(input > 0, input, input * negative_slope)
@@ -44,10 +44,10 @@ def leaky_relu(m: Any, input: Spec, negative_slope: float = 0.01) -> Spec:
 def elu(m: Any, input: Spec, alpha: float = 1.0) -> Spec:
     """input where positive, alpha * (exp(input) - 1) elsewhere. Source: arXiv:1511.07289."""
     # The masked branch must not overflow, or its gradient would be 0 * inf.
-    return m.where(input > 0, input, alpha * m.expm1(m.minimum(input, 0.0)))
+    return m.where(input > 0, input, alpha * m.expm1(m.where(input > 0, 0.0, input)))
 
 
-@pointwise
+@pointwise(refuses="bool integer complex")
 def gelu(m: Any, input: Spec, *, approximate: str = "none") -> Spec:
     """input * Phi(input), the Gaussian error linear unit; `approximate="tanh"` for the tanh form.
 
@@ -61,13 +61,13 @@ def gelu(m: Any, input: Spec, *, approximate: str = "none") -> Spec:
     return 0.5 * input * (1.0 + m.erf(input * INV_SQRT_2))
 
 
-@pointwise
+@pointwise(refuses="bool integer")
 def silu(m: Any, input: Spec) -> Spec:
     """input * sigmoid(input). Source: arXiv:1702.03118."""
     return input * m.sigmoid(input)
 
 
-@pointwise
+@pointwise(refuses="bool integer complex")
 def mish(m: Any, input: Spec) -> Spec:
     """input * tanh(softplus(input)). Source: arXiv:1908.08681."""
     return input * m.tanh(m.softplus(input))
@@ -77,16 +77,17 @@ def mish(m: Any, input: Spec) -> Spec:
 def softplus(m: Any, input: Spec, beta: float = 1.0, threshold: float = 20.0) -> Spec:
     """log(1 + exp(beta * input)) / beta; `input` itself where beta * input > threshold."""
     scaled = input * beta
-    return m.where(scaled > threshold, input, m.softplus(m.minimum(scaled, threshold)) / beta)
+    is_large = scaled > threshold
+    return m.where(is_large, input, m.softplus(m.where(is_large, threshold, scaled)) / beta)
 
 
-@pointwise
+@pointwise(refuses="bool integer complex")
 def logsigmoid(m: Any, input: Spec) -> Spec:
     """log(sigmoid(input)), without overflow."""
     return -m.softplus(-input)
 
 
-@pointwise
+@pointwise(refuses="complex")
 def hardtanh(m: Any, input: Spec, min_val: float = -1.0, max_val: float = 1.0) -> Spec:
     """input limited to [min_val, max_val]."""
     return m.minimum(m.maximum(input, min_val), max_val)
@@ -106,7 +107,7 @@ def relu6(F: Any, input: Spec) -> Spec:
     return F.hardtanh(input, min_val=0, max_val=6)
 
 
-@pointwise
+@pointwise(refuses="bool integer complex")
 def hardsigmoid(m: Any, input: Spec) -> Spec:
     """min(max(input + 3, 0), 6) / 6. Source: arXiv:1905.02244."""
     return m.where(input >= 3, 1.0, m.where(input <= -3, 0.0, input * (1.0 / 6.0) + 0.5))
@@ -115,8 +116,10 @@ def hardsigmoid(m: Any, input: Spec) -> Spec:
 @pointwise
 def hardswish(m: Any, input: Spec) -> Spec:
     """input * hardsigmoid(input). Source: arXiv:1905.02244."""
-    middle = input * (input + 3.0) * (1.0 / 6.0)
-    return m.where(input >= 3, input, m.where(input <= -3, 0.0, middle))
+    is_outside = m.abs(input) >= 3
+    inner = m.where(is_outside, 0.0, input)
+    middle = inner * (inner + 3.0) * (1.0 / 6.0)
+    return m.where(is_outside, m.where(input > 0, input, 0.0), middle)
 
 
 @composite
@@ -128,7 +131,8 @@ def softsign(F: Any, input: Spec) -> Spec:
 @pointwise
 def celu(m: Any, input: Spec, alpha: float = 1.0) -> Spec:
     """input where positive, alpha * (exp(input / alpha) - 1) elsewhere. See arXiv:1704.07483."""
-    return m.where(input > 0, input, alpha * m.expm1(m.minimum(input, 0.0) / alpha))
+    low = alpha * m.expm1(m.where(input > 0, 0.0, input) / alpha)
+    return m.where(input > 0, input, low)
 
 
 SELU_ALPHA = 1.6732632423543772848170429916717
@@ -138,7 +142,7 @@ SELU_SCALE = 1.0507009873554804934193349852946
 @pointwise
 def selu(m: Any, input: Spec) -> Spec:
     """The self-normalizing exponential unit. Source: arXiv:1706.02515, with its two constants."""
-    low = SELU_ALPHA * m.expm1(m.minimum(input, 0.0))
+    low = SELU_ALPHA * m.expm1(m.where(input > 0, 0.0, input))
     return SELU_SCALE * m.where(input > 0, input, low)
 
 
@@ -165,7 +169,7 @@ def prelu(F: Any, input: Spec, weight: Spec) -> Spec:
     return F.prelu_shaped(input, F.view_as_shape(weight, shape=tuple(shape)))
 
 
-@pointwise
+@pointwise(refuses="bool integer complex")
 def hardshrink(m: Any, input: Spec, lambd: float = 0.5) -> Spec:
     """input outside [-lambd, lambd], 0 inside."""
     return m.where(m.abs(input) <= lambd, 0.0, input)
@@ -174,8 +178,8 @@ def hardshrink(m: Any, input: Spec, lambd: float = 0.5) -> Spec:
 @pointwise
 def softshrink(m: Any, input: Spec, lambd: float = 0.5) -> Spec:
     """input moved by lambd towards 0, and 0 where it would cross it."""
-    lower = m.where(m.lt(input, -lambd), input + lambd, input * 0.0)
-    return m.where(input > lambd, input - lambd, lower)
+    moved = m.where(input > 0, input - lambd, input + lambd)
+    return m.where(m.abs(input) <= lambd, 0.0, moved)
 
 
 @pointwise(float_result=True)
@@ -186,8 +190,8 @@ def tanhshrink(m: Any, input: Spec) -> Spec:
 
 @pointwise(name="threshold_numbers", node_name="Threshold")
 def threshold_numbers(m: Any, input: Spec, *, threshold: Any = 0.0, value: Any = 0.0) -> Spec:
-    """input above `threshold`, `value` elsewhere."""
-    return m.where(input > threshold, input, input * 0.0 + value)
+    """input above `threshold`, `value` elsewhere; NaN stays NaN."""
+    return m.where(input <= threshold, value, input)
 
 
 @composite
@@ -212,7 +216,7 @@ def _softmax_rule(input: Spec, dim: int, operation: str) -> Spec:
     return Spec(input.shape, input.dtype)
 
 
-@primitive(node_name="Softmax", layout="row_major")
+@primitive(node_name="Softmax", layout="row_major", refuses="bool integer complex")
 def softmax_over(input: Spec, *, dim: int) -> Spec:
     """exp(input) / sum(exp(input)) along `dim`; same shape."""
     return _softmax_rule(input, dim, "softmax")
@@ -222,7 +226,7 @@ def softmax_over(input: Spec, *, dim: int) -> Spec:
 def softmax_array(xp: Any, input: Any, dim: int) -> Any:
     """Shifted by the maximum, so that no exponential overflows."""
     if input.shape == () or not input.size:
-        return xp.ones_like(input)
+        return xp.exp(xp.asarray(input - input))  # NaN of infinities
     out = input - input.max(dim, keepdims=True)
     xp.exp(out, out)
     out /= out.sum(dim, keepdims=True)
@@ -236,7 +240,7 @@ def softmax_vjp(F: Any, g: Any, needs: Any, input: Any, out: Any, dim: Any) -> A
     return F.minus(weighted, F.mul(out, F.sum(weighted, dim=dim, keepdim=True)))
 
 
-@primitive(node_name="LogSoftmax", layout="row_major")
+@primitive(node_name="LogSoftmax", layout="row_major", refuses="bool integer complex")
 def log_softmax_over(input: Spec, *, dim: int) -> Spec:
     """input - log(sum(exp(input))) along `dim`; same shape."""
     return _softmax_rule(input, dim, "log_softmax")
@@ -246,7 +250,7 @@ def log_softmax_over(input: Spec, *, dim: int) -> Spec:
 def log_softmax_array(xp: Any, input: Any, dim: int) -> Any:
     """Shifted by the maximum, so that no exponential overflows."""
     if input.shape == () or not input.size:
-        return xp.zeros_like(input)
+        return xp.asarray(input - input)
     shifted = input - input.max(dim, keepdims=True)
     shifted -= xp.log(xp.exp(shifted).sum(dim, keepdims=True))
     return shifted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 from typing import Any
 
@@ -54,7 +55,6 @@ __all__ = [
     "square",
     "sub",
     "trunc",
-    "where",
 ]
 
 
@@ -90,20 +90,38 @@ def add(F: Any, input: Spec, other: Spec, *, alpha: float = 1) -> Spec:
         >>> torch.add(torch.tensor([1.0, 2.0]), 10)
         tensor([11., 12.])
     """
-    return F.plus(input, other if alpha == 1 else F.mul(other, alpha))
+    return F.plus(input, other if alpha == 1 else _scaled(F, "add", other, alpha, input))
 
 
 @composite
 def sub(F: Any, input: Spec, other: Spec, *, alpha: float = 1) -> Spec:
     """input - alpha * other."""
-    return F.minus(input, other if alpha == 1 else F.mul(other, alpha))
+    return F.minus(input, other if alpha == 1 else _scaled(F, "sub", other, alpha, input))
 
 
 @composite
 def rsub(F: Any, input: Spec, other: Spec, *, alpha: float = 1) -> Spec:
     """other - alpha * input."""
     shapes.require_tensors("rsub", input=input)
-    return F.minus(other, input if alpha == 1 else F.mul(input, alpha))
+    return F.minus(other, input if alpha == 1 else _scaled(F, "rsub", input, alpha, other))
+
+
+def _category(*operands: Any) -> int:
+    """Of what kind the numbers in tensors and numbers together are: bool, int, float, complex."""
+    kinds = [getattr(x, "dtype", None) or dtypes.of_number(x) for x in operands]
+    return max(d.category for d in kinds)
+
+
+def _scaled(F: Any, operation: str, factor: Any, alpha: Any, other: Any) -> Any:
+    """factor * alpha; a fraction times integers would not be one, and is refused."""
+    category = _category(factor, other)
+    if category < dtypes.FLOAT and isinstance(alpha, float):
+        raise DTypeError(
+            f"{operation}: expected an integer as alpha for integral tensors. Got {alpha}. "
+            "Convert the tensors to a floating-point dtype."
+        )
+    alpha = alpha if category else bool(alpha)
+    return F.mul(factor, alpha) if hasattr(factor, "shape") else factor * alpha
 
 
 @composite
@@ -163,13 +181,19 @@ def neg(m: Any, input: Spec) -> Spec:
     return -input
 
 
-@pointwise(is_holomorphic=False)
-def abs(m: Any, input: Spec) -> Spec:
-    """|input|."""
+@pointwise(name="abs_of_number", node_name="Abs")
+def abs_of_number(m: Any, input: Spec) -> Spec:
+    """|input| of real numbers."""
     return m.abs(input)
 
 
-@pointwise(name="sign_of_number", node_name="Sign")
+@composite
+def abs(F: Any, input: Spec) -> Spec:
+    """|input|; of complex numbers a real tensor."""
+    return F.complex_abs(input) if input.dtype.is_complex else F.abs_of_number(input)
+
+
+@pointwise(name="sign_of_number", node_name="Sign", refuses="complex")
 def sign_of_number(m: Any, input: Spec) -> Spec:
     """-1, 0 or 1."""
     return m.sign(input)
@@ -205,13 +229,13 @@ def frac(m: Any, input: Spec) -> Spec:
     return input - m.trunc(input)
 
 
-@pointwise(float_result=True)
+@pointwise(float_result=True, refuses="complex")
 def deg2rad(m: Any, input: Spec) -> Spec:
     """Degrees as radians."""
     return input * (math.pi / 180)
 
 
-@pointwise(float_result=True)
+@pointwise(float_result=True, refuses="complex")
 def rad2deg(m: Any, input: Spec) -> Spec:
     """Radians as degrees."""
     return input * (180 / math.pi)
@@ -224,7 +248,7 @@ def positive(input: Spec) -> Spec:
     return input
 
 
-@pointwise(name="rint", node_name="Round")
+@pointwise(name="rint", node_name="Round", refuses="complex")
 def rint(m: Any, input: Spec) -> Spec:
     """input rounded to the nearest integer, halves to the even one."""
     return m.round(input)
@@ -288,10 +312,14 @@ def pow(F: Any, input: Spec, exponent: Spec) -> Spec:
         tensor([1., 4., 9.])
     """
     number: Any = exponent
+    if number.__class__ is int and getattr(input, "dtype", None) is dtypes.bool_:
+        input = F.cast(input, dtype=dtypes.int64)
     if number.__class__ in (int, float) and hasattr(input, "dtype"):
         if number.__class__ is float and number.is_integer() and input.dtype.is_floating_point:
             number = int(number)
-        if input.dtype.is_floating_point or (number.__class__ is int and number > 0):
+        if input.dtype.is_floating_point or (
+            number.__class__ is int and number > 0 and input.dtype is not dtypes.bool_
+        ):
             return F.power_number(input, exponent=number)
     whole = [getattr(x, "dtype", None) or dtypes.of_number(x) for x in (input, number)]
     if max(d.category for d in whole) < dtypes.FLOAT and hasattr(number, "shape"):
@@ -302,37 +330,39 @@ def pow(F: Any, input: Spec, exponent: Spec) -> Spec:
 def _whole_power(F: Any, input: Any, exponent: Any) -> Any:
     """Powers of integers: with negative exponents 0, but for the bases 1 and -1."""
     base = input if hasattr(input, "shape") else F.plus(F.mul(exponent, 0), input)
+    if exponent.dtype is dtypes.bool_:
+        exponent = F.cast(exponent, dtype=base.dtype if base.dtype.category else dtypes.int64)
     is_negative = F.lt(exponent, 0)
     is_unit = F.eq(F.mul(base, base), 1)
     inverse = F.where(is_unit, F.power(base, F.remainder(exponent, 2)), 0)
     return F.where(is_negative, inverse, F.power(base, F.where(is_negative, 0, exponent)))
 
 
-@pointwise(tensors=2)
+@pointwise(tensors=2, refuses="complex")
 def maximum(m: Any, input: Spec, other: Spec) -> Spec:
     """The larger of each pair; NaN if one is NaN."""
     return m.maximum(input, other)
 
 
-@pointwise(tensors=2)
+@pointwise(tensors=2, refuses="complex")
 def minimum(m: Any, input: Spec, other: Spec) -> Spec:
     """The smaller of each pair; NaN if one is NaN."""
     return m.minimum(input, other)
 
 
-@pointwise(tensors=2)
+@pointwise(tensors=2, refuses="complex")
 def fmax(m: Any, input: Spec, other: Spec) -> Spec:
     """The larger of each pair; if one is NaN, the other."""
     return m.fmax(input, other)
 
 
-@pointwise(tensors=2)
+@pointwise(tensors=2, refuses="complex")
 def fmin(m: Any, input: Spec, other: Spec) -> Spec:
     """The smaller of each pair; if one is NaN, the other."""
     return m.fmin(input, other)
 
 
-@pointwise(name="clamp_numbers", node_name="Clamp")
+@pointwise(name="clamp_numbers", node_name="Clamp", refuses="complex")
 def clamp_numbers(m: Any, input: Spec, *, min: Any = None, max: Any = None) -> Spec:
     """input limited to [min, max]; None leaves a side open."""
     if min is not None:
@@ -353,6 +383,30 @@ def clamp_numbers_gradient(
     return g if inside is None else m.where(inside, g, 0.0)
 
 
+@pointwise(name="at_least", node_name="ClampMin", tensors=2, refuses="complex")
+def at_least(m: Any, input: Spec, min: Spec) -> Spec:
+    """The larger of each pair; where they are equal it is input's."""
+    return m.maximum(input, min)
+
+
+@at_least.gradient
+def at_least_gradient(m: Any, g: Any, out: Any, input: Any, min: Any) -> Any:
+    """To input where it is not below min, else to min."""
+    return m.where(input >= min, g, 0.0), m.where(input < min, g, 0.0)
+
+
+@pointwise(name="at_most", node_name="ClampMax", tensors=2, refuses="complex")
+def at_most(m: Any, input: Spec, max: Spec) -> Spec:
+    """The smaller of each pair; where they are equal it is input's."""
+    return m.minimum(input, max)
+
+
+@at_most.gradient
+def at_most_gradient(m: Any, g: Any, out: Any, input: Any, max: Any) -> Any:
+    """To input where it is not above max, else to max."""
+    return m.where(input <= max, g, 0.0), m.where(input > max, g, 0.0)
+
+
 @composite
 def clamp(F: Any, input: Spec, min: Any = None, max: Any = None) -> Spec:
     """input limited to [min, max], which are numbers or tensors; None leaves a side open.
@@ -367,7 +421,7 @@ def clamp(F: Any, input: Spec, min: Any = None, max: Any = None) -> Spec:
         return F.clamp_numbers(input, min=min, max=max)
     for name, limit in (("min", min), ("max", max)):
         if hasattr(limit, "shape"):
-            input = (F.maximum if name == "min" else F.minimum)(input, limit)
+            input = (F.at_least if name == "min" else F.at_most)(input, limit)
         elif limit is not None:
             input = F.clamp_numbers(input, **{name: limit})
     return input
@@ -419,7 +473,7 @@ def nextafter(m: Any, input: Spec, other: Spec) -> Spec:
     return m.nextafter(input, other)
 
 
-@pointwise(tensors=2)
+@pointwise(tensors=2, refuses="complex")
 def heaviside(m: Any, input: Spec, values: Spec) -> Spec:
     """0 below 0, 1 above, `values` at 0. Raises: RuntimeError for mixed dtypes."""
     return m.where(m.eq(input, 0), values, input > 0)
@@ -483,19 +537,66 @@ def masked_fill(F: Any, input: Spec, mask: Mask, value: Any) -> Spec:
     return F.where(mask, F.cast(value, dtype=input.dtype), input)
 
 
-@pointwise
-def lerp(m: Any, input: Spec, end: Spec, weight: Spec) -> Spec:
-    """input + weight * (end - input)."""
+@pointwise(name="lerp_shaped", node_name="Lerp")
+def lerp_shaped(m: Any, input: Spec, end: Spec, weight: Spec) -> Spec:
+    """From the nearer of both ends, so that a weight of 1 gives `end` exactly."""
+    way = end - input
+    return m.where(m.abs(weight) < 0.5, input + weight * way, end - way * (1.0 - weight))
+
+
+@pointwise(name="lerp_number", node_name="Lerp")
+def lerp_number(m: Any, input: Spec, end: Spec, *, weight: float = 0.5) -> Spec:
+    """The same for a number below 1/2."""
     return input + weight * (end - input)
 
 
-@pointwise
-def addcmul(m: Any, input: Spec, tensor1: Spec, tensor2: Spec, *, value: float = 1) -> Spec:
+@pointwise(name="lerp_back", node_name="Lerp")
+def lerp_back(m: Any, input: Spec, end: Spec, *, rest: float = 0.5) -> Spec:
+    """From `end`, by rest = 1 - weight."""
+    return end - rest * (end - input)
+
+
+@composite
+def lerp(F: Any, input: Spec, end: Spec, weight: Spec) -> Spec:
+    """input + weight * (end - input); `weight` is a number or a tensor."""
+    if hasattr(weight, "dtype"):
+        return F.lerp_shaped(input, end, weight)
+    if builtins.abs(weight) < 0.5:
+        return F.lerp_number(input, end, weight=weight)
+    return F.lerp_back(input, end, rest=1.0 - weight)
+
+
+@pointwise(name="add_product", node_name="Addcmul")
+def add_product(m: Any, input: Spec, tensor1: Spec, tensor2: Spec, *, value: float = 1) -> Spec:
     """input + value * tensor1 * tensor2."""
     return input + value * tensor1 * tensor2
 
 
-@pointwise
-def addcdiv(m: Any, input: Spec, tensor1: Spec, tensor2: Spec, *, value: float = 1.0) -> Spec:
+@composite
+def addcmul(F: Any, input: Spec, tensor1: Spec, tensor2: Spec, *, value: float = 1) -> Spec:
+    """input + value * tensor1 * tensor2; for integers the integer part of `value`."""
+    if isinstance(value, float) and _category(input, tensor1, tensor2) < dtypes.FLOAT:
+        value = int(value)
+    return F.add_product(input, tensor1, tensor2, value=value)
+
+
+@pointwise(name="add_quotient", node_name="Addcdiv")
+def add_quotient(m: Any, input: Spec, tensor1: Spec, tensor2: Spec, *, value: float = 1.0) -> Spec:
     """input + value * tensor1 / tensor2."""
     return input + value * (tensor1 / tensor2)
+
+
+@composite
+def addcdiv(F: Any, input: Spec, tensor1: Spec, tensor2: Spec, *, value: float = 1.0) -> Spec:
+    """input + value * tensor1 / tensor2.
+
+    Raises: RuntimeError where tensor1 and tensor2 are integral: torch.div with a rounding mode says
+        which quotient is meant.
+    """
+    if _category(tensor1, tensor2) < dtypes.FLOAT:
+        raise DTypeError(
+            f"addcdiv: expected a floating-point quotient. Got tensor1 of {tensor1.dtype} and "
+            f"tensor2 of {tensor2.dtype}. Convert them, or write "
+            "input + value * torch.div(tensor1, tensor2, rounding_mode='trunc')."
+        )
+    return F.add_quotient(input, tensor1, tensor2, value=value)

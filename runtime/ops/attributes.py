@@ -124,7 +124,30 @@ def chalf(self: Tensor, **options: Any) -> Tensor:
 
 
 def dim_order(self: Tensor, ambiguity_check: Any = False) -> tuple[int, ...]:
-    """The dimensions from the outermost in memory to the innermost."""
+    """The dimensions from the outermost in memory to the innermost.
+
+    `ambiguity_check`, True or a list of memory formats, asks that there be one answer only, or one
+    of these formats only that the memory is in. Raises: RuntimeError otherwise.
+    """
+    if not isinstance(ambiguity_check, bool) and not (
+        isinstance(ambiguity_check, list)
+        and all(isinstance(f, layouts.memory_format) for f in ambiguity_check)
+    ):
+        raise TypeError(
+            "dim_order: expected ambiguity_check as a bool or a list of memory formats. Got "
+            f"{ambiguity_check!r}."
+        )
+    if ambiguity_check is True:
+        is_clear = 1 not in self.shape and len(set(self.stride())) == self.ndim
+    elif ambiguity_check:
+        is_clear = sum(self.is_contiguous(memory_format=f) for f in ambiguity_check) == 1
+    else:
+        is_clear = True
+    if not is_clear:
+        raise RuntimeError(
+            f"dim_order: expected memory in one order only. Got shape {tuple(self.shape)}, strides "
+            f"{tuple(self.stride())}."
+        )
     return layouts.order_in_memory(tuple(self.shape), tuple(self.stride()))
 
 
@@ -191,8 +214,8 @@ def set_(
         shape = creation.sizes((size,))
         steps = contiguous_strides(shape) if stride is None else tuple(stride)
         view = strided.as_strided(view, shape, steps, storage_offset)
-    self._array, self._version, self._base = view._array, whole._version, whole._base or whole
-    count_write(self._version, "set_")
+    self._array, self._writes, self._base = view._array, whole._writes, whole._base or whole
+    count_write(self._writes, "set_")
     return self
 
 

@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 LOGIC = ("logical_and", "logical_or", "logical_xor")
+ORDER = ("lt", "le", "gt", "ge")
 
 
 def _declared(name: str, doc: str, unary: bool = False, known_as: str = "") -> Any:
@@ -45,7 +46,8 @@ def _declared(name: str, doc: str, unary: bool = False, known_as: str = "") -> A
     formula.__name__, formula.__doc__, formula.__module__ = known_as or name, doc, __name__
     takes_numbers = unary or (known_as or name).startswith("bitwise")
     tensors = 0 if takes_numbers else 2 if name in LOGIC else 1
-    return pointwise(formula, name=known_as or name, tensors=tensors)
+    refuses = "complex" if name in ORDER else ""
+    return pointwise(formula, name=known_as or name, tensors=tensors, refuses=refuses)
 
 
 eq = _declared("eq", "input == other.")
@@ -74,13 +76,13 @@ bitwise_not = _declared(
 )
 
 
-@pointwise
+@pointwise(refuses="complex")
 def isposinf(m: Any, input: Spec) -> Spec:
     """Whether input is infinite and positive."""
     return m.logical_and(m.isinf(input), input > 0)
 
 
-@pointwise
+@pointwise(refuses="complex")
 def isneginf(m: Any, input: Spec) -> Spec:
     """Whether input is infinite and negative."""
     return m.logical_and(m.isinf(input), m.lt(input, 0))

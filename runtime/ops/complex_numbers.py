@@ -201,14 +201,53 @@ def angle(F: Any, input: Spec) -> Spec:
     return F.where(F.isnan(size), size, turned)
 
 
+@primitive(name="complex_abs", node_name="Abs", is_holomorphic=False)
+def complex_abs(input: Spec) -> Spec:
+    """|input|, real."""
+    return Spec(input.shape, input.dtype.to_real())
+
+
+@complex_abs.array
+def complex_abs_array(xp: Any, input: Any) -> Any:
+    """Without overflow of the squares."""
+    return xp.absolute(input)
+
+
+@complex_abs.vjp(saves="input")
+def complex_abs_vjp(F: Any, g: Any, needs: Any, input: Any) -> Any:
+    """g in the direction of input; 0 at 0."""
+    return F.mul(g, F.complex_sgn(input))
+
+
+@primitive(name="complex_sgn", node_name="Sgn", is_holomorphic=False)
+def complex_sgn(input: Spec) -> Spec:
+    """input / |input|, 0 at 0."""
+    return Spec(input.shape, input.dtype)
+
+
+@complex_sgn.array
+def complex_sgn_array(xp: Any, input: Any) -> Any:
+    """The divisor is guarded at 0."""
+    size = xp.absolute(input)
+    return input / xp.where(size == 0, size.dtype.type(1), size)
+
+
+@complex_sgn.vjp(saves="input out")
+def complex_sgn_vjp(F: Any, g: Any, needs: Any, input: Any, out: Any) -> Any:
+    """What of g is across the direction of input, over |input|; 0 at 0."""
+    size = F.complex_abs(input)
+    is_zero = F.eq(size, 0.0)
+    along = F.mul(out, F.real_part(F.mul(F.conj(out), g)))
+    across = F.divide(F.minus(g, along), F.where(is_zero, 1.0, size))
+    return F.where(is_zero, 0.0, across)
+
+
 @composite
 def sgn(F: Any, input: Spec) -> Spec:
     """input / |input|, 0 at 0; the sign of real numbers."""
     if not input.dtype.is_complex:
         return F.sign(input)
-    size = F.abs(input)
-    at_zero = F.eq(size, 0)
-    return F.where(at_zero, 0.0, F.divide(input, F.where(at_zero, 1.0, size)))
+    return F.complex_sgn(input)
 
 
 conj_physical = conj

@@ -53,7 +53,6 @@ squeeze_copy = _copying(views.squeeze)
 t_copy = _copying(views.t)
 transpose_copy = _copying(views.transpose)
 unsqueeze_copy = _copying(views.unsqueeze)
-view_copy = _copying(views.view)
 narrow_copy = _copying(joins.narrow)
 select_copy = _copying(joins.select)
 unbind_copy = _copying(joins.unbind)
@@ -62,6 +61,12 @@ split_with_sizes_copy = _copying(stacking.split_with_sizes)
 view_as_real_copy = _copying(complex_numbers.view_as_real)
 view_as_complex_copy = _copying(complex_numbers.view_as_complex)
 detach_copy = _copying(Tensor.detach)
+
+
+def view_copy(*args: Any, **kwargs: Any) -> Any:
+    """`view` with memory of its own, of a tensor in any layout."""
+    input, *rest = args
+    return copied(views.view(input.contiguous(), *rest, **kwargs))
 
 
 def slice_copy(

@@ -11,7 +11,7 @@ from ..core.layouts import (
     preserve_format,
     strides_of,
 )
-from .declare import Spec, primitive
+from .declare import Spec, pointwise, primitive
 from .shapes import Shape
 
 __all__ = ["clone"]
@@ -99,6 +99,12 @@ def zeros_of(input: Spec, *, shape: Shape) -> Spec:
 def zeros_of_array(xp: Any, input: Any, shape: Shape) -> Any:
     """New memory."""
     return xp.zeros(shape, input.dtype)
+
+
+@pointwise(name="zeros_as", node_name="Zeros")
+def zeros_as(m: Any, input: Spec) -> Spec:
+    """Zeros in the shape and dtype of input."""
+    return 0.0
 
 
 @primitive(moves=True)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..backends.pointwise import complex_logaddexp
 from ..core import dtypes
 from ..errors import ShapeError
 from .copies import copied
 from .declare import Spec, composite, primitive
 from .gather import gather
 from .joins import cat, narrow
+from .numpy_names import numpy_names
 from .reductions import RETURN_TYPES
-from .shapes import normalized_dim
+from .shapes import normalized_dim, require_float
 
 __all__ = [
     "cummax",
@@ -48,10 +50,31 @@ def cumprod_vjp(F: Any, g: Any, needs: Any, input: Any, out: Any, dim: Any) -> A
 
 @composite
 def cumprod_gradient(F: Any, g: Spec, input: Spec, out: Spec, *, dim: int) -> Spec:
-    """sum over j >= i of g_j * out_j / x_i."""
+    """sum over j >= i of g_j * out_j / x_i; for short dimensions without the division, so that
+    zeros have second derivatives."""
+    length = input.shape[dim] if len(input.shape) else 1
+    if length <= SHORT:
+        return _by_products_of_others(F, g, input, dim, length)
     weighted = F.mul(g, out)
     total = F.flip_along(F.cumsum_along(F.flip_along(weighted, dims=(dim,)), dim=dim), dims=(dim,))
     return F.divide(total, input)
+
+
+def _by_products_of_others(F: Any, g: Any, input: Any, dim: int, length: int) -> Any:
+    """sum over j >= i of g_j * prod over k <= j, k != i of x_k, by a (..., i, k) array."""
+    if not len(input.shape):
+        return F.mul(g, F.ones_of(input, shape=()))
+    ones = F.ones_of(input, shape=(length, length))
+    is_self = F.eq(F.tril(ones), F.triu(ones))
+    last = F.unsqueeze(F.transpose(input, dim0=dim, dim1=-1), dim=-2)
+    others = F.cumprod_along(F.where(is_self, 1.0, last), dim=-1)
+    weights = F.unsqueeze(F.transpose(g, dim0=dim, dim1=-1), dim=-2)
+    total = F.sum(F.triu(F.mul(others, weights)), dim=-1)
+    return F.transpose(total, dim0=dim, dim1=-1)
+
+
+SHORT = 128
+"""Elements along the dimension up to which n**2 products are affordable."""
 
 
 @cumprod_gradient.array
@@ -107,7 +130,13 @@ def _running_extreme(name: str) -> Any:
 
     rule.__name__, rule.__module__ = f"{name}_positions", __name__
     rule.__doc__ = f"Where the elements of {name} lie along `dim`, the last ones of equals; int64."
-    positions = primitive(rule, name=f"{name}_positions", layout="row_major")
+    positions = primitive(
+        rule,
+        name=f"{name}_positions",
+        node_name=name.capitalize(),
+        layout="row_major",
+        refuses="complex",
+    )
 
     @positions.array
     def array(xp: Any, input: Any, dim: int) -> Any:
@@ -139,29 +168,64 @@ def _running_extreme(name: str) -> Any:
     return function
 
 
-cummax, cummin = _running_extreme("cummax"), _running_extreme("cummin")
+cummax, cummin = (numpy_names(_running_extreme(name)) for name in ("cummax", "cummin"))
 
 
-@primitive(node_name="Logcumsumexp", layout="row_major")
-def logcumsumexp(input: Spec, dim: int) -> Spec:
+@composite
+def logcumsumexp(F: Any, input: Spec, dim: int) -> Spec:
     """log(cumsum(exp(input))) along `dim`, without overflow."""
+    if input.dtype.is_complex:
+        return F.complex_logcumsumexp(input, dim=dim)
+    require_float("logcumsumexp", "input", input)
+    return F.real_logcumsumexp(input, dim=dim)
+
+
+@primitive(name="real_logcumsumexp", node_name="Logcumsumexp", layout="row_major")
+def real_logcumsumexp(input: Spec, *, dim: int) -> Spec:
+    """log(cumsum(exp(input))) of real numbers."""
     normalized_dim(dim, len(input.shape), "logcumsumexp")
     return Spec(input.shape, input.dtype)
 
 
-@logcumsumexp.array
+@real_logcumsumexp.array
 def logcumsumexp_array(xp: Any, input: Any, dim: int) -> Any:
     """A running logaddexp."""
+    return _running(xp, xp.logaddexp, input, dim)
+
+
+def _running(xp: Any, join: Any, input: Any, dim: int) -> Any:
+    """`join` of each element with the result so far, along `dim`."""
     if not input.ndim:
         return input.copy()
     x = xp.moveaxis(input, dim, -1)
     result = x.copy()
     for i in range(1, x.shape[-1]):
-        result[..., i] = xp.logaddexp(result[..., i - 1], x[..., i])
+        result[..., i] = join(result[..., i - 1], x[..., i])
     return xp.moveaxis(result, -1, dim)
 
 
-@logcumsumexp.vjp(saves="input out", static="dim")
+@primitive(name="complex_logcumsumexp", node_name="Logcumsumexp", layout="row_major")
+def complex_logcumsumexp(input: Spec, *, dim: int) -> Spec:
+    """log(cumsum(exp(input))) of complex numbers, on the principal branch."""
+    normalized_dim(dim, len(input.shape), "logcumsumexp")
+    return Spec(input.shape, input.dtype)
+
+
+@complex_logcumsumexp.array
+def complex_logcumsumexp_array(xp: Any, input: Any, dim: int) -> Any:
+    """A running complex logaddexp."""
+    return _running(xp, lambda x, y: complex_logaddexp(xp, x, y), input, dim)
+
+
+@complex_logcumsumexp.vjp(saves="input out", static="dim")
+def complex_logcumsumexp_vjp(F: Any, g: Any, needs: Any, input: Any, out: Any, dim: Any) -> Any:
+    """exp(x_i) times the sum over j >= i of g_j * exp(-out_j), in logarithms."""
+    terms = F.flip_along(F.minus(F.log(g), out), dims=(dim,))
+    total = F.flip_along(F.complex_logcumsumexp(terms, dim=dim), dims=(dim,))
+    return F.exp(F.plus(total, input))
+
+
+@real_logcumsumexp.vjp(saves="input out", static="dim")
 def logcumsumexp_vjp(F: Any, g: Any, needs: Any, input: Any, out: Any, dim: Any) -> Any:
     """exp(x_i) times the sum over j >= i of g_j * exp(-out_j), in logarithms: for positive and
     negative g each, so that none is infinite."""
@@ -171,11 +235,12 @@ def logcumsumexp_vjp(F: Any, g: Any, needs: Any, input: Any, out: Any, dim: Any)
         size = F.log(F.where(positive, signed, 1.0))
         terms = F.where(positive, F.minus(size, out), -math.inf)
         turned = F.flip_along(terms, dims=(dim,))
-        total = F.flip_along(F.logcumsumexp(turned, dim=dim), dims=(dim,))
+        total = F.flip_along(F.real_logcumsumexp(turned, dim=dim), dims=(dim,))
         parts.append(F.exp(F.plus(total, input)))
     return F.minus(parts[0], parts[1])
 
 
+@numpy_names
 def diff(input: Spec, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Spec:
     """Differences of neighbours along `dim`, taken n times; `prepend` and `append` are joined on
     first.
@@ -206,11 +271,13 @@ def _as_part(part: Any, input: Any, dim: int) -> Any:
     return part.expand(*[1 if k == dim else n for k, n in enumerate(input.shape)])
 
 
+@numpy_names
 def trapezoid(y: Spec, x: Any = None, *, dx: Any = None, dim: int = -1) -> Spec:
     """The integral of y along `dim` by the trapezoidal rule, at places x or dx (1) apart."""
     return _trapezoids(y, x, dx, dim, "trapezoid").sum(dim)
 
 
+@numpy_names
 def cumulative_trapezoid(y: Spec, x: Any = None, *, dx: Any = None, dim: int = -1) -> Spec:
     """The running integral of y along `dim` by the trapezoidal rule."""
     return _trapezoids(y, x, dx, dim, "cumulative_trapezoid").cumsum(dim)
@@ -229,6 +296,7 @@ def _trapezoids(y: Any, x: Any, dx: Any, dim: int, name: str) -> Any:
     return sums * diff(x, dim=d - len(y.shape)) / 2
 
 
+@numpy_names
 def gradient(input: Spec, *, spacing: Any = None, dim: Any = None, edge_order: int = 1) -> Any:
     """Estimates of the partial derivatives of the function whose samples are input: second-order
     central differences inside, differences of order `edge_order` at the ends; a tuple of one tensor

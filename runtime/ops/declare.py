@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..autograd import symbolic
 from ..autograd.node import Node
-from ..core import expressions
+from ..core import dtypes, expressions
 from ..core.dispatch import forget_kernels, operations
 from ..core.spec import Spec as _Spec
 from . import shapes, wrappers
@@ -36,6 +36,13 @@ else:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Rule = Callable[..., Any]
+
+CATEGORIES = {
+    "bool": dtypes.BOOL,
+    "integer": dtypes.INTEGER,
+    "float": dtypes.FLOAT,
+    "complex": dtypes.COMPLEX,
+}
 
 ROLES = {
     "Spec": "main", "Spec | None": "main", "Index": "free", "Index | None": "free",
@@ -69,6 +76,7 @@ class Operation:
         found = list(self.signature.parameters.values())
         if found and found[0].name in ("m", "F"):
             found = found[1:]
+        self.public_parameters = found
         self.parameters = [Parameter(p) for p in found]
         self.rule: Rule = self._arrays_first(function)
         self.body: Rule | None = None
@@ -87,6 +95,7 @@ class Operation:
         self.moves = False
         self.promotes = True
         self.float_result = False
+        self.refuses: frozenset[int] = frozenset()  # categories of dtypes without a kernel
         # Whether complex inputs have a complex derivative; the gradient rule is then written as for
         # real ones, and conjugations are put around it.
         self.is_holomorphic = True
@@ -273,13 +282,15 @@ def primitive(
     is_holomorphic: bool = True,
     moves: bool = False,
     layout: str = "",
+    refuses: str = "",
 ) -> Any:
     """Declare an operation by its shape rule, the decorated function: Specs in, Spec or Specs out.
 
     Complete it with `@f.array` (kernel of `xp`, arrays, attributes) and `@f.vjp(saves=...,
     static=...)` (gradient rule of `F`, `g`, `needs`, inputs, `out` if saved, attributes). A result
     of an `is_view` operation always shares its input's memory, that of one which `may_alias`
-    sometimes does. One that `moves` computes nothing. `layout`: see `backends.layout`.
+    sometimes does. One that `moves` computes nothing. `layout`: see `backends.layout`. `refuses`
+    names the kinds of numbers, of CATEGORIES, that it is not defined for.
     """
     if function is None:
         return lambda f: primitive(
@@ -292,8 +303,10 @@ def primitive(
             is_holomorphic=is_holomorphic,
             moves=moves,
             layout=layout,
+            refuses=refuses,
         )
     operation = Operation(function, name, node_name)
+    operation.refuses = frozenset(CATEGORIES[kind] for kind in refuses.split())
     operation.is_view = is_view
     operation.may_alias = is_view or may_alias
     operation.promotes = promotes
@@ -334,11 +347,12 @@ def pointwise(
     float_result: bool = False,
     is_holomorphic: bool = True,
     tensors: int = 0,
+    refuses: str = "",
 ) -> Any:
     """Declare an operation by its formula of the maths namespace `m` and scalars.
 
     `float_result`: integers are converted to the default floating type first. `tensors`: how many
-    operands, from the first on, PyTorch does not take as numbers.
+    operands, from the first on, PyTorch does not take as numbers. `refuses`: see `primitive`.
     """
     if function is None:
         return lambda f: pointwise(
@@ -348,8 +362,10 @@ def pointwise(
             float_result=float_result,
             is_holomorphic=is_holomorphic,
             tensors=tensors,
+            refuses=refuses,
         )
     operation = Operation(function, name, node_name)
+    operation.refuses = frozenset(CATEGORIES[kind] for kind in refuses.split())
     operation.tensors = tensors
     operation.float_result = float_result
     operation.is_holomorphic = is_holomorphic
@@ -476,10 +492,13 @@ class _PointwiseGradient:
         several = len(inputs) > 1
         grads = []
         for name, need in zip(operation.array_names, needs, strict=True):
-            made = self.operation_for(name, statics) if need else None
-            if made is None:
+            if not need:
                 grads.append(None)
                 continue
+            made = self.operation_for(name, statics)
+            if made is None:
+                # Zeros, not None: the input does enter the output.
+                made = operations["zeros_as"], ["g"]
             derived, arrays = made
             gradient = g
             if derived is not None:

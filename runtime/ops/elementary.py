@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from .declare import Spec, pointwise
@@ -39,7 +40,7 @@ __all__ = [
 ]
 
 
-def unary(name: str, doc: str, known_as: str = "") -> Any:
+def unary(name: str, doc: str, known_as: str = "", refuses: str = "") -> Any:
     """Declare the function `name` of the maths namespace as an operation, `known_as` by users."""
 
     def formula(m: Any, input: Spec) -> Spec:
@@ -48,7 +49,7 @@ def unary(name: str, doc: str, known_as: str = "") -> Any:
     formula.__name__ = known_as or name
     formula.__doc__ = doc
     formula.__module__ = __name__
-    return pointwise(formula, name=known_as or name, float_result=True)
+    return pointwise(formula, name=known_as or name, float_result=True, refuses=refuses)
 
 
 exp = unary("exp", "e**input.")
@@ -72,11 +73,18 @@ tanh = unary("tanh", "The hyperbolic tangent.")
 asinh = unary("asinh", "The inverse hyperbolic sine.")
 acosh = unary("acosh", "The inverse hyperbolic cosine; NaN below 1.")
 atanh = unary("atanh", "The inverse hyperbolic tangent; NaN outside [-1, 1].")
-erf = unary("erf", "The error function, 2/sqrt(pi) times the integral of exp(-t**2) from 0.")
-erfc = unary("erfc", "1 - erf(input), exact for large input.")
-erfinv = unary("erfinv", "The inverse of erf.")
-lgamma = unary("lgamma", "The logarithm of |gamma(input)|.")
+ERF = "The error function, 2/sqrt(pi) times the integral of exp(-t**2) from 0."
+erf = unary("erf", ERF, refuses="complex")
+erfc = unary("erfc", "1 - erf(input), exact for large input.", refuses="complex")
+erfinv = unary("erfinv", "The inverse of erf.", refuses="complex")
 sigmoid = unary("sigmoid", "1 / (1 + exp(-input)).")
+
+
+@pointwise(float_result=True, refuses="complex")
+def lgamma(m: Any, input: Spec) -> Spec:
+    """The logarithm of |gamma(input)|."""
+    # C's lgamma has infinity at minus infinity, scipy's gammaln the opposite.
+    return m.where(m.eq(input, -math.inf), math.inf, m.lgamma(input))
 
 
 @pointwise(float_result=True, tensors=2)

@@ -93,7 +93,7 @@ def embedding_gradient_array(
 ) -> Any:
     """Sorted by row and added up in runs, as adding one by one costs ten times as much."""
     out = xp.zeros(like, g.dtype)
-    rows, vectors = input.reshape(-1), g.reshape(-1, like[1])
+    rows, vectors = input.reshape(-1), g.reshape(input.size, like[1])
     if padding_idx is not None:
         kept = rows != padding_idx
         rows, vectors = rows[kept], vectors[kept]

@@ -15,7 +15,7 @@ from .padding import pad
 from .updates import index_add
 from .views import reshape
 
-__all__ = ["channel_shuffle", "pixel_shuffle", "pixel_unshuffle"]
+__all__ = ["channel_shuffle", "native_channel_shuffle", "pixel_shuffle", "pixel_unshuffle"]
 
 
 def _lines(size: int, kernel: int, stride: int, dilation: int) -> list[list[int]]:
@@ -136,3 +136,6 @@ def channel_shuffle(input: Spec, groups: int) -> Spec:
         )
     n, c, *rest = input.shape
     return input.reshape(n, groups, c // groups, *rest).transpose(1, 2).reshape(n, c, *rest)
+
+
+native_channel_shuffle = channel_shuffle

@@ -11,6 +11,7 @@ from ..errors import ShapeError
 from .complex_numbers import conj
 from .declare import Spec, primitive
 from .joins import narrow
+from .numpy_names import numpy_names
 from .rearrangement import pad_constant, roll
 from .shapes import Shape, normalized_dim
 
@@ -227,91 +228,109 @@ def _to_real(name: str, x: Any, s: Any, dim: Any, norm: Any, forward: bool = Fal
     return fft_to_real(x, dim=dims[-1], size=last, factor=_factor(name, norm, count, forward))
 
 
+@numpy_names
 def fft(input: Spec, n: int | None = None, dim: int = -1, norm: str | None = None) -> Spec:
     """The discrete Fourier transform along `dim`, of n elements (cut off or followed by zeros)."""
     return _complex("fft", input, None if n is None else (n,), dim, norm, True)
 
 
+@numpy_names
 def ifft(input: Spec, n: int | None = None, dim: int = -1, norm: str | None = None) -> Spec:
     """The inverse of `fft`."""
     return _complex("ifft", input, None if n is None else (n,), dim, norm, False)
 
 
+@numpy_names
 def fft2(input: Spec, s: Any = None, dim: Any = (-2, -1), norm: str | None = None) -> Spec:
     """`fft` over two dimensions."""
     return _complex("fft2", input, s, dim, norm, True)
 
 
+@numpy_names
 def ifft2(input: Spec, s: Any = None, dim: Any = (-2, -1), norm: str | None = None) -> Spec:
     """The inverse of `fft2`."""
     return _complex("ifft2", input, s, dim, norm, False)
 
 
+@numpy_names
 def fftn(input: Spec, s: Any = None, dim: Any = None, norm: str | None = None) -> Spec:
     """`fft` over all dimensions, or those of `dim`."""
     return _complex("fftn", input, s, dim, norm, True)
 
 
+@numpy_names
 def ifftn(input: Spec, s: Any = None, dim: Any = None, norm: str | None = None) -> Spec:
     """The inverse of `fftn`."""
     return _complex("ifftn", input, s, dim, norm, False)
 
 
+@numpy_names
 def rfft(input: Spec, n: int | None = None, dim: int = -1, norm: str | None = None) -> Spec:
     """The first half of the transform of real numbers; the rest is its mirror."""
     return _real("rfft", input, None if n is None else (n,), dim, norm)
 
 
+@numpy_names
 def irfft(input: Spec, n: int | None = None, dim: int = -1, norm: str | None = None) -> Spec:
     """The inverse of `rfft`: n real numbers, an even number unless given."""
     return _to_real("irfft", input, None if n is None else (n,), dim, norm)
 
 
+@numpy_names
 def rfft2(input: Spec, s: Any = None, dim: Any = (-2, -1), norm: str | None = None) -> Spec:
     """`rfft` over two dimensions; the last is the halved one."""
     return _real("rfft2", input, s, dim, norm)
 
 
+@numpy_names
 def irfft2(input: Spec, s: Any = None, dim: Any = (-2, -1), norm: str | None = None) -> Spec:
     """The inverse of `rfft2`."""
     return _to_real("irfft2", input, s, dim, norm)
 
 
+@numpy_names
 def rfftn(input: Spec, s: Any = None, dim: Any = None, norm: str | None = None) -> Spec:
     """`rfft` over all dimensions, or those of `dim`; the last is the halved one."""
     return _real("rfftn", input, s, dim, norm)
 
 
+@numpy_names
 def irfftn(input: Spec, s: Any = None, dim: Any = None, norm: str | None = None) -> Spec:
     """The inverse of `rfftn`."""
     return _to_real("irfftn", input, s, dim, norm)
 
 
+@numpy_names
 def hfft(input: Spec, n: int | None = None, dim: int = -1, norm: str | None = None) -> Spec:
     """The real transform of a Hermitian signal, of which input is the first half."""
     return _to_real("hfft", input, None if n is None else (n,), dim, norm, forward=True)
 
 
+@numpy_names
 def ihfft(input: Spec, n: int | None = None, dim: int = -1, norm: str | None = None) -> Spec:
     """The inverse of `hfft`."""
     return _real("ihfft", input, None if n is None else (n,), dim, norm, forward=False)
 
 
+@numpy_names
 def hfft2(input: Spec, s: Any = None, dim: Any = (-2, -1), norm: str | None = None) -> Spec:
     """`hfft` over two dimensions."""
     return _to_real("hfft2", input, s, dim, norm, forward=True)
 
 
+@numpy_names
 def ihfft2(input: Spec, s: Any = None, dim: Any = (-2, -1), norm: str | None = None) -> Spec:
     """The inverse of `hfft2`."""
     return _real("ihfft2", input, s, dim, norm, forward=False)
 
 
+@numpy_names
 def hfftn(input: Spec, s: Any = None, dim: Any = None, norm: str | None = None) -> Spec:
     """`hfft` over all dimensions, or those of `dim`."""
     return _to_real("hfftn", input, s, dim, norm, forward=True)
 
 
+@numpy_names
 def ihfftn(input: Spec, s: Any = None, dim: Any = None, norm: str | None = None) -> Spec:
     """The inverse of `hfftn`."""
     return _real("ihfftn", input, s, dim, norm, forward=False)
@@ -323,11 +342,13 @@ def _shifted(name: str, input: Any, dim: Any, back: bool) -> Any:
     return roll(input, tuple(halves), dims)
 
 
+@numpy_names
 def fftshift(input: Spec, dim: int | Sequence[int] | None = None) -> Spec:
     """The zero frequency moved to the middle."""
     return _shifted("fftshift", input, dim, False)
 
 
+@numpy_names
 def ifftshift(input: Spec, dim: int | Sequence[int] | None = None) -> Spec:
     """The inverse of `fftshift`."""
     return _shifted("ifftshift", input, dim, True)

@@ -17,7 +17,8 @@ from ..errors import DTypeError, OutOfBoundsError, ShapeError
 from . import shapes
 from .declare import Index, Spec, composite, primitive
 from .indexing import getitem
-from .shapes import Shape, normalized_dim
+from .numpy_names import numpy_names
+from .shapes import Shape, normalized_dim, require_values
 
 __all__ = [
     "gather",
@@ -45,8 +46,8 @@ def _along(xp: Any, array: Any, index: Any, dim: int) -> Any:
     n = array.shape[dim]
     if index.size and (index.min() < 0 or index.max() >= n):
         raise OutOfBoundsError(
-            f"gather: expected indices from 0 to {n - 1}, as dimension {dim} has size {n}. Got "
-            f"{int(index.min())} to {int(index.max())}."
+            f"Expected indices from 0 to {n - 1} in dimension {dim} of a tensor of shape "
+            f"{tuple(array.shape)}. Got {int(index.min())} to {int(index.max())}."
         )
     grid = list(xp.ogrid[tuple(slice(s) for s in index.shape)])
     grid[dim] = index
@@ -309,6 +310,7 @@ def take_along_dim(F: Any, input: Spec, indices: Index, dim: int | None = None) 
     return F.gather(input, dim=d, index=indices)
 
 
+@numpy_names
 def index_select(input: Spec, dim: int, index: Index) -> Spec:
     """The slices of dimension `dim` that the 1-d tensor `index` names, in its order."""
     shapes.require_ndim("index_select", "index", index, 0, 1)
@@ -334,6 +336,7 @@ def masked_select(input: Spec, mask: Spec) -> Spec:
 def nonzero(input: Spec, *, as_tuple: bool = False) -> Any:
     """Positions of the nonzero elements: (n, ndim) int64, or a tuple of one tensor per
     dimension."""
+    require_values("nonzero", input)
     xp = input._key.backend.xp
     if not input.ndim and not as_tuple:
         found_any = 1 if bool(input._array != 0) else 0
@@ -349,6 +352,8 @@ def one_hot(tensor: Spec, num_classes: int = -1) -> Spec:
     """int64 vectors with a single 1 at the class that `tensor` names: (...) -> (...,
     num_classes)."""
     classes = int(tensor.max().item()) + 1 if num_classes == -1 else num_classes
+    if tensor.is_meta:
+        return tensor.new_empty((*tensor.shape, classes), dtype=dtypes.int64)
     values = bare(tensor._array)
     if values.size and not 0 <= int(values.min()) <= int(values.max()) < classes:
         raise RuntimeError(

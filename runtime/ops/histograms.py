@@ -38,6 +38,8 @@ def histc(input: Spec, bins: int = 100, min: float = 0, max: float = 0) -> Spec:
     input's dtype; elements outside are ignored."""
     if bins <= 0:
         raise RuntimeError(f"histc: expected at least one bin. Got {bins}.")
+    if input.is_meta:
+        return input.new_empty((bins,))
     low, high = _range_of("histc", input, min, max)
     xp = input._key.backend.xp
     values = input.detach()._array.reshape(-1)
@@ -53,7 +55,7 @@ HistogramOfSeveral = return_type("histogramdd", "hist", "bin_edges")
 
 @slicewise
 def histogram(
-    input: Spec, bins: Any, *, range: Any = None, weight: Any = None, density: bool = False
+    input: Spec, bins: Any = 100, *, range: Any = None, weight: Any = None, density: bool = False
 ) -> Any:
     """Counts (or sums of `weight`, or densities) in intervals: `bins` of them, or between the
     edges that the tensor `bins` holds; a named tuple of hist and bin_edges.

@@ -70,8 +70,7 @@ def index_elements(input: Spec, *, index: Any) -> Spec:
             "device "
             "with values instead."
         )
-    concrete = tuple(np.zeros(i.shape, np.int64) if isinstance(i, _Spec) else i for i in index)
-    return Spec(_empty_like(input)[concrete].shape, input.dtype)
+    return Spec(_index_shape(input, index), input.dtype)
 
 
 @index_elements.array
@@ -131,7 +130,37 @@ def index_put_values(input: Spec, values: Spec, *, index: Any, accumulate: bool)
 
 def _index_shape(input: Any, index: Any) -> Shape:
     concrete = tuple(np.zeros(i.shape, np.int64) if isinstance(i, _Spec) else i for i in index)
-    return tuple(_empty_like(input)[concrete].shape)
+    try:
+        return tuple(_empty_like(input)[concrete].shape)
+    except IndexError as error:
+        raise _explained(tuple(input.shape), concrete) or error from None
+
+
+def _explained(shape: Shape, index: tuple[Any, ...]) -> OutOfBoundsError | None:
+    """Which array of `index` does not fit the dimension that it meets, in words."""
+    used = builtins.sum(
+        i.ndim if _is_mask(i) else 1 for i in index if i is not None and i is not Ellipsis
+    )
+    dim = 0
+    for item in index:
+        if item is Ellipsis:
+            dim += len(shape) - used
+        elif _is_mask(item):
+            if item.shape != shape[dim : dim + item.ndim]:
+                return OutOfBoundsError(
+                    f"index: expected a mask of shape {shape[dim : dim + item.ndim]}, as the "
+                    f"tensor has shape {shape}. Got {item.shape}."
+                )
+            dim += item.ndim
+        elif item is not None:
+            n = shape[dim]
+            if hasattr(item, "dtype") and item.size and not -n <= item.min() <= item.max() < n:
+                return OutOfBoundsError(
+                    f"index: expected indices from {-n} to {n - 1} in dimension {dim} of a tensor "
+                    f"of shape {shape}. Got {item.min()} to {item.max()}."
+                )
+            dim += 1
+    return None
 
 
 @index_put_values.array

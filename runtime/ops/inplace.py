@@ -107,7 +107,7 @@ def write(tensor: Tensor, values: Any, operation: str) -> None:
                 f"shape {tuple(tensor.shape)} that was expanded. Clone it first."
             )
         tensor._array[...] = values
-    count_write(tensor._version, operation)
+    count_write(tensor._writes, operation)
 
 
 def _adopt_edge(tensor: Tensor, edge: Any) -> None:
@@ -207,7 +207,7 @@ def reshaped(function: Callable[..., Tensor], name: str) -> Callable[..., Tensor
         out = function(self, *args, **kwargs)
         if out is not self:
             self._array = out._array
-            count_write(self._version, name)
+            count_write(self._writes, name)
             if is_grad_enabled() and out._edge is not None:
                 self._edge = out._edge
         return self
@@ -218,10 +218,13 @@ def reshaped(function: Callable[..., Tensor], name: str) -> Callable[..., Tensor
 
 
 def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
-    """Write the values of `src`, broadcast and converted, into this tensor; recorded.
+    """Write the values of `src`, a tensor or number, broadcast and converted, into this tensor;
+    recorded.
 
     Raises: RuntimeError if the shape of src does not broadcast to this one.
     """
+    if not isinstance(src, Tensor):
+        return fill_(self, src)
     check_writable(self, "copy_")
     value = src.to(self.device, self.dtype)
     return overwrite(self, value.expand(tuple(self.shape)), "copy_")
@@ -234,6 +237,8 @@ def fill_(self: Tensor, value: Any) -> Tensor:
         return copy_(self, value)
     if self.dtype.category < dtypes.COMPLEX and isinstance(value, complex):
         raise DTypeError(f"fill_: expected a real number for {self.dtype}. Got {value!r}.")
+    if self.dtype is dtypes.uint8 and type(value) is int and -256 < value < 0:
+        value += 256
     write(self, value, "fill_")
     if is_grad_enabled():
         _adopt_edge(self, None)
@@ -274,4 +279,4 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
         except (ValueError, IndexError):
             index_put_values(self, value, index=parsed, accumulate=False)  # explains what is wrong
             raise
-    count_write(self._version, "setitem")
+    count_write(self._writes, "setitem")

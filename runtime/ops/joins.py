@@ -9,6 +9,7 @@ from typing import Any
 from ..core import dtypes
 from ..errors import OutOfBoundsError, ShapeError
 from .declare import Spec, primitive
+from .numpy_names import numpy_names
 from .shapes import Shape, normalized_dim
 from .views import permuted
 
@@ -254,6 +255,7 @@ def embed_slice_vjp(
     return F.narrow(h, dim=dim, start=start, length=length)
 
 
+@numpy_names
 def select(input: Spec, dim: int, index: int) -> Spec:
     """The slice `index` of dimension `dim` as a view, without that dimension."""
     return select_at(input, dim=dim, index=int(index))
@@ -326,6 +328,7 @@ def split(tensor: Spec, split_size_or_sections: int | Sequence[int], dim: int = 
     return split_sizes(tensor, sizes=sizes, dim=dim)
 
 
+@numpy_names
 def chunk(input: Spec, chunks: int, dim: int = 0) -> Any:
     """At most `chunks` views of equal size along `dim`; the last may be smaller. Of nothing, that
     many times nothing."""

@@ -107,7 +107,7 @@ def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     if count <= held:
         if self._base is None:  # what lies beyond stays ours, for when it grows again
             self._base = wrap(self._array, self._key)
-            self._base._version = self._version
+            self._base._writes = self._writes
         self._array = xp.lib.stride_tricks.as_strided(
             self._array, shape, tuple(s * self.itemsize for s in contiguous_strides(shape))
         )
@@ -116,7 +116,7 @@ def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
         line = xp.lib.stride_tricks.as_strided(self._array, (held,), (self.itemsize,))
         grown[:held] = line
         self._array = grown.reshape(shape)
-        self._base, self._version = None, [0]
+        self._base, self._writes = None, [0]
     return self
 
 
@@ -205,6 +205,8 @@ def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
 @slicewise
 def frexp(input: Tensor) -> Any:
     """Mantissas in [0.5, 1) and exponents (int32) with input = mantissa * 2**exponent."""
+    if input.is_meta:
+        return input.clone(), input.new_empty(input.shape, dtype=dtypes.int32)
     xp = input._key.backend.xp
     _, exponent = xp.frexp(input.detach()._array)
     powers = wrap(xp.asarray(exponent, xp.int32), key_of(input.device, dtypes.int32))
@@ -266,8 +268,29 @@ def dlpack_device(self: Tensor) -> tuple[int, int]:
     return self._array.__dlpack_device__()
 
 
+class _Capsule:
+    """A bare DLPack capsule as an object with the protocol's methods."""
+
+    def __init__(self, capsule: Any) -> None:
+        if type(capsule).__name__ != "PyCapsule":
+            raise TypeError(
+                "from_dlpack: expected an object with __dlpack__, or a capsule. Got "
+                f"{type(capsule).__name__}."
+            )
+        self.capsule = capsule
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.capsule
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0
+
+
 def from_dlpack(ext_tensor: Any) -> Tensor:
-    """A tensor that shares the memory of an object with `__dlpack__`."""
+    """A tensor that shares the memory of an object with `__dlpack__`, or of a DLPack capsule in
+    the CPU's memory."""
+    if not hasattr(ext_tensor, "__dlpack__"):
+        ext_tensor = _Capsule(ext_tensor)
     if ext_tensor.__dlpack_device__()[0] == 1:
         return creation.from_numpy(np.from_dlpack(ext_tensor))
     xp = key_of(creation.place_of("cuda"), dtypes.float32).backend.xp

@@ -29,7 +29,7 @@ def _product_error(operation: str, input: Spec, other: Spec) -> ShapeError:
     )
 
 
-@primitive
+@primitive(promotes=False)
 def matmul(input: Spec, other: Spec) -> Spec:
     """The matrix product: (..., n, k) @ (..., k, m) -> (..., n, m); batch dimensions broadcast.
 
@@ -185,20 +185,34 @@ def addmm(
 
     Raises: RuntimeError if input does not broadcast to the product.
     """
-    product = F.mm(mat1, mat2)
-    whole = shapes.broadcast("addmm", {"mat1 @ mat2": product, "input": input})
-    if whole != tuple(product.shape):
+    return F.scaled_sum(input, F.mm(mat1, mat2), beta=beta, alpha=alpha, operation="addmm")
+
+
+@composite
+def scaled_sum(
+    F: Any, input: Spec, product: Spec, *, beta: float, alpha: float, operation: str
+) -> Spec:
+    """beta * input + alpha * product, in the shape of product; a factor of 0 drops NaN and all.
+
+    Raises: RuntimeError if input does not broadcast to the product.
+    """
+    shape = tuple(product.shape)
+    if shapes.broadcast(operation, {"the product": product, "input": input}) != shape:
         raise ShapeError(
-            f"addmm: expected input that broadcasts to {tuple(product.shape)}. Got "
-            f"{tuple(input.shape)}."
+            f"{operation}: expected input that broadcasts to {shape}. Got {tuple(input.shape)}."
         )
     if product.dtype.category < dtypes.FLOAT:
         alpha, beta = int(alpha), int(beta)
-    if alpha != 1:
-        product = F.mul(product, alpha)
-    if beta == 0 and input.dtype.category == dtypes.FLOAT:
-        input = F.nan_replaced(input, nan=0.0, posinf=0.0, neginf=0.0)
-    return F.plus(input if beta == 1 else F.mul(input, beta), product)
+    return F.plus(_times(F, input, beta), _times(F, product, alpha))
+
+
+def _times(F: Any, x: Any, factor: Any) -> Any:
+    """x * factor; for 0 zeros whatever x holds, with a gradient of zeros."""
+    if factor == 1:
+        return x
+    if factor == 0:
+        return F.where(F.logical_or(F.eq(x, x), F.ne(x, x)), 0, x)
+    return F.mul(x, factor)
 
 
 def _linear_shape(input: Spec, weight: Spec, bias: Spec | None) -> shapes.Shape:
@@ -216,7 +230,7 @@ def _linear_shape(input: Spec, weight: Spec, bias: Spec | None) -> shapes.Shape:
     return out
 
 
-@primitive(node_name="Addmm")
+@primitive(node_name="Addmm", promotes=False)
 def linear(input: Spec, weight: Spec, bias: Spec | None = None) -> Spec:
     """input @ weight.mT + bias: (..., in), (out, in), (out,) -> (..., out)."""
     return Spec(_linear_shape(input, weight, bias), input.dtype)

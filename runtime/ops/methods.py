@@ -262,6 +262,9 @@ LEGACY_NAMES = {
     dtypes.int16: "ShortTensor",
     dtypes.int8: "CharTensor",
     dtypes.uint8: "ByteTensor",
+    dtypes.uint16: "UInt16Tensor",
+    dtypes.uint32: "UInt32Tensor",
+    dtypes.uint64: "UInt64Tensor",
     dtypes.bool_: "BoolTensor",
     dtypes.complex64: "ComplexFloatTensor",
     dtypes.complex128: "ComplexDoubleTensor",
@@ -331,7 +334,7 @@ def rebuild(
 
 def where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     """This tensor's elements where `condition` holds, else those of other."""
-    return arithmetic.where(condition, self, other)
+    return searching.where(condition, self, other)
 
 
 def polygamma(self: Tensor, n: int) -> Tensor:

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..core.tensor import Tensor
-from .normalization import batch_norm, group_norm, layer_norm
+from . import normalization
+from .normalization import group_norm, layer_norm
 from .padding import pad as padded
 from .reductions import mean, var
 from .resampling import grid_sample
 from .views import reshape
 
 __all__ = [
-    "constant_pad_nd", "grid_sampler", "grid_sampler_2d", "grid_sampler_3d", "native_batch_norm",
-    "native_group_norm", "native_layer_norm",
+    "batch_norm", "constant_pad_nd", "grid_sampler", "grid_sampler_2d", "grid_sampler_3d",
+    "instance_norm", "native_batch_norm", "native_group_norm", "native_layer_norm",
 ]  # fmt: skip
 
 INTERPOLATIONS = ("bilinear", "nearest", "bicubic")
@@ -24,6 +25,39 @@ PADDINGS = ("zeros", "border", "reflection")
 def constant_pad_nd(input: Tensor, pad: Sequence[int], value: Any = 0) -> Tensor:
     """`nn.functional.pad` with a constant."""
     return padded(input, pad, "constant", value)
+
+
+def batch_norm(
+    input: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+    cudnn_enabled: bool = True,
+) -> Tensor:
+    """`nn.functional.batch_norm` with its arguments in the kernel's order."""
+    running = running_mean, running_var
+    return normalization.batch_norm(input, *running, weight, bias, training, momentum, eps)
+
+
+def instance_norm(
+    input: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    use_input_stats: bool,
+    momentum: float,
+    eps: float,
+    cudnn_enabled: bool = True,
+) -> Tensor:
+    """`nn.functional.instance_norm` with its arguments in the kernel's order."""
+    running = running_mean, running_var
+    how = weight, bias, use_input_stats, momentum, eps
+    return normalization.instance_norm(input, *running, *how)
 
 
 def grid_sampler(
@@ -73,7 +107,7 @@ def native_batch_norm(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`batch_norm`, and the mean and reciprocal deviation of each channel that it used; empty
     unless `training`."""
-    out = batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+    out = batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)
     if not training:
         return out, input.new_zeros((0,)), input.new_zeros((0,))
     dims = [k for k in range(input.ndim) if k != 1]

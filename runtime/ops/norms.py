@@ -12,6 +12,7 @@ from .cumulative import cumprod
 from .declare import Spec, primitive
 from .decompositions import require_matrices, require_square
 from .joins import cat
+from .numpy_names import numpy_names
 from .products import cross as vector_product
 from .shapes import Dims, normalized_dim, normalized_dims, reduced_shape, require_float
 from .singular_values import svdvals
@@ -53,6 +54,7 @@ def power_norm_vjp(
     return F.mul(g, F.mul(F.sign(input), F.power_number(size, exponent=ord - 1)))
 
 
+@numpy_names
 def vector_norm(
     x: Spec,
     ord: float = 2,
@@ -110,6 +112,7 @@ def _converted(operation: str, x: Any, dtype: Any) -> Any:
 ORDERS = (1, -1, 2, -2, INF, -INF)
 
 
+@numpy_names
 def matrix_norm(
     A: Spec,
     ord: Any = "fro",
@@ -158,6 +161,7 @@ def _extreme(values: Any, dim: int, ord: float) -> Any:
     return values.amin(dim)
 
 
+@numpy_names
 def norm(
     A: Spec,
     ord: Any = None,
@@ -209,6 +213,7 @@ def cond(A: Spec, p: Any = None) -> Spec:
 # -- products of vectors ---------------------------------------------------------------------------
 
 
+@numpy_names
 def cross(input: Spec, other: Spec, *, dim: int = -1) -> Spec:
     """The vector product of vectors of 3 elements along `dim`; other dimensions broadcast.
 
@@ -228,6 +233,7 @@ def cross(input: Spec, other: Spec, *, dim: int = -1) -> Spec:
     return vector_product(input, other, dim=d)
 
 
+@numpy_names
 def vecdot(x: Spec, y: Spec, *, dim: int = -1) -> Spec:
     """The sum of conj(x) * y over `dim`; other dimensions broadcast.
 

@@ -1,5 +1,5 @@
 """The layers' functions that PyTorch also keeps in its first package, where reductions are numbers:
-0 none, 1 mean, 2 sum."""
+0 none, 1 mean, 2 sum. Without one most of them reduce nothing there, unlike `nn.functional`."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def binary_cross_entropy_with_logits(
     target: Tensor,
     weight: Tensor | None = None,
     pos_weight: Tensor | None = None,
-    reduction: int = 1,
+    reduction: int = 0,
 ) -> Tensor:
     """`nn.functional.binary_cross_entropy_with_logits` with a number as reduction."""
     return losses.binary_cross_entropy_with_logits(
@@ -77,7 +77,7 @@ def binary_cross_entropy_with_logits(
 
 
 def kl_div(
-    input: Tensor, target: Tensor, reduction: int = 1, *, log_target: bool = False
+    input: Tensor, target: Tensor, reduction: int = 0, *, log_target: bool = False
 ) -> Tensor:
     """`nn.functional.kl_div` with a number as reduction."""
     return losses.kl_div(input, target, reduction=_named(reduction), log_target=log_target)
@@ -93,21 +93,21 @@ def poisson_nll_loss(
 
 
 def hinge_embedding_loss(
-    input: Tensor, target: Tensor, margin: float = 1.0, reduction: int = 1
+    input: Tensor, target: Tensor, margin: float = 1.0, reduction: int = 0
 ) -> Tensor:
     """`nn.functional.hinge_embedding_loss` with a number as reduction."""
     return margins.hinge_embedding_loss(input, target, margin, reduction=_named(reduction))
 
 
 def margin_ranking_loss(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int = 1
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int = 0
 ) -> Tensor:
     """`nn.functional.margin_ranking_loss` with a number as reduction."""
     return margins.margin_ranking_loss(input1, input2, target, margin, reduction=_named(reduction))
 
 
 def cosine_embedding_loss(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int = 1
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int = 0
 ) -> Tensor:
     """`nn.functional.cosine_embedding_loss` with a number as reduction."""
     how = {"reduction": _named(reduction)}
@@ -122,7 +122,7 @@ def triplet_margin_loss(
     p: float = 2.0,
     eps: float = 1e-6,
     swap: bool = False,
-    reduction: int = 1,
+    reduction: int = 0,
 ) -> Tensor:
     """`nn.functional.triplet_margin_loss` with a number as reduction."""
     how = (margin, p, eps, swap)

@@ -53,7 +53,7 @@ FUNCTIONS = {
     arithmetic: """
 abs add addcdiv addcmul ceil clamp clamp_max clamp_min copysign deg2rad div float_power floor
 floor_divide fmax fmin fmod frac gcd heaviside hypot lcm ldexp lerp maximum minimum mul nan_to_num
-neg nextafter pow rad2deg reciprocal remainder round sign square sub trunc where
+neg nextafter pow rad2deg reciprocal remainder round sign square sub trunc
 """,
     comparison: """
 bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor eq ge gt
@@ -92,7 +92,7 @@ geqrf ldl_factor ldl_factor_ex ldl_solve lu_solve lu_unpack orgqr ormqr triangul
 all amax amin any argmax argmin cumsum logsumexp max mean min norm prod std sum var
 """,
     sampling: "bernoulli multinomial normal",
-    searching: "bucketize isin msort nonzero_static searchsorted",
+    searching: "bucketize isin msort nonzero_static searchsorted where",
     singular_values: "lstsq matrix_rank pinv svd svdvals",
     solving: """
 det inv inv_ex matrix_exp matrix_power multi_dot slogdet solve solve_ex tensorinv tensorsolve

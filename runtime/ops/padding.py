@@ -22,6 +22,11 @@ def pad(input: Spec, pad: Sequence[int], mode: str = "constant", value: Any = No
     Raises: RuntimeError for another mode, or a border that the inside is too small for.
     """
     widths = tuple(int(p) for p in pad)
+    if len(widths) % 2 or len(widths) > 2 * len(input.shape):
+        raise ShapeError(
+            f"pad: expected two widths for each of at most {len(input.shape)} dimensions of "
+            f"shape {tuple(input.shape)}. Got {widths}."
+        )
     if mode not in MODES:
         raise RuntimeError(f"pad: expected a mode of {', '.join(MODES)}. Got {mode!r}.")
     if mode == "constant":

@@ -16,6 +16,11 @@ __all__ = ["adaptive_avg_pool1d", "avg_pool1d", "max_pool1d", "max_pool2d", "max
 
 def _batched(F: Any, operation: str, input: Any, rank: int) -> Any:
     shapes.require_ndim(operation, "input", input, rank + 1, rank + 2)
+    if 0 in tuple(input.shape[-rank - 1 :]):
+        raise ShapeError(
+            f"{operation}: expected input with elements in every dimension but the batch. Got "
+            f"shape {tuple(input.shape)}."
+        )
     return F.unsqueeze(input, dim=0) if len(input.shape) == rank + 1 else input
 
 

@@ -7,12 +7,12 @@ import string
 from collections.abc import Sequence
 from typing import Any
 
-from ..core import dtypes
 from ..errors import ShapeError
 from .declare import Spec
 from .gather import select_places
-from .linalg import bmm, matmul, mm
-from .shapes import broadcast_sizes, normalized_dim
+from .linalg import bmm, matmul, mm, scaled_sum
+from .numpy_names import numpy_names
+from .shapes import normalized_dim
 from .stacking import broadcast_tensors
 
 __all__ = [
@@ -259,29 +259,17 @@ def kron(input: Spec, other: Spec) -> Spec:
     return (left * right).reshape([p * q for p, q in zip(a, b, strict=True)])
 
 
-def _scaled_sum(name: str, input: Any, product: Any, beta: Any, alpha: Any) -> Any:
-    """beta * input + alpha * product, where beta 0 drops input, NaN and all."""
-    shape = tuple(product.shape)
-    if product.dtype.category < dtypes.FLOAT:
-        alpha, beta = int(alpha), int(beta)
-    if alpha != 1:
-        product = product * alpha
-    if broadcast_sizes(name, [shape, tuple(input.shape)]) != shape:
-        raise ShapeError(
-            f"{name}: expected input that broadcasts to {shape}. Got {tuple(input.shape)}."
-        )
-    return product if beta == 0 else product + (input if beta == 1 else input * beta)
-
-
 def baddbmm(input: Spec, batch1: Spec, batch2: Spec, *, beta: Any = 1, alpha: Any = 1) -> Spec:
     """beta * input + alpha * (batch1 @ batch2): (b, n, k) and (b, k, m) to (b, n, m)."""
-    return _scaled_sum("baddbmm", input, bmm(batch1, batch2), beta, alpha)
+    return scaled_sum(input, bmm(batch1, batch2), beta=beta, alpha=alpha, operation="baddbmm")
 
 
 def addbmm(input: Spec, batch1: Spec, batch2: Spec, *, beta: Any = 1, alpha: Any = 1) -> Spec:
     """beta * input + alpha * the sum of batch1 @ batch2 over the batch: (b, n, k) and (b, k, m) to
     (n, m)."""
-    return _scaled_sum("addbmm", input, bmm(batch1, batch2).sum(0), beta, alpha)
+    products = bmm(batch1, batch2)
+    product = products.sum(0, dtype=products.dtype)
+    return scaled_sum(input, product, beta=beta, alpha=alpha, operation="addbmm")
 
 
 def addmv(input: Spec, mat: Spec, vec: Spec, *, beta: Any = 1, alpha: Any = 1) -> Spec:
@@ -290,7 +278,7 @@ def addmv(input: Spec, mat: Spec, vec: Spec, *, beta: Any = 1, alpha: Any = 1) -
         raise ShapeError(
             f"addmv: expected a matrix and a vector. Got {tuple(mat.shape)} and {tuple(vec.shape)}."
         )
-    return _scaled_sum("addmv", input, matmul(mat, vec), beta, alpha)
+    return scaled_sum(input, matmul(mat, vec), beta=beta, alpha=alpha, operation="addmv")
 
 
 def addr(input: Spec, vec1: Spec, vec2: Spec, *, beta: Any = 1, alpha: Any = 1) -> Spec:
@@ -299,14 +287,14 @@ def addr(input: Spec, vec1: Spec, vec2: Spec, *, beta: Any = 1, alpha: Any = 1) 
         raise ShapeError(
             f"addr: expected vectors. Got {tuple(vec1.shape)} and {tuple(vec2.shape)}."
         )
-    return _scaled_sum("addr", input, vec1.unsqueeze(1) * vec2, beta, alpha)
+    return scaled_sum(input, vec1.unsqueeze(1) * vec2, beta=beta, alpha=alpha, operation="addr")
 
 
 def chain_matmul(*matrices: Any) -> Spec:
     """The product of matrices, in the order that needs the fewest multiplications."""
     several = list(matrices[0]) if len(matrices) == 1 and _is_list(matrices[0]) else list(matrices)
     if len(several) == 1:
-        return several[0]
+        return several[0].clone()
     sizes = [m.shape[0] for m in several] + [several[-1].shape[-1]]
     return _in_order(several, _best_splits(sizes), 0, len(several) - 1)
 
@@ -333,6 +321,7 @@ def _in_order(matrices: list[Any], split: dict[tuple[int, int], int], i: int, j:
     return mm(_in_order(matrices, split, i, k), _in_order(matrices, split, k + 1, j))
 
 
+@numpy_names
 def cross(input: Spec, other: Spec, dim: int | None = None) -> Spec:
     """The vector product along `dim`, the first dimension of size 3 unless given.
 

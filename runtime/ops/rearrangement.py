@@ -12,6 +12,7 @@ from ..errors import ShapeError
 from .copies import copied
 from .declare import Spec, primitive
 from .gather import select_places
+from .numpy_names import numpy_names
 from .shapes import Shape, normalized_dims
 from .views import expand, reshape, sizes_of, transpose
 
@@ -204,6 +205,7 @@ def tile(input: Spec, *dims: Any) -> Spec:
     return repeat(input, *[1] * (len(input.shape) - len(times)), *times)
 
 
+@numpy_names
 def repeat_interleave(
     input: Spec, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
 ) -> Spec:

@@ -11,7 +11,7 @@ import numpy as np
 from ..core import dtypes
 from ..errors import DTypeError, ShapeError
 from . import shapes
-from .declare import Mask, Spec, composite, primitive
+from .declare import Mask, Spec, composite, pointwise, primitive
 from .return_types import return_type
 from .shapes import Dims, Shape, reduced_shape
 
@@ -56,7 +56,7 @@ def sum_over(input: Spec, *, dim: Dims = None, keepdim: bool = False) -> Spec:
 @sum_over.array
 def sum_array(xp: Any, input: Any, dim: Dims = None, keepdim: bool = False) -> Any:
     """NumPy sums pairwise along the last axis."""
-    return xp.add.reduce(input, _axis(dim), None, None, keepdim)
+    return xp.add.reduce(input, _axis(dim), input.dtype, None, keepdim)
 
 
 @sum_over.vjp()
@@ -238,7 +238,7 @@ def prod_array(xp: Any, input: Any, dim: Dims = None, keepdim: bool = False) -> 
     """NumPy's product."""
     if input.dtype.kind == "b":  # whose products NumPy makes integers
         return xp.all(input, axis=_axis(dim), keepdims=keepdim)
-    return xp.multiply.reduce(input, _axis(dim), None, None, keepdim)
+    return xp.multiply.reduce(input, _axis(dim), input.dtype, None, keepdim)
 
 
 @prod_over.vjp(saves="input")
@@ -262,7 +262,8 @@ def product_of_others_array(xp: Any, input: Any, dim: Dims) -> Any:
         return xp.ones_like(input)
     dims = shapes.normalized_dims(dim, input.ndim, "prod")
     moved = xp.moveaxis(input, dims, range(-len(dims), 0)) if dims else input[..., None]
-    flat = moved.reshape(*moved.shape[: moved.ndim - builtins.max(len(dims), 1)], -1)
+    kept = moved.shape[: moved.ndim - builtins.max(len(dims), 1)]
+    flat = moved.reshape(*kept, math.prod(moved.shape[len(kept) :]))
     one = xp.ones_like(flat[..., :1])
     before = xp.cumprod(xp.concatenate([one, flat[..., :-1]], -1), -1)
     behind = xp.cumprod(xp.concatenate([one, flat[..., :0:-1]], -1), -1)[..., ::-1]
@@ -290,8 +291,8 @@ def pairs_of_others_array(xp: Any, g: Any, input: Any, dim: Dims) -> Any:
         return xp.zeros_like(input)
     moved = xp.moveaxis(input, dims, range(-len(dims), 0))
     kept = moved.shape[: moved.ndim - len(dims)]
-    flat = moved.reshape(*kept, -1)
-    weights = xp.moveaxis(g, dims, range(-len(dims), 0)).reshape(*kept, -1)
+    flat = moved.reshape(*kept, math.prod(moved.shape[len(kept) :]))
+    weights = xp.moveaxis(g, dims, range(-len(dims), 0)).reshape(flat.shape)
     total = xp.zeros_like(flat)
     for i in range(flat.shape[-1]):
         without = flat.copy()
@@ -325,7 +326,7 @@ def _extreme(name: str, doc: str) -> Any:
         return Spec(reduced_shape(shape, dim, keepdim, name), input.dtype)
 
     rule.__name__, rule.__doc__, rule.__module__ = name, doc, __name__
-    function = primitive(rule, name=name, layout="row_major")
+    function = primitive(rule, name=name, layout="row_major", refuses="complex")
 
     @function.array
     def array(xp: Any, input: Any, dim: Dims = None, keepdim: bool = False) -> Any:
@@ -355,7 +356,7 @@ def _arg_extreme(name: str, doc: str) -> Any:
         return Spec(shape, dtypes.int64)
 
     rule.__name__, rule.__doc__, rule.__module__ = name, doc, __name__
-    function = primitive(rule, name=name, layout="row_major")
+    function = primitive(rule, name=name, layout="row_major", refuses="complex")
 
     @function.array
     def array(xp: Any, input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
@@ -377,7 +378,9 @@ argmin = _arg_extreme(
 
 RETURN_TYPES = {
     n: return_type(n, "values", "indices")
-    for n in ("max", "min", "sort", "topk", "median", "mode", "kthvalue", "cummax", "cummin")
+    for n in """
+    max min sort topk median nanmedian mode kthvalue cummax cummin
+    """.split()
 }
 
 
@@ -458,13 +461,27 @@ def std(
     correction: float | None = None,
 ) -> Spec:
     """The square root of `var`."""
-    return F.sqrt(F.var(input, dim, unbiased, keepdim, correction=correction))
+    return F.deviation(F.var(input, dim, unbiased, keepdim, correction=correction))
+
+
+@pointwise(name="deviation", node_name="Std")
+def deviation(m: Any, variance: Spec) -> Spec:
+    """sqrt(variance)."""
+    return m.sqrt(variance)
+
+
+@deviation.gradient
+def deviation_gradient(m: Any, g: Any, out: Any, variance: Any) -> Any:
+    """0 where nothing varies, so that equal elements get a gradient of 0 and not NaN."""
+    zero = out <= 0
+    return m.where(zero, 0.0, g / (2 * m.where(zero, 1.0, out)))
 
 
 @composite
 def norm(F: Any, input: Spec, p: Any = "fro", dim: Dims = None, keepdim: bool = False) -> Spec:
     """sum(|input|**p)**(1/p) over `dim`; p is 2 unless told otherwise, inf for the largest, "nuc"
     for the sum of singular values."""
+    shapes.require_float("norm", "input", input)
     if p == "nuc":
         from .norms import matrix_norm  # built on the reductions
 
@@ -527,12 +544,15 @@ def logsumexp_over(input: Spec, *, dim: Dims, keepdim: bool = False) -> Spec:
 
 @logsumexp_over.array
 def logsumexp_array(xp: Any, input: Any, dim: Dims, keepdim: bool = False) -> Any:
-    """Shifted by the maximum where that is finite."""
+    """Shifted by the maximum where that is finite; complex numbers by a real one, so that the
+    angle of the result is the sum's own."""
     if not input.ndim:
-        return input.copy()
+        if input.dtype.kind != "c":
+            return input.copy()
+        return xp.log(xp.exp(input - input.real)) + input.real
     axis = _axis(dim)
     lowest = {} if input.size else {"initial": -math.inf}
-    top = input.max(axis, keepdims=True, **lowest)
+    top = input.real.max(axis, keepdims=True, **lowest)
     top = xp.where(xp.isfinite(top), top, top.dtype.type(0))
     out = xp.log(xp.exp(input - top).sum(axis, keepdims=True)) + top
     return out if keepdim else out.squeeze(axis) if axis is not None else out.reshape(())
@@ -551,20 +571,22 @@ def logsumexp_vjp(F: Any, g: Any, needs: Any, input: Any, out: Any, dim: Any, ke
 
 def _truth(name: str, doc: str) -> Any:
     def rule(input: Mask, dim: Dims = None, keepdim: bool = False) -> Spec:
-        return Spec(reduced_shape(tuple(input.shape), dim, keepdim, name), dtypes.bool_)
+        dtype = dtypes.uint8 if input.dtype is dtypes.uint8 else dtypes.bool_
+        return Spec(reduced_shape(tuple(input.shape), dim, keepdim, name), dtype)
 
     rule.__name__, rule.__doc__, rule.__module__ = name, doc, __name__
     function = primitive(rule, name=name, layout="row_major")
 
     @function.array
     def array(xp: Any, input: Any, dim: Dims = None, keepdim: bool = False) -> Any:
-        return getattr(xp, name)(input, axis=_axis(dim), keepdims=keepdim)
+        out = getattr(xp, name)(input, axis=_axis(dim), keepdims=keepdim)
+        return out.astype(xp.uint8) if input.dtype == xp.uint8 else out
 
     return function
 
 
-all = _truth("all", "Whether all elements over `dim` are nonzero.")
-any = _truth("any", "Whether some element over `dim` is nonzero.")
+all = _truth("all", "Whether all elements over `dim` are nonzero; of uint8 as uint8.")
+any = _truth("any", "Whether some element over `dim` is nonzero; of uint8 as uint8.")
 
 
 @composite

@@ -305,6 +305,8 @@ def multinomial(
             "multinomial: expected one or two dimensions of floating-point weights. Got shape "
             f"{tuple(input.shape)}, {input.dtype}."
         )
+    if input.is_meta:
+        return input.new_empty((*input.shape[:-1], num_samples), dtype=dtypes.int64)
     weights = input.detach().numpy_values().astype(np.float64).reshape(-1, input.shape[-1])
     if not np.isfinite(weights).all() or (weights < 0).any() or (weights.sum(1) <= 0).any():
         raise RuntimeError("multinomial: expected finite weights, none negative, some positive.")

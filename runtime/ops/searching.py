@@ -8,11 +8,12 @@ from typing import Any
 from ..core import dtypes
 from ..core.creation import as_tensor
 from ..core.dispatch import key_of
-from ..core.tensor import wrap
-from ..errors import ShapeError
+from ..core.tensor import Tensor, wrap
+from ..errors import DTypeError, ShapeError
+from . import arithmetic
 from .declare import Spec
 from .gather import nonzero
-from .shapes import normalized_dim
+from .shapes import normalized_dim, require_values
 from .slicewise import slicewise
 from .sorting import sort
 
@@ -26,6 +27,7 @@ __all__ = [
     "unique",
     "unique_consecutive",
     "unravel_index",
+    "where",
 ]
 
 
@@ -67,6 +69,7 @@ def unique(
 ) -> Any:
     """The distinct elements in ascending order, or the distinct slices along `dim`; on request
     where each element went (`return_inverse`) and how often each occurs (`return_counts`)."""
+    require_values("unique", input)
     xp = input._key.backend.xp
     wants = (return_inverse, return_counts)
     array = input.detach()._array
@@ -89,6 +92,7 @@ def unique_consecutive(
     input: Spec, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:
     """The elements (or slices along `dim`) unlike the one before them; the rest as `unique`."""
+    require_values("unique_consecutive", input)
     xp = input._key.backend.xp
     array = input.detach()._array
     d = 0 if dim is None else normalized_dim(dim, array.ndim, "unique_consecutive")
@@ -123,6 +127,9 @@ def searchsorted(
         )
     is_number = not hasattr(input, "shape")
     values = as_tensor(input, device=sorted_sequence.device) if is_number else input
+    dtype = dtypes.int32 if out_int32 else dtypes.int64
+    if values.is_meta:
+        return values.new_empty(values.shape, dtype=dtype)
     xp = values._key.backend.xp
     sequence = sorted_sequence if sorter is None else sorted_sequence.gather(-1, sorter)
     rows, wanted = sequence.detach()._array, values.detach()._array
@@ -143,7 +150,6 @@ def searchsorted(
         )
         parts = [xp.searchsorted(row, some, after) for row, some in pairs]
         found = xp.stack(parts).reshape(wanted.shape) if parts else xp.zeros(wanted.shape, xp.int64)
-    dtype = dtypes.int32 if out_int32 else dtypes.int64
     return wrap(xp.asarray(found, dtype.numpy), key_of(values.device, dtype))
 
 
@@ -168,6 +174,8 @@ def isin(
     a, b = (
         x if hasattr(x, "shape") else as_tensor(x, device=place) for x in (elements, test_elements)
     )
+    if a.is_meta:
+        return a == a
     xp = a._key.backend.xp
     found = xp.isin(a.detach()._array, b.detach()._array, invert=invert)
     return wrap(xp.asarray(found), key_of(a.device, dtypes.bool_))
@@ -178,6 +186,27 @@ def msort(input: Spec) -> Spec:
     return sort(input, 0).values if len(input.shape) else input.clone()
 
 
+def where(condition: Spec, input: Any = None, other: Any = None) -> Any:
+    """input where `condition` (bool) holds, else other; tensors or numbers, which broadcast.
+
+    Without them the positions where it holds, as one index tensor for each dimension.
+    Raises: RuntimeError for a condition of another dtype.
+    """
+    if isinstance(condition, Tensor):
+        if input is None and other is None:
+            return nonzero(condition, as_tuple=True)
+        if condition.dtype is dtypes.uint8:
+            condition = condition.to(dtypes.bool_)
+        if condition.dtype.category:
+            raise DTypeError(
+                f"where: expected condition of torch.bool. Got {condition.dtype}, shape "
+                f"{tuple(condition.shape)}. Compare it first, as in condition != 0."
+            )
+    if input is None or other is None:
+        raise TypeError("where: expected input and other, or neither. Got one of them.")
+    return arithmetic.where(condition, input, other)
+
+
 def argwhere(input: Spec) -> Spec:
     """The positions of the nonzero elements, as rows."""
     return nonzero(input)
@@ -185,6 +214,8 @@ def argwhere(input: Spec) -> Spec:
 
 def nonzero_static(input: Spec, *, size: int, fill_value: int = -1) -> Spec:
     """The first `size` positions of nonzero elements, missing rows filled with `fill_value`."""
+    if input.is_meta:
+        return input.new_empty((size, input.ndim), dtype=dtypes.int64)
     found = nonzero(input)[:size]
     out = found.new_full((size, input.ndim), fill_value)
     out[: found.shape[0]] = found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..core import dtypes
 from ..core.dispatch import operations
 from ..core.spec import Spec
-from ..errors import DTypeError, OutOfBoundsError, ShapeError
+from ..errors import DeviceError, DTypeError, OutOfBoundsError, ShapeError
 
 if TYPE_CHECKING:
     from .declare import Operation
@@ -93,7 +93,7 @@ def pointwise_rule(operation: Operation, args: Sequence[Any], attributes: dict[s
     dtype."""
     pairs = zip(operation.array_names, args, strict=False)
     named = {n: a for n, a in pairs if hasattr(a, "shape")}  # numbers take any shape
-    shape = broadcast(operation.name, named)
+    shape = broadcast(operation.label, named)
     statics = {n: attributes[n] for n in operation.statics if n in attributes}
     mains = [named[p.name] for p in operation.arrays if p.role == "main" and p.name in named]
     dtype = mains[0].dtype if mains else args[0].dtype
@@ -102,6 +102,15 @@ def pointwise_rule(operation: Operation, args: Sequence[Any], attributes: dict[s
     elif dtype.is_complex and not operation.is_holomorphic:
         dtype = dtype.to_real()  # abs
     return Spec(shape, dtype)
+
+
+def require_values(operation: str, input: Any) -> None:
+    """Raises: DeviceError for a meta tensor where the values decide the result's shape."""
+    if input.is_meta:
+        raise DeviceError(
+            f"{operation}: expected a tensor with values, on which the result's shape depends. Got "
+            f"a meta tensor of shape {tuple(input.shape)}. Make it on 'cpu' or 'cuda' instead."
+        )
 
 
 def normalized_dim(dim: int, ndim: int, operation: str) -> int:

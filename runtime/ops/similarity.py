@@ -6,6 +6,7 @@ from typing import Any
 
 from ..errors import ShapeError
 from .declare import Spec
+from .numpy_names import numpy_names
 from .products import distance
 from .stacking import broadcast_tensors
 
@@ -19,6 +20,7 @@ def normalize(
     return input / input.norm(p, dim, keepdim=True).clamp(min=eps)
 
 
+@numpy_names
 def cosine_similarity(x1: Spec, x2: Spec, dim: int = 1, eps: float = 1e-8) -> Spec:
     """The cosine of the angle between vectors along `dim`; lengths below eps count as eps."""
     x1, x2 = broadcast_tensors(x1, x2)

@@ -287,7 +287,8 @@ def matrix_power(A: Spec, n: int) -> Spec:
     """
     if not isinstance(n, int):
         raise TypeError(f"linalg.matrix_power: expected an integer n. Got {n!r}.")
-    require_square("linalg.matrix_power", A)
+    if len(A.shape) < 2 or A.shape[-1] != A.shape[-2] or n < 0:
+        require_square("linalg.matrix_power", A)
     if n < 0:
         return matrix_power(inv(A), -n)
     if n == 0:

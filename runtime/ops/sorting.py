@@ -10,6 +10,7 @@ from ..core.tensor import wrap
 from ..errors import ShapeError
 from .declare import Spec, primitive
 from .gather import gather
+from .numpy_names import numpy_names
 from .reductions import RETURN_TYPES
 from .shapes import normalized_dim
 from .slicewise import slicewise
@@ -17,7 +18,7 @@ from .slicewise import slicewise
 __all__ = ["allclose", "argsort", "equal", "isclose", "sort", "topk"]
 
 
-@primitive
+@primitive(node_name="Sort", refuses="complex")
 def sort_order(input: Spec, *, dim: int, descending: bool, stable: bool) -> Spec:
     """The positions along `dim` that sort input; int64."""
     normalized_dim(dim, len(input.shape), "sort")
@@ -36,17 +37,20 @@ def sort_order_array(xp: Any, input: Any, dim: int, descending: bool, stable: bo
     return (input.shape[dim] - 1 - backwards).astype(xp.int64, copy=False)
 
 
+@numpy_names
 def argsort(input: Spec, dim: int = -1, descending: bool = False, stable: bool = False) -> Spec:
     """The positions along `dim` that sort input; int64, same shape."""
     return sort_order(input, dim=dim, descending=descending, stable=stable)
 
 
+@numpy_names
 def sort(input: Spec, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
     """input sorted along `dim`: named tuple of values (with gradient) and int64 indices."""
     order = sort_order(input, dim=dim, descending=descending, stable=stable)
     return RETURN_TYPES["sort"](gather(input, dim, order), order)
 
 
+@numpy_names
 def topk(input: Spec, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
     """The k largest (or smallest) elements along `dim`: named tuple of values and int64 indices.
 
@@ -72,6 +76,8 @@ def isclose(
     """Whether |input - other| <= atol + rtol * |other|, element by element."""
     if rtol < 0 or atol < 0:
         raise RuntimeError(f"isclose: expected rtol and atol not below 0. Got {rtol} and {atol}.")
+    if input.is_meta:
+        return input == other
     xp = input._key.backend.xp
     close = xp.isclose(input._array, other._array, rtol, atol, equal_nan)
     return wrap(xp.asarray(close), key_of(input.device, dtypes.bool_))

@@ -15,7 +15,7 @@ from .elementary import unary
 
 __all__ = ["digamma", "i0", "igamma", "igammac", "logit", "mvlgamma", "polygamma", "sinc", "xlogy"]
 
-digamma = unary("digamma", "The derivative of lgamma.")
+digamma = unary("digamma", "The derivative of lgamma.", refuses="complex")
 erfcx = unary("erfcx", "exp(input**2) * erfc(input), without overflow.")
 ndtri = unary("ndtri", "The number below which a standard normal variable lies with probability p.")
 log_ndtr = unary("log_ndtr", "log(ndtr(input)), also where ndtr is too small for its dtype.")

@@ -12,6 +12,7 @@ from ..core.tensor import Size, Tensor
 from ..errors import ShapeError
 from .declare import Spec
 from .joins import cat, narrow, split_sizes, stack
+from .numpy_names import numpy_names
 from .shapes import broadcast_sizes, normalized_dim
 from .views import expand, reshape, unsqueeze
 
@@ -100,6 +101,7 @@ def column_stack(tensors: Sequence[Spec]) -> Spec:
     return cat([t if len(t.shape) > 1 else reshape(t, -1, 1) for t in tensors], 1)
 
 
+@numpy_names
 def split_with_sizes(input: Spec, split_sizes: Sequence[int], dim: int = 0) -> Any:
     """Parts of the given sizes along dim, as views."""
     return _split(input, sizes=tuple(split_sizes), dim=dim)
@@ -108,6 +110,7 @@ def split_with_sizes(input: Spec, split_sizes: Sequence[int], dim: int = 0) -> A
 _split = split_sizes
 
 
+@numpy_names
 def tensor_split(
     input: Spec,
     indices_or_sections: Any = None,

@@ -13,9 +13,10 @@ from ..core.tensor import wrap
 from ..errors import DTypeError, ShapeError
 from .declare import Spec
 from .gather import gather
-from .reductions import RETURN_TYPES, var
+from .numpy_names import numpy_names
+from .reductions import RETURN_TYPES, deviation, var
 from .return_types import return_type
-from .shapes import Dims, normalized_dim
+from .shapes import Dims, normalized_dim, require_values
 from .slicewise import slicewise
 from .sorting import argsort, sort
 
@@ -43,6 +44,7 @@ __all__ = [
 MinAndMax = return_type("aminmax", "min", "max")
 
 
+@numpy_names
 def aminmax(input: Spec, *, dim: int | None = None, keepdim: bool = False) -> Any:
     """The smallest and the largest element, of all or along `dim`: a named tuple."""
     if dim is None and keepdim:
@@ -51,6 +53,7 @@ def aminmax(input: Spec, *, dim: int | None = None, keepdim: bool = False) -> An
     return MinAndMax(input.amin(dim, keepdim), input.amax(dim, keepdim))
 
 
+@numpy_names
 def var_mean(
     input: Spec, dim: Any = None, unbiased: Any = None, keepdim: bool = False,
     *, correction: float | None = None,
@@ -61,18 +64,20 @@ def var_mean(
     return var(input, dim, unbiased, keepdim, correction=correction), input.mean(dim, keepdim)
 
 
+@numpy_names
 def std_mean(
     input: Spec, dim: Any = None, unbiased: Any = None, keepdim: bool = False,
     *, correction: float | None = None,
 ) -> tuple[Spec, Spec]:  # fmt: skip
     """`std` and `mean` over `dim`."""
     spread, mean = var_mean(input, dim, unbiased, keepdim, correction=correction)
-    return spread.sqrt(), mean
+    return deviation(spread), mean
 
 
 # -- without NaN -----------------------------------------------------------------------------------
 
 
+@numpy_names
 def nansum(input: Spec, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Spec:
     """The sum over `dim` with NaN as 0."""
     if input.dtype.category >= dtypes.FLOAT:
@@ -80,6 +85,7 @@ def nansum(input: Spec, dim: Dims = None, keepdim: bool = False, *, dtype: Any =
     return input.sum(dim, keepdim, dtype=dtype)
 
 
+@numpy_names
 def nanmean(input: Spec, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Spec:
     """The mean over `dim` of the elements that are not NaN."""
     if input.dtype.category < dtypes.FLOAT:
@@ -115,6 +121,7 @@ def _at_rank(name: str, input: Any, dim: int, keepdim: bool, ranks: Any) -> Any:
     return RETURN_TYPES[name](values, place)
 
 
+@numpy_names
 def kthvalue(input: Spec, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     """The k-th smallest element along `dim`: named tuple of values and indices.
 
@@ -126,6 +133,7 @@ def kthvalue(input: Spec, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     return _at_rank("kthvalue", input, dim, keepdim, k - 1)
 
 
+@numpy_names
 def median(input: Spec, dim: Any = None, keepdim: bool = False) -> Any:
     """The median, the lower one of an even number; NaN if one is NaN. Along `dim`: named tuple of
     values and indices."""
@@ -150,21 +158,24 @@ def median(input: Spec, dim: Any = None, keepdim: bool = False) -> Any:
     return RETURN_TYPES["median"](values, place)
 
 
+@numpy_names
 def nanmedian(input: Spec, dim: Any = None, keepdim: bool = False) -> Any:
     """The median of the elements that are not NaN; as `median` otherwise."""
     if input.dtype.category < dtypes.FLOAT:
-        return median(input, dim, keepdim)
+        found = median(input, dim, keepdim)
+        return found if dim is None else RETURN_TYPES["nanmedian"](*found)
     if dim is None:
         if not input.numel():
             return input.new_full((), math.nan)
         return nanmedian(_flat(input), 0).values
     if not len(input.shape):
-        return _at_rank("median", input, 0, keepdim, 0)
+        return _at_rank("nanmedian", input, 0, keepdim, 0)
     d = normalized_dim(dim, len(input.shape), "nanmedian")
     count = input.isnan().logical_not().sum(d, keepdim=True)
-    return _at_rank("median", input, d, keepdim, ((count - 1).clamp(min=0)) // 2)
+    return _at_rank("nanmedian", input, d, keepdim, ((count - 1).clamp(min=0)) // 2)
 
 
+@numpy_names
 @slicewise
 def mode(input: Spec, dim: int = -1, keepdim: bool = False) -> Any:
     """The most frequent element along `dim`, the smallest of several: named tuple of values and
@@ -174,6 +185,8 @@ def mode(input: Spec, dim: int = -1, keepdim: bool = False) -> Any:
     d = normalized_dim(dim, len(input.shape), "mode")
     if not input.shape[d]:
         raise IndexError(f"mode: expected elements along dimension {d}. Got {tuple(input.shape)}.")
+    if input.is_meta:
+        return RETURN_TYPES["mode"](input.amax(d, keepdim), input.argmax(d, keepdim))
     ordered, order = sort(input.detach().movedim(d, -1), -1, stable=True)
     xp = input._key.backend.xp
     values = ordered._array
@@ -190,6 +203,7 @@ def mode(input: Spec, dim: int = -1, keepdim: bool = False) -> Any:
     return RETURN_TYPES["mode"](found, place)
 
 
+@numpy_names
 def quantile(
     input: Spec, q: Any, dim: int | None = None, keepdim: bool = False,
     *, interpolation: str = "linear",
@@ -203,6 +217,7 @@ def quantile(
     return _quantile("quantile", input, q, dim, keepdim, interpolation, skips_nan=False)
 
 
+@numpy_names
 def nanquantile(
     input: Spec, q: Any, dim: int | None = None, keepdim: bool = False,
     *, interpolation: str = "linear",
@@ -321,6 +336,7 @@ def bincount(input: Spec, weights: Any = None, minlength: int = 0) -> Spec:
 
     Raises: RuntimeError for negative numbers or another shape of weights.
     """
+    require_values("bincount", input)
     xp = input._key.backend.xp
     array = input._array
     if (
@@ -337,11 +353,12 @@ def bincount(input: Spec, weights: Any = None, minlength: int = 0) -> Spec:
     given = None if weights is None else weights.detach()._array
     counts = xp.bincount(array, given, minlength)
     dtype = dtypes.int64
-    if weights is not None:
-        dtype = weights.dtype if weights.dtype.is_floating_point else dtypes.float64
+    if weights is not None and array.size:  # the sums of nothing are counts
+        dtype = dtypes.float32 if weights.dtype is dtypes.float32 else dtypes.float64
     return wrap(xp.asarray(counts, dtype.numpy), key_of(input.device, dtype))
 
 
+@numpy_names
 def renorm(input: Spec, p: float, dim: int, maxnorm: float) -> Spec:
     """Slices along `dim` whose p-norm is above `maxnorm` scaled down to it."""
     rank = len(input.shape)

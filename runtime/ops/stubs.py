@@ -39,7 +39,7 @@ def note_view(base: Tensor, view: Tensor) -> None: ...
 FIELDS = {
     "_array": "Any",
     "_key": "DispatchKey",
-    "_version": "list[Any]",
+    "_writes": "list[Any]",
     "_edge": "Any",
     "_base": "Tensor | None",
     "_views": "list[Any] | None",

@@ -16,6 +16,7 @@ from .declare import Spec
 from .gather import scatter_add, scatter_values
 from .indexing import index_put_values, parse_index
 from .joins import cat
+from .numpy_names import numpy_names
 from .shapes import broadcast_sizes, normalized_dim
 from .slicewise import slicewise
 from .strided import as_strided, diagonal
@@ -84,6 +85,7 @@ def _put_slices(input: Any, places: Any, values: Any, accumulate: bool = False) 
     return index_put(rows, places, values, accumulate).reshape(input.shape)
 
 
+@numpy_names
 def index_add(input: Spec, dim: int, index: Spec, source: Spec, *, alpha: Any = 1) -> Spec:
     """input with alpha * source added to the slices of `dim` that `index` names, repeated ones
     repeatedly."""
@@ -91,12 +93,14 @@ def index_add(input: Spec, dim: int, index: Spec, source: Spec, *, alpha: Any = 
     return _put_slices(input, places, source * alpha, accumulate=True)
 
 
+@numpy_names
 def index_copy(input: Spec, dim: int, index: Spec, source: Spec) -> Spec:
     """input with source in the slices of `dim` that `index` names."""
     places, source = _placed("index_copy", input, dim, index, source)
     return _put_slices(input, places, source)
 
 
+@numpy_names
 def index_fill(input: Spec, dim: int, index: Spec, value: Any) -> Spec:
     """input with `value` in the slices of `dim` that `index` names."""
     _, places = _along("index_fill", input, dim, index)
@@ -104,6 +108,7 @@ def index_fill(input: Spec, dim: int, index: Spec, value: Any) -> Spec:
         raise ShapeError(f"index_fill: expected a number or 0-d tensor. Got {tuple(value.shape)}.")
     if not hasattr(value, "shape"):
         value = as_tensor(value, dtype=input.dtype, device=input.device)
+    value = value.to(input.dtype)
     if value.requires_grad and not (index.is_meta or index._key.level):
         # Each slice is filled once, and has one share in the value's gradient.
         _, places = _along("index_fill", input, dim, index.unique())
@@ -118,6 +123,7 @@ def _require_same(name: str, input: Any, source: Any) -> None:
 REDUCTIONS = ("sum", "prod", "mean", "amax", "amin")
 
 
+@numpy_names
 def scatter_reduce(
     input: Spec, dim: int, index: Spec, src: Spec, reduce: str, *, include_self: bool = True
 ) -> Spec:
@@ -202,6 +208,7 @@ def _highest(dtype: Any) -> Any:
     return True if dtype is dtypes.bool_ else iinfo(dtype).max
 
 
+@numpy_names
 def index_reduce(
     input: Spec, dim: int, index: Spec, source: Spec, reduce: str, *, include_self: bool = True
 ) -> Spec:
@@ -229,7 +236,9 @@ def masked_scatter(input: Spec, mask: Spec, source: Spec) -> Spec:
     _require_same("masked_scatter", input, source)
     shape = broadcast_sizes("masked_scatter", [tuple(input.shape), tuple(mask.shape)])
     input, mask = input.expand(shape), mask.expand(shape)
-    count = int(mask.sum())  # the values of a meta tensor are not known: refused here
+    if input.is_meta:
+        return input.new_empty(shape)
+    count = int(mask.sum())
     if source.numel() < count:
         raise RuntimeError(
             f"masked_scatter: expected at least {count} elements in source. Got {source.numel()}."
@@ -280,11 +289,13 @@ def _replaced(input: Any, part: Any, src: Any, name: str) -> Any:
     return out
 
 
+@numpy_names
 def select_scatter(input: Spec, src: Spec, dim: int, index: int) -> Spec:
     """input with src at `index` of dimension `dim`."""
     return _replaced(input, lambda x: x.select(dim, index), src, "select_scatter")
 
 
+@numpy_names
 def slice_scatter(
     input: Spec, src: Spec, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
 ) -> Spec:

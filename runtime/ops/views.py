@@ -12,6 +12,7 @@ from ..errors import ShapeError
 from . import shapes
 from .copies import copied
 from .declare import Spec, composite, primitive
+from .numpy_names import numpy_names
 from .shapes import Shape, normalized_dim, normalized_dims
 
 __all__ = [
@@ -369,6 +370,8 @@ def movedim(input: Spec, source: Any, destination: Any) -> Spec:
     ndim = len(input.shape)
     froms = normalized_dims(source, ndim, "movedim")
     tos = normalized_dims(destination, ndim, "movedim")
+    if not ndim:
+        return permute_dims(input, dims=())
     order = [d for d in range(ndim) if d not in froms]
     for to, origin in sorted(zip(tos, froms, strict=True)):
         order.insert(to, origin)
@@ -410,6 +413,7 @@ def ravel(input: Spec) -> Spec:
     return flatten(input)
 
 
+@numpy_names
 def unflatten(input: Spec, dim: int, sizes: Sequence[int]) -> Spec:
     """Dimension `dim` as several of `sizes`, one of which may be -1."""
     shape = tuple(input.shape)

@@ -28,6 +28,7 @@ from ..core.dispatch import DispatchKey, key_of, operations
 from ..core.spec import Spec
 from ..core.tensor import Tensor, note_view, wrap
 from ..errors import DeviceError, DTypeError, FlambeauError
+from . import numpy_names
 
 if TYPE_CHECKING:
     from .declare import Operation, Parameter
@@ -175,20 +176,16 @@ class _Source:
     # -- signature -------------------------------------------------------------------------------
 
     def _signature(self) -> str:
-        words = []
-        starred = False
-        for p in self.operation.parameters:
-            if p.keyword_only and not starred:
-                words.append("*")
-                starred = True
-            words.append(p.name + self._default(p))
+        words = numpy_names.parameter_words(self.operation.public_parameters, self._default)
         if self.operation.takes_out:
-            words += ["out=None"] if starred else ["*", "out=None"]
+            words += ["out=None"] if "*" in words else ["*", "out=None"]
         return ", ".join(words)
 
     def _first(self) -> list[str]:
-        """What comes before all else: `out`, if one is given, and autocast, if it is on."""
-        lines = []
+        """What comes before all else: NumPy's names of arguments, `out`, if one is given, and
+        autocast, if it is on."""
+        parameters = self.operation.public_parameters
+        lines = numpy_names.renaming(self.name, parameters, self._default)
         operation = f"operation_{self.name}"
         if self.operation.takes_out:
             call = ", ".join(self._pass(p) for p in self.operation.parameters)
@@ -209,8 +206,8 @@ class _Source:
             ]
         return lines
 
-    def _default(self, p: Parameter) -> str:
-        if p.default is inspect.Parameter.empty:
+    def _default(self, p: inspect.Parameter) -> str:
+        if p.default is p.empty:
             return ""
         if p.default is None or isinstance(p.default, bool | int | str):
             return f"={p.default!r}"
@@ -282,12 +279,12 @@ class _Source:
             f"{out}._key = key_ if {array}.dtype is key_.array_dtype else key_.of_array({array})",
         ]
         if not self.operation.is_view:
-            return [*lines, f"{out}._version = [0]"]
+            return [*lines, f"{out}._writes = [0]"]
         assert self.lead is not None
         x = self.lead.name
         return [
             *lines,
-            f"{out}._version = {x}._version",
+            f"{out}._writes = {x}._writes",
             f"base_ = {x} if {x}._base is None else {x}._base",
             f"{out}._base = base_",
             f"note_view(base_, {out})",
@@ -341,14 +338,14 @@ class _Source:
             if name in operation.saves:
                 return [
                     "node_.saved = tuple(a0)",
-                    f"node_.versions = tuple([v for t_ in {name} for v in (t_._version, "
-                    "t_._version[0])])",
+                    f"node_.versions = tuple([v for t_ in {name} for v in (t_._writes, "
+                    "t_._writes[0])])",
                 ]
             return ["node_.saved = tuple([a.shape for a in a0])"]
         for k, p in enumerate(operation.arrays):
             saved.append(self._saved(k, p))
             if p.name in operation.saves:
-                cell = f"{p.name}._version"
+                cell = f"{p.name}._writes"
                 if p.optional:
                     cell = f"(NEVER if {p.name} is None else {cell})"
                 versions += [cell, f"{cell}[0]"]
@@ -357,7 +354,7 @@ class _Source:
         if "out" in operation.saves:
             saved.append("r_" if operation.outputs == 1 else "*r_")
             if operation.outputs == 1:
-                versions += ["out_._version", "out_._version[0]"]
+                versions += ["out_._writes", "out_._writes[0]"]
         while versions[-2:] == ["NEVER", "0"]:
             versions = versions[:-2]
         lines = [f"node_.saved = ({', '.join(saved)},)"]
@@ -420,7 +417,9 @@ def constant(number: float, like: Any) -> Any:
         if key.dtype is dtypes.bool_:
             return number
         try:
-            array = key.backend.as_array(number, key.dtype, key.device.index)
+            array = key.backend.as_array(
+                dtypes.wrapped(number, key.dtype), key.dtype, key.device.index
+            )
         except OverflowError:
             return number
         found = wrap(array, key)
@@ -617,6 +616,7 @@ def _as_tensor(
             "Use torch.tensor(...) or torch.from_numpy(...) first."
         )
     key = key_of(place, dtype if dtype is not None else dtypes.of_number(value))
+    value = dtypes.wrapped(value, key.dtype)
     return wrap(key.backend.as_array(value, key.dtype, place.index), key)
 
 
@@ -634,7 +634,7 @@ def _explained(operation: Operation, arguments: dict[str, Any], error: Exception
         operation.rule(*specs, **attributes)
     except Exception as explained:
         return explained
-    if isinstance(error, TypeError) and "ufunc" in str(error):
+    if isinstance(error, TypeError) and ("ufunc" in str(error) or "numpy" in str(error)):
         mains = ", ".join(f"{n} of {arguments[n].dtype}" for n in operation.array_names)
         return DTypeError(
             f"{operation.name}: expected another dtype. Got {mains}. Convert with .to()."
@@ -653,4 +653,7 @@ def share(**names: Any) -> None:
 
 
 _namespace.update(general=general, generate=generate, constant=constant, NEVER=[0])
+_namespace.update(
+    ABSENT=numpy_names.ABSENT, instead=numpy_names.instead, missing=numpy_names.missing
+)
 _namespace["requires_record"] = requires_record

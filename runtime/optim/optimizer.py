@@ -112,8 +112,8 @@ class Optimizer:
             given = [p for p in group["params"] if p._grad is not None]
             self.update(group, given)
             for p in given:  # as `count_write` does, in one place for all
-                version = p._version
-                version[:] = version[0] + 1, name, place
+                writes = p._writes
+                writes[:] = writes[0] + 1, name, place
 
     def update(self, group: Group, parameters: list[Tensor]) -> None:
         """Change the arrays of `parameters`, which have gradients, by the rule and group

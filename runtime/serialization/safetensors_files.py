@@ -153,7 +153,8 @@ def read(data: bytes, name: str, place: Callable[[str], Any]) -> Any:
 
 ELEMENTS = {
     "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64",
-    "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool_",
+    "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "U16": "uint16",
+    "U32": "uint32", "U64": "uint64", "BOOL": "bool_",
 }  # fmt: skip
 """What the format calls the types of elements."""
 

@@ -108,7 +108,7 @@ POINTWISE: dict[str, list[Sample]] = {
     "div": [
         *binary(np.divide, **POSITIVE),
         Sample((apart(6), np.asarray(0.7)), {"rounding_mode": "floor"},
-               lambda x, y, rounding_mode: np.floor(x / y), second_order=False),
+               lambda x, y, rounding_mode: np.floor_divide(x, y), second_order=False),
         Sample((apart(6), np.asarray(0.7)), {"rounding_mode": "trunc"},
                lambda x, y, rounding_mode: np.trunc(x / y), second_order=False),
     ],
@@ -136,6 +136,7 @@ POINTWISE: dict[str, list[Sample]] = {
         Sample((apart(8),), {"min": -0.45, "max": 0.35}, lambda x, min, max: np.clip(x, min, max)),
         Sample((apart(8),), {"min": 0.0}, lambda x, min: np.maximum(x, min)),
         Sample((apart(8), apart(8, seed=4) - 0.03), {}, np.maximum),
+        Sample((apart(8), apart(8, seed=4) - 0.8, apart(8, seed=5) + 0.83), {}, np.clip),
     ],
     "where": [
         Sample((np.array([True, False, True]), array(3), array(3, seed=1)), {}, np.where),
@@ -144,7 +145,9 @@ POINTWISE: dict[str, list[Sample]] = {
     "masked_fill": [
         Sample((array(2, 3), np.array([True, False, True]), 7.0), {}, lambda x, m, v: np.where(m, v, x))
     ],
-    "lerp": [Sample((array(3), array(3, seed=1), array(3, seed=2)), {}, lambda x, e, w: x + w * (e - x)),
+    "lerp": [
+        Sample((array(3), array(3, seed=1), array(3, seed=2)), {}, lambda x, e, w: x + w * (e - x)),
+        Sample((array(3), array(3, seed=1), 0.7), {}, lambda x, e, w: x + w * (e - x)),
              Sample((array(3), array(3, seed=1), 0.3), {}, lambda x, e, w: x + w * (e - x))],
     "addcmul": [Sample((array(2, 3), array(3, seed=1), array(2, 1, seed=2)), {"value": 0.5},
                        lambda x, a, b, value: x + value * a * b)],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import types
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -66,3 +67,32 @@ def test_meta_tensors_have_no_values() -> None:
     for ask in (x.tolist, x.sum().item, x.numpy, lambda: x.to("cpu"), lambda: bool(x.sum())):
         with pytest.raises((RuntimeError, TypeError), match="meta"):
             ask()
+
+
+SEARCHES: dict[str, Callable[[Any], Any]] = {
+    "isclose": lambda x: torch.isclose(x, x),
+    "isin": lambda x: torch.isin(x, x[0]),
+    "searchsorted": lambda x: torch.searchsorted(x, x, out_int32=True),
+    "bucketize": lambda x: torch.bucketize(x, x[0]),
+    "frexp": torch.frexp,
+    "histc": lambda x: torch.histc(x, 7),
+    "mode": lambda x: x.mode(0, keepdim=True),
+    "nonzero_static": lambda x: torch.nonzero_static(x, size=5),
+    "one_hot": lambda x: torch.nn.functional.one_hot((x * 0).long(), 3),
+    "masked_scatter": lambda x: x.masked_scatter(x > 0, x),
+    "multinomial": lambda x: torch.multinomial(x, 2),
+}
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_searches_on_meta_have_the_shapes_of_real_ones(name: str) -> None:
+    x = torch.arange(1.0, 7.0).reshape(2, 3)
+    real, meta = SEARCHES[name](x), SEARCHES[name](x.to("meta"))
+    for a, b in zip(*[r if isinstance(r, tuple) else (r,) for r in (real, meta)], strict=True):
+        assert (a.shape, a.dtype, b.device.type) == (b.shape, b.dtype, "meta")
+
+
+@pytest.mark.parametrize("name", ["nonzero", "unique", "unique_consecutive", "argwhere"])
+def test_shapes_that_depend_on_values_are_refused_on_meta(name: str) -> None:
+    with pytest.raises(RuntimeError, match="expected a tensor with values, on which the result's"):
+        getattr(torch, name)(torch.zeros(3, device="meta"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import flambeau as torch
+import flambeau.nn.functional as F
 
 
 def test_nothing_is_scripted_traced_or_compiled() -> None:
@@ -61,3 +62,35 @@ def test_versions() -> None:
     assert torch.version.hip is None
     if not torch.cuda.is_available():
         assert torch.version.cuda is None
+
+
+def test_layers_in_the_first_package_take_the_kernels_order() -> None:
+    x = torch.arange(12.0).reshape(2, 3, 2)
+    weight, bias = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0.0, 1.0, 0.0])
+    mean, var = torch.zeros(3), torch.ones(3)
+    found = torch.batch_norm(x, weight, bias, mean, var, False, 0.1, 1e-5, True)
+    assert torch.equal(found, F.batch_norm(x, mean, var, weight, bias))
+    found = torch.instance_norm(x, weight, bias, None, None, True, 0.1, 1e-5, False)
+    assert torch.equal(found, F.instance_norm(x, weight=weight, bias=bias))
+
+
+def test_wide_unsigned_integers_meet_no_other_integers() -> None:
+    x = torch.tensor([1, 2**16 - 1], dtype=torch.uint16)
+    assert x.tolist() == [1, 65535]
+    assert (x * 2.0).dtype is torch.float32
+    assert (x * 1).dtype is torch.uint16
+    assert x.sum().dtype is torch.int64
+    assert torch.tensor(2**64 - 1, dtype=torch.uint64).item() == 2**64 - 1
+    with pytest.raises(RuntimeError, match=r"torch.uint16 and torch.int64"):
+        x + torch.tensor([1, 2])
+
+
+def test_forms_that_are_easily_forgotten() -> None:
+    assert torch.zeros(2).copy_(3).tolist() == [3.0, 3.0]
+    flags = torch.tensor([True, True, False])
+    filled = torch.index_fill(flags, 0, torch.tensor([0]), torch.tensor(0.0))
+    assert filled.tolist() == [False, True, False]
+    assert torch.tensor(1.0).movedim(0, 0).item() == 1.0
+    assert torch.histogram(torch.rand(5)).hist.shape == (100,)
+    assert torch.tensor([[1, 1], [0, 1]]).matrix_power(3).tolist() == [[1, 3], [0, 1]]
+    assert torch.kl_div(torch.zeros(2), torch.ones(2)).shape == (2,)

@@ -66,7 +66,7 @@ def test_out_may_be_an_operand_or_a_view() -> None:
     assert x.tolist() == [[0, 1, 4], [9, 16, 25]]
     torch.neg(x[:, 0], out=x[:, 2])
     assert x.tolist() == [[0, 1, 0], [9, 16, -9]]
-    assert x._version[0] == 2
+    assert x._version == 2
 
 
 def test_out_of_another_dtype_holds_what_fits() -> None:

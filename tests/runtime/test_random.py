@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 
 import numpy as np
 import pytest
@@ -86,3 +87,24 @@ def test_float32_numbers_are_pytorchs_to_the_last_bit(name: str) -> None:
     values = BITS[name]().detach().contiguous().numpy()
     digest = int(values.reshape(-1).view(np.uint32).astype(np.uint64).sum())
     assert digest == RECORDED_SUMS[name]
+
+
+def test_the_state_has_pytorchs_bytes() -> None:
+    """Recorded from PyTorch 2.13 after one float32 and one normal number of seed 5."""
+    generator = torch.Generator().manual_seed(5)
+    torch.rand(1, generator=generator)
+    torch.randn(1, generator=generator)
+    packed = generator.get_state().numpy().tobytes()
+    assert len(packed) == 5056
+    assert struct.unpack_from("<QiiQQQ", packed) == (5, 620, 1, 5, 4081643083, 713234725)
+    assert struct.unpack_from("<dddi", packed, 5016) == pytest.approx((0, 0.07146187, 0, 1))
+
+
+def test_a_state_continues_in_another_generator() -> None:
+    first = torch.Generator().manual_seed(1)
+    torch.rand(700, generator=first)
+    torch.randn(1, generator=first)
+    second = torch.Generator()
+    assert second.set_state(first.get_state()) is second
+    assert torch.equal(torch.randn(5, generator=first), torch.randn(5, generator=second))
+    assert second.initial_seed() == 1

@@ -223,3 +223,18 @@ def assert_gradients_equal_differences(
         np.testing.assert_allclose(
             np.where(smooth, got, 0), np.where(smooth, narrow, 0), rtol=1e-4, atol=1e-5
         )
+
+
+def real_leaf(array: Any) -> Tensor:
+    """A leaf of the real and imaginary parts of `array`."""
+    return torch.from_numpy(np.stack([array.real, array.imag], -1)).requires_grad_()
+
+
+def in_real_numbers(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """`function` of complex tensors as one of their parts, for differences."""
+
+    def of_parts(*leaves: Tensor) -> Tensor:
+        out = function(*[torch.view_as_complex(t) if t.requires_grad else t for t in leaves])
+        return torch.view_as_real(out) if out.is_complex() else out
+
+    return of_parts

@@ -181,7 +181,7 @@ def test_values_and_memory(name: str, shape: Any, dtype: Any, data: Any) -> None
     np.testing.assert_array_equal(found.numpy(), wanted)
     if name in VIEWS:
         assert found._base is not None
-        assert found._version_count == x._version_count
+        assert found._version == x._version
         assert wanted.size == 0 or np.shares_memory(found.numpy(), x.numpy())
     elif name in COPIES:
         assert not np.shares_memory(found.numpy(), x.numpy())

@@ -33,7 +33,7 @@ class Storage(RuleBasedStateMachine):
     def begin(self, seed: int, layout: str) -> int:
         array = values((3, 4, 2), torch.float64, seed)
         tensor = LAYOUTS[layout](array)
-        self.first_version = tensor._version_count
+        self.first_version = tensor._version
         return self.keep(tensor, LAYOUTS[layout](array).numpy())
 
     # -- views -----------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ class Storage(RuleBasedStateMachine):
     @invariant()
     def all_members_count_the_same_writes(self) -> None:
         for tensor, _ in self.pairs:
-            assert tensor._version_count == self.first_version + self.writes
+            assert tensor._version == self.first_version + self.writes
 
     @invariant()
     def size_stride_and_offset_lead_to_the_values(self) -> None:

@@ -68,7 +68,7 @@ SPECIAL: dict[str, list[Sample]] = {
     "hardshrink": [Sample((apart(8) * 2 + 0.03,), {}, lambda x: np.where(abs(x) <= 0.5, 0, x))],
     "softshrink": [Sample((apart(8) * 2 + 0.03,), {}, lambda x: np.sign(x) * np.maximum(abs(x) - 0.5, 0))],
     "tanhshrink": on(-2, 2, lambda x: x - np.tanh(x)),
-    "threshold_numbers": [Sample((apart(6),), {"threshold": 0.2, "value": 7.0}, lambda x, threshold, value: np.where(x > threshold, x, value))],
+    "threshold_numbers": [Sample((apart(6),), {"threshold": 0.2, "value": 7.0}, lambda x, threshold, value: np.where(x <= threshold, value, x))],
     "squared": on(-2, 2, np.square),
     "signbit": [Sample((np.array([-1.0, -0.0, 2.0]),), {}, np.signbit, False)],
     "isposinf": [Sample((np.array([np.inf, -np.inf, 1.0]),), {}, np.isposinf, False)],
