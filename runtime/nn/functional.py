@@ -162,7 +162,6 @@ def hardtanh(
     input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> Tensor:
     """input limited to [min_val, max_val], which are rounded to 0 for integers.
-
     Raises: ValueError if min_val is above max_val, NotImplementedError for bool.
     """
     if min_val > max_val:

@@ -103,9 +103,9 @@ class UninitializedTensorMixin(Tensor):
         buffer."""
         place = {"device": device or self.device, "dtype": dtype or self.dtype}
         made = empty(shape, **place)
-        self._array, self._key, self._writes = made._array, made._key, made._writes
         materialized: Any = self
         materialized.__class__ = self.cls_to_become
+        materialized.data = made
 
     @property
     def shape(self) -> Any:

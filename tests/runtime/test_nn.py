@@ -491,38 +491,3 @@ def test_dirac_weights_pass_their_input_on() -> None:
 def test_fans_need_two_dimensions() -> None:
     with pytest.raises(ValueError, match="two dimensions or more"):
         nn.init.xavier_uniform_(torch.empty(3))
-
-
-def test_an_empty_batch_leaves_running_statistics() -> None:
-    norm = nn.BatchNorm2d(3)
-    assert norm(torch.zeros(0, 3, 2, 2)).shape == (0, 3, 2, 2)
-    assert norm.running_mean.tolist() == [0, 0, 0]
-    assert norm.num_batches_tracked.item() == 1
-    with pytest.raises(ValueError, match=r"eps above 0 in training\. Got 0\.0"):
-        nn.BatchNorm1d(3, eps=0.0)(torch.ones(2, 3))
-
-
-SIBLINGS = [
-    (nn.CELU, nn.ELU), (nn.Hardshrink, nn.Softshrink), (nn.LogSoftmax, nn.Softmax),
-    (nn.CrossEntropyLoss, nn.NLLLoss), (nn.AvgPool2d, nn.AvgPool1d), (nn.Hardswish, nn.Hardsigmoid),
-    (nn.InstanceNorm2d, nn.modules.batchnorm._BatchNorm),
-]  # fmt: skip
-
-
-def test_layers_are_told_apart_by_class() -> None:
-    assert not [pair for pair in SIBLINGS if issubclass(*pair)]
-    assert issubclass(nn.ReLU6, nn.Hardtanh)
-    assert issubclass(nn.ZeroPad2d, nn.ConstantPad2d)
-    assert issubclass(nn.ConvTranspose2d, nn.modules.conv._ConvNd)
-    assert repr(nn.AvgPool1d(2, padding=1)) == (
-        "AvgPool1d(kernel_size=(2,), stride=(2,), padding=(1,))"
-    )
-
-
-def test_recurrent_layers_take_flags_as_booleans() -> None:
-    with pytest.raises(TypeError, match=r"True or False as bias\. Got int"):
-        nn.GRU(3, 4, bias=1)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"True or False as batch_first\. Got str"):
-        nn.LSTM(3, 4, batch_first="no")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"hx\[0\] with 1 or 2 dimensions"):
-        nn.RNNCell(3, 4)(torch.ones(2, 3), torch.ones(2, 1, 4))

@@ -133,7 +133,7 @@ CALLS: dict[str, tuple[Any, type[Exception], str]] = {
     ),
     "scores": (
         lambda: prune.l1_unstructured(_layer(), "weight", 1, torch.ones(3)), AssertionError,
-        r"shape \(4, 5\), as 'weight'. Got \(3,\)",
+        r"shape \(4, 5\)\. Got \(3,\)",
     ),
     "scores of prune": (
         lambda: prune.L1Unstructured(1).prune(torch.ones(2), importance_scores=torch.ones(3)),

@@ -240,15 +240,7 @@ def register_parametrization(
     owner: Any = module
     if is_parametrized(module, tensor_name):
         if not unsafe:
-            before = getattr(module, tensor_name)
-            with no_grad():
-                after = parametrization(before)
-            _require_tensor(after, "what a parametrization gives")
-            _require_kept(before, after)
-            if hasattr(parametrization, "right_inverse"):
-                back = parametrization.right_inverse(after)
-                _require_tensor(back, "what right_inverse gives")
-                _require_kept(before, back)
+            _try(parametrization, getattr(module, tensor_name))
         found = owner.parametrizations[tensor_name]
         found.append(parametrization)
         found.unsafe |= unsafe
@@ -266,6 +258,18 @@ def register_parametrization(
             f"{module}, which has none."
         )
     return module
+
+
+def _try(parametrization: Any, before: Tensor) -> None:
+    """Raises: ValueError if shape or dtype would change."""
+    with no_grad():
+        after = parametrization(before)
+        _require_tensor(after, "what a parametrization gives")
+        _require_kept(before, after)
+        if hasattr(parametrization, "right_inverse"):
+            back = parametrization.right_inverse(after)
+            _require_tensor(back, "what right_inverse gives")
+            _require_kept(before, back)
 
 
 def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
