@@ -102,7 +102,11 @@ def _array_of(data: Any, dtype: dtypes.dtype | None) -> np.ndarray[Any, Any]:
             f"tensor: expected numbers, bools, or nested lists or arrays of them. Got "
             f"{type(data).__name__} with elements of {_odd_one(data)}."
         )
+    if python and array.dtype == np.uint64 and dtype is None:
+        raise ValueError("tensor: expected integers that fit into 64 bits. Got larger ones.")
     if dtype is not None:
+        if python and array.size and dtype.category == dtypes.INTEGER and array.dtype.kind in "iuf":
+            dtypes.require_fitting(array.min(), array.max(), dtype)
         return array.astype(dtype.numpy, copy=False)
     if python and array.dtype.kind == "f" and not _has_numpy(data):
         return array.astype(dtypes.get_default_dtype().numpy)
@@ -260,8 +264,9 @@ def _filled(
     if key.device.type == "meta":
         strides = None if order is None else layouts.strides_of(order, shape)
         return _place(Spec(shape, key.dtype, strides), key, requires_grad)
-    if key.dtype is dtypes.uint8 and type(value) is int and -256 < value < 0:
-        value += 256  # as C converts it; other numbers out of range are refused
+    if key.dtype.category == dtypes.INTEGER and value:
+        dtypes.require_fitting(value, value, key.dtype)
+        value = dtypes.wrapped(value, key.dtype)
     xp = key.backend.xp
     if order is not None:
         out = wrap(layouts.empty_in_order(xp, shape, key.dtype.numpy, order), key)

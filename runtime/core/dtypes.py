@@ -154,6 +154,18 @@ def wrapped(number: Any, to: dtype) -> Any:
     return int(np.asarray(number).astype(to.numpy))
 
 
+def require_fitting(lowest: Any, highest: Any, to: dtype) -> None:
+    """Raises: DTypeError for numbers from `lowest` to `highest` that the integer type `to` cannot
+    hold. Unsigned types take negative ones by their absolute value, and wrap them."""
+    limits = np.iinfo(to.numpy)
+    floor = limits.min or -limits.max
+    if not (floor <= lowest <= highest <= limits.max):
+        raise DTypeError(
+            f"Expected numbers that fit into {to}, from {limits.min} to {limits.max}. Got "
+            f"{lowest if not floor <= lowest else highest}. Choose a wider dtype."
+        )
+
+
 def promote_types(type1: dtype, type2: dtype) -> dtype:
     """The smallest type to which both can be converted without leaving their category.
 

@@ -528,6 +528,8 @@ def masked_fill(F: Any, input: Spec, mask: Mask, value: Any) -> Spec:
     if mask.dtype.category:
         raise DTypeError(f"masked_fill: expected mask of torch.bool. Got {mask.dtype}.")
     if not hasattr(value, "shape"):
+        if input.dtype.category == dtypes.INTEGER:
+            dtypes.require_fitting(value, value, input.dtype)
         kinds = (bool, int, float, complex)
         return F.where(mask, kinds[input.dtype.category](value), input)
     if len(value.shape):

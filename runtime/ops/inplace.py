@@ -237,8 +237,9 @@ def fill_(self: Tensor, value: Any) -> Tensor:
         return copy_(self, value)
     if self.dtype.category < dtypes.COMPLEX and isinstance(value, complex):
         raise DTypeError(f"fill_: expected a real number for {self.dtype}. Got {value!r}.")
-    if self.dtype is dtypes.uint8 and type(value) is int and -256 < value < 0:
-        value += 256
+    if self.dtype.category == dtypes.INTEGER and value:
+        dtypes.require_fitting(value, value, self.dtype)
+        value = dtypes.wrapped(value, self.dtype)
     write(self, value, "fill_")
     if is_grad_enabled():
         _adopt_edge(self, None)

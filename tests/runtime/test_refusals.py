@@ -95,3 +95,28 @@ def test_indices_outside_are_named_with_dimension_and_shape() -> None:
 def test_an_odd_number_of_widths_is_refused() -> None:
     with pytest.raises(RuntimeError, match=r"pad: expected two widths for each"):
         torch.nn.functional.pad(torch.ones(3), (1,))
+
+
+BYTES = torch.tensor([1, 2], dtype=torch.uint8)
+WRITES: dict[str, Callable[[int], torch.Tensor]] = {
+    "tensor": lambda v: torch.tensor([v], dtype=torch.uint8),
+    "full": lambda v: torch.full((1,), v, dtype=torch.uint8),
+    "fill_": lambda v: BYTES.clone().fill_(v),
+    "setitem": lambda v: BYTES.clone().__setitem__(0, v) or torch.tensor([1]),
+    "masked_fill": lambda v: BYTES.masked_fill(BYTES == 1, v),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_numbers_that_do_not_fit_are_refused(name: str) -> None:
+    with pytest.raises(RuntimeError, match=r"fit into torch.uint8, from 0 to 255. Got 300"):
+        WRITES[name](300)
+    assert WRITES[name](-1)[0].item() in (255, 1)
+
+
+def test_arithmetic_with_numbers_that_do_not_fit_wraps() -> None:
+    assert (BYTES + 300).tolist() == [45, 46]
+    with pytest.raises(RuntimeError, match="fit into torch.int64"):
+        torch.tensor(float("nan"), dtype=torch.int64)
+    with pytest.raises(ValueError, match="64 bits"):
+        torch.tensor(2**63)
