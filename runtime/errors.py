@@ -24,6 +24,7 @@ __all__ = [
     "DeviceError",
     "FlambeauError",
     "GradientError",
+    "LayoutError",
     "LinAlgError",
     "OutOfBoundsError",
     "ShapeError",
@@ -40,6 +41,10 @@ class ShapeError(FlambeauError, RuntimeError):
 
 class DTypeError(FlambeauError, RuntimeError):
     """An element type does not fit the operation."""
+
+
+class LayoutError(FlambeauError, NotImplementedError):
+    """An operation that only dense tensors have meets a sparse one, or the opposite."""
 
 
 class DeviceError(FlambeauError, RuntimeError):

@@ -10,8 +10,9 @@ from typing import Any
 
 from ..autograd.grad_mode import enable_grad
 from ..autograd.node import RemovableHandle
-from ..core import callsite, observers
+from ..core import callsite, observers, sparse_arrays
 from ..core.tensor import Tensor
+from .sparse_gradients import step_sparse
 
 Group = dict[str, Any]
 
@@ -35,6 +36,8 @@ class Optimizer:
     `params` is an iterable of tensors, of (name, tensor) pairs, or of dicts: groups with options of
     their own. Raises: TypeError or ValueError for what is no leaf tensor, or comes twice.
     """
+
+    takes_sparse_gradients = False  # whether `update` does; else see `sparse_gradients`
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
@@ -110,7 +113,8 @@ class Optimizer:
         name, place = f"{type(self).__name__}.step", callsite.current()
         for group in self.param_groups:
             given = [p for p in group["params"] if p._grad is not None]
-            self.update(group, given)
+            rest = step_sparse(self, group, given) if sparse_arrays.in_use else given
+            self.update(group, rest)
             for p in given:  # as `count_write` does, in one place for all
                 writes = p._writes
                 writes[:] = writes[0] + 1, name, place
