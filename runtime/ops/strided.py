@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..core.sparse_arrays import refusal
 from ..core.spec import contiguous_strides
 from ..errors import ShapeError
 from .declare import Spec, primitive
@@ -170,8 +169,6 @@ def as_strided(input: Spec, size: Any, stride: Any, storage_offset: int | None =
 
 def storage_length(input: Spec) -> int:
     """Elements of the memory that input shows a part of."""
-    if input.is_sparse:
-        raise refusal("storage", input.shape)
     owner = input if input._base is None else input._base
     if not owner.numel():
         return 0

@@ -83,6 +83,9 @@ RULES: dict[str, Rule] = {"SGD": _sgd, "Adagrad": _adagrad}
 
 
 def add_to(array: Any, g: SparseArray) -> None:
-    """Add a sparse array to a dense one in place."""
+    """Add a sparse array to another array in place."""
+    if array.__class__ is SparseArray:
+        array += g
+        return
     found = g.coalesced()
     array[tuple(found.indices)] += found.values

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from ..core.sparse_arrays import from_row_major, module_of, refusal
 from ..core.tensor import Tensor
 from ..errors import LayoutError, OutOfBoundsError, ShapeError
@@ -213,7 +215,9 @@ def _index_select(input: Tensor, dim: int, places: Any) -> Tensor:
 
 def repeated(xp: Any, counts: Any) -> Any:
     """0 `counts[0]` times, 1 `counts[1]` times, and so on."""
-    ends = xp.cumsum(counts)
+    if xp is np:
+        return np.repeat(np.arange(len(counts)), counts)
+    ends = xp.cumsum(counts)  # CuPy repeats by one number only
     total = int(ends[-1]) if len(ends) else 0
     return xp.searchsorted(ends, xp.arange(total), "right")
 
