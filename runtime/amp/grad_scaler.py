@@ -73,9 +73,11 @@ class GradScaler:
         with no_grad():
             for group in optimizer.param_groups:
                 for parameter in group["params"]:
-                    if parameter.grad is not None:
-                        parameter.grad.mul_(1.0 / self._scale)
-                        found_inf |= not bool(parameter.grad.isfinite().all())
+                    g = parameter.grad
+                    if g is not None:
+                        g.mul_(1.0 / self._scale)
+                        values = g.coalesce().values() if g.is_sparse else g
+                        found_inf |= not bool(values.isfinite().all())
         self._found_inf[id(optimizer)] = found_inf
         self._stages[id(optimizer)] = UNSCALED
 

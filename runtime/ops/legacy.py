@@ -261,11 +261,15 @@ def dlpack(self: Tensor, **options: Any) -> Any:
     """
     if self.requires_grad:
         raise BufferError("__dlpack__: expected a tensor that requires no gradient. Use detach().")
+    if self.is_sparse:
+        raise refusal("__dlpack__", self.shape)
     return self._array.__dlpack__(**options)
 
 
 def dlpack_device(self: Tensor) -> tuple[int, int]:
     """The kind and number of the device, as DLPack counts them."""
+    if self.is_sparse:
+        raise refusal("__dlpack_device__", self.shape)
     return self._array.__dlpack_device__()
 
 

@@ -147,7 +147,7 @@ class Builder:
             raise CheckpointError("load: expected indices and values of a sparse tensor.")
         if self.is_survey:
             return empty(0)
-        checks = {"is_coalesced": rest == [True], "check_invariants": True}
+        checks: dict[str, Any] = {"is_coalesced": rest == [True], "check_invariants": True}
         try:
             return sparse_coo_tensor(indices, values, _whole_numbers(size), **checks)
         except RuntimeError as error:

@@ -200,9 +200,9 @@ class _Unpacker:
         if "tensor" in node:
             return _as_saved(self._tensor(node), node)
         if "sparse" in node:
-            parts = [self.unpack(part) for part in node["sparse"]]
+            indices, values = [self.unpack(part) for part in node["sparse"]]
             checks = {"is_coalesced": node["is_coalesced"], "check_invariants": True}
-            return _as_saved(sparse_coo_tensor(*parts, node["size"], **checks), node)
+            return _as_saved(sparse_coo_tensor(indices, values, node["size"], **checks), node)
         ((kind, content),) = node.items()
         if kind in ("dict", "ordered"):
             pairs = [(key, self.unpack(value)) for key, value in content]

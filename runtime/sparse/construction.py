@@ -105,7 +105,7 @@ def _index_array(indices: Any, values: Tensor) -> Any:
 def _size_of(indices: Any, values: Tensor) -> tuple[int, ...]:
     if not indices.shape[1]:
         return (*(0,) * indices.shape[0], *values.shape[1:])
-    if int(indices.min(initial=0)) < 0:
+    if indices.size and int(indices.min()) < 0:
         raise ShapeError("sparse_coo_tensor: expected indices that are not negative.")
     return (*[int(n) + 1 for n in indices.max(1)], *values.shape[1:])
 

@@ -25,6 +25,7 @@ class EmbeddingNode(Node):
         self.saved = (None,)
         self.sequence = tick()
         self.shape, self.rows, self.padding_idx = tuple(weight.shape), rows, padding_idx
+        self.result_shape = (*rows.shape, self.shape[1])
 
     def name(self) -> str:
         """As PyTorch names it."""

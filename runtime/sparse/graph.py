@@ -52,6 +52,7 @@ class SparseNode(Node):
         self.saved = (None,)
         self.sequence = tick()
         self.indices, self.shape = sparse.indices, sparse.shape
+        self.result_shape = sparse.shape
 
     def name(self) -> str:
         """As PyTorch names it."""
@@ -148,7 +149,8 @@ def values_of(tensor: Tensor) -> Tensor:
     out = wrap(array.values, plain)
     out._writes = tensor._writes
     if tensor._edge is not None and is_grad_enabled():
-        out._edge = ValuesNode(tensor, plain, array)
+        out._edge = node = ValuesNode(tensor, plain, array)
+        node.result_shape = array.values.shape
     return out
 
 

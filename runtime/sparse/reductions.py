@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..core.sparse_arrays import SparseArray, module_of, refusal, row_major
@@ -11,6 +12,7 @@ from ..ops import reductions
 from ..ops.activations import log_softmax as dense_log_softmax
 from ..ops.activations import softmax as dense_softmax
 from ..ops.indexing import getitem, index_embed
+from ..ops.joins import cat
 from ..ops.shapes import normalized_dim, normalized_dims
 from .elementwise import rule
 from .graph import assembled, coalesced, indices_of, is_sparse, values_of, with_values
@@ -57,6 +59,24 @@ def any_nonzero(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor
     if dim is not None:
         raise refusal("any over some dimensions", input.shape)
     return reductions.any(values_of(coalesced(input)))
+
+
+def _extreme(name: str) -> Callable[..., Tensor]:
+    def extreme(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+        if len(normalized_dims(dim, input.ndim, name)) != input.ndim:
+            raise refusal(f"{name} over some dimensions", input.shape)
+        values = values_of(coalesced(input)).reshape(-1)
+        if values.numel() < input.numel():
+            values = cat([values, values.detach().new_zeros(1)])
+        out: Tensor = getattr(reductions, name)(values)
+        return out.reshape((1,) * input.ndim) if keepdim else out
+
+    extreme.__doc__ = f"The {name} of all elements, with a zero among them if one is not kept."
+    return extreme
+
+
+rule("amax")(_extreme("amax"))
+rule("amin")(_extreme("amin"))
 
 
 # -- softmax ---------------------------------------------------------------------------------------
