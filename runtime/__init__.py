@@ -90,6 +90,7 @@ from .sparse.construction import *
 from .sparse.products import hspmm as hspmm
 from .sparse.products import smm as smm
 from .sparse.products import spmm as spmm
+from .sparse.products import sspaddmm as sspaddmm
 from .symbols import *
 
 if TYPE_CHECKING:

@@ -137,7 +137,7 @@ METHODS = {
     "sparse_resize_": sparse_resize_, "sparse_resize_and_clear_": sparse_resize_and_clear_,
     "_coalesced_": _coalesced_, "to_dense": conversion.to_dense,
     "to_sparse": conversion.to_sparse, "to_sparse_coo": conversion.to_sparse,
-    "sparse_mask": conversion.sparse_mask, "smm": products.smm,
+    "sparse_mask": conversion.sparse_mask, "smm": products.smm, "sspaddmm": products.sspaddmm,
     "layout": property(_layout), "is_sparse": property(is_sparse),
 }  # fmt: skip
 for _name, _member in METHODS.items():

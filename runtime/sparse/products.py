@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..core.sparse_arrays import module_of, refusal
 from ..core.tensor import Tensor
 from ..errors import LayoutError, ShapeError
@@ -151,4 +149,11 @@ def smm(input: Tensor, mat: Tensor) -> Tensor:
     return assembled(indices, values.reshape(-1), array.shape, True)
 
 
-__all__: list[Any] = ["addmm", "hspmm", "mm", "smm", "spmm"]
+def sspaddmm(
+    input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1
+) -> Tensor:
+    """beta * input + alpha * (mat1 @ mat2) as a sparse matrix, of sparse input and mat1 and a dense
+    mat2; not coalesced."""
+    product = smm(mat1, mat2) * alpha
+    product._array.is_coalesced = False
+    return input * beta + product

@@ -19,7 +19,7 @@ A; C; H; A.t(); C.transpose(0, 1); A.neg(); A.abs(); A.double(); A.half(); A.lon
 A.sum(); A.sum(0); A.sum((0, 1)); A.sum(1, keepdim=True); A.norm(); C.any(); A.unsqueeze(0); A.select(0, 1); A[0]; A[0, 2]; A[:, 2]; A[None]; A.unbind(0)
 A.index_select(0, torch.tensor([1, 1])); C.index_select(1, torch.tensor([2, 0])); C + B; C - B; D + C; D - C; A + A; C * 2; 2 * C; A / 2; C * D; D * C; A * D; C * B; C ** 2; C ** 0.5; C // 2
 C * torch.tensor(2.0); C * torch.tensor([1.0, 2.0, 3.0]); torch.add(C, B, alpha=2); torch.add(D, C, alpha=2); A @ E; C @ E; E.t() @ C.t(); D @ C.t(); C @ C.t(); torch.mm(C, B.t()); torch.mv(C, torch.ones(3))
-torch.smm(C, E); torch.hspmm(C, E); torch.spmm(C, E); torch.addmm(torch.ones(2, 2), C, E, beta=2, alpha=3); torch.sparse.mm(A, E); torch.sparse.addmm(torch.ones(2, 2), C, E, beta=2, alpha=3)
+torch.smm(C, E); torch.sspaddmm(torch.eye(2).to_sparse(), C, E, beta=2, alpha=3); torch.hspmm(C, E); torch.spmm(C, E); torch.addmm(torch.ones(2, 2), C, E, beta=2, alpha=3); torch.sparse.mm(A, E); torch.sparse.addmm(torch.ones(2, 2), C, E, beta=2, alpha=3)
 torch.sparse.sum(A); torch.sparse.sum(A, 0); torch.sparse.sum(A, dim=[0, 1]); torch.sparse.sum(C, -1, dtype=torch.float64); torch.sparse.sum(H, 0); torch.sparse.sum(H, 1); torch.sparse.sum(H, (0, 1))
 torch.sparse.softmax(A, 1); torch.sparse.softmax(C, 0); torch.sparse.log_softmax(C, 1); torch.sparse.softmax(H, 0); torch.sparse.softmax(H, 1); torch.cat([C, B]); torch.cat([A, B], -1); torch.stack([C, B]); torch.hstack([C, B])
 torch.eye(3).to_sparse(); torch.zeros(2, 3, layout=torch.sparse_coo); torch.zeros_like(C); torch.empty_like(C); C.new_zeros(2); D.to_sparse(); D.to_sparse(1); D.sparse_mask(A); B.sparse_mask(C); C.sparse_mask(B)
