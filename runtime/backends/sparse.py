@@ -1,7 +1,7 @@
 """Dispatch keys of sparse tensors.
 
 A key of its own keeps sparse tensors off the fast path of every operation: it has no kernels, so
-the generated function goes on to the general path, which asks `core.sparse_arrays.router`.
+the generated function goes on to the general path, which looks into `core.sparse_arrays.rules`.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class SparseArray:
         self.values = values
         self.shape = tuple(shape)
         self.dtype = dtypes.from_numpy(values.dtype)
-        self.is_coalesced = is_coalesced
+        self.is_coalesced = is_coalesced or indices.shape[1] < 2
 
     # -- what it is ------------------------------------------------------------------------------
 

@@ -151,7 +151,7 @@ def slice_view(input: Tensor, index: tuple[Any, ...]) -> Tensor:
         if item is Ellipsis:
             dim += skipped
         elif item is None:
-            out = view_as_shape(out, (*out.shape[:dim], 1, *out.shape[dim:]))
+            out = _with_dim(out, dim)
             dim += 1
         elif isinstance(item, slice):
             out = out if item == slice(None) else _slice_of(out, dim, item)
@@ -159,6 +159,22 @@ def slice_view(input: Tensor, index: tuple[Any, ...]) -> Tensor:
         else:
             out = out.select(dim, item)
     return out
+
+
+def _with_dim(input: Tensor, dim: int) -> Tensor:
+    """A dimension of size 1 at `dim`: an indexed one up to the first dense one."""
+    shape = (*input.shape[:dim], 1, *input.shape[dim:])
+    if not is_sparse(input):
+        return input.reshape(shape)
+    input = for_values(input)
+    array, values = input._array, values_of(input)
+    if dim > array.sparse_dim:
+        values = values.unsqueeze(dim - array.sparse_dim + 1)
+        return assembled(array.indices, values, shape, array.is_coalesced)
+    xp = module_of(array.indices)
+    zeros = xp.zeros((1, array.nnz), array.indices.dtype)
+    indices = xp.concatenate([array.indices[:dim], zeros, array.indices[dim:]])
+    return assembled(indices, values, shape, array.is_coalesced)
 
 
 def _slice_of(out: Tensor, dim: int, item: slice) -> Tensor:
@@ -231,24 +247,39 @@ def runs(xp: Any, starts: Any, counts: Any) -> Any:
 
 @rule("view_as_shape")
 def view_as_shape(input: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """The elements in other sizes, row by row as before; dense dimensions must stay."""
-    if not is_sparse(input):
-        return input.reshape(shape)
+    """The elements in other sizes, row by row as before; none goes from indexed dimensions to dense
+    ones or back."""
     old = tuple(input.shape)
     wanted = resolved_shape(old, shape, "reshape")
     input = for_values(input)
     array = input._array
-    tail = old[array.sparse_dim :]
-    depth = len(wanted) - len(tail)
-    if depth < 0 or wanted[depth:] != tail:
-        raise LayoutError(
-            f"reshape: expected sizes that end in {tail}, the dense dimensions of shape {old}. Got "
-            f"{wanted}."
-        )
-    if math.prod(wanted[:depth]) != math.prod(old[: array.sparse_dim]):
-        raise ShapeError(f"reshape: expected as many elements as {old} has. Got {wanted}.")
+    depth = _indexed_sizes(old, array.sparse_dim, wanted)
     indices = from_row_major(array.positions(), wanted[:depth])
-    return assembled(indices, values_of(input), wanted, array.is_coalesced)
+    values = values_of(input)
+    if wanted[depth:] != tuple(values.shape[1:]):
+        values = values.reshape((array.nnz, *wanted[depth:]))
+    return assembled(indices, values, wanted, array.is_coalesced)
+
+
+def _indexed_sizes(old: tuple[int, ...], depth: int, wanted: tuple[int, ...]) -> int:
+    """How many of the sizes `wanted` the first `depth` of `old` turn into."""
+    if depth == len(old):
+        return len(wanted)
+    added = [k for k, n in enumerate(wanted) if n == 1 and wanted[:k] + wanted[k + 1 :] == old]
+    if added:  # by `unsqueeze`: dense behind the first dense dimension
+        return depth + (added[0] <= depth)
+    rows, inner = math.prod(old[:depth]), math.prod(old[depth:])
+    fitting = [
+        k
+        for k in range(len(wanted) + 1)
+        if math.prod(wanted[:k]) == rows and math.prod(wanted[k:]) == inner
+    ]
+    if not fitting:
+        raise LayoutError(
+            f"reshape: expected sizes that keep the dense dimensions {old[depth:]} of shape {old} "
+            f"apart from the sparse ones. Got {wanted}."
+        )
+    return next((k for k in fitting if wanted[k:] == old[depth:]), fitting[0])
 
 
 @rule("expand_shape")
@@ -327,4 +358,4 @@ def stack(tensors: list[Tensor], dim: int = 0) -> Tensor:
     d = normalized_dim(dim, tensors[0].ndim + 1, "stack")
     if d > tensors[0]._array.sparse_dim:
         raise refusal("stack along a dense dimension", tensors[0].shape)
-    return cat([view_as_shape(x, (*x.shape[:d], 1, *x.shape[d:])) for x in tensors], d)
+    return cat([_with_dim(x, d) for x in tensors], d)

@@ -27,8 +27,8 @@ torch.sparse.spdiags(torch.arange(9.0).reshape(3, 3), torch.tensor([0, -1, 2]), 
 torch.sparse_coo_tensor(I, V, (2, 3), requires_grad=True); torch.sparse_coo_tensor(I, V.clone().requires_grad_(), (2, 3)); torch.sparse_coo_tensor(I, V.clone().requires_grad_(), (2, 3)).coalesce()
 torch.sparse_coo_tensor(torch.zeros(0, 1, dtype=torch.int64), torch.tensor([5.0]), ()); torch.sparse_coo_tensor(torch.arange(60).reshape(2, 30), torch.arange(30.0) / 7, (30, 60)); torch.nn.Parameter(C)
 torch.nn.functional.linear(C, torch.ones(2, 3), torch.ones(2)); torch.bmm(torch.stack([D, D * 2]).to_sparse(), torch.ones(2, 3, 2)); A.clone().zero_(); C.clone().mul_(2); C.clone().add_(B); D.clone().add_(C); C.clone().copy_(B)
-C.type(); C.layout; D.layout; A.is_coalesced(), C.is_coalesced(), C.t().is_coalesced(); A._nnz(), A.sparse_dim(), H.dense_dim(), D.sparse_dim(), D.dense_dim(), A.numel(), A.dim(), A.shape; C.indices(); C.values(); H._values()
-isinstance(C, torch.sparse.FloatTensor); torch.sparse.FloatTensor(I, V, torch.Size([2, 3])); torch.sparse.LongTensor(I, V.long()); C.stride(); A.is_sparse, D.is_sparse
+C.type(); C.layout; D.layout; A.is_coalesced(), C.is_coalesced(), C.t().is_coalesced(); torch.sparse_coo_tensor([[0], [1]], [1.0]).is_coalesced(); A._nnz(), A.sparse_dim(), H.dense_dim(), D.sparse_dim(), D.dense_dim(), A.numel(), A.dim(), A.shape; C.indices(); C.values(); H._values()
+isinstance(C, torch.sparse.FloatTensor), isinstance(C, torch.FloatTensor), isinstance(D, torch.FloatTensor); torch.sparse.FloatTensor(I, V, torch.Size([2, 3])); torch.sparse.LongTensor(I, V.long()); C.stride(); A.is_sparse, D.is_sparse
 """  # fmt: skip
 """Expressions, separated by semicolons and ends of lines; they are compared as printed."""
 
