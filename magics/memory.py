@@ -14,6 +14,7 @@ from IPython.core.magic_arguments import magic_arguments, parse_argstring
 
 from flambeau import Tensor, cuda
 from flambeau.autograd.node import Node
+from flambeau.core.sparse_arrays import SparseArray
 
 from .base import Instrument, counted
 
@@ -126,6 +127,10 @@ def tensor_bytes() -> int:
 
 
 def _count(array: Any, seen: dict[int, int]) -> None:
+    if isinstance(array, SparseArray):
+        _count(array.indices, seen)
+        _count(array.values, seen)
+        return
     owner = array
     while getattr(owner, "base", None) is not None and hasattr(owner.base, "nbytes"):
         owner = owner.base

@@ -15,6 +15,7 @@ from IPython.display import display
 
 from flambeau import Tensor
 from flambeau.core import observers
+from flambeau.core.sparse_arrays import SparseArray
 
 from .base import Instrument, named_tensors, shape_text, table
 
@@ -140,9 +141,11 @@ class TraceReport:
 
 
 def _values(node: Any, g: Any) -> Any:
-    """A gradient as a NumPy array, from whatever device."""
+    """A gradient as a NumPy array, from whatever device, sparse ones written out."""
     if isinstance(g, Tensor):
-        return g.detach().numpy_values()
+        return g.detach().to_dense().numpy_values()
+    if isinstance(g, SparseArray):
+        g = g.to_dense()
     return node.key.backend.to_numpy(g) if hasattr(g, "nbytes") else np.asarray(g)
 
 

@@ -16,6 +16,7 @@ from . import amp as amp
 from . import autograd as autograd
 from . import backends as _backends  # registers the devices
 from . import ops as _ops  # attaches the operations to tensors
+from . import sparse as sparse
 from .amp.autocast_mode import *
 from .amp.grad_scaler import *
 from .autograd.anomaly import *
@@ -85,6 +86,11 @@ from .signal.windows import blackman_window as blackman_window
 from .signal.windows import hamming_window as hamming_window
 from .signal.windows import hann_window as hann_window
 from .signal.windows import kaiser_window as kaiser_window
+from .sparse.construction import *
+from .sparse.products import hspmm as hspmm
+from .sparse.products import smm as smm
+from .sparse.products import spmm as spmm
+from .sparse.products import sspaddmm as sspaddmm
 from .symbols import *
 
 if TYPE_CHECKING:
@@ -116,6 +122,7 @@ arccos, arccosh, arcsin, arcsinh = acos, acosh, asin, asinh
 arctan, arctanh, arctan2 = atan, atanh, atan2
 unsafe_split, unsafe_chunk = split, chunk
 fix, row_stack, trapz = trunc, vstack, trapezoid
+dsmm, hsmm = spmm, hspmm
 clip, greater, less, greater_equal, less_equal, not_equal = clamp, gt, lt, ge, le, ne
 swapdims = transpose
 moveaxis = movedim

@@ -28,6 +28,7 @@ __all__ = [
     "DivisionError",
     "FlambeauError",
     "GradientError",
+    "LayoutError",
     "LinAlgError",
     "OutOfBoundsError",
     "ShapeError",
@@ -44,6 +45,10 @@ class ShapeError(FlambeauError, RuntimeError):
 
 class DTypeError(FlambeauError, RuntimeError):
     """An element type does not fit the operation."""
+
+
+class LayoutError(FlambeauError, NotImplementedError):
+    """An operation that only dense tensors have meets a sparse one, or the opposite."""
 
 
 class DeviceError(FlambeauError, RuntimeError):

@@ -104,7 +104,8 @@ class GradScaler:
         with no_grad():
             for g in grads:
                 g.mul_(1.0 / self._scale)
-                found_inf |= not bool(g.isfinite().all())
+                values = g.coalesce().values() if g.is_sparse else g
+                found_inf |= not bool(values.isfinite().all())
         if grads:
             self._found_inf[id(optimizer)] = found_inf
         self._stages[id(optimizer)] = UNSCALED

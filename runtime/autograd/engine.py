@@ -15,6 +15,7 @@ import numpy as np
 
 from ..core import batched, observers
 from ..core.dispatch import operations
+from ..core.sparse_arrays import SparseArray
 from ..core.spec import Spec
 from ..core.tensor import Tensor, wrap
 from ..errors import BatchingError, GradientError, ShapeError
@@ -188,7 +189,7 @@ def _key(edge: Any) -> Any:
 
 def wrap_gradient(g: Any, key: Any) -> Tensor:
     """The bare gradient `g` as a tensor on the device of `key`."""
-    if g.__class__ is not key.array_class:
+    if g.__class__ is not key.array_class and g.__class__ is not SparseArray:
         g = key.as_array(g)
     return wrap(g, key.of_array(g))
 
@@ -202,7 +203,7 @@ def accumulate(edge: AccumulateGrad, g: Any, fresh: bool, create_graph: bool) ->
         leaf._grad = g if leaf._grad is None else leaf._grad + g
     else:
         key = leaf._key
-        if g.__class__ is not key.array_class:
+        if g.__class__ is not key.array_class and g.__class__ is not SparseArray:
             g, fresh = key.as_array(g), True
         if leaf._grad is not None:
             _add_to(leaf, g)

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from . import dtypes, layouts
+from ..errors import LayoutError
+from . import dtypes, layouts, sparse_arrays
 from .batched import BatchedArray
 from .devices import device as Device
 from .dispatch import DispatchKey, backends, key_of
@@ -245,6 +246,8 @@ def full(
 
     Raises: TypeError for a size that is no sequence.
     """
+    if layout not in (None, layouts.strided):
+        raise LayoutError(f"full: expected layout torch.strided. Got {layout}.")
     if isinstance(size, int):
         raise TypeError(f"full: expected a tuple of ints as size. Got {size}. Use ({size},).")
     if isinstance(fill_value, Tensor):
@@ -292,6 +295,8 @@ def _filled(
 def order_like(input: Tensor, memory_format: Any = None) -> layouts.Permutation | None:
     """The order in memory of what is made like `input`, in its own order unless a format is given;
     None if row-major."""
+    if input._array.__class__ is sparse_arrays.SparseArray:
+        raise sparse_arrays.refusal("filling a tensor like it", input.shape)
     format = layouts.preserve_format if memory_format is None else memory_format
     if input._key.level or (format is layouts.preserve_format and input.is_contiguous()):
         return None
@@ -310,6 +315,8 @@ def _filler(name: str, value: Any, doc: str) -> Any:
         memory_format: Any = None,
     ) -> Tensor:
         shape = sizes(shape if size is None else (size,))
+        if layout not in (None, layouts.strided):
+            return _sparse(name, shape, key_for(dtype, device), layout, requires_grad)
         order = None if memory_format is None else layouts.order_of(memory_format, shape)
         return _filled(shape, value, key_for(dtype, device), requires_grad, order)
 
@@ -324,6 +331,11 @@ def _filler(name: str, value: Any, doc: str) -> Any:
         memory_format: Any = None,
     ) -> Tensor:
         key = key_of(input.device if device is None else place_of(device), dtype or input.dtype)
+        if layout is None and input._array.__class__ is sparse_arrays.SparseArray:
+            layout = layouts.sparse_coo
+        if layout not in (None, layouts.strided):
+            depth = getattr(input._array, "sparse_dim", None)
+            return _sparse(name, tuple(input.shape), key, layout, requires_grad, depth)
         order = order_like(input, memory_format)
         made = _filled(tuple(input.shape), value, key, requires_grad, order)
         return for_slices(made, input)
@@ -332,6 +344,24 @@ def _filler(name: str, value: Any, doc: str) -> Any:
     filled.__doc__ = f"A tensor of {doc}, of the given sizes."
     filled_like.__doc__ = f"A tensor of {doc}, with the shape, dtype and device of input."
     return filled, filled_like
+
+
+def _sparse(
+    name: str,
+    shape: tuple[int, ...],
+    key: DispatchKey,
+    layout: Any,
+    requires_grad: bool,
+    depth: int | None = None,
+) -> Tensor:
+    """An empty sparse tensor. Raises: LayoutError for ones, or another layout than sparse_coo."""
+    if name == "ones" or layout is not layouts.sparse_coo:
+        raise LayoutError(
+            f"{name}: expected layout torch.strided, or torch.sparse_coo for zeros. Got {layout}."
+        )
+    out: Tensor = sparse_arrays.rules["empty"](shape, key, depth)
+    out.requires_grad = requires_grad
+    return out
 
 
 zeros, zeros_like = _filler("zeros", 0, "zeros")
@@ -404,6 +434,10 @@ def eye(
     pin_memory: bool = False,
 ) -> Tensor:
     """The n x m matrix with ones on its diagonal; square without m."""
+    if layout not in (None, layouts.strided):
+        raise LayoutError(
+            f"eye: expected layout torch.strided. Got {layout}. Use torch.eye(n).to_sparse()."
+        )
     if n < 0 or (m is not None and m < 0):
         raise RuntimeError(f"eye: expected sizes of at least 0. Got {n} and {m}.")
     key = key_for(dtype, device)

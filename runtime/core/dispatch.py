@@ -91,8 +91,8 @@ class DispatchKey:
             return self
         dtype = array.dtype
         if not isinstance(dtype, dtypes.dtype):
-            dtype = dtypes.from_numpy(dtype)
-        return key_of(self.device, dtype)
+            return key_of(self.device, dtypes.from_numpy(dtype))
+        return key_makers.get(array.__class__, key_of)(self.device, dtype)
 
     def as_array(self, value: Any) -> Any:
         """`value`, usually a scalar that NumPy made of a 0-d result, as an array."""
@@ -104,6 +104,8 @@ class DispatchKey:
 
 _keys: dict[tuple[device, dtypes.dtype], DispatchKey] = {}
 _places: dict[device, device] = {}
+key_makers: dict[type, Callable[[device, dtypes.dtype], DispatchKey]] = {}
+"""How to find the key of arrays that are not their device's own."""
 
 
 def key_of(place: device, dtype: dtypes.dtype) -> DispatchKey:

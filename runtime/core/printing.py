@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import dtypes
+from .sparse_arrays import SparseArray
 
 __all__ = ["set_printoptions"]
 
@@ -192,12 +193,13 @@ def _suffixes(tensor: Tensor) -> list[str]:
     return found
 
 
-def _joined(prefix: str, values: str, suffixes: list[str]) -> str:
-    """Suffixes follow on the last line while they fit into the line width, else on a new one."""
+def _joined(prefix: str, values: str, suffixes: list[str], newline: bool = False) -> str:
+    """Suffixes follow on the last line while they fit into the line width, else on a new one; the
+    first of them on a new one if `newline`."""
     out = prefix + values
     last = len(out) - out.rfind("\n") + 1
-    for suffix in suffixes:
-        if last + len(suffix) + 2 > options.linewidth:
+    for k, suffix in enumerate(suffixes):
+        if last + len(suffix) + 2 > options.linewidth or (newline and not k):
             out += ",\n" + " " * len(prefix) + suffix
             last = len(prefix) + len(suffix)
         else:
@@ -212,6 +214,9 @@ def tensor_repr(tensor: Tensor) -> str:
         return _batched_repr(tensor)
     prefix = "tensor("
     name = type(tensor).__name__
+    if tensor._array.__class__ is SparseArray:
+        text = _joined(prefix, _sparse_text(tensor, len(prefix)), _sparse_suffixes(tensor), True)
+        return text if name == "Tensor" else f"{name} containing:\n{text}"
     if tensor.is_meta:
         values = "..."
     elif tensor.numel() == 0:
@@ -220,6 +225,29 @@ def tensor_repr(tensor: Tensor) -> str:
         values = values_text(tensor, len(prefix))
     text = _joined(prefix, values, _suffixes(tensor))
     return text if name == "Tensor" else f"{name} containing:\n{text}"
+
+
+def _sparse_text(tensor: Tensor, indent: int) -> str:
+    """Indices and values, each as a tensor."""
+    parts = []
+    for name, part in (("indices", tensor._indices()), ("values", tensor._values())):
+        prefix = f"{name}=tensor("
+        if part.numel():
+            text = values_text(part, indent + len(prefix))
+        else:
+            text = f"[], size={tuple(part.shape)}"
+        parts.append(f"{prefix}{text})")
+    return (",\n" + " " * indent).join(parts)
+
+
+def _sparse_suffixes(tensor: Tensor) -> list[str]:
+    found = [f"device='{tensor.device}'"] if tensor.device.type != "cpu" else []
+    found += [f"size={tuple(tensor.shape)}", f"nnz={tensor._nnz()}"]
+    default = dtypes.get_default_dtype()
+    if tensor.dtype not in (default, default.to_complex(), dtypes.int64, dtypes.bool_):
+        found.append(f"dtype={tensor.dtype}")
+    found.append("layout=torch.sparse_coo")
+    return found + [s for s in _suffixes(tensor) if "grad" in s]
 
 
 def _batched_repr(tensor: Tensor) -> str:

@@ -132,8 +132,8 @@ class Tensor:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all elements."""
-        return self.numel() * self.itemsize
+        """Bytes of all elements; of a sparse tensor, of its indices and values."""
+        return int(self._array.nbytes)
 
     def stride(self, dim: int | None = None) -> Any:
         """Steps between neighbours of each dimension (or of `dim`), in elements."""

@@ -29,8 +29,8 @@ from ..ops.cross_entropy import nll_loss as nll_loss
 from ..ops.ctc import ctc_loss as ctc_loss
 from ..ops.elementary import sigmoid as sigmoid
 from ..ops.elementary import tanh as tanh
-from ..ops.embedding import embedding_lookup as _embedding_lookup
 from ..ops.embedding import embedding_renorm_ as _embedding_renorm
+from ..ops.embedding import rows_of as _rows_of
 from ..ops.embedding_bag import embedding_bag as _embedding_bag
 from ..ops.folding import channel_shuffle as channel_shuffle
 from ..ops.folding import fold as fold
@@ -421,7 +421,7 @@ def embedding(
 
     Row `padding_idx` gets no gradient. Named rows longer than `max_norm`, in the norm `norm_type`,
     are first scaled to it in place. `scale_grad_by_freq` divides a row's gradient by how often it
-    is named. The gradient is dense even if `sparse`.
+    is named. If `sparse`, the gradient of a leaf is a sparse tensor.
     Raises: IndexError for an index that is not there, AssertionError for such a padding_idx.
     """
     if padding_idx is not None:
@@ -433,8 +433,7 @@ def embedding(
         padding_idx %= weight.shape[0]
     if max_norm is not None:
         _embedding_renorm(weight, input, max_norm, norm_type)
-    how = {"padding_idx": padding_idx, "scale_grad_by_freq": scale_grad_by_freq}
-    return _embedding_lookup(weight, input, **how)
+    return _rows_of(weight, input, padding_idx, scale_grad_by_freq, sparse)
 
 
 _BAG_MODES = ("sum", "mean", "max")

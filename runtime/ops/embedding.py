@@ -161,16 +161,28 @@ def embedding(
     sparse: bool = False,
 ) -> Tensor:
     """The rows of weight (n, d) that indices (...) name: (..., d). Row `padding_idx` gets no
-    gradient, -1 meaning none; the gradient is dense even if `sparse`.
+    gradient, -1 meaning none; if `sparse`, the gradient of a leaf is a sparse tensor.
 
     Raises: IndexError for an index that is not there.
     """
-    return embedding_lookup(
-        weight,
-        indices,
-        padding_idx=None if padding_idx < 0 else padding_idx,
-        scale_grad_by_freq=scale_grad_by_freq,
-    )
+    padding = None if padding_idx < 0 else padding_idx
+    return rows_of(weight, indices, padding, scale_grad_by_freq, sparse)
+
+
+def rows_of(
+    weight: Tensor,
+    indices: Tensor,
+    padding_idx: int | None,
+    scale_grad_by_freq: bool,
+    sparse: bool,
+) -> Tensor:
+    """`embedding` with None for no padding row."""
+    if sparse:
+        from ..sparse.embedding import embedding as sparse_embedding  # built on what is here
+
+        return sparse_embedding(weight, indices, padding_idx, scale_grad_by_freq)
+    how = {"padding_idx": padding_idx, "scale_grad_by_freq": scale_grad_by_freq}
+    return embedding_lookup(weight, indices, **how)
 
 
 LENGTH_EPS = 1e-7

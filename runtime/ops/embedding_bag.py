@@ -8,7 +8,7 @@ from ..core.ranges import arange
 from ..core.tensor import Tensor
 from ..errors import DTypeError, ShapeError
 from .declare import Index, Spec, primitive
-from .embedding import embedding_lookup, embedding_weight_gradient
+from .embedding import embedding_lookup, embedding_weight_gradient, rows_of
 from .joins import cat
 from .slicewise import slicewise
 
@@ -79,7 +79,8 @@ def embedding_bag(
     Returns the vectors (bags, d), the bag of each index, the number of rows in each bag without
     padding, and for maxima the rows (bags, d) they came from, else those numbers again.
     `per_sample_weights` scale rows in mode sum; `include_last_offset`: the last offset only ends a
-    bag; rows `padding_idx` are left out. The gradient is dense even if `sparse`.
+    bag; rows `padding_idx` are left out. If `sparse`, the gradient of a leaf is a sparse
+    tensor.
     Raises: RuntimeError for what does not fit, IndexError for an index that is not there.
     """
     _checked(weight, indices, offsets, mode, per_sample_weights)
@@ -98,8 +99,7 @@ def embedding_bag(
     if mode == MAX:
         values, rows = _maxima(weight, indices, begins, sizes, kept, padding_idx)
         return values, bag, sizes, rows
-    how = {"padding_idx": padding_idx, "scale_grad_by_freq": scale_grad_by_freq}
-    vectors = embedding_lookup(weight, indices, **how)
+    vectors = rows_of(weight, indices, padding_idx, scale_grad_by_freq, sparse)
     if per_sample_weights is not None:
         vectors = vectors * per_sample_weights.unsqueeze(1)
     if kept is not None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core import creation, dtypes
 from ..core.dispatch import key_of
+from ..core.sparse_arrays import refusal
 from ..core.spec import Spec, contiguous_strides
 from ..core.tensor import Tensor, wrap
 from ..errors import ShapeError
@@ -44,6 +45,8 @@ class UntypedStorage:
     """The bytes behind a tensor and its views."""
 
     def __init__(self, tensor: Tensor) -> None:
+        if tensor.is_sparse:
+            raise refusal("storage", tensor.shape)
         self._owner = tensor if tensor._base is None else tensor._base
         self.device = tensor.device
 
@@ -260,11 +263,15 @@ def dlpack(self: Tensor, **options: Any) -> Any:
     """
     if self.requires_grad:
         raise BufferError("__dlpack__: expected a tensor that requires no gradient. Use detach().")
+    if self.is_sparse:
+        raise refusal("__dlpack__", self.shape)
     return self._array.__dlpack__(**options)
 
 
 def dlpack_device(self: Tensor) -> tuple[int, int]:
     """The kind and number of the device, as DLPack counts them."""
+    if self.is_sparse:
+        raise refusal("__dlpack_device__", self.shape)
     return self._array.__dlpack_device__()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core import creation, dtypes
 from ..core.dispatch import key_of
-from ..core.layouts import strided as strided_layout
+from ..core.sparse_arrays import SparseArray, rules
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from . import (
@@ -245,6 +245,7 @@ def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     torch.FloatTensor."""
     if dtype is None:
         prefix = "torch.cuda." if self.is_cuda else "torch."
+        prefix += "sparse." * (self._array.__class__ is SparseArray)
         return prefix + LEGACY_NAMES[self.dtype]
     if isinstance(dtype, str):
         short = dtype.removeprefix("torch.")
@@ -274,6 +275,8 @@ LEGACY_NAMES = {
 def _new(function: Any) -> Any:
     def new(self: Tensor, *args: Any, **options: Any) -> Tensor:
         options = {"dtype": self.dtype, "device": self.device, **options}
+        if self._array.__class__ is SparseArray:
+            options.setdefault("layout", self.layout)
         if options["dtype"] is None:
             options["dtype"] = self.dtype
         return creation.for_slices(function(*args, **options), self)
@@ -314,6 +317,8 @@ def reduce(self: Tensor, protocol: Any) -> tuple[Any, ...]:
     if not self.is_leaf:
         raise RuntimeError("pickle: expected a leaf. Got a non-leaf tensor. Use detach().")
     state = {k: v for k, v in vars(self).items() if not k.startswith("_")}
+    if self._array.__class__ is SparseArray:
+        return rules["reduce"](self, state)
     values = self._array if self.is_meta else np.asarray(self.numpy_values(), order="C")
     return rebuild, (type(self), values, str(self.device), self.dtype, self.requires_grad, state)
 
@@ -395,8 +400,6 @@ def _attach_protocol() -> None:
         "polygamma_": inplace.inplace(polygamma, "polygamma_"),
         "fill": fill,
         "sum_to_size": sum_to_size,
-        "layout": strided_layout,
-        "is_sparse": False,
         "is_quantized": False,
         "adjoint": adjoint,
         "is_cpu": property(lambda self: self.device.type == "cpu"),

@@ -266,4 +266,7 @@ def pca_lowrank(A: Spec, q: int | None = None, center: bool = True, niter: int =
         raise ValueError(f"pca_lowrank: expected q from 0 to {most}. Got {q}.")
     if niter < 0:
         raise ValueError(f"pca_lowrank: expected niter not below 0. Got {niter}.")
-    return svd_lowrank(A - A.mean(-2, keepdim=True) if center else A, rank, niter)
+    if center:
+        A = A.to_dense()  # as the difference is
+        A = A - A.mean(-2, keepdim=True)
+    return svd_lowrank(A, rank, niter)

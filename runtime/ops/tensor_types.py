@@ -34,6 +34,7 @@ class TensorType(type):
             isinstance(instance, Tensor)
             and instance.dtype is cls.dtype
             and instance.device.type == cls.place
+            and not instance.is_sparse
         )
 
     def __call__(cls, *args: Any, device: Any = None) -> Tensor:

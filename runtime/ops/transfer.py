@@ -10,6 +10,7 @@ from ..core import dtypes
 from ..core.devices import device
 from ..core.dispatch import backends, key_of
 from ..core.layouts import preserve_format
+from ..core.sparse_arrays import SparseArray, rules
 from ..core.tensor import Tensor, wrap
 from .copies import cast, clone, contiguous
 from .declare import Spec
@@ -53,6 +54,8 @@ class MoveNode(Node):
 
 def to_device(input: Tensor, *, place: device) -> Tensor:
     """input's values on `place`, a device that is there; recorded."""
+    if input._array.__class__ is SparseArray:
+        return rules["to_device"](input, place)
     source = input._key
     target = key_of(place, source.dtype)
     out = wrap(_moved_array(input._array, source, target), target)

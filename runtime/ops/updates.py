@@ -10,6 +10,7 @@ from ..core.batched import anywhere
 from ..core.creation import as_tensor
 from ..core.dispatch import key_of
 from ..core.limits import iinfo
+from ..core.sparse_arrays import refusal
 from ..core.tensor import wrap
 from ..errors import DTypeError, OutOfBoundsError, ShapeError
 from .declare import Spec
@@ -279,6 +280,8 @@ def _wrapped(name: str, input: Any, index: Any) -> Any:
 
 def _replaced(input: Any, part: Any, src: Any, name: str) -> Any:
     """A clone of input with `src` in the view that `part` makes of it."""
+    if input.is_sparse:
+        raise refusal(name, input.shape)  # whose parts are no views
     out = input.clone()
     view = part(out)
     if tuple(view.shape) != tuple(src.shape):

@@ -21,10 +21,11 @@ from ..autograd.crossing import lifted
 from ..autograd.node import Node, OutputEdge, tick
 from ..autograd.record import TAPE
 from ..backends.batched import key_at
-from ..core import batched, dtypes, observers
+from ..core import batched, dtypes, observers, sparse_arrays
 from ..core.creation import as_tensor
 from ..core.devices import device
 from ..core.dispatch import DispatchKey, key_of, operations
+from ..core.sparse_arrays import SparseArray
 from ..core.spec import Spec
 from ..core.tensor import Tensor, note_view, wrap
 from ..errors import DeviceError, DTypeError, FlambeauError
@@ -434,6 +435,10 @@ def general(operation: Operation, values: tuple[Any, ...]) -> Any:
     """Run `operation` on arguments of any sort: numbers, mixed dtypes, under observers, or in
     error."""
     arguments = dict(zip([p.name for p in operation.parameters], values, strict=True))
+    if sparse_arrays.in_use:
+        found = _routed(operation, arguments)
+        if found is not NotImplemented:
+            return found
     key = _conform(operation, arguments)
     body = _namespace[f"{operation.name}_body"]
     started = perf_counter()
@@ -447,6 +452,22 @@ def general(operation: Operation, values: tuple[Any, ...]) -> Any:
     if observers.active:
         _notify(operation, arguments, out, perf_counter() - started)
     return out
+
+
+def _routed(operation: Operation, arguments: dict[str, Any]) -> Any:
+    """What the rules for sparse tensors give; NotImplemented where all arguments are dense."""
+    if operation.takes_list:
+        name = operation.array_names[0]
+        arguments[name] = list(arguments[name])  # it may be an iterator
+    sparse = [t for t in _tensors(operation, arguments) if t._array.__class__ is SparseArray]
+    if not sparse:
+        return NotImplemented
+    rule = sparse_arrays.rules.get(operation.name)
+    if rule is not None:
+        return rule(**arguments)
+    if operation.body is None:
+        raise sparse_arrays.refusal(operation.label, sparse[0].shape)
+    return operation.body(TAPE, **arguments)
 
 
 def _notify(operation: Operation, arguments: dict[str, Any], out: Any, seconds: float) -> None:

@@ -13,9 +13,10 @@ from typing import Any
 
 from ..autograd.grad_mode import enable_grad
 from ..autograd.node import RemovableHandle
-from ..core import callsite, observers
+from ..core import callsite, observers, sparse_arrays
 from ..core.tensor import Tensor
 from .options import required
+from .sparse_gradients import step_sparse
 
 __all__ = [
     "Optimizer",
@@ -106,6 +107,7 @@ class Optimizer:
     Raises: TypeError or ValueError for what is no leaf tensor, or is in two groups.
     """
 
+    takes_sparse_gradients = False  # whether `update` does; else see `sparse_gradients`
     _opt_called = False  # whether a step was made, since the first schedule if there is one
     _is_scheduled = False
     _is_stepping = False
@@ -172,7 +174,8 @@ class Optimizer:
         loss = None if closure is None else self._evaluated(closure)
         for group in self.param_groups:
             given = [p for p in group["params"] if p._grad is not None]
-            self.update(group, given)
+            rest = step_sparse(self, group, given) if sparse_arrays.in_use else given
+            self.update(group, rest)
             self._count_writes(given)
         return loss
 

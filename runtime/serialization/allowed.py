@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from ..core import dtypes
+from ..core import dtypes, layouts
 from ..core.creation import empty, from_numpy
 from ..core.devices import device
 from ..core.tensor import Size, Tensor
 from ..errors import CheckpointError
 from ..nn.parameter import Buffer, Parameter
+from ..sparse.construction import sparse_coo_tensor
 from .pickles import Built, Global
 
 STORAGES = {
@@ -93,6 +94,7 @@ class Builder:
         builders: dict[str, Callable[..., Any]] = {
             utils + "_rebuild_tensor": self.rebuild_tensor,
             utils + "_rebuild_tensor_v2": self.rebuild_tensor,
+            utils + "_rebuild_sparse_tensor": self.rebuild_sparse,
             utils + "_rebuild_parameter": _rebuild_parameter,
             utils + "_rebuild_parameter_with_state": _rebuild_parameter,
             "torch._tensor._rebuild_from_type_v2": _rebuild_from_type,
@@ -133,6 +135,32 @@ class Builder:
         whole = storage.tensor(self.place)
         out = whole.as_strided(size, stride, offset).detach()
         return out.requires_grad_() if requires_grad is True else out
+
+    def rebuild_sparse(self, layout: Any, parts: Any) -> Tensor:
+        """The sparse tensor of indices, values, a size, and whether it is coalesced."""
+        if layout is not layouts.sparse_coo:
+            raise CheckpointError(f"load: expected layout torch.sparse_coo. Got {layout!r}.")
+        if not isinstance(parts, tuple) or not 3 <= len(parts) <= 4:
+            raise CheckpointError("load: expected indices, values and size of a sparse tensor.")
+        indices, values, size, *rest = parts
+        if not isinstance(indices, Tensor) or not isinstance(values, Tensor):
+            raise CheckpointError("load: expected indices and values of a sparse tensor.")
+        if self.is_survey:
+            return empty(0)
+        checks: dict[str, Any] = {"is_coalesced": rest == [True], "check_invariants": True}
+        try:
+            return sparse_coo_tensor(indices, values, _whole_numbers(size), **checks)
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"load: expected a sparse tensor that is whole. {error}"
+            ) from None
+
+
+def _layout(name: Any) -> Any:
+    """The layout that `name`, such as "torch.sparse_coo", names."""
+    if name not in ("torch.sparse_coo", "torch.strided"):
+        raise CheckpointError(f"load: expected layout torch.sparse_coo. Got {name!r}.")
+    return layouts.sparse_coo if name == "torch.sparse_coo" else layouts.strided
 
 
 def _whole_numbers(values: Any) -> tuple[int, ...]:
@@ -295,6 +323,7 @@ def _plain_globals() -> dict[str, Global]:
         "builtins.slice": _numbers(slice),
         "_codecs.encode": _encoded,
         "torch.Size": _size,
+        "torch.serialization._get_layout": _layout,
         "torch.device": _numbers(device),
         "numpy.dtype": _DType,
         "numpy._core.multiarray._reconstruct": _Array,

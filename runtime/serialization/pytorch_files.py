@@ -198,6 +198,8 @@ class _StorageId(tuple[Any, ...]):
 
 
 REBUILD_TENSOR = _Name("torch._utils", "_rebuild_tensor_v2")
+REBUILD_SPARSE = _Name("torch._utils", "_rebuild_sparse_tensor")
+LAYOUT = _Name("torch.serialization", "_get_layout")
 REBUILD_PARAMETER = _Name("torch._utils", "_rebuild_parameter")
 NAMED = (set, frozenset, complex, codecs.encode)
 """What protocol 2 calls to build sets, complex numbers and bytes."""
@@ -252,6 +254,8 @@ class _Pickler(_PythonPickler):  # type: ignore[misc]
     def _reduced(self, tensor: Tensor) -> Any:
         if tensor.is_meta:
             raise TypeError("save: expected tensors with values. Got one on meta.")
+        if tensor.is_sparse:
+            return self._reduced_sparse(tensor)
         storage, offset, strides = self._shown(tensor)
         size, requires_grad = tuple(tensor.shape), tensor.requires_grad
         if isinstance(tensor, Parameter):
@@ -259,6 +263,14 @@ class _Pickler(_PythonPickler):  # type: ignore[misc]
             return REBUILD_PARAMETER, (data, requires_grad, OrderedDict())
         is_leaf = requires_grad and tensor.is_leaf
         return REBUILD_TENSOR, (storage, offset, size, strides, is_leaf, OrderedDict())
+
+    def _reduced_sparse(self, tensor: Tensor) -> Any:
+        size = Size(tensor.shape)
+        parts = tensor._indices(), tensor._values(), size, tensor.is_coalesced()
+        if not isinstance(tensor, Parameter):
+            return REBUILD_SPARSE, (_Call(LAYOUT, "torch.sparse_coo"), parts)
+        data = _Call(REBUILD_SPARSE, _Call(LAYOUT, "torch.sparse_coo"), parts)
+        return REBUILD_PARAMETER, (data, tensor.requires_grad, OrderedDict())
 
     def _shown(self, tensor: Tensor) -> tuple[_StorageId, int, tuple[int, ...]]:
         """The storage of a tensor, where in it the tensor begins, and its strides.

@@ -20,9 +20,10 @@ from ..core import dtypes
 from ..core.creation import from_numpy
 from ..core.devices import device as Device
 from ..core.tensor import Size, Tensor
-from ..errors import CheckpointError
+from ..errors import CheckpointError, ShapeError
 from ..nn.parameter import Parameter
 from ..ops.transfer import to
+from ..sparse.construction import sparse_coo_tensor
 
 METADATA = "flambeau"
 """The key of the file's metadata that holds the structure around the tensors."""
@@ -55,7 +56,7 @@ class _Packer:
     def pack(self, value: Any, place: str) -> Any:
         """`value`, found at `place`, as JSON."""
         if isinstance(value, Tensor):
-            return self._pack_tensor(value, place)
+            return (self._pack_sparse if value.is_sparse else self._pack_tensor)(value, place)
         if isinstance(value, Size):
             return {"size": list(value)}
         if isinstance(value, float) and not np.isfinite(value):
@@ -109,6 +110,21 @@ class _Packer:
             node["device"] = str(tensor.device)
         return node
 
+    def _pack_sparse(self, tensor: Tensor, place: str) -> Any:
+        node: dict[str, Any] = {
+            "sparse": [
+                self.pack(tensor._indices(), _below(place, "indices")),
+                self.pack(tensor._values(), _below(place, "values")),
+            ],
+            "size": list(tensor.shape),
+            "is_coalesced": tensor.is_coalesced(),
+        }
+        if isinstance(tensor, Parameter):
+            node["parameter"] = tensor.requires_grad
+        elif tensor.is_leaf and tensor.requires_grad:
+            node["requires_grad"] = True
+        return node
+
     def _free_name(self, place: str) -> str:
         name, number = place, 1
         while name in self.arrays:
@@ -150,7 +166,9 @@ def read(data: bytes, name: str, place: Callable[[str], Any]) -> Any:
         return {name: to(from_numpy(array), place("cpu")) for name, array in arrays.items()}
     try:
         return _Unpacker(arrays, place).unpack(json.loads(metadata[METADATA]))
-    except (KeyError, ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
+    except (
+        KeyError, ValueError, TypeError, AttributeError, IndexError, RecursionError, ShapeError
+    ) as error:  # fmt: skip
         raise CheckpointError(
             f"load: expected the structure in {name} to be whole. {type(error).__name__} {error}"
         ) from None
@@ -186,7 +204,11 @@ class _Unpacker:
         if not isinstance(node, dict):
             return node
         if "tensor" in node:
-            return self._tensor(node)
+            return _as_saved(self._tensor(node), node)
+        if "sparse" in node:
+            indices, values = [self.unpack(part) for part in node["sparse"]]
+            checks = {"is_coalesced": node["is_coalesced"], "check_invariants": True}
+            return _as_saved(sparse_coo_tensor(indices, values, node["size"], **checks), node)
         ((kind, content),) = node.items()
         if kind in ("dict", "ordered"):
             pairs = [(key, self.unpack(value)) for key, value in content]
@@ -207,9 +229,13 @@ class _Unpacker:
             if node.get("complex"):
                 array = array.view(np.result_type(array.dtype, np.complex64))[..., 0]
             self._tensors[name] = to(from_numpy(array), self.place(node.get("device", "cpu")))
-        tensor = self._tensors[name]
-        if "parameter" in node:
-            return Parameter(tensor, node["parameter"])
-        if node.get("requires_grad"):
-            return tensor.detach().requires_grad_()
-        return tensor
+        return self._tensors[name]
+
+
+def _as_saved(tensor: Tensor, node: dict[str, Any]) -> Tensor:
+    """The tensor as the parameter, or with the `requires_grad`, that it had."""
+    if "parameter" in node:
+        return Parameter(tensor, node["parameter"])
+    if node.get("requires_grad"):
+        return tensor.detach().requires_grad_()
+    return tensor

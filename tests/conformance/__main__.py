@@ -22,7 +22,7 @@ from . import forms
 DTYPES = [torch.float32, torch.float64, torch.int64, torch.bool, torch.complex64]
 UNAVAILABLE = ("chalf",)
 """NumPy has no complex numbers of halves."""
-OTHER_PROJECTS = ("sparse", "masked.", "torch.ops", "jiterator")
+OTHER_PROJECTS = ("sparse.", "masked.", "torch.ops", "jiterator")
 NO_SECOND = ("chunked", "chunked_none")
 """Variants that PyTorch documents to have no second derivative, where it gives zeros instead."""
 

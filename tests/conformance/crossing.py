@@ -55,6 +55,8 @@ def _ours(value: Any, storages: dict[Any, Any]) -> Any:
 
 
 def _tensor(tensor: torch.Tensor, storages: dict[Any, Any]) -> Any:
+    if tensor.layout is torch.sparse_coo:
+        return _sparse(tensor)
     if tensor.layout is not torch.strided:
         raise NotImplementedError(f"layout {tensor.layout}")
     if _has_memory(tensor):
@@ -63,6 +65,15 @@ def _tensor(tensor: torch.Tensor, storages: dict[Any, Any]) -> Any:
         found = flambeau.from_numpy(as_numpy(tensor))
     if tensor.dtype is torch.bfloat16:
         found = found.to(flambeau.bfloat16)
+    return found.requires_grad_() if tensor.requires_grad else found
+
+
+def _sparse(tensor: torch.Tensor) -> Any:
+    """A sparse tensor of copies of its parts."""
+    parts = [flambeau.from_numpy(as_numpy(p)) for p in (tensor._indices(), tensor._values())]
+    found = flambeau.sparse_coo_tensor(
+        *parts, tuple(tensor.shape), is_coalesced=tensor.is_coalesced()
+    )
     return found.requires_grad_() if tensor.requires_grad else found
 
 
@@ -105,7 +116,7 @@ def leaf(value: Any) -> Any:
 
 def as_numpy(tensor: Any) -> Any:
     """A copy of the tensor's values; dimensions keep their order in memory."""
-    plain = tensor.detach().resolve_conj().resolve_neg()
+    plain = tensor.detach().to_dense().resolve_conj().resolve_neg()
     if plain._is_zerotensor():
         plain = torch.zeros(plain.shape, dtype=plain.dtype)
     plain = plain.to(NUMPY_LACKS.get(plain.dtype, plain.dtype))
@@ -207,6 +218,8 @@ def difference(mine: Any, theirs: Any, tolerance: float, exact_dtype: bool = Tru
     for k, (x, y) in enumerate(zip(a, b, strict=True)):
         if not isinstance(x, flambeau.Tensor):
             return f"output {k} is no tensor of ours"
+        if x.layout is flambeau.sparse_coo and y.layout is not torch.sparse_coo:
+            return f"output {k} is sparse"
         if exact_dtype and str(x.dtype) != str(y.dtype):
             return f"output {k} has {x.dtype}, not {y.dtype}"
         if tuple(x.shape) != tuple(y.shape):
@@ -242,7 +255,7 @@ def _turned(vectors: Any, place: Any, dim: int) -> Any:
 
 def _values(x: Any, y: Any, tolerance: float) -> str | None:
     wanted = as_numpy(y)
-    got = x.detach()
+    got = x.detach().to_dense()
     got = (got.float() if x.dtype is flambeau.bfloat16 else got).numpy()
     if wanted.size == 0:
         return None

@@ -97,3 +97,10 @@ def test_sizes_read_well() -> None:
     assert [bytes_text(n) for n in (0, 999, 1500, 2_500_000, 7_000_000_000_000)] == [
         "0 B", "999 B", "1.5 kB", "2.5 MB", "7000.0 GB",
     ]  # fmt: skip
+
+
+def test_sparse_tensors_count_with_their_parts_once(run: Run) -> None:
+    before = tensor_bytes()
+    run("s = torch.sparse_coo_tensor(torch.arange(1000).repeat(2, 1), torch.ones(1000))")
+    run("values, indices = s._values(), s._indices()")
+    assert tensor_bytes() - before == pytest.approx(20_000, abs=1000)

@@ -90,3 +90,9 @@ def test_the_number_of_nodes_can_be_limited(run: Run) -> None:
     text = run("%%trace --nodes 1\nw.exp().sin().sum().backward()")
     assert "... and 2 more" in text
     assert "unrecognized arguments" in run("%%trace --depth 3\n1")
+
+
+def test_sparse_gradients_are_shown_as_what_they_stand_for(run: Run) -> None:
+    run("table = nn.Embedding(5, 2, sparse=True)")
+    text = run("%%trace\ntable(torch.tensor([1, 1])).sum().backward()")
+    assert "table.weight  5×2    2.83    80%" in text

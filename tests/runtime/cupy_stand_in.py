@@ -18,6 +18,7 @@ import types
 from typing import Any, Self
 
 import numpy as np
+import scipy.sparse
 import scipy.special
 
 UFUNCS = """
@@ -34,7 +35,7 @@ broadcast_to clip
 concatenate copyto cumprod cumsum empty empty_like expand_dims flip full full_like isclose matmul
 atleast_1d bincount broadcast_shapes eye full_like histogram isin lexsort max min moveaxis
 nonzero ones ones_like prod put_along_axis roll sort stack sum take take_along_axis tril triu
-unravel_index where zeros zeros_like
+einsum flatnonzero repeat searchsorted tile unique unravel_index where zeros zeros_like
 """.split()
 METHODS = """
 all any argmax argmin argsort astype clip copy cumprod cumsum diagonal dot fill flatten max mean min
@@ -290,6 +291,18 @@ def _ascupy(value: Any, dtype: Any = None, **options: Any) -> Any:
     return guest(np.asarray(value, dtype, **options))
 
 
+class CompressedRows:
+    """`cupyx.scipy.sparse.csr_matrix` of values at places, for its product with a dense matrix."""
+
+    def __init__(self, parts: Any, shape: tuple[int, int]) -> None:
+        if host(parts)[0].dtype.kind not in "fc" or host(parts)[0].dtype.itemsize < 4:
+            raise ValueError("Only bool, float32, float64, complex64 and complex128 are supported")
+        self._host = scipy.sparse.csr_matrix(host(parts), shape=shape)
+
+    def __matmul__(self, other: Any) -> Any:
+        return guest(self._host @ host(other))
+
+
 def modules() -> dict[str, types.ModuleType]:
     """`cupy` and the submodules in use, for `sys.modules`."""
     cupy, cupyx = types.ModuleType("cupy"), types.ModuleType("cupyx")
@@ -328,8 +341,11 @@ def modules() -> dict[str, types.ModuleType]:
         get_default_memory_pool=MemoryPool,
         get_default_pinned_memory_pool=MemoryPool,
     )
-    found = {m.__name__: m for m in (cupy, cupyx, scipy_, special)}
-    vars(cupyx)["scipy"], vars(scipy_)["special"] = scipy_, special
+    sparse = types.ModuleType("cupyx.scipy.sparse")
+    vars(sparse)["csr_matrix"] = CompressedRows
+    found = {m.__name__: m for m in (cupy, cupyx, scipy_, special, sparse)}
+    vars(cupyx)["scipy"] = scipy_
+    vars(scipy_).update(special=special, sparse=sparse)
     for name, module in found.items():
         module.__spec__ = importlib.machinery.ModuleSpec(name, None)
     return found

@@ -16,7 +16,7 @@ import pytest
 import flambeau as torch
 import flambeau.nn.functional as F
 from flambeau import nn, optim
-from flambeau.backends import batched
+from flambeau.backends import batched, sparse
 from flambeau.core import dispatch
 from flambeau.core.tensor import Tensor
 
@@ -46,6 +46,10 @@ def _gpu() -> Iterator[None]:
     for place, dtype in list(dispatch._keys):
         if place.type == "cuda":
             del dispatch._keys[place, dtype]
+    for place, dtype in list(sparse._keys):
+        if place.type == "cuda":
+            del sparse._keys[place, dtype]
+    sparse._backends.clear()
     for level, place, dtype in list(batched._keys):
         if place.type == "cuda":
             del batched._keys[level, place, dtype]
@@ -265,3 +269,59 @@ def test_memory_is_reported_and_given_back() -> None:
     free, total = torch.cuda.mem_get_info()
     assert 0 < free <= total
     assert x.cpu().sum().item() == 1000
+
+
+SPARSE: dict[str, Any] = {
+    "coalesce": lambda x, d: x.coalesce().to_dense(),
+    "mm": lambda x, d: x @ d,
+    "sparse mm": lambda x, d: (x @ x.t()).to_dense(),
+    "sum": lambda x, d: x.sum(0).to_dense(),
+    "softmax": lambda x, d: torch.sparse.softmax(x, 1).to_dense(),
+    "products": lambda x, d: (x * d.t() * x.sqrt() / 2).to_dense(),
+    "sums": lambda x, d: d.t() - (x + x * 2),
+    "parts": lambda x, d: torch.cat([x[1:], x.index_select(0, torch.tensor([1, 1]))]).to_dense(),
+    "reshape": lambda x, d: x.reshape(2, 3, 2).select(2, 0).to_dense(),
+    "masks": lambda x, d: d.t().sparse_mask(x).to_dense() + d.t().to_sparse() + x.to_dense(),
+    "max": lambda x, d: x.max(),
+}
+
+
+@pytest.mark.parametrize("name", SPARSE)
+def test_sparse_tensors_compute_as_on_the_cpu(name: str) -> None:
+    found = []
+    for device in ("cuda", "cpu"):
+        values = (torch.arange(1.0, 6, dtype=torch.float64) / 7).to(device).requires_grad_()
+        side = torch.linspace(-1, 1, 12, dtype=torch.float64).reshape(4, 3)
+        side = side.to(device).requires_grad_()
+        indices = torch.tensor([[2, 0, 1, 2, 0], [1, 3, 0, 1, 0]])
+        x = torch.sparse_coo_tensor(indices, values, (3, 4), device=device)
+        assert x.device.type == device
+        out = SPARSE[name](x, side)
+        out.square().sum().backward()
+        sides = [] if side.grad is None else [side.grad.cpu().numpy()]
+        found.append([out.detach().cpu().numpy(), values.grad.cpu().numpy(), *sides])
+    for gpu, cpu in zip(*found, strict=True):
+        np.testing.assert_allclose(gpu, cpu, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adagrad", "SparseAdam"])
+def test_sparse_gradients_change_tables_as_on_the_cpu(kind: str) -> None:
+    found = []
+    for device in ("cuda", "cpu"):
+        table = nn.Parameter(torch.arange(12.0).reshape(6, 2).to(device))
+        optimizer = getattr(optim, kind)([table], lr=0.1)
+        for step in range(3):
+            optimizer.zero_grad()
+            rows = torch.tensor([1, step, 1]).to(device)
+            F.embedding(rows, table, sparse=True).square().sum().backward()
+            assert table.grad.is_sparse
+            optimizer.step()
+        found.append(table.detach().cpu().numpy())
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-6)
+
+
+def test_sparse_tensors_go_to_the_gpu_and_back() -> None:
+    x = torch.eye(3).to_sparse().to("cuda")
+    assert "device='cuda:0'" in repr(x)
+    assert pickle.loads(pickle.dumps(x)).device == x.device
+    assert copy.deepcopy(x).cpu().to_dense().tolist() == torch.eye(3).tolist()

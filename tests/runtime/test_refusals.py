@@ -116,7 +116,7 @@ def test_numbers_that_do_not_fit_are_refused(name: str) -> None:
 
 def test_arithmetic_with_numbers_that_do_not_fit_wraps() -> None:
     assert (BYTES + 300).tolist() == [45, 46]
-    with pytest.raises(RuntimeError, match="fit into torch.int64"):
+    with pytest.raises(RuntimeError, match=r"fit into torch.int64"):
         torch.tensor(float("nan"), dtype=torch.int64)
     with pytest.raises(ValueError, match="64 bits"):
         torch.tensor(2**63)

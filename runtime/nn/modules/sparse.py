@@ -80,8 +80,8 @@ class Embedding(_Table):
 
     weight (num_embeddings, embedding_dim) starts standard normal; row `padding_idx` starts as 0 and
     gets no gradient. Rows longer than `max_norm`, in the norm `norm_type`, are scaled to it when
-    they are used. `scale_grad_by_freq` divides gradients by how often their row was used. The
-    gradient is dense even if `sparse`.
+    they are used. `scale_grad_by_freq` divides gradients by how often their row was used. If
+    `sparse`, the gradient of weight is a sparse tensor: for `SparseAdam`, `SGD` and `Adagrad`.
     """
 
     def __init__(
