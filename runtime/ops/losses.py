@@ -85,7 +85,7 @@ def weighted_logit_entropy(m: Any, input: Spec, target: Spec, pos_weight: Spec) 
 @pointwise(name="divergence", node_name="KlDiv")
 def divergence(m: Any, input: Spec, target: Spec) -> Spec:
     """target * (log(target) - input), 0 where target is 0, NaN where it is negative."""
-    # The masked branch must not be log(0), or its gradient would be 0 * inf.
+    # Not log(0), or the gradient would be 0 * inf; that of negative targets is NaN, as the loss is.
     logs = m.log(m.where(m.eq(target, 0), 1.0, target))
     return target * logs - target * input
 
