@@ -58,8 +58,7 @@ class Generator:
         if not -(2**63) <= seed < 2**64:
             raise RuntimeError(f"manual_seed: expected an integer of up to 64 bits. Got {seed}.")
         self._seed = seed % 2**64
-        with self._lock:
-            self._bits._legacy_seeding(self._seed % 2**32)
+        self._bits._legacy_seeding(self._seed % 2**32)
         self._spare_normal: float | None = None
         self._library_generator: Any = None
         return self
@@ -194,14 +193,18 @@ default_generator = Generator()
 """The CPU's generator, used wherever none is given."""
 
 
+def _unlock() -> None:
+    """Give the generator locks of its own in a forked process: the one that NumPy holds inside is
+    replaced with the words it guards."""
+    words = default_generator._bits.state
+    default_generator._lock = threading.Lock()
+    default_generator._bits = np.random.MT19937(0)
+    default_generator._bits.state = words
+
+
 if hasattr(os, "register_at_fork"):
-    # Another thread may be drawing just when a data loader's worker is forked: in the worker its
-    # lock, and the one that NumPy holds inside, would never be released.
-    os.register_at_fork(
-        before=default_generator._lock.acquire,
-        after_in_parent=default_generator._lock.release,
-        after_in_child=default_generator._lock.release,
-    )
+    # Another thread may be drawing just when a data loader's worker is forked.
+    os.register_at_fork(after_in_child=_unlock)
 
 _by_device: dict[Device, Generator] = {Device("cpu"): default_generator}
 
