@@ -62,7 +62,8 @@ def _nothing_is_left() -> Iterator[None]:
     gc.collect()
     assert not [p for p in pools._pools if p.processes]
     assert not multiprocessing.active_children()
-    assert (segments(), descriptors()) == before
+    assert descriptors() == before[1]
+    assert eventually(lambda: segments() <= before[0])  # other programs come and go there
 
 
 class Numbered(data.Dataset[Any]):
@@ -486,7 +487,7 @@ def test_no_process_and_no_segment_outlives_a_loader_that_is_ended(
         process.stdout.read()
         told = process.stderr.read().decode()
     assert eventually(lambda: not any(map(running, pids)))
-    assert segments() <= before
+    assert eventually(lambda: segments() <= before)
     if number == signal.SIGINT:
         assert told.count("Traceback") == 1  # the loader's own; no worker's
         assert told.rstrip().endswith("KeyboardInterrupt")
