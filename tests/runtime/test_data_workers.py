@@ -219,7 +219,9 @@ def test_data_sets_may_hold_tensors_that_are_in_use() -> None:
         list(data.DataLoader(data.TensorDataset(held), 2, num_workers=1))
 
 
-def test_spawned_workers_do_the_same() -> None:
+def test_spawned_workers_do_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A shell that ran in this process may have left a main module without it; spawning asks.
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None, raising=False)
     dataset = data.TensorDataset(torch.arange(2000.0).reshape(2, 1000))
     loader = data.DataLoader(dataset, num_workers=1, multiprocessing_context="spawn")
     assert [b[0][0, -1].item() for b in loader] == [999, 1999]
