@@ -62,7 +62,7 @@ def _nothing_is_left() -> Iterator[None]:
     gc.collect()
     assert not [p for p in pools._pools if p.processes]
     assert not multiprocessing.active_children()
-    assert descriptors() == before[1]
+    assert descriptors() <= before[1]  # what earlier tests left open may close meanwhile
     assert eventually(lambda: segments() <= before[0])  # other programs come and go there
 
 
