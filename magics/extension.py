@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from .base import Instrument
 from .clip import ClipMagics
 from .graph.magic import GraphMagics
-from .memory import MemoryMagics
+from .memory.magic import MemoryMagics
 from .profile import ProfileMagics
 from .trace import TraceMagics
 
@@ -21,10 +22,14 @@ INSTRUMENTS: tuple[type[Instrument], ...] = (
 
 
 def load(shell: Any) -> None:
-    """Register every instrument, once."""
+    """Register every instrument, once, with the completion of its arguments."""
     for instrument in INSTRUMENTS:
         if instrument.__name__ not in shell.magics_manager.registry:
             shell.register_magics(instrument)
+            registered = shell.magics_manager.registry[instrument.__name__]
+            for name in _names(registered):
+                completer = partial(_complete, registered, name)
+                shell.set_hook("complete_command", completer, str_key=name)
 
 
 def unload(shell: Any) -> None:
@@ -33,3 +38,14 @@ def unload(shell: Any) -> None:
         registered = shell.magics_manager.registry.get(instrument.__name__)
         if registered is not None:
             registered.unload()
+
+
+def _names(instrument: Instrument) -> list[str]:
+    """The magics of an instrument, as they are written."""
+    lines, cells = instrument.magics["line"], instrument.magics["cell"]
+    return [*(f"%{name}" for name in lines), *(f"%%{name}" for name in cells)]
+
+
+def _complete(instrument: Instrument, name: str, shell: Any, event: Any) -> list[str]:
+    """In the form that IPython calls."""
+    return instrument.complete(name, event)
