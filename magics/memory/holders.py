@@ -125,7 +125,7 @@ def blocks_of(array: Any) -> Iterator[tuple[int, Block]]:
         owner = owner.base
     if not getattr(owner, "nbytes", 0) or not hasattr(array, "shape"):
         return
-    place = getattr(owner, "device", None)
+    place: Any = getattr(owner, "device", None)
     device = f"cuda:{place.id}" if hasattr(place, "id") else "cpu"
     if getattr(place, "type", None) == "meta" or type(owner).__name__ == "Spec":
         return

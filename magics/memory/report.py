@@ -57,7 +57,7 @@ class MemoryReport:
         return sorted(held, key=lambda pair: -pair[0])
 
     def _rows(self) -> list[tuple[str, ...]]:
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for size, root in self._holders()[: self.limit]:
             alone = self.census.only_held_by([root.name])
             cell = f"[{root.cell}]" if root.cell is not None else ""
@@ -108,15 +108,15 @@ def _what(blocks: list[Block], root: str) -> str:
     """The roles of the blocks with their sizes; for a single tensor its shape and dtype."""
     if len(blocks) == 1 and blocks[0].holders[root][0] == "value":
         path = blocks[0].holders[root][1].removeprefix(root).strip(", ")
-        words = (shape_text(blocks[0].shape), blocks[0].dtype, blocks[0].device, path)
-        return " ".join(w for w in words if w)
+        facts = (shape_text(blocks[0].shape), blocks[0].dtype, blocks[0].device, path)
+        return " ".join(fact for fact in facts if fact)
     sizes: Counter[str] = Counter()
     counts: Counter[str] = Counter()
     for b in blocks:
         role = b.holders[root][0]
         sizes[role] += b.nbytes
         counts[role] += 1
-    words = []
+    words: list[str] = []
     for role in ROLES:
         if counts[role]:
             name = counted(counts[role], "tensor", "tensors") if role == "value" else role
