@@ -42,8 +42,13 @@ class Instrument(Magics):
             ) from error
 
     def run_cell(self, cell: str) -> bool:
-        """Run `cell` as if typed; whether it succeeded. Its traceback is shown as always."""
-        return bool(self.shell.run_cell(cell).success)
+        """Run `cell` as if typed; whether it succeeded. Its traceback is shown as always.
+
+        A comment stands in for the line of the magic, so that lines keep the numbers they have
+        for the user; not before another magic, which must come first.
+        """
+        first = "" if cell.lstrip().startswith("%%") else "#\n"
+        return bool(self.shell.run_cell(first + cell).success)
 
     def complete(self, name: str, event: Any) -> list[str]:
         """What may stand at the cursor in a line of the magic `name`: options, their choices,

@@ -9,8 +9,10 @@ from .base import Instrument
 from .clip import ClipMagics
 from .graph.magic import GraphMagics
 from .memory.magic import MemoryMagics
+from .nan import NanMagics
 from .profile import ProfileMagics
 from .trace import TraceMagics
+from .why.magic import WhyMagics
 
 INSTRUMENTS: tuple[type[Instrument], ...] = (
     GraphMagics,
@@ -18,6 +20,8 @@ INSTRUMENTS: tuple[type[Instrument], ...] = (
     ProfileMagics,
     ClipMagics,
     MemoryMagics,
+    NanMagics,
+    WhyMagics,
 )
 
 

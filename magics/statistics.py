@@ -76,6 +76,8 @@ class Statistics:
     def words(self) -> tuple[str, ...]:
         """The cells of a row, under `HEADINGS`."""
         shape = "×".join(str(n) for n in self.shape) or "scalar"
+        if math.isnan(self.mean):  # nothing finite is there to be described
+            return (shape, "", "", "", "", f"{self.zeros:.0%}", self.trouble())
         numbers = (f"{x:.3g}" for x in (self.norm, self.mean, self.low, self.high))
         return (shape, *numbers, f"{self.zeros:.0%}", self.trouble())
 
