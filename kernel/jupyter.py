@@ -28,7 +28,7 @@ class FlambeauKernel(IPythonKernel):
         self, parent: dict[str, Any], metadata: dict[str, Any], reply_content: dict[str, Any]
     ) -> dict[str, Any]:
         """The reply's metadata with the cell's receipt below `flambeau`."""
-        metadata = super().finish_metadata(parent, metadata, reply_content)
+        metadata = dict(super().finish_metadata(parent, metadata, reply_content))
         receipt = self.workbench.receipt
         if receipt is not None and not parent["content"].get("silent"):
             metadata["flambeau"] = {"receipt": receipt.as_dict()}

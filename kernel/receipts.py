@@ -27,7 +27,8 @@ class Receipt:
     """What a cell cost. Times in seconds, memory in bytes; None where it is not known.
 
     `peak`, `net`          highest resident memory of the process during the cell; growth through it
-    `gpu_peak`, `gpu_net`  the same of the GPU's pool; None without a GPU
+    `gpu_peak`             what the GPU's pool holds at the end, its highest unless it was emptied
+    `gpu_net`              growth of what tensors hold of it; both None without a GPU
     `graph`                nodes that the tape recorded
     `tensors`              tensors made by operations; None unless every operation was watched
     `nan`                  whether NaN came up: in what operations made if they were watched, else
@@ -82,7 +83,6 @@ class Meter:
             observers.subscribe(self._counter)
         self._has_gpu = cuda.is_available()
         if self._has_gpu:
-            cuda.reset_peak_memory_stats()
             self._gpu = cuda.memory_allocated()
         self._resets_peak = reset_peak()
         self._resident = memory()[0]
@@ -106,7 +106,7 @@ class Meter:
             cpu_time=cpu,
             peak=peak if self._resets_peak else None,
             net=resident - self._resident if known else None,  # type: ignore[operator]
-            gpu_peak=cuda.max_memory_allocated() if self._has_gpu else None,
+            gpu_peak=cuda.memory_reserved() if self._has_gpu else None,
             gpu_net=cuda.memory_allocated() - self._gpu if self._has_gpu else None,
             graph=graph,
             tensors=None if counter is None else counter.tensors,

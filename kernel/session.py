@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -158,15 +159,16 @@ class Session:
 
     def diagnostics(self, source: str) -> list[Any]:
         """What the checker finds wrong in a cell that has not run; nothing of it runs."""
-        from flambeau.magics.check import check_cell
-
-        return list(check_cell(source, self.namespace))
+        return list(_checker().check_cell(source, self.namespace))
 
     def hints(self, source: str) -> list[Any]:
         """Shapes and dtypes at the ends of assignments of a cell that has not run."""
-        from flambeau.magics.check import infer_shapes
+        return list(_checker().infer_shapes(source, self.namespace))
 
-        return list(infer_shapes(source, self.namespace))
+
+def _checker() -> Any:
+    """The checker, which is only loaded when it is asked."""
+    return importlib.import_module("flambeau.magics.check")
 
 
 def starting_names() -> dict[str, Any]:

@@ -44,7 +44,7 @@ class PlacedCompiler(XCachingCompiler):
         return self.script
 
 
-class Workbench(InteractiveShell):  # type: ignore[misc]
+class Workbench(InteractiveShell):
     """What our shells have beyond IPython's: tracebacks that end at the user's line, and scripts
     under their own names."""
 
@@ -79,7 +79,7 @@ class Workbench(InteractiveShell):  # type: ignore[misc]
         return kind, value, traceback
 
 
-class FlambeauShell(Workbench, ZMQInteractiveShell):  # type: ignore[misc]
+class FlambeauShell(Workbench, ZMQInteractiveShell):
     """The shell of the Jupyter kernel."""
 
 
