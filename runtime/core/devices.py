@@ -24,7 +24,9 @@ class device:
     """Where a tensor's memory lies: a `type` (cpu, cuda or meta) and, for cuda, an `index`.
 
     `device("cuda:1")`, `device("cuda", 1)` and `device(1)` are the same; without an index the
-    current device is meant. In a `with` block new tensors of the thread are made there. Raises: RuntimeError if the text names no device.
+    current device is meant. In a `with` block new tensors of the thread are made there.
+
+    Raises: RuntimeError if the text names no device.
     """
 
     __slots__ = ("index", "type")

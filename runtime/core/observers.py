@@ -42,7 +42,6 @@ class Observer:
         """`optimizer.step()` has updated its parameters."""
 
 
-
 class _Unobserved(threading.local):
     """Whether the observers do not hear of this thread."""
 
