@@ -138,9 +138,8 @@ class Live(Functions):
         fields = getattr(value, "__dict__", None)
         if fields is None or isinstance(value, Exception):
             return UNKNOWN
-        try:
-            made = object.__new__(shadow)
-        except TypeError:
+        made = self.quietly(object.__new__, shadow)
+        if made is UNKNOWN:
             return UNKNOWN
         self.twins[id(value)] = (value, made)
         held = vars(made)
