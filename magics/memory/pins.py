@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flambeau import cuda
+from flambeau.backends.cpu.onednn import primitives
 
 from ..base import counted, joined
 from .holders import living
@@ -64,6 +65,7 @@ def free(shell: Any, names: Sequence[str] = ()) -> Freed:
         shell.user_ns.pop(name, None)
     gc.collect()
     cuda.empty_cache()
+    primitives.free()
     _trim()
     now = resident_bytes()
     return Freed(
