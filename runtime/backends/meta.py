@@ -12,7 +12,7 @@ from ..errors import DeviceError
 
 if TYPE_CHECKING:
     from ..core.dispatch import DispatchKey
-    from ..ops.declare import Operation
+    from ..ops.operation import Operation
 
 
 class _NoLibrary:
@@ -56,4 +56,4 @@ class MetaBackend:
         )
 
     def check(self, place: device) -> device:
-        return device("meta")
+        return place if place.index else device("meta")  # numbers tell devices apart in checks
