@@ -209,6 +209,12 @@ def _code(function: Any) -> Any:
     )
 
 
+def _generated_from(function: Any) -> Any:
+    """The operation whose own function this is; None for what only wraps one."""
+    operation = getattr(function, "operation", None)
+    return operation if operation is not None and operation.function is function else None
+
+
 def _switch_over(function: Any, public: Any) -> None:
     if "_ask" in (function.__kwdefaults__ or {}):
         return
@@ -221,7 +227,7 @@ def _switch_over(function: Any, public: Any) -> None:
         function.__closure__,
     )
     original.__kwdefaults__ = function.__kwdefaults__
-    operation = getattr(function, "operation", None)
+    operation = _generated_from(function)
     if operation is not None:
         operation.written = original  # where its code will be generated
     function.__code__ = _code(function)
@@ -235,7 +241,7 @@ def _install() -> None:
         attribute = vars(Tensor)[name]
         _switch_over(attribute.fget, attribute.__get__)
     for _, function in list(_functions()):
-        operation = getattr(function, "operation", None)
+        operation = _generated_from(function)
         named = PUBLIC_NAMES.get(operation.name) if operation is not None else None
         _switch_over(function, operations[named].function if named else function)
 
