@@ -405,10 +405,20 @@ def hash_tensor(input: Mask, dim: Dims = None, *, keepdim: bool = False, mode: i
 def hash_tensor_array(
     xp: Any, input: Any, dim: Dims = None, *, keepdim: bool = False, mode: int = 0
 ) -> Any:
-    """NumPy's own reduction of the bits."""
-    wide = xp.int64 if input.dtype.kind in "biu" else xp.float64
-    bits = xp.ascontiguousarray(input.astype(wide)).reshape(input.shape).view(xp.uint64)
-    return xp.bitwise_xor.reduce(bits, numpy_axis(dim), None, None, keepdim)
+    """Halves of the reduced elements, folded together until one is left."""
+    dims = shapes.normalized_dims(dim, input.ndim, "hash_tensor")
+    moved = xp.moveaxis(input, dims, range(-len(dims), 0)) if input.ndim else input[None]
+    kept = moved.shape[: input.ndim - len(dims)] if input.ndim else ()
+    wide = moved.astype(xp.int64 if input.dtype.kind in "biu" else xp.float64)
+    bits = wide.reshape(*kept, -1 if wide.size else math.prod(moved.shape[len(kept) :]))
+    bits = xp.ascontiguousarray(bits).view(xp.uint64)
+    while bits.shape[-1] > 1:
+        half = (bits.shape[-1] + 1) // 2
+        rest = bits[..., half:]
+        bits[..., : rest.shape[-1]] ^= rest
+        bits = bits[..., :half]
+    found = bits[..., 0] if bits.shape[-1] else xp.zeros(kept, xp.uint64)
+    return found.reshape(reduced_shape(tuple(input.shape), dim, keepdim, "hash_tensor"))
 
 
 @primitive(node_name="Cumsum", layout="row_major")
