@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import ast
+import atexit
 import linecache
 import sys
 import warnings
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from ipykernel.compiler import XCachingCompiler
 from ipykernel.zmqshell import ZMQInteractiveShell
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
-import flambeau
-
-RUNTIME = str(Path(flambeau.__file__).parent)
-"""Where the frames lie that a user has not written."""
+from .tracebacks import without_our_frames
 
 
 class PlacedCompiler(XCachingCompiler):
@@ -41,8 +40,12 @@ class PlacedCompiler(XCachingCompiler):
         return self.script
 
 
-class FlambeauShell(ZMQInteractiveShell):
-    """IPython's shell with our tracebacks and compiler."""
+class Workbench(InteractiveShell):
+    """What our shells have beyond IPython's: tracebacks that end at the user's line, and scripts
+    under their own names."""
+
+    explain: Any = None
+    """From an error to the lines that explain it; the session sets it."""
 
     def __init__(self, **options: Any) -> None:
         # ipykernel names its own compiler class, whatever default the shell has.
@@ -74,28 +77,38 @@ class FlambeauShell(ZMQInteractiveShell):
             traceback = without_our_frames(traceback)
         return kind, value, traceback
 
+    def _showtraceback(self, kind: Any, value: Any, text: list[str]) -> None:
+        """Show a traceback with the explanation below it, as one message."""
+        if self.explain is not None and self.InteractiveTB.mode != "Minimal":
+            text = [*text, *self.explain(value)]
+        super()._showtraceback(kind, value, text)
 
-def is_ours(traceback: TracebackType) -> bool:
-    """Whether the frame runs the runtime's code, written or generated."""
-    name = traceback.tb_frame.f_code.co_filename
-    return name.startswith((RUNTIME, "<flambeau "))
+
+class FlambeauShell(Workbench, ZMQInteractiveShell):
+    """The shell of the Jupyter kernel."""
 
 
-def without_our_frames(traceback: TracebackType | None) -> TracebackType | None:
-    """A copy of `traceback` that ends at the last frame which is not the runtime's.
+def plain_shell() -> Workbench:
+    """A shell in this process that keeps its history to itself and writes to standard output.
 
-    What raised stays untouched; a traceback of our frames alone is kept whole.
+    Where there is no shell yet, `get_ipython()` and `display()` find it; otherwise it lives beside
+    the other.
     """
-    frames = []
-    while traceback is not None:
-        frames.append(traceback)
-        traceback = traceback.tb_next
-    kept = len(frames)
-    while kept and is_ours(frames[kept - 1]):
-        kept -= 1
-    if kept == 0:
-        kept = len(frames)
-    result = None
-    for frame in reversed(frames[:kept]):
-        result = TracebackType(result, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
-    return result
+    config = Config()
+    config.HistoryManager.hist_file = ":memory:"
+    config.InteractiveShell.colors = "nocolor"
+    if not InteractiveShell.initialized():
+        return Workbench.instance(config=config)  # type: ignore[no-any-return]
+    shell = Workbench(config=config)
+    shell.restore_sys_module_state()  # `__main__` stays that of the first
+    return shell
+
+
+def close_shell(shell: Workbench) -> None:
+    """End a shell of `plain_shell`: the program gets its `__main__` back, and `get_ipython()` finds
+    none."""
+    atexit.unregister(shell.atexit_operations)
+    shell.atexit_operations()
+    if type(shell)._instance is shell:
+        type(shell).clear_instance()
+        shell.restore_sys_module_state()
