@@ -11,6 +11,7 @@ from .graph.magic import GraphMagics
 from .memory.magic import MemoryMagics
 from .nan import NanMagics
 from .profile import ProfileMagics
+from .summary import SummaryMagics
 from .trace import TraceMagics
 from .why.magic import WhyMagics
 
@@ -21,6 +22,7 @@ INSTRUMENTS: tuple[type[Instrument], ...] = (
     ClipMagics,
     MemoryMagics,
     NanMagics,
+    SummaryMagics,
     WhyMagics,
 )
 
