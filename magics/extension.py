@@ -12,7 +12,7 @@ from .memory.magic import MemoryMagics
 from .nan import NanMagics
 from .profile import ProfileMagics
 from .summary import SummaryMagics
-from .trace import TraceMagics
+from .trace.magic import TraceMagics
 from .why.magic import WhyMagics
 
 INSTRUMENTS: tuple[type[Instrument], ...] = (
