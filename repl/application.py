@@ -1,16 +1,14 @@
-"""The session at the terminal: ask for a cell, run it, show what comes, until the person leaves."""
+"""The session at the terminal: cells are typed, run and shown, until the person leaves."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
-import time
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine
 from typing import Any
 
 from . import completeness
-from .cell import Abandoned, Cell
 from .client import Client, Content, KernelDiedError, Message
 from .completer import KernelCompleter
 from .history import DiskHistory, history_path
@@ -18,12 +16,16 @@ from .keeper import Keeper
 from .kernels import Kernel
 from .output import Output
 from .pager import page
-from .prompt import CodePrompt, LinePrompt, ask
+from .peeking import Peek, is_peek
+from .prompt import CodePrompt, ask
+from .runner import Runner
 from .screen import Screen
+from .stage import Stage
 from .terminal import typing_held
 from .toolbar import Toolbar
 
 TOOLBAR_REFRESH = 0.5  # s between two looks whether it still says the truth
+PROMPT_RETURNS = 0.3  # s that a cell may take before the prompt comes back below its output
 FAREWELLS = {"exit", "quit", "exit()", "quit()"}
 
 
@@ -32,34 +34,43 @@ class Repl:
 
     def __init__(self, kernel: Kernel) -> None:
         self._number: int | None = 1 if kernel.is_ours else None  # of the next cell, if known
-        self._draft = ""  # what the next prompt holds already
-        self._cell: Cell | None = None  # the one under way
+        self._leaving = False
         self._screen = Screen()
         self._own_output = Output(self._screen)
         self._other_output = Output(self._screen, marked=True)
-        self._toolbar = Toolbar(self._busy_since)
         self._history = DiskHistory(history_path())
+        self._toolbar = Toolbar(self._busy_since, lambda: self._runner.waiting)
         self._prompt = CodePrompt(
-            lambda: "*" if self._number is None else str(self._number),
+            self._prompt_number,
+            self._screen,
             self._toolbar,
             KernelCompleter(self._complete),
             self._history,
+            lambda: self._runner.press_interrupt() if not self._runner.is_idle else None,
         )
-        self._lines = LinePrompt()
-        self._on_interrupt: Callable[[], object] = self._prompt.clear
+        self._stage = Stage(self._prompt, self._screen)
         self._background: list[asyncio.Task[Any]] = []
         self._keeper = Keeper(kernel, self._on_output, self._on_question, self._on_change)
+        self._runner = Runner(
+            self._keeper,
+            self._screen,
+            self._stage,
+            self._on_start,
+            self._on_reply,
+            self._on_return,
+        )
 
     async def run(self) -> None:
         """Serve the terminal until Ctrl-D, `exit` or a hangup; leave no kernel of ours behind."""
         loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None
-        loop.add_signal_handler(signal.SIGINT, lambda: self._on_interrupt())
+        loop.add_signal_handler(signal.SIGINT, self._on_interrupt)
         loop.add_signal_handler(signal.SIGTERM, task.cancel)
         loop.add_signal_handler(signal.SIGHUP, task.cancel)
         self._spawn(asyncio.to_thread(completeness.transformer))
         self._spawn(self._keep_toolbar())
+        self._spawn(self._runner.serve())
         if self._history.fault:
             self._screen.note(f"History will not be kept: {self._history.fault}")
         try:
@@ -67,109 +78,84 @@ class Repl:
         finally:
             for work in self._background:
                 work.cancel()
+            await asyncio.gather(*self._background, return_exceptions=True)
             await self._screen.drain()
             await self._keeper.close()
 
     async def _serve(self) -> None:
-        while True:
-            draft, self._draft = self._draft, ""
+        while not self._leaving:
             try:
-                code = await self._prompt.read(draft)
+                code = await self._stage.read_cell()
             except KeyboardInterrupt:
                 continue
             except EOFError:
-                return
-            if code.strip() in FAREWELLS:
-                return
-            if code.strip() and await self._run(code) == "exit":
+                if self._leaving or await self._may_leave():
+                    return
+                continue
+            if code is not None and code.strip() and not await self._take(code):
                 return
 
-    async def _run(self, code: str) -> str | None:
-        """Run one cell; "exit" if it asked to leave."""
-        self._screen.start_row()
-        await self._screen.drain()
-        self._screen.mark()
-        with typing_held():
-            client = await self._client()
-            if client is None:
-                self._draft = code
-                return None
-            try:
-                return await self._finish(await self._execute(code))
-            except Abandoned:
-                await self._abandon()
-            except KernelDiedError as error:
-                self._report(str(error))
-                await self._offer_restart()
-            return None
+    async def _take(self, code: str) -> bool:
+        """Run, queue or answer what was typed; False if it says farewell."""
+        if code.strip() in FAREWELLS and self._runner.is_idle:
+            return False
+        if not self._runner.is_idle and is_peek(code):
+            self._spawn(self._peek(Peek(code)))
+            return True
+        self._runner.submit(code)
+        with typing_held(), contextlib.suppress(TimeoutError):
+            patience = PROMPT_RETURNS if self._screen.has_cursor else None
+            await asyncio.wait_for(self._runner.idle(), patience)
+        return True
 
-    async def _execute(self, code: str) -> Content:
-        began = time.monotonic()
-        self._cell = Cell(self._keeper.kernel, code, self._screen, self._lines)
-        try:
-            with self._interrupt_means(self._cell.press_interrupt):
-                return await self._cell.finished()
-        finally:
-            self._cell = None
-            self._toolbar.last_cell = time.monotonic() - began
-            self._screen.start_row()
-            await self._screen.drain()
+    async def _may_leave(self) -> bool:
+        if self._runner.is_idle or not self._keeper.kernel.is_ours:
+            return True
+        async with self._stage.taken():
+            return await ask("A cell is running. Stop it and leave?", default=False)
 
-    async def _finish(self, reply: Content) -> str | None:
+    async def _peek(self, peek: Peek) -> None:
+        client = self._keeper.client
+        if client is not None:
+            with contextlib.suppress(KernelDiedError):
+                await peek.answer(client, self._screen, self._own_output)
+
+    # -- what the runner says --------------------------------------------------------------------
+
+    def _on_start(self, code: str, waited: bool) -> None:
+        if waited:  # it was taken off the screen when it was queued
+            self._screen.write(self._prompt.echo(code, str(self._number or "*")))
+        self._prompt.refresh()
+
+    def _on_return(self, cells: list[str]) -> None:
+        if len(cells) > 1 or not self._runner.is_idle:
+            self._screen.note("What waited is back at the prompt.")
+        self._prompt.put_back("\n".join(cells))
+
+    async def _on_reply(self, reply: Content) -> None:
         if reply["status"] == "aborted":
-            self._report("The kernel passed this cell over, because one before it had failed.")
+            self._runner.report("The kernel passed this cell over, because one before it failed.")
         self._number = reply.get("execution_count", self._number or 0) + 1
-        verdict = None
         for payload in reply.get("payload", ()):
             match payload["source"]:
                 case "page":
-                    with self._interrupt_means(lambda: None):  # it belongs to the pager
+                    async with self._stage.taken():
                         await page(payload["data"].get("text/plain", ""), self._screen)
                 case "set_next_input":
-                    self._draft = payload["text"]
+                    self._prompt.put_back(payload["text"])
                 case "ask_exit":
-                    verdict = "exit"
-        if verdict is None:
-            self._screen.write("\n")
-            await self._screen.drain()
-        return verdict
+                    self._leave()
+                    return
+        self._toolbar.last_cell = self._runner.last_took
+        self._screen.write("\n")
+        await self._screen.drain()
+        self._prompt.refresh()
 
-    async def _client(self) -> Client | None:
-        """The client of a kernel that is ready, or None if there shall be none."""
-        if self._keeper.how_it_ended is not None and not await self._offer_restart():
-            return None
-        if self._keeper.client is not None:
-            return self._keeper.client
-        self._screen.write("waiting for the kernel to start ...")
-        waiting = asyncio.ensure_future(self._keeper.ready())
-        try:
-            with self._interrupt_means(waiting.cancel):
-                await asyncio.wait({waiting})
-                self._screen.erase_from(0)
-                return waiting.result()
-        except asyncio.CancelledError:
-            return None
-        except KernelDiedError as error:
-            self._report(str(error))
-            return None
+    def _leave(self) -> None:
+        self._leaving = True
+        self._prompt.close()
 
-    async def _offer_restart(self) -> bool:
-        if not await ask("Start a new kernel?", default=True):
-            return False
-        await self._replace_kernel()
-        return True
-
-    async def _abandon(self) -> None:
-        if self._keeper.kernel.is_ours:
-            await self._replace_kernel()
-
-    async def _replace_kernel(self) -> None:
-        self._number = 1
-        await self._keeper.replace()
-
-    def _report(self, text: str) -> None:
-        self._screen.start_row()
-        self._screen.warn(text)
+    # -- what the kernel says --------------------------------------------------------------------
 
     async def _complete(self, code: str, cursor: int) -> Content | None:
         client = self._keeper.client
@@ -188,23 +174,31 @@ class Repl:
         output.show(message["header"]["msg_type"], message["content"])
 
     def _on_question(self, question: Message) -> None:
-        if self._cell is not None:
-            self._cell.ask_person(question)
+        if self._runner.cell is not None:
+            self._runner.cell.ask_person(question)
 
     def _on_change(self, state: str) -> None:
         self._toolbar.state = state
-        if state == "ended" and self._cell is None and self._keeper.how_it_ended:
-            self._report(self._keeper.how_it_ended)
+        if state == "starting":
+            self._number = 1 if self._keeper.kernel.is_ours else None
+        if state == "ended" and self._runner.cell is None and self._keeper.how_it_ended:
+            self._runner.report(self._keeper.how_it_ended)
         if state == "ready" and self._number is None:
             self._spawn(self._learn_number())
         self._prompt.refresh()
 
     async def _learn_number(self) -> None:
-        assert self._keeper.client is not None
-        count = await self._keeper.client.count_cells()
+        client: Client | None = self._keeper.client
+        assert client is not None
+        count = await client.count_cells()
         if self._number is None and count is not None:
             self._number = count + 1
             self._prompt.refresh()
+
+    # -- the prompt ------------------------------------------------------------------------------
+
+    def _prompt_number(self) -> str:
+        return str(self._number) if self._number and self._runner.is_idle else "*"
 
     async def _keep_toolbar(self) -> None:
         shown = self._toolbar()
@@ -214,13 +208,13 @@ class Repl:
                 shown = self._toolbar()
                 self._prompt.refresh()
 
-    @contextmanager
-    def _interrupt_means(self, action: Callable[[], object]) -> Iterator[None]:
-        before, self._on_interrupt = self._on_interrupt, action
-        try:
-            yield
-        finally:
-            self._on_interrupt = before
+    def _on_interrupt(self) -> None:
+        """SIGINT, which Ctrl-C is while no prompt stands."""
+        if self._runner.is_idle:
+            self._prompt.clear()
+        else:
+            self._runner.press_interrupt()
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        self._background = [task for task in self._background if not task.done()]
         self._background.append(asyncio.ensure_future(work))

@@ -11,6 +11,7 @@ from .client import Client, Content, Execution, Message
 from .kernels import Kernel
 from .prompt import LinePrompt, ask
 from .screen import Screen
+from .stage import Stage
 
 INSISTENCE = 2.0  # s within which a second Ctrl-C means more than the first
 START_PATIENCE = 0.5  # s for a cell to begin, before which an interrupt would miss it
@@ -27,15 +28,17 @@ class Abandoned(Exception):
 class Cell:
     """Waits with the person for a cell to end."""
 
-    def __init__(self, kernel: Kernel, code: str, screen: Screen, lines: LinePrompt) -> None:
+    def __init__(
+        self, kernel: Kernel, code: str, screen: Screen, lines: LinePrompt, stage: Stage
+    ) -> None:
         self._kernel = kernel
         self._client: Client = kernel.client
         self._execution: Execution = self._client.execute(code)
         self._screen = screen
         self._lines = lines
+        self._stage = stage
         self._last_press: float | None = None
         self._insisted = asyncio.Event()
-        self._terminal = asyncio.Lock()  # one question at a time
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def finished(self) -> Content:
@@ -81,8 +84,7 @@ class Cell:
         self._screen.note("The interrupt has not been answered yet. Ctrl-C twice to give up.")
 
     async def _gives_up(self) -> bool:
-        await self._screen.drain()
-        async with self._terminal:
+        async with self._stage.taken():
             self._screen.start_row()
             await self._screen.drain()
             if self._kernel.is_ours:
@@ -91,18 +93,17 @@ class Cell:
 
     async def _answer(self, question: Message) -> None:
         await asyncio.sleep(OUTPUT_PRECEDES)
-        await self._screen.drain()
         content = question["content"]
-        message = self._screen.take_row() + content["prompt"]
         try:
-            async with self._terminal:
+            async with self._stage.taken():
+                message = self._screen.take_row() + content["prompt"]
                 text = await self._lines.read(message, is_password=content["password"])
+                self._screen.extent.feed(message + "\n")
         except EOFError:
             text = END_OF_FILE
         except KeyboardInterrupt:
             self.press_interrupt()
             return
-        self._screen.extent.feed(message + "\n")
         self._client.answer(question, text)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

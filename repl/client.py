@@ -17,6 +17,7 @@ Content = dict[str, Any]
 Message = dict[str, Any]
 
 COMPLETION_PATIENCE = 1.0  # s until a completion is no longer worth showing
+PEEK_PATIENCE = 10.0  # s until a look beside a running cell is given up
 IDLE_PATIENCE = 2.0  # s from a reply to the last output; iopub may have dropped the end under load
 SUBSHELL_PATIENCE = (0.5, 1.0, 2.0)  # s for each request of a subshell
 GREETING_PATIENCE = 0.5  # s until the kernel is asked again to say something on iopub
@@ -175,13 +176,33 @@ class Client:
 
     async def complete(self, code: str, cursor: int) -> Content | None:
         """The kernel's completions, or None if it cannot answer soon."""
+        content = {"code": code, "cursor_pos": cursor}
+        return await self._ask_aside("complete_request", content, COMPLETION_PATIENCE)
+
+    async def inspect(self, code: str, cursor: int, detail: int = 0) -> Content | None:
+        """What the kernel knows of the name at `cursor`, or None if it cannot answer soon."""
+        content = {"code": code, "cursor_pos": cursor, "detail_level": detail}
+        return await self._ask_aside("inspect_request", content, COMPLETION_PATIENCE)
+
+    async def evaluate(self, expression: str) -> Content | None:
+        """The value of `expression` as a MIME bundle, or None if the kernel cannot answer now."""
+        asked = {"code": "", "silent": True, "user_expressions": {"value": expression}}
+        reply = await self._ask_aside("execute_request", asked, PEEK_PATIENCE)
+        return None if reply is None else dict(reply["user_expressions"]["value"])
+
+    async def run_aside(self, code: str) -> Content | None:
+        """Run `code` beside the cell under way; its output comes as usual. None if that cannot
+        be now."""
+        asked = {"code": code, "silent": True, "store_history": False, "allow_stdin": False}
+        return await self._ask_aside("execute_request", asked, PEEK_PATIENCE)
+
+    async def _ask_aside(self, kind: str, content: Content, patience: float) -> Content | None:
+        """The reply to a request that must not wait for the cell under way."""
         if self._subshell is None and self.busy_since is not None:
             return None
-        content = {"code": code, "cursor_pos": cursor}
         header = {} if self._subshell is None else {"subshell_id": self._subshell}
-        request = self.request("complete_request", content, **header)
         try:
-            return await asyncio.wait_for(request, COMPLETION_PATIENCE)
+            return await asyncio.wait_for(self.request(kind, content, **header), patience)
         except (TimeoutError, KernelDiedError):
             return None
 
@@ -246,8 +267,8 @@ class Client:
             self._on_output(message)
 
     def _take_state(self, parent: Content, state: str) -> None:
-        if parent.get("msg_type") != "execute_request":
-            return  # a completion makes nobody wait
+        if parent.get("msg_type") != "execute_request" or parent.get("subshell_id"):
+            return  # a completion or a look makes nobody wait
         self.busy_since = time.monotonic() if state == "busy" else None
         if self.execution is not None and parent["msg_id"] == self.execution.message_id:
             self.execution.note_state(state)

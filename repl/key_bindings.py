@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prompt_toolkit.application import get_app
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.document import Document
@@ -50,9 +52,13 @@ def _has_text() -> bool:
     return bool(_buffer().text)
 
 
-def code_bindings() -> KeyBindings:
-    """Enter, Tab, Backspace, Up and Ctrl-C as they serve a cell of many lines."""
+def code_bindings(is_running: Callable[[], bool], interrupt: Callable[[], object]) -> KeyBindings:
+    """Enter, Tab, Backspace, Up and Ctrl-C as they serve a cell of many lines.
+
+    While a cell runs, Ctrl-C stops it and leaves what is typed alone, and Enter queues.
+    """
     bindings = KeyBindings()
+    running = Condition(is_running)
     in_code = has_focus(DEFAULT_BUFFER)
     inserting = in_code & (emacs_insert_mode | vi_insert_mode)
 
@@ -62,6 +68,7 @@ def code_bindings() -> KeyBindings:
 
     @bindings.add("enter", filter=in_code & ~_menu_has_choice)
     def _run_or_continue(event: KeyPressEvent) -> None:
+        event.app.erase_when_done = is_running()
         run_or_continue(event.current_buffer)
 
     @bindings.add("c-o", filter=inserting)
@@ -87,7 +94,11 @@ def code_bindings() -> KeyBindings:
         event.current_buffer.cancel_completion()
         event.current_buffer.auto_up(event.arg)
 
-    @bindings.add("c-c", filter=in_code & _has_text)
+    @bindings.add("c-c", filter=in_code & running)
+    def _interrupt(event: KeyPressEvent) -> None:
+        interrupt()
+
+    @bindings.add("c-c", filter=in_code & _has_text & ~running)
     def _clear(event: KeyPressEvent) -> None:
         event.current_buffer.reset()
 

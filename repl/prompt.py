@@ -7,8 +7,9 @@ from collections.abc import Callable
 from prompt_toolkit import PromptSession
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory, ThreadedAutoSuggest
 from prompt_toolkit.completion import Completer
+from prompt_toolkit.document import Document
 from prompt_toolkit.filters import is_done, to_filter
-from prompt_toolkit.formatted_text import ANSI, StyleAndTextTuples
+from prompt_toolkit.formatted_text import ANSI, StyleAndTextTuples, to_formatted_text
 from prompt_toolkit.history import History
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.layout.processors import (
@@ -19,10 +20,15 @@ from prompt_toolkit.output import ColorDepth
 
 from .key_bindings import code_bindings
 from .lexer import LazyLexer
-from .style import STYLE
+from .screen import Screen
+from .style import PROMPT, STYLE, paint
 from .terminal import has_colour
 
 MENU_HEIGHT = 6  # rows kept free below the prompt
+
+
+class SteppedAside(Exception):
+    """The prompt left the terminal for a question."""
 
 
 class CodePrompt:
@@ -31,11 +37,15 @@ class CodePrompt:
     def __init__(
         self,
         number: Callable[[], str],
+        screen: Screen,
         toolbar: Callable[[], StyleAndTextTuples],
         completer: Completer,
         history: History,
+        on_interrupt: Callable[[], object],
     ) -> None:
         self._number = number
+        self._screen = screen
+        self._draft = Document()
         self.session: PromptSession[str] = PromptSession(
             self._message,
             multiline=True,
@@ -44,7 +54,7 @@ class CodePrompt:
             completer=completer,
             history=history,
             auto_suggest=ThreadedAutoSuggest(AutoSuggestFromHistory()),
-            key_bindings=code_bindings(),
+            key_bindings=code_bindings(self._is_running, on_interrupt),
             bottom_toolbar=toolbar,
             input_processors=[
                 ConditionalProcessor(HighlightMatchingBracketProcessor("()[]{}"), ~is_done)
@@ -62,14 +72,61 @@ class CodePrompt:
         # would turn completion while typing off.
         self.session.default_buffer.enable_history_search = to_filter(True)
 
-    async def read(self, default: str = "") -> str:
-        """The next cell.
+    async def read(self) -> str | None:
+        """The next cell, or None if the prompt had to step aside; its draft then comes back.
+
+        A cell that must wait for another leaves the screen: it is shown again when it begins.
 
         Raises:
             KeyboardInterrupt: Ctrl-C on an empty line.
             EOFError: Ctrl-D on an empty line, or the terminal has gone.
         """
-        return await self.session.prompt_async(default=default, handle_sigint=False)
+        app = self.session.app
+        app.erase_when_done = False
+        draft, self._draft = self._draft, Document()
+        try:
+            return await self.session.prompt_async(default=draft, handle_sigint=False)
+        except SteppedAside:
+            return None
+
+    def step_aside(self) -> None:
+        """Leave the terminal, and keep what is typed for the next time."""
+        if self._stands:
+            self._draft = self.session.default_buffer.document
+            self._end(SteppedAside())
+
+    def close(self) -> None:
+        """End the session as Ctrl-D does."""
+        if self._stands:
+            self._end(EOFError())
+
+    def put_back(self, text: str) -> None:
+        """Put `text` before what is typed."""
+        if self._stands:
+            buffer = self.session.default_buffer
+            buffer.document = _before(text, buffer.document)
+        else:
+            self._draft = _before(text, self._draft)
+
+    def echo(self, code: str, number: str) -> str:
+        """`code` behind its prompt as it would stand there had it just been typed."""
+        width = len(f"In [{number}]: ")
+        first, *rest = code.rstrip("\n").split("\n")
+        lines = [paint(f"In [{number}]: ", PROMPT) + first]
+        lines += [paint("...: ".rjust(width), PROMPT) + line for line in rest]
+        return "\n".join(lines) + "\n"
+
+    @property
+    def _stands(self) -> bool:
+        app = self.session.app
+        return app.is_running and app.future is not None and not app.future.done()
+
+    def _end(self, reason: BaseException) -> None:
+        self.session.app.erase_when_done = True
+        self.session.app.exit(exception=reason)
+
+    def _is_running(self) -> bool:
+        return self._number() == "*"
 
     def clear(self) -> None:
         """Empty the line, as Ctrl-C does."""
@@ -80,7 +137,11 @@ class CodePrompt:
         self.session.app.invalidate()
 
     def _message(self) -> StyleAndTextTuples:
+        """The prompt, below a row of output that is not finished: a progress bar moves there."""
+        row = self._screen.unfinished_row
+        above: StyleAndTextTuples = [*to_formatted_text(ANSI(row)), ("", "\n")] if row else []
         return [
+            *above,
             ("class:prompt.in", "In ["),
             ("class:prompt.number", self._number()),
             ("class:prompt.in", "]: "),
@@ -132,6 +193,12 @@ async def ask(question: str, *, default: bool) -> bool:
         color_depth=_color_depth(),
     )
     return await session.prompt_async(handle_sigint=False)
+
+
+def _before(text: str, document: Document) -> Document:
+    """`text` before that of `document`, on lines of its own; the cursor stays where it was."""
+    start = text + "\n" if document.text else text
+    return Document(start + document.text, len(start) + document.cursor_position)
 
 
 def _color_depth() -> ColorDepth | None:

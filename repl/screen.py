@@ -9,10 +9,11 @@ import sys
 import tempfile
 from typing import IO
 
-from prompt_toolkit.application import get_app_or_none, run_in_terminal
+from prompt_toolkit.application import get_app, get_app_or_none, run_in_terminal
 
 from .style import DIM, WARNING, paint
 from .terminal import (
+    ERASURE_END,
     Extent,
     collapse_returns,
     has_colour,
@@ -75,10 +76,15 @@ class Screen:
 
     def erase_from(self, row: int) -> None:
         """Take back what stands from `row` of the extent on, as far as it is still in reach."""
-        if self.has_cursor and not _prompt_is_up() and not (row and self.extent.fills_screen):
+        if self.has_cursor and not (row and self.extent.fills_screen):
             self._pending.append(self.extent.erasure(row))
             self.extent.rows, self.extent.column = row, 0
             self._row = ""
+
+    @property
+    def unfinished_row(self) -> str:
+        """The row that a prompt keeps from being shown, as its end reads now."""
+        return self._held.rsplit("\n", 1)[-1].rsplit("\r", 1)[-1]
 
     def start_row(self) -> None:
         """End the row if something stands in it."""
@@ -111,9 +117,11 @@ class Screen:
         self._pending.clear()
         self._held = ""
         if _prompt_is_up():  # it is redrawn on a row of its own: only whole lines go above it
-            text, self._held = _whole_lines(text)
+            text, held = _whole_lines(text)
+            self._held = collapse_returns(held)
             if text:
                 await run_in_terminal(lambda: self._put(text))
+            get_app().invalidate()  # it may show the unfinished row
         else:
             self._put(text)
 
@@ -155,5 +163,5 @@ def _prompt_is_up() -> bool:
 
 
 def _whole_lines(text: str) -> tuple[str, str]:
-    end = text.rfind("\n") + 1
+    end = max(text.rfind("\n") + 1, text.rfind(ERASURE_END) + len(ERASURE_END))
     return text[:end], text[end:]

@@ -39,7 +39,7 @@ STYLE = Style.from_dict(
     }
 )
 
-RESULT, RESULT_NUMBER, DIM, WARNING = "31", "1;31", "2", "33"  # SGR parameters
+PROMPT, RESULT, RESULT_NUMBER, DIM, WARNING = "32", "31", "1;31", "2", "33"  # SGR parameters
 
 
 def paint(text: str, sgr: str) -> str:

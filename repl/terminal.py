@@ -14,6 +14,7 @@ from prompt_toolkit.utils import get_cwidth, is_dumb_terminal
 
 _SGR = re.compile(r"\x1b\[[0-9;:]*m")
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
+ERASURE_END = "\x1b[J"
 _BRACKETED_PASTE_ON = "\x1b[?2004h"
 
 
@@ -93,7 +94,7 @@ class Extent:
     def erasure(self, row: int) -> str:
         """The sequence that takes back what stands from the beginning of `row` on."""
         rows = self.rows - row
-        return "\r" + (f"\x1b[{rows}A" if rows else "") + "\x1b[J"
+        return "\r" + (f"\x1b[{rows}A" if rows else "") + ERASURE_END
 
 
 @contextmanager

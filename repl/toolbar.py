@@ -14,11 +14,14 @@ class Toolbar:
     """Calling it gives what to show."""
 
     busy_since: Callable[[], float | None]  # time.monotonic() of the kernel's word
+    waiting: Callable[[], int]  # cells in the queue
     state: str = "starting"
     last_cell: float | None = None  # s
 
     def __call__(self) -> StyleAndTextTuples:
         fragments: StyleAndTextTuples = [self._state()]
+        if waiting := self.waiting():
+            fragments.append(("", f" · {waiting} queued"))
         if self.last_cell is not None:
             fragments.append(("", f" · last cell {duration(self.last_cell)}"))
         return fragments

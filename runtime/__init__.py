@@ -34,6 +34,7 @@ from .core.tensor import *
 from .ops.activations import *
 from .ops.arithmetic import *
 from .ops.attributes import *
+from .ops.clamping import *
 from .ops.comparison import *
 from .ops.complex_numbers import *
 from .ops.convolution import *
@@ -43,6 +44,7 @@ from .ops.cumulative import *
 from .ops.elementary import *
 from .ops.embedding import *
 from .ops.embedding_bag import *
+from .ops.extremes import *
 from .ops.folding import *
 from .ops.gamma import *
 from .ops.gather import *
@@ -60,6 +62,8 @@ from .ops.numbered_losses import *
 from .ops.older_factors import *
 from .ops.older_linalg import *
 from .ops.pooling import *
+from .ops.powers import *
+from .ops.prod import *
 from .ops.products import *
 from .ops.rearrangement import *
 from .ops.recurrent_layers import *

@@ -16,7 +16,7 @@ from . import record
 
 if TYPE_CHECKING:
     from ..core.dispatch import DispatchKey
-    from ..ops.declare import Operation
+    from ..ops.operation import Operation
 
 tick = itertools.count(1).__next__
 """Gives each node its place in time. A node is younger than all it leads to, so youngest first is

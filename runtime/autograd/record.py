@@ -16,7 +16,7 @@ from ..core.dispatch import operations
 
 if TYPE_CHECKING:
     from ..core.dispatch import DispatchKey
-    from ..ops.declare import Operation
+    from ..ops.operation import Operation
     from .node import Node
 
 

@@ -13,7 +13,7 @@ from .layout import laid_out
 
 if TYPE_CHECKING:
     from ..core.dispatch import DispatchKey
-    from ..ops.declare import Operation
+    from ..ops.operation import Operation
 
 
 class ArrayBackend:

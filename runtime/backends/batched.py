@@ -19,7 +19,7 @@ from ..core.dispatch import DispatchKey, key_of, operations
 from ..errors import BatchingError
 
 if TYPE_CHECKING:
-    from ..ops.declare import Operation
+    from ..ops.operation import Operation
 
 Rule = Callable[..., Any]
 rules: dict[str, Rule] = {}

@@ -12,7 +12,7 @@ from ..errors import DeviceError
 
 if TYPE_CHECKING:
     from ..core.dispatch import DispatchKey
-    from ..ops.declare import Operation
+    from ..ops.operation import Operation
 
 
 class _NoLibrary:

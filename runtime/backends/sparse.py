@@ -15,7 +15,7 @@ from ..core.dispatch import DispatchKey, key_of
 from ..core.sparse_arrays import SparseArray, refusal
 
 if TYPE_CHECKING:
-    from ..ops.declare import Operation
+    from ..ops.operation import Operation
 
 
 class SparseBackend:

@@ -14,7 +14,7 @@ from . import dtypes
 from .devices import device
 
 if TYPE_CHECKING:
-    from ..ops.declare import Operation
+    from ..ops.operation import Operation
 
 operations: dict[str, Operation] = {}
 """Every declared operation by name."""
@@ -70,7 +70,7 @@ class DispatchKey:
         self.array_dtype = self.backend.array_dtype(dtype)
         self.vjps: dict[Any, Any] = {}  # compiled raw gradients, see autograd.record
         self.one: Any = None  # a bare 0-d 1, where backward passes begin
-        self.constants: dict[Any, Any] = {}  # 0-d tensors of Python numbers, see ops.wrappers
+        self.constants: dict[Any, Any] = {}  # 0-d tensors of Python numbers, see ops.general
 
     def __getattr__(self, name: str) -> Any:
         operation = operations.get(name)

@@ -7,7 +7,6 @@ import math
 from typing import Any
 
 from ..core import dtypes
-from ..core.limits import finfo
 from ..errors import DTypeError, ShapeError
 from . import shapes
 from .declare import Mask, Spec, composite, pointwise
@@ -18,41 +17,27 @@ __all__ = [
     "addcdiv",
     "addcmul",
     "ceil",
-    "clamp",
-    "clamp_max",
-    "clamp_min",
     "copysign",
     "deg2rad",
     "div",
-    "float_power",
     "floor",
     "floor_divide",
-    "fmax",
-    "fmin",
     "fmod",
     "frac",
     "gcd",
     "heaviside",
-    "hypot",
     "lcm",
-    "ldexp",
     "lerp",
     "masked_fill",
-    "maximum",
-    "minimum",
     "mul",
-    "nan_to_num",
     "neg",
     "nextafter",
     "positive",
-    "pow",
     "rad2deg",
-    "reciprocal",
     "remainder",
     "round",
     "rsub",
     "sign",
-    "square",
     "sub",
     "trunc",
 ]
@@ -265,202 +250,6 @@ def round(F: Any, input: Spec, *, decimals: int = 0) -> Spec:
     return F.divide(F.rint(F.mul(input, scale)), scale)
 
 
-@pointwise(name="squared", node_name="Square")
-def squared(m: Any, input: Spec) -> Spec:
-    """input * input."""
-    return m.square(input)
-
-
-@composite
-def square(F: Any, input: Spec) -> Spec:
-    """input**2; of bools as int64."""
-    return F.squared(F.cast(input, dtype=dtypes.int64) if not input.dtype.category else input)
-
-
-@pointwise(float_result=True)
-def reciprocal(m: Any, input: Spec) -> Spec:
-    """1 / input."""
-    return m.reciprocal(input)
-
-
-@pointwise(name="power", node_name="Pow")
-def power(m: Any, input: Spec, other: Spec) -> Spec:
-    """input**other, both tensors."""
-    return m.pow(input, other)
-
-
-@pointwise(name="power_number", node_name="Pow")
-def power_number(m: Any, input: Spec, *, exponent: Any) -> Spec:
-    """input**exponent for a Python number; small exponents are products."""
-    if exponent == 0:
-        return m.where(m.eq(input, input), 1.0, 1.0)
-    if exponent == 0.5:
-        return m.sqrt(input)
-    if exponent == -1:
-        return m.reciprocal(input)
-    if exponent == 3:
-        return m.square(input) * input
-    return m.pow(input, exponent)
-
-
-@composite
-def pow(F: Any, input: Spec, exponent: Spec) -> Spec:
-    """input**exponent.
-
-    Example:
-        >>> torch.tensor([1.0, 2.0, 3.0]) ** 2
-        tensor([1., 4., 9.])
-    """
-    number: Any = exponent
-    if number.__class__ is int and getattr(input, "dtype", None) is dtypes.bool_:
-        input = F.cast(input, dtype=dtypes.int64)
-    if number.__class__ in (int, float) and hasattr(input, "dtype"):
-        if number.__class__ is float and number.is_integer() and input.dtype.is_floating_point:
-            number = int(number)
-        if input.dtype.is_floating_point or (
-            number.__class__ is int and number > 0 and input.dtype is not dtypes.bool_
-        ):
-            return F.power_number(input, exponent=number)
-    whole = [getattr(x, "dtype", None) or dtypes.of_number(x) for x in (input, number)]
-    if max(d.category for d in whole) < dtypes.FLOAT and hasattr(number, "shape"):
-        return _whole_power(F, input, number)
-    return F.power(input, number)
-
-
-def _whole_power(F: Any, input: Any, exponent: Any) -> Any:
-    """Powers of integers: with negative exponents 0, but for the bases 1 and -1."""
-    base = input if hasattr(input, "shape") else F.plus(F.mul(exponent, 0), input)
-    if exponent.dtype is dtypes.bool_:
-        exponent = F.cast(exponent, dtype=base.dtype if base.dtype.category else dtypes.int64)
-    is_negative = F.lt(exponent, 0)
-    is_unit = F.eq(F.mul(base, base), 1)
-    inverse = F.where(is_unit, F.power(base, F.remainder(exponent, 2)), 0)
-    return F.where(is_negative, inverse, F.power(base, F.where(is_negative, 0, exponent)))
-
-
-@pointwise(tensors=2, refuses="complex")
-def maximum(m: Any, input: Spec, other: Spec) -> Spec:
-    """The larger of each pair; NaN if one is NaN."""
-    return m.maximum(input, other)
-
-
-@pointwise(tensors=2, refuses="complex")
-def minimum(m: Any, input: Spec, other: Spec) -> Spec:
-    """The smaller of each pair; NaN if one is NaN."""
-    return m.minimum(input, other)
-
-
-@pointwise(tensors=2, refuses="complex")
-def fmax(m: Any, input: Spec, other: Spec) -> Spec:
-    """The larger of each pair; if one is NaN, the other."""
-    return m.fmax(input, other)
-
-
-@pointwise(tensors=2, refuses="complex")
-def fmin(m: Any, input: Spec, other: Spec) -> Spec:
-    """The smaller of each pair; if one is NaN, the other."""
-    return m.fmin(input, other)
-
-
-@pointwise(name="clamp_numbers", node_name="Clamp", refuses="complex")
-def clamp_numbers(m: Any, input: Spec, *, min: Any = None, max: Any = None) -> Spec:
-    """input limited to [min, max]; None leaves a side open."""
-    if min is not None:
-        input = m.maximum(input, min)
-    if max is not None:
-        input = m.minimum(input, max)
-    return input
-
-
-@clamp_numbers.gradient
-def clamp_numbers_gradient(
-    m: Any, g: Any, out: Any, input: Any, min: Any = None, max: Any = None
-) -> Any:
-    """g inside the limits, the limits themselves included; 0 outside."""
-    inside = None if min is None else input >= min
-    if max is not None:
-        inside = input <= max if inside is None else inside & (input <= max)
-    return g if inside is None else m.where(inside, g, 0.0)
-
-
-@pointwise(name="at_least", node_name="ClampMin", tensors=2, refuses="complex")
-def at_least(m: Any, input: Spec, min: Spec) -> Spec:
-    """The larger of each pair; where they are equal it is input's."""
-    return m.maximum(input, min)
-
-
-@at_least.gradient
-def at_least_gradient(m: Any, g: Any, out: Any, input: Any, min: Any) -> Any:
-    """To input where it is not below min, else to min."""
-    return m.where(input >= min, g, 0.0), m.where(input < min, g, 0.0)
-
-
-@pointwise(name="at_most", node_name="ClampMax", tensors=2, refuses="complex")
-def at_most(m: Any, input: Spec, max: Spec) -> Spec:
-    """The smaller of each pair; where they are equal it is input's."""
-    return m.minimum(input, max)
-
-
-@at_most.gradient
-def at_most_gradient(m: Any, g: Any, out: Any, input: Any, max: Any) -> Any:
-    """To input where it is not above max, else to max."""
-    return m.where(input <= max, g, 0.0), m.where(input > max, g, 0.0)
-
-
-@composite
-def clamp(F: Any, input: Spec, min: Any = None, max: Any = None) -> Spec:
-    """input limited to [min, max], which are numbers or tensors; None leaves a side open.
-
-    Raises: RuntimeError if both are None.
-    """
-    if min is None and max is None:
-        raise RuntimeError("clamp: expected min, max or both. Got neither.")
-    if not hasattr(min, "shape") and not hasattr(max, "shape"):
-        if input.dtype.category < 2 and (min.__class__ is float or max.__class__ is float):
-            input = F.divide(input, 1)
-        return F.clamp_numbers(input, min=min, max=max)
-    for name, limit in (("min", min), ("max", max)):
-        if hasattr(limit, "shape"):
-            input = (F.at_least if name == "min" else F.at_most)(input, limit)
-        elif limit is not None:
-            input = F.clamp_numbers(input, **{name: limit})
-    return input
-
-
-@composite
-def clamp_min(F: Any, input: Spec, min: Any) -> Spec:
-    """The larger of input and min, a number or tensor."""
-    return F.clamp(input, min=min)
-
-
-@composite
-def clamp_max(F: Any, input: Spec, max: Any) -> Spec:
-    """The smaller of input and max, a number or tensor."""
-    return F.clamp(input, max=max)
-
-
-@pointwise(name="nan_replaced", node_name="NanToNum")
-def nan_replaced(m: Any, input: Spec, *, nan: float, posinf: float, neginf: float) -> Spec:
-    """NaN and infinities replaced by the numbers given."""
-    below = m.where(m.eq(input, -math.inf), neginf, input)
-    return m.where(m.isnan(input), nan, m.where(m.eq(input, math.inf), posinf, below))
-
-
-def nan_to_num(
-    input: Spec, nan: float | None = None, posinf: float | None = None, neginf: float | None = None
-) -> Spec:
-    """NaN replaced by `nan` (0), infinities by `posinf` and `neginf` (the dtype's extremes)."""
-    if not input.dtype.is_floating_point:
-        return plus(input, 0) if input.dtype.category else input.clone()
-    limits = finfo(input.dtype)
-    return nan_replaced(
-        input,
-        nan=0.0 if nan is None else float(nan),
-        posinf=limits.max if posinf is None else float(posinf),
-        neginf=limits.min if neginf is None else float(neginf),
-    )
-
-
 @pointwise(float_result=True, tensors=1)
 def copysign(m: Any, input: Spec, other: Spec) -> Spec:
     """|input| with the sign of other."""
@@ -489,28 +278,6 @@ def gcd(m: Any, input: Spec, other: Spec) -> Spec:
 def lcm(m: Any, input: Spec, other: Spec) -> Spec:
     """The least common multiple of integers."""
     return m.lcm(input, other)
-
-
-@pointwise(float_result=True, tensors=2)
-def hypot(m: Any, input: Spec, other: Spec) -> Spec:
-    """sqrt(input**2 + other**2), without overflow."""
-    return m.hypot(input, other)
-
-
-@pointwise(float_result=True, tensors=2)
-def ldexp(m: Any, input: Spec, other: Spec) -> Spec:
-    """input * 2**other."""
-    return input * m.exp2(other)
-
-
-def float_power(input: Any, exponent: Any) -> Spec:
-    """input**exponent in float64 (complex128 for complex numbers)."""
-    tensors = [x for x in (input, exponent) if hasattr(x, "dtype")]
-    complex_ = any(x.dtype.is_complex for x in tensors) or any(
-        isinstance(x, complex) for x in (input, exponent)
-    )
-    wide = dtypes.complex128 if complex_ else dtypes.float64
-    return pow(*[x.to(wide) if hasattr(x, "dtype") else x for x in (input, exponent)])
 
 
 @pointwise

@@ -41,7 +41,7 @@ from . import (
 )
 
 if TYPE_CHECKING:
-    from .declare import Operation
+    from .operation import Operation
 
 LOWER, FLOAT32, WIDEST, KEEP = "lower", "float32", "widest", "keep"
 """What arguments are cast to; KEEP says that they are not, nor inside of the operation."""

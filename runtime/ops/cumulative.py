@@ -13,7 +13,7 @@ from .declare import Spec, composite, primitive
 from .gather import gather
 from .joins import cat, narrow
 from .numpy_names import numpy_names
-from .reductions import RETURN_TYPES
+from .return_types import SELECTIONS
 from .shapes import normalized_dim, require_float
 
 __all__ = [
@@ -156,7 +156,7 @@ def _running_extreme(name: str) -> Any:
             result[..., i] = place
         return xp.moveaxis(result, -1, dim)
 
-    kind = RETURN_TYPES[name]
+    kind = SELECTIONS[name]
 
     def function(input: Spec, dim: int) -> Any:
         indices = positions(input, dim=dim)

@@ -18,8 +18,8 @@ from ..core.tensor import Tensor
 from ..errors import ShapeError
 from .arithmetic import masked_fill
 from .convolution import per_dimension
+from .extremes import argmax
 from .gather import gather, scatter
-from .reductions import argmax
 from .sampling import rand
 from .shapes import require_ndim
 from .views import expand, reshape, squeeze, unsqueeze

@@ -16,12 +16,14 @@ from ..errors import ShapeError
 from . import (
     activations,
     arithmetic,
+    clamping,
     comparison,
     complex_numbers,
     copied_views,
     copies,
     cumulative,
     elementary,
+    extremes,
     gather,
     histograms,
     indexing,
@@ -30,6 +32,8 @@ from . import (
     linalg,
     older_factors,
     older_linalg,
+    powers,
+    prod,
     products,
     rearrangement,
     reductions,
@@ -46,13 +50,14 @@ from . import (
     updates,
     views,
 )  # fmt: skip
-from .wrappers import NUMBERS
+from .general import NUMBERS
 
 ARITHMETIC = """
-add sub mul div neg abs pow floor_divide remainder fmod floor ceil trunc round sign square
-reciprocal clamp lerp addcmul addcdiv masked_fill frac deg2rad rad2deg clamp_min clamp_max
-nan_to_num copysign nextafter heaviside gcd lcm hypot ldexp float_power
+add sub mul div neg abs floor_divide remainder fmod floor ceil trunc round sign lerp addcmul addcdiv
+masked_fill frac deg2rad rad2deg copysign nextafter heaviside gcd lcm
 """
+POWERS = "pow square reciprocal hypot ldexp float_power"
+CLAMPING = "clamp clamp_min clamp_max nan_to_num"
 ELEMENTARY = """
 exp exp2 expm1 log log2 log10 log1p sqrt rsqrt sin cos tan asin acos atan sinh cosh tanh asinh acosh
 atanh erf erfc erfinv lgamma sigmoid atan2
@@ -61,9 +66,7 @@ COMPARISON = """
 eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor
 bitwise_not bitwise_left_shift bitwise_right_shift
 """
-REDUCTIONS = """
-sum mean prod amax amin max min argmax argmin var std norm logsumexp all any count_nonzero cumsum
-"""
+REDUCTIONS = "sum mean var std norm logsumexp all any count_nonzero cumsum"
 VIEWS = """
 view reshape view_as reshape_as permute expand expand_as broadcast_to transpose swapaxes t movedim
 unsqueeze squeeze flatten ravel unflatten
@@ -78,7 +81,9 @@ select_scatter slice_scatter diagonal_scatter as_strided_scatter
 """
 SPECIAL = "digamma i0 xlogy sinc mvlgamma igamma igammac logit"
 FAMILIES = {
-    arithmetic: ARITHMETIC + " maximum minimum fmax fmin positive",
+    arithmetic: ARITHMETIC + " positive",
+    powers: POWERS,
+    clamping: CLAMPING + " maximum minimum fmax fmin",
     elementary: ELEMENTARY + " logaddexp logaddexp2",
     comparison: COMPARISON + " signbit isposinf isneginf isnan isinf isfinite",
     special_functions: SPECIAL,
@@ -86,6 +91,8 @@ FAMILIES = {
 conj angle sgn conj_physical resolve_conj resolve_neg isreal is_conj is_neg
 """,
     reductions: REDUCTIONS,
+    prod: "prod",
+    extremes: "amax amin max min argmax argmin",
     cumulative: "cumprod cummax cummin logcumsumexp diff",
     statistics: STATISTICS,
     histograms: "histc histogram",
@@ -113,6 +120,8 @@ conj angle sgn conj_physical resolve_conj resolve_neg isreal is_conj is_neg
 
 IN_PLACE = {
     arithmetic: ARITHMETIC,
+    powers: POWERS,
+    clamping: CLAMPING,
     elementary: ELEMENTARY,
     comparison: COMPARISON,
     special_functions: SPECIAL,
@@ -134,7 +143,7 @@ index_put index_add index_copy index_fill index_reduce scatter_reduce masked_sca
 OPERATORS = {
     "add": (arithmetic.plus, True), "sub": (arithmetic.minus, True), "mul": (arithmetic.mul, True),
     "truediv": (arithmetic.divide, True), "floordiv": (arithmetic.floor_divide, True),
-    "mod": (arithmetic.remainder, True), "pow": (arithmetic.pow, True),
+    "mod": (arithmetic.remainder, True), "pow": (powers.pow, True),
     "matmul": (linalg.matmul, False), "and": (comparison.bitwise_and, True),
     "or": (comparison.bitwise_or, True), "xor": (comparison.bitwise_xor, True),
     "lshift": (comparison.bitwise_left_shift, True),

@@ -15,12 +15,14 @@ from ..errors import DeviceError, DTypeError, GradientError
 from . import (
     activations,
     arithmetic,
+    clamping,
     comparison,
     complex_numbers,
     copied_views,
     cumulative,
     decompositions,
     elementary,
+    extremes,
     fourier,
     gather,
     histograms,
@@ -31,6 +33,8 @@ from . import (
     older_factors,
     older_linalg,
     orthogonal_polynomials,
+    powers,
+    prod,
     products,
     rearrangement,
     reductions,
@@ -51,10 +55,10 @@ from . import (
 FUNCTIONS = {
     activations: "log_softmax softmax",
     arithmetic: """
-abs add addcdiv addcmul ceil clamp clamp_max clamp_min copysign deg2rad div float_power floor
-floor_divide fmax fmin fmod frac gcd heaviside hypot lcm ldexp lerp maximum minimum mul nan_to_num
-neg nextafter pow rad2deg reciprocal remainder round sign square sub trunc
+abs add addcdiv addcmul ceil copysign deg2rad div floor floor_divide fmod frac gcd heaviside lcm
+lerp mul neg nextafter rad2deg remainder round sign sub trunc
 """,
+    clamping: "clamp clamp_max clamp_min fmax fmin maximum minimum nan_to_num",
     comparison: """
 bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor eq ge gt
 isneginf isposinf le logical_and logical_not logical_or logical_xor lt ne signbit
@@ -71,6 +75,7 @@ unbind_copy unfold_copy unsqueeze_copy view_as_complex_copy view_as_real_copy vi
 acos acosh asin asinh atan atan2 atanh cos cosh erf erfc erfinv exp exp2 expm1 lgamma log log10
 log1p log2 logaddexp logaddexp2 rsqrt sigmoid sin sinh sqrt tan tanh
 """,
+    extremes: "amax amin argmax argmin max min",
     fourier: """
 fft fft2 fftn hfft hfft2 hfftn ifft ifft2 ifftn ihfft ihfft2 ihfftn irfft irfft2 irfftn rfft rfft2
 rfftn
@@ -86,11 +91,11 @@ geqrf ldl_factor ldl_factor_ex ldl_solve lu_solve lu_unpack orgqr ormqr triangul
 """,
     older_linalg: "cholesky cholesky_inverse cholesky_solve qr slogdet svd",
     orthogonal_polynomials: " ".join(orthogonal_polynomials.NAMES),
+    powers: "float_power hypot ldexp pow reciprocal square",
+    prod: "prod",
     products: "addbmm addmv addr baddbmm chain_matmul cross inner kron tensordot vdot",
     rearrangement: "tril triu",
-    reductions: """
-all amax amin any argmax argmin cumsum logsumexp max mean min norm prod std sum var
-""",
+    reductions: "all any cumsum logsumexp mean norm std sum var",
     sampling: "bernoulli multinomial normal",
     searching: "bucketize isin msort nonzero_static searchsorted where",
     singular_values: "lstsq matrix_rank pinv svd svdvals",

@@ -1,47 +1,30 @@
-"""Reductions: sums, means, extremes, counts; and their opposite, expansion."""
+"""Reductions: sums, means, spread, counts; and their opposite, expansion."""
 
 from __future__ import annotations
 
-import builtins
 import math
 from typing import Any
 
 import numpy as np
 
 from ..core import dtypes
-from ..errors import DTypeError, ShapeError
+from ..errors import DTypeError
 from . import shapes
 from .declare import Mask, Spec, composite, pointwise, primitive
-from .return_types import return_type
-from .shapes import Dims, Shape, reduced_shape
+from .shapes import Dims, Shape, numpy_axis, reduced_shape
 
 __all__ = [
     "all",
-    "amax",
-    "amin",
     "any",
-    "argmax",
-    "argmin",
     "count_nonzero",
     "cumsum",
     "logsumexp",
-    "max",
     "mean",
-    "min",
     "norm",
-    "prod",
     "std",
     "sum",
     "var",
 ]
-
-
-def _axis(dim: Dims) -> Any:
-    """A `dim` as NumPy's axis: () means all dimensions, as None does."""
-    if isinstance(dim, int) or dim is None:
-        return dim
-    dims = tuple(dim)
-    return dims[0] if len(dims) == 1 else dims or None
 
 
 # -- sum and its opposite --------------------------------------------------------------------------
@@ -56,7 +39,7 @@ def sum_over(input: Spec, *, dim: Dims = None, keepdim: bool = False) -> Spec:
 @sum_over.array
 def sum_array(xp: Any, input: Any, dim: Dims = None, keepdim: bool = False) -> Any:
     """NumPy sums pairwise along the last axis."""
-    return xp.add.reduce(input, _axis(dim), input.dtype, None, keepdim)
+    return xp.add.reduce(input, numpy_axis(dim), input.dtype, None, keepdim)
 
 
 @sum_over.vjp()
@@ -143,7 +126,7 @@ def expand_to_vjp(F: Any, g: Any, needs: Any, input: Any, like: Any) -> Any:
     return F.sum_to(g, like=input)
 
 
-def _accumulated(F: Any, input: Any, dtype: Any) -> Any:
+def accumulated(F: Any, input: Any, dtype: Any) -> Any:
     """`input` in `dtype`; integers and bools are added up as int64 unless told otherwise."""
     if dtype is None and input.dtype.category < dtypes.FLOAT:
         dtype = dtypes.int64
@@ -159,7 +142,7 @@ def sum(F: Any, input: Spec, dim: Dims = None, keepdim: bool = False, *, dtype: 
         tensor([3., 3.])
     """
     if hasattr(input, "shape"):
-        input = _accumulated(F, input, dtype)
+        input = accumulated(F, input, dtype)
     return F.sum_over(input, dim=dim, keepdim=keepdim)
 
 
@@ -180,9 +163,9 @@ def mean_array(xp: Any, input: Any, dim: Dims = None, keepdim: bool = False) -> 
     """The sum divided by the count; refuses integers so that the rule explains."""
     if input.dtype.kind in "biu":
         raise TypeError("mean of integers")
-    axis = _axis(dim)
+    axis = numpy_axis(dim)
     total = sum_array(xp, input, axis, keepdim)
-    return total / (input.size // builtins.max(total.size, 1) if total.size else 1)
+    return total / (input.size // max(total.size, 1) if total.size else 1)
 
 
 @mean_over.vjp()
@@ -200,8 +183,8 @@ def expand_mean(g: Spec, *, like: Shape, dim: Dims, keepdim: bool) -> Spec:
 @expand_mean.array
 def expand_mean_array(xp: Any, g: Any, like: Shape, dim: Dims, keepdim: bool) -> Any:
     """Divides before it repeats."""
-    count = math.prod(like) // builtins.max(g.size, 1)
-    scaled = g / g.dtype.type(builtins.max(count, 1))
+    count = math.prod(like) // max(g.size, 1)
+    scaled = g / g.dtype.type(max(count, 1))
     return expand_reduced_array(xp, scaled, like, dim, keepdim)
 
 
@@ -222,196 +205,6 @@ def mean(
     if dtype is not None:
         input = F.cast(input, dtype=dtype)
     return F.mean_over(input, dim=dim, keepdim=keepdim)
-
-
-# -- products and extremes -------------------------------------------------------------------------
-
-
-@primitive(node_name="Prod", layout="row_major")
-def prod_over(input: Spec, *, dim: Dims = None, keepdim: bool = False) -> Spec:
-    """The product over `dim`."""
-    return Spec(reduced_shape(tuple(input.shape), dim, keepdim, "prod"), input.dtype)
-
-
-@prod_over.array
-def prod_array(xp: Any, input: Any, dim: Dims = None, keepdim: bool = False) -> Any:
-    """NumPy's product."""
-    if input.dtype.kind == "b":  # whose products NumPy makes integers
-        return xp.all(input, axis=_axis(dim), keepdims=keepdim)
-    return xp.multiply.reduce(input, _axis(dim), input.dtype, None, keepdim)
-
-
-@prod_over.vjp(saves="input")
-def prod_vjp(F: Any, g: Any, needs: Any, input: Any, dim: Any, keepdim: Any) -> Any:
-    """g times the product of all other elements, which is right at zeros too."""
-    expanded = F.expand_reduced(g, like=input, dim=dim, keepdim=keepdim)
-    return F.mul(expanded, F.product_of_others(input, dim=dim))
-
-
-@primitive
-def product_of_others(input: Spec, *, dim: Dims) -> Spec:
-    """For each element, the product over `dim` of all others; same shape."""
-    return Spec(input.shape, input.dtype)
-
-
-@product_of_others.array
-def product_of_others_array(xp: Any, input: Any, dim: Dims) -> Any:
-    """Products of what stands before and what stands behind, along the reduced dimensions in
-    one."""
-    if not input.ndim:
-        return xp.ones_like(input)
-    dims = shapes.normalized_dims(dim, input.ndim, "prod")
-    moved = xp.moveaxis(input, dims, range(-len(dims), 0)) if dims else input[..., None]
-    kept = moved.shape[: moved.ndim - builtins.max(len(dims), 1)]
-    flat = moved.reshape(*kept, math.prod(moved.shape[len(kept) :]))
-    one = xp.ones_like(flat[..., :1])
-    before = xp.cumprod(xp.concatenate([one, flat[..., :-1]], -1), -1)
-    behind = xp.cumprod(xp.concatenate([one, flat[..., :0:-1]], -1), -1)[..., ::-1]
-    others = (before * behind).reshape(moved.shape)
-    return xp.moveaxis(others, range(-len(dims), 0), dims) if dims else others[..., 0]
-
-
-@product_of_others.vjp(saves="input", static="dim")
-def product_of_others_vjp(F: Any, g: Any, needs: Any, input: Any, dim: Any) -> Any:
-    """Sum over i of g_i times the product of all but i and j, by one masked copy per pair."""
-    return F.pairs_of_others(g, input, dim=dim)
-
-
-@primitive
-def pairs_of_others(g: Spec, input: Spec, *, dim: Dims) -> Spec:
-    """For each j the sum over i != j of g_i times the product of all elements but i and j."""
-    return Spec(input.shape, input.dtype)
-
-
-@pairs_of_others.array
-def pairs_of_others_array(xp: Any, g: Any, input: Any, dim: Dims) -> Any:
-    """One pass per element i: its factor set to 1, the products of the others weighted by g_i."""
-    dims = shapes.normalized_dims(dim, input.ndim, "prod")
-    if not dims or not input.ndim:
-        return xp.zeros_like(input)
-    moved = xp.moveaxis(input, dims, range(-len(dims), 0))
-    kept = moved.shape[: moved.ndim - len(dims)]
-    flat = moved.reshape(*kept, math.prod(moved.shape[len(kept) :]))
-    weights = xp.moveaxis(g, dims, range(-len(dims), 0)).reshape(flat.shape)
-    total = xp.zeros_like(flat)
-    for i in range(flat.shape[-1]):
-        without = flat.copy()
-        without[..., i] = 1
-        part = product_of_others_array(xp, without, -1) * weights[..., i : i + 1]
-        part[..., i] = 0
-        total += part
-    return xp.moveaxis(total.reshape(moved.shape), range(-len(dims), 0), dims)
-
-
-@pairs_of_others.vjp(saves="input")
-def pairs_of_others_vjp(F: Any, h: Any, needs: Any, g: Any, input: Any, dim: Any) -> Any:
-    """Linear in g, by a symmetric matrix. Third derivatives by input are not there."""
-    return F.pairs_of_others(h, input, dim=dim) if needs[0] else None, None
-
-
-@composite
-def prod(
-    F: Any, input: Spec, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None
-) -> Spec:
-    """The product over `dim`, or of all elements; integers multiply as int64."""
-    return F.prod_over(_accumulated(F, input, dtype), dim=dim, keepdim=keepdim)
-
-
-def _extreme(name: str, doc: str) -> Any:
-    def rule(input: Spec, dim: Dims = None, keepdim: bool = False) -> Spec:
-        shape = tuple(input.shape)
-        for d in shapes.normalized_dims(dim, len(shape), name):
-            if shape and shape[d] == 0:
-                raise ShapeError(f"{name}: expected elements in dimension {d}. Got shape {shape}.")
-        return Spec(reduced_shape(shape, dim, keepdim, name), input.dtype)
-
-    rule.__name__, rule.__doc__, rule.__module__ = name, doc, __name__
-    function = primitive(rule, name=name, layout="row_major", refuses="complex")
-
-    @function.array
-    def array(xp: Any, input: Any, dim: Dims = None, keepdim: bool = False) -> Any:
-        return getattr(xp, "max" if name == "amax" else "min")(
-            input, axis=_axis(dim), keepdims=keepdim
-        )
-
-    @function.vjp(saves="input out")
-    def vjp(F: Any, g: Any, needs: Any, input: Any, out: Any, dim: Any, keepdim: Any) -> Any:
-        """g shared evenly among all elements that equal the extreme."""
-        extreme = F.expand_reduced(out, like=input, dim=dim, keepdim=keepdim)
-        hits = F.cast(F.eq(input, extreme), dtype=input.dtype)
-        count = F.sum_over(hits, dim=dim, keepdim=True)
-        expanded = F.expand_reduced(g, like=input, dim=dim, keepdim=keepdim)
-        return F.mul(expanded, F.divide(hits, count))
-
-    return function
-
-
-amax = _extreme("amax", "The largest element over `dim`; ties share the gradient.")
-amin = _extreme("amin", "The smallest element over `dim`; ties share the gradient.")
-
-
-def _arg_extreme(name: str, doc: str) -> Any:
-    def rule(input: Spec, dim: int | None = None, keepdim: bool = False) -> Spec:
-        shape = reduced_shape(tuple(input.shape), dim, keepdim, name)
-        return Spec(shape, dtypes.int64)
-
-    rule.__name__, rule.__doc__, rule.__module__ = name, doc, __name__
-    function = primitive(rule, name=name, layout="row_major", refuses="complex")
-
-    @function.array
-    def array(xp: Any, input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
-        if not input.ndim:
-            return xp.zeros((), xp.int64)
-        found = getattr(xp, name)(input, axis=dim, keepdims=keepdim)
-        return xp.asarray(found, xp.int64)
-
-    return function
-
-
-argmax = _arg_extreme(
-    "argmax", "Index of the largest element along `dim`, or in the flat tensor; int64."
-)
-argmin = _arg_extreme(
-    "argmin", "Index of the smallest element along `dim`, or in the flat tensor; int64."
-)
-
-
-RETURN_TYPES = {
-    n: return_type(n, "values", "indices")
-    for n in """
-    max min sort topk median nanmedian mode kthvalue cummax cummin
-    """.split()
-}
-
-
-def _max_or_min(F: Any, name: str, input: Any, dim: Any, keepdim: bool, other: Any) -> Any:
-    if hasattr(dim, "shape"):
-        other, dim = dim, None
-    if other is not None:
-        return getattr(F, "maximum" if name == "max" else "minimum")(input, other)
-    if dim is None:
-        return getattr(F, f"a{name}")(input)
-    indices = getattr(F, f"arg{name}")(input, dim=dim, keepdim=True)
-    if not len(input.shape):
-        return RETURN_TYPES[name](F.copied(input), indices)
-    values = F.take_along_dim(input, indices, dim=dim)
-    if not keepdim:
-        values, indices = F.squeeze(values, dim=dim), F.squeeze(indices, dim=dim)
-    return RETURN_TYPES[name](values, indices)
-
-
-@composite
-def max(F: Any, input: Spec, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
-    """The largest element; over `dim`, values and indices; of two tensors, the larger of each
-    pair."""
-    return _max_or_min(F, "max", input, dim, keepdim, other)
-
-
-@composite
-def min(F: Any, input: Spec, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
-    """The smallest element; over `dim`, values and indices; of two tensors, the smaller of each
-    pair."""
-    return _max_or_min(F, "min", input, dim, keepdim, other)
 
 
 # -- spread ----------------------------------------------------------------------------------------
@@ -550,7 +343,7 @@ def logsumexp_array(xp: Any, input: Any, dim: Dims, keepdim: bool = False) -> An
         if input.dtype.kind != "c":
             return input.copy()
         return xp.log(xp.exp(input - input.real)) + input.real
-    axis = _axis(dim)
+    axis = numpy_axis(dim)
     lowest = {} if input.size else {"initial": -math.inf}
     top = input.real.max(axis, keepdims=True, **lowest)
     top = xp.where(xp.isfinite(top), top, top.dtype.type(0))
@@ -579,7 +372,7 @@ def _truth(name: str, doc: str) -> Any:
 
     @function.array
     def array(xp: Any, input: Any, dim: Dims = None, keepdim: bool = False) -> Any:
-        out = getattr(xp, name)(input, axis=_axis(dim), keepdims=keepdim)
+        out = getattr(xp, name)(input, axis=numpy_axis(dim), keepdims=keepdim)
         return out.astype(xp.uint8) if input.dtype == xp.uint8 else out
 
     return function
@@ -617,4 +410,4 @@ def cumsum_vjp(F: Any, g: Any, needs: Any, input: Any, dim: Any) -> Any:
 @composite
 def cumsum(F: Any, input: Spec, dim: int, *, dtype: Any = None) -> Spec:
     """Running sums along `dim`; integers add up as int64."""
-    return F.cumsum_along(_accumulated(F, input, dtype), dim=dim)
+    return F.cumsum_along(accumulated(F, input, dtype), dim=dim)

@@ -15,3 +15,12 @@ def return_type(name: str, *fields: str) -> Any:
 
     base: Any = collections.namedtuple(name, fields)  # type: ignore[misc]
     return type(name, (base,), {"__slots__": (), "__repr__": shown})
+
+
+SELECTIONS = {
+    n: return_type(n, "values", "indices")
+    for n in """
+    max min sort topk median nanmedian mode kthvalue cummax cummin
+    """.split()
+}
+"""What selections along a dimension return, by name."""

@@ -11,7 +11,7 @@ from ..core.spec import Spec
 from ..errors import DeviceError, DTypeError, OutOfBoundsError, ShapeError
 
 if TYPE_CHECKING:
-    from .declare import Operation
+    from .operation import Operation
 
 Shape = tuple[int, ...]
 Dims = int | Sequence[int] | None
@@ -137,6 +137,14 @@ def normalized_dims(dim: Dims, ndim: int, operation: str) -> Shape:
     if len(set(found)) != len(found):
         raise ShapeError(f"{operation}: expected each dimension once. Got {dims}.")
     return found
+
+
+def numpy_axis(dim: Dims) -> Any:
+    """A `dim` as NumPy's axis: () means all dimensions, as None does."""
+    if isinstance(dim, int) or dim is None:
+        return dim
+    dims = tuple(dim)
+    return dims[0] if len(dims) == 1 else dims or None
 
 
 def reduced_shape(shape: Shape, dim: Dims, keepdim: bool, operation: str) -> Shape:

@@ -11,7 +11,7 @@ from ..errors import ShapeError
 from .declare import Spec, primitive
 from .gather import gather
 from .numpy_names import numpy_names
-from .reductions import RETURN_TYPES
+from .return_types import SELECTIONS
 from .shapes import normalized_dim
 from .slicewise import slicewise
 
@@ -47,7 +47,7 @@ def argsort(input: Spec, dim: int = -1, descending: bool = False, stable: bool =
 def sort(input: Spec, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
     """input sorted along `dim`: named tuple of values (with gradient) and int64 indices."""
     order = sort_order(input, dim=dim, descending=descending, stable=stable)
-    return RETURN_TYPES["sort"](gather(input, dim, order), order)
+    return SELECTIONS["sort"](gather(input, dim, order), order)
 
 
 @numpy_names
@@ -66,7 +66,7 @@ def topk(input: Spec, k: int, dim: int = -1, largest: bool = True, sorted: bool 
         )
     order = sort_order(input, dim=d, descending=largest, stable=True)
     chosen = order.narrow(d, 0, k) if input.ndim else order
-    return RETURN_TYPES["topk"](gather(input, d, chosen), chosen)
+    return SELECTIONS["topk"](gather(input, d, chosen), chosen)
 
 
 @slicewise

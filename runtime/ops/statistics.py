@@ -14,8 +14,8 @@ from ..errors import DTypeError, ShapeError
 from .declare import Spec
 from .gather import gather
 from .numpy_names import numpy_names
-from .reductions import RETURN_TYPES, deviation, var
-from .return_types import return_type
+from .reductions import deviation, var
+from .return_types import SELECTIONS, return_type
 from .shapes import Dims, normalized_dim, require_values
 from .slicewise import slicewise
 from .sorting import argsort, sort
@@ -104,7 +104,7 @@ def _flat(input: Any) -> Any:
 def _at_rank(name: str, input: Any, dim: int, keepdim: bool, ranks: Any) -> Any:
     """Values and indices at the `ranks` (int, or a tensor for each row) of the sorted elements."""
     if not len(input.shape):
-        return RETURN_TYPES[name](input.clone(), input.new_zeros((), dtype=dtypes.int64))
+        return SELECTIONS[name](input.clone(), input.new_zeros((), dtype=dtypes.int64))
     d = normalized_dim(dim, len(input.shape), name)
     if not input.shape[d]:
         raise IndexError(
@@ -118,7 +118,7 @@ def _at_rank(name: str, input: Any, dim: int, keepdim: bool, ranks: Any) -> Any:
     values = gather(input, d, place)
     if not keepdim:
         values, place = values.squeeze(d), place.squeeze(d)
-    return RETURN_TYPES[name](values, place)
+    return SELECTIONS[name](values, place)
 
 
 @numpy_names
@@ -155,7 +155,7 @@ def median(input: Spec, dim: Any = None, keepdim: bool = False) -> Any:
     values = gather(input, d, place)
     if not keepdim:
         values, place = values.squeeze(d), place.squeeze(d)
-    return RETURN_TYPES["median"](values, place)
+    return SELECTIONS["median"](values, place)
 
 
 @numpy_names
@@ -163,7 +163,7 @@ def nanmedian(input: Spec, dim: Any = None, keepdim: bool = False) -> Any:
     """The median of the elements that are not NaN; as `median` otherwise."""
     if input.dtype.category < dtypes.FLOAT:
         found = median(input, dim, keepdim)
-        return found if dim is None else RETURN_TYPES["nanmedian"](*found)
+        return found if dim is None else SELECTIONS["nanmedian"](*found)
     if dim is None:
         if not input.numel():
             return input.new_full((), math.nan)
@@ -186,7 +186,7 @@ def mode(input: Spec, dim: int = -1, keepdim: bool = False) -> Any:
     if not input.shape[d]:
         raise IndexError(f"mode: expected elements along dimension {d}. Got {tuple(input.shape)}.")
     if input.is_meta:
-        return RETURN_TYPES["mode"](input.amax(d, keepdim), input.argmax(d, keepdim))
+        return SELECTIONS["mode"](input.amax(d, keepdim), input.argmax(d, keepdim))
     ordered, order = sort(input.detach().movedim(d, -1), -1, stable=True)
     xp = input._key.backend.xp
     values = ordered._array
@@ -200,7 +200,7 @@ def mode(input: Spec, dim: int = -1, keepdim: bool = False) -> Any:
     found = gather(input, d, place)
     if not keepdim:
         found, place = found.squeeze(d), place.squeeze(d)
-    return RETURN_TYPES["mode"](found, place)
+    return SELECTIONS["mode"](found, place)
 
 
 @numpy_names

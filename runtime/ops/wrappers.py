@@ -10,34 +10,22 @@ from __future__ import annotations
 import inspect
 import linecache
 import re
-from time import perf_counter
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..autograd import grad_mode
-from ..autograd.crossing import lifted
-from ..autograd.node import Node, OutputEdge, tick
+from ..autograd.node import OutputEdge, tick
 from ..autograd.record import TAPE
-from ..backends.batched import key_at
-from ..core import batched, dtypes, observers, sparse_arrays
-from ..core.creation import as_tensor
-from ..core.devices import device
-from ..core.dispatch import DispatchKey, key_of, operations
-from ..core.sparse_arrays import SparseArray
-from ..core.spec import Spec
-from ..core.tensor import Tensor, note_view, wrap
-from ..errors import DeviceError, DTypeError, FlambeauError
+from ..core import observers
+from ..core.tensor import Tensor, note_view
 from . import numpy_names
+from .general import constant, general
 
 if TYPE_CHECKING:
-    from .declare import Operation, Parameter
+    from .operation import Operation, Parameter
 
 autocast_policies: dict[str, dict[str, str]] = {}
 """Policies by device type of the operations that autocast concerns; it fills this in."""
-
-NUMBERS = (bool, int, float, complex, np.number, np.bool_)
 
 
 def _share(namespace: dict[str, Any]) -> dict[str, Any]:
@@ -110,8 +98,7 @@ def generate(operation: Operation) -> Any:
     _namespace[f"Node_{name}"] = operation.node_class
     made: dict[str, Any] = {}
     exec(compile(text, filename, "exec"), _namespace, made)
-    if f"{name}_body" in made:
-        _namespace[f"{name}_body"] = made[f"{name}_body"]
+    operation.unguarded = made.get(f"{name}_body")
     function = operation.function
     function.__code__ = made[name].__code__
     function.__defaults__ = made[name].__defaults__
@@ -397,275 +384,6 @@ def requires_record(*values: Any) -> bool:
     """Whether some of `values` require a gradient, and operations are recorded."""
     edges = [getattr(v, "_edge", None) for v in values]
     return grad_mode.is_grad_enabled() and any(e is not None for e in edges)
-
-
-# -- the general path ------------------------------------------------------------------------------
-
-
-def constant(number: float, like: Any) -> Any:
-    """`number` as a 0-d tensor that takes part in promotion only by its category.
-
-    Numbers that fit the category of `like` are made once and kept with its key.
-    """
-    try:
-        key = like._key
-    except AttributeError:
-        return number
-    if number.__class__ is float and not key.is_float:
-        return number
-    found = key.constants.get((number.__class__, number))
-    if found is None:
-        if key.dtype is dtypes.bool_:
-            return number
-        try:
-            array = key.backend.as_array(
-                dtypes.wrapped(number, key.dtype), key.dtype, key.device.index
-            )
-        except OverflowError:
-            return number
-        found = wrap(array, key)
-        if len(key.constants) >= 4096:
-            key.constants.clear()
-        if number != 0:  # -0.0 equals 0.0, and so finds its place in a dict
-            key.constants[number.__class__, number] = found
-    return found
-
-
-def general(operation: Operation, values: tuple[Any, ...]) -> Any:
-    """Run `operation` on arguments of any sort: numbers, mixed dtypes, under observers, or in
-    error."""
-    arguments = dict(zip([p.name for p in operation.parameters], values, strict=True))
-    if sparse_arrays.in_use:
-        found = _routed(operation, arguments)
-        if found is not NotImplemented:
-            return found
-    key = _conform(operation, arguments)
-    body = _namespace[f"{operation.name}_body"]
-    started = perf_counter()
-    try:
-        with np.errstate(all="ignore"):
-            out = body(key, *arguments.values())
-    except FlambeauError:
-        raise
-    except Exception as error:
-        raise _explained(operation, arguments, error) from None
-    if observers.active:
-        _notify(operation, arguments, out, perf_counter() - started)
-    return out
-
-
-def _routed(operation: Operation, arguments: dict[str, Any]) -> Any:
-    """What the rules for sparse tensors give; NotImplemented where all arguments are dense."""
-    if operation.takes_list:
-        name = operation.array_names[0]
-        arguments[name] = list(arguments[name])  # it may be an iterator
-    sparse = [t for t in _tensors(operation, arguments) if t._array.__class__ is SparseArray]
-    if not sparse:
-        return NotImplemented
-    rule = sparse_arrays.rules.get(operation.name)
-    if rule is not None:
-        return rule(**arguments)
-    if operation.body is None:
-        raise sparse_arrays.refusal(operation.label, sparse[0].shape)
-    return operation.body(TAPE, **arguments)
-
-
-def _notify(operation: Operation, arguments: dict[str, Any], out: Any, seconds: float) -> None:
-    outputs = out if isinstance(out, tuple) else (out,)
-    inputs = tuple(arguments.values())
-    edge = next((t._edge for t in outputs if t._edge is not None), None)
-    node = edge.as_grad_fn() if edge is not None else None
-    recorded = isinstance(node, Node) and node.operation is operation
-    for observer in observers.active:
-        observer.operation_done(operation.label, inputs, outputs, seconds)
-        if recorded:
-            observer.node_recorded(node)
-
-
-def _conform(operation: Operation, arguments: dict[str, Any]) -> DispatchKey:
-    """Make the tensor arguments tensors of one device, and the main ones of one dtype."""
-    for p in operation.arrays:
-        if isinstance(arguments[p.name], np.ndarray):
-            arguments[p.name] = as_tensor(arguments[p.name])
-    for name in operation.array_names[: operation.tensors]:
-        if isinstance(arguments[name], NUMBERS):
-            raise TypeError(
-                f"{operation.label}: expected a tensor as {name}. Got the number "
-                f"{arguments[name]!r}. Use torch.tensor({arguments[name]!r})."
-            )
-    place = _common_device(operation, arguments)
-    mains: dict[str, Any] = {}
-    for p in operation.arrays:
-        value = arguments[p.name]
-        if value is None and p.optional:
-            continue
-        if p.role == "list":
-            value = arguments[p.name] = list(value)
-            _require_tensors(operation, p.name, value)
-            mains.update({f"{p.name}[{k}]": t for k, t in enumerate(value)})
-        elif p.role == "main":
-            mains[p.name] = value
-        else:
-            arguments[p.name] = _as_tensor(operation, p.name, value, place, None)
-    dtype = _common_dtype(operation, mains, arguments)
-    for name, value in mains.items():
-        tensor = _as_tensor(operation, name, value, place, dtype)
-        if name in arguments:
-            arguments[name] = tensor
-        else:
-            list_name, _, index = name.partition("[")
-            arguments[list_name][int(index[:-1])] = tensor
-    if batched.in_use:
-        depth = _depth(arguments)
-        if depth:
-            _lift(operation, arguments, depth)
-            return key_at(depth, place, dtype)
-    return key_of(place, dtype)
-
-
-def _depth(arguments: dict[str, Any]) -> int:
-    """The level of the innermost vmap that a tensor or an index among the arguments is of."""
-    depth = 0
-    for value in arguments.values():
-        for x in value if isinstance(value, tuple | list) else (value,):
-            level = x._key.level if isinstance(x, Tensor) else batched.level_of(x)
-            depth = max(depth, level)
-    return depth
-
-
-def _lift(operation: Operation, arguments: dict[str, Any], depth: int) -> None:
-    """Let the slices of the vmap at `depth` share tensors from outside."""
-    for p in operation.arrays:
-        value = arguments[p.name]
-        if p.role == "list":
-            arguments[p.name] = [lifted(t, depth) for t in value]
-        elif value is not None:
-            arguments[p.name] = lifted(value, depth)
-
-
-def _require_tensors(operation: Operation, name: str, values: list[Any]) -> None:
-    if not values:
-        raise RuntimeError(f"{operation.name}: expected at least one tensor in {name}. Got none.")
-    for k, value in enumerate(values):
-        if not isinstance(value, Tensor):
-            raise TypeError(
-                f"{operation.name}: expected a tensor as {name}[{k}]. Got {type(value).__name__}."
-            )
-
-
-def _tensors(operation: Operation, arguments: dict[str, Any]) -> list[Tensor]:
-    found: list[Tensor] = []
-    for p in operation.arrays:
-        value = arguments[p.name]
-        if isinstance(value, Tensor):
-            found.append(value)
-        elif p.role == "list":
-            found.extend(t for t in value if isinstance(t, Tensor))
-    return found
-
-
-def _common_device(operation: Operation, arguments: dict[str, Any]) -> device:
-    """The device of the tensors; 0-d CPU tensors go where the others are."""
-    tensors = _tensors(operation, arguments)
-    if not tensors:
-        names = ", ".join(operation.array_names)
-        found = ", ".join(type(arguments[n]).__name__ for n in operation.array_names)
-        raise TypeError(
-            f"{operation.name}: expected a tensor among {names}. Got {found}. Use "
-            "torch.tensor(...)."
-        )
-    places = dict.fromkeys(t.device for t in tensors if t.ndim or t.device.type != "cpu")
-    if len(places) > 1:
-        listed = ", ".join(f"{tuple(t.shape)} on {t.device}" for t in tensors)
-        raise DeviceError(
-            f"{operation.name}: expected all tensors on one device. Got {listed}. Move them "
-            "together "
-            f"with .to({str(tensors[0].device)!r})."
-        )
-    return next(iter(places), tensors[0].device)
-
-
-def _common_dtype(
-    operation: Operation, mains: dict[str, Any], arguments: dict[str, Any]
-) -> dtypes.dtype:
-    if not mains:
-        return next(t.dtype for t in _tensors(operation, arguments))
-    groups: list[dtypes.dtype | None] = [None, None, None]
-    for value in mains.values():
-        if isinstance(value, Tensor):
-            rank, dtype = (0 if value.ndim else 1), value.dtype
-        elif isinstance(value, NUMBERS):
-            rank, dtype = 2, dtypes.of_number(value)
-        else:
-            continue
-        before = groups[rank]
-        groups[rank] = dtype if before is None else dtypes.promote_types(before, dtype)
-    result = dtypes.result_type(*groups)
-    if not operation.promotes:
-        _require_one_dtype(operation, mains)
-    if operation.float_result and result.category < dtypes.FLOAT:
-        return dtypes.get_default_dtype()
-    return result
-
-
-def _require_one_dtype(operation: Operation, mains: dict[str, Any]) -> None:
-    found = {n: v.dtype for n, v in mains.items() if isinstance(v, Tensor)}
-    if len(set(found.values())) > 1:
-        listed = ", ".join(f"{n} {tuple(mains[n].shape)} of {d}" for n, d in found.items())
-        raise DTypeError(
-            f"{operation.name}: expected tensors of one dtype. Got {listed}. Convert one with "
-            ".to()."
-        )
-
-
-def _as_tensor(
-    operation: Operation, name: str, value: Any, place: device, dtype: dtypes.dtype | None
-) -> Tensor:
-    """`value` on `place` and, if given, as `dtype`, by operations that the tape records."""
-    if isinstance(value, Tensor):
-        if value.device != place:
-            from .transfer import to_device  # built on the operations that are made here
-
-            value = to_device(value, place=place)
-        if dtype is not None and value.dtype is not dtype:
-            value = operations["cast"].function(value, dtype=dtype)
-        return value
-    if not isinstance(value, NUMBERS):
-        raise TypeError(
-            f"{operation.name}: expected a tensor or a number as {name}. Got "
-            f"{type(value).__name__}. "
-            "Use torch.tensor(...) or torch.from_numpy(...) first."
-        )
-    key = key_of(place, dtype if dtype is not None else dtypes.of_number(value))
-    value = dtypes.wrapped(value, key.dtype)
-    return wrap(key.backend.as_array(value, key.dtype, place.index), key)
-
-
-def _explained(operation: Operation, arguments: dict[str, Any], error: Exception) -> Exception:
-    """The shape rule's error for these arguments; the kernel's own if the rule finds no fault."""
-    specs: list[Any] = []
-    for p in operation.arrays:
-        value = arguments[p.name]
-        if isinstance(value, list):
-            specs.append([as_spec(t) for t in value])
-        else:
-            specs.append(value if value is None else as_spec(value))
-    attributes = {n: arguments[n] for n in operation.attribute_names}
-    try:
-        operation.rule(*specs, **attributes)
-    except Exception as explained:
-        return explained
-    if isinstance(error, TypeError) and ("ufunc" in str(error) or "numpy" in str(error)):
-        mains = ", ".join(f"{n} of {arguments[n].dtype}" for n in operation.array_names)
-        return DTypeError(
-            f"{operation.name}: expected another dtype. Got {mains}. Convert with .to()."
-        )
-    return error
-
-
-def as_spec(tensor: Tensor) -> Spec:
-    """What is known of `tensor` without its values."""
-    return Spec(tuple(tensor._array.shape), tensor.dtype, tensor.stride())
 
 
 def share(**names: Any) -> None:

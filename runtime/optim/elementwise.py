@@ -16,7 +16,8 @@ import numpy as np
 from ..core import dtypes
 from ..core.creation import full_like, scalar_tensor
 from ..core.tensor import Tensor
-from ..ops.arithmetic import abs, maximum, sign
+from ..ops.arithmetic import abs, sign
+from ..ops.clamping import maximum
 from ..ops.complex_numbers import view_as_complex, view_as_real
 from ..ops.elementary import sqrt
 from .optimizer import Group, Optimizer
