@@ -24,6 +24,43 @@ class FlambeauKernel(IPythonKernel):
         super().__init__(**kwargs)
         self.workbench = Session(self.shell)
 
+    def finish_metadata(
+        self, parent: dict[str, Any], metadata: dict[str, Any], reply_content: dict[str, Any]
+    ) -> dict[str, Any]:
+        """The reply's metadata with the cell's receipt below `flambeau`."""
+        metadata = dict(super().finish_metadata(parent, metadata, reply_content))
+        receipt = self.workbench.receipt
+        if receipt is not None and not parent["content"].get("silent"):
+            metadata["flambeau"] = {"receipt": receipt.as_dict()}
+        return metadata
+
+    async def do_complete(self, code: str, cursor_pos: int | None) -> dict[str, Any]:
+        """Completions, with types and details where front ends look for them."""
+        found = self.workbench.complete(code, cursor_pos)
+        end = len(code) if cursor_pos is None else cursor_pos
+        types = [
+            {"text": c.text, "start": c.start, "end": c.end, "type": c.type, "signature": c.detail}
+            for c in found
+        ]
+        return {
+            "status": "ok",
+            "matches": [c.text for c in found],
+            "cursor_start": found[0].start if found else end,
+            "cursor_end": found[0].end if found else end,
+            "metadata": {"_jupyter_types_experimental": types},
+        }
+
+    async def do_inspect(
+        self,
+        code: str,
+        cursor_pos: int | None,
+        detail_level: int = 0,
+        omit_sections: Any = (),
+    ) -> dict[str, Any]:
+        """What is known of the name at the cursor."""
+        data = self.workbench.inspect(code, cursor_pos, detail_level)
+        return {"status": "ok", "found": data is not None, "data": data or {}, "metadata": {}}
+
     @property
     def banner(self) -> str:
         """One line at the start of a front end."""

@@ -2,29 +2,66 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+from collections.abc import Mapping
 from typing import Any
 
-from . import display, torch_alias
+from . import completion, display, inspection, torch_alias
+from .completion import Completion
+from .execution import Cells, Execution
 from .launch import AS_TORCH
+from .origins import CellSource, Origins
+from .policy import Policy
+from .receipts import Receipt
+from .shell import close_shell, plain_shell
+from .snapshot import Facts, Photographer, Snapshot, facts_of
+
+SNAPSHOT_INTERVAL = 0.5
+"""Seconds between two snapshots while one cell runs."""
 
 
 class Session:
     """What every door leads to. It lives in one IPython shell, which executes and completes.
 
     The namespace holds `torch` (the runtime), `nn`, `F` and `optim`; the magics are loaded; `import
-    torch` finds the runtime where PyTorch is not installed.
+    torch` finds the runtime where PyTorch is not installed. Without a `shell` the session makes a
+    quiet one of its own, in this process.
+
+    Example:
+        >>> from flambeau.kernel import Session
+        >>> session = Session()
+        >>> session.execute("x = torch.ones(2, 3)").success
+        True
+        >>> str(session.facts("x"))
+        'Tensor (2, 3) float32 cpu'
     """
 
-    def __init__(self, shell: Any) -> None:
-        self.shell = shell
+    def __init__(self, shell: Any = None) -> None:
+        self._owns_shell = shell is None
+        self.shell = shell = plain_shell() if shell is None else shell
         torch_alias.install(first=os.environ.get(AS_TORCH) == "1")
-        names = starting_names()
-        shell.push(names, interactive=False)  # as names that were there before the user came
+        self._begin()
         display.register(shell.display_formatter)
         # jedi calls repr on big arrays, and takes seconds to start.
         shell.Completer.use_jedi = False
         shell.extension_manager.load_extension("flambeau.magics")
+        self.policy = Policy(shell)
+        self._origins = Origins(shell.transform_cell)
+        self._photographer = Photographer(shell.user_ns, self._origins, SNAPSHOT_INTERVAL)
+        self._cells = Cells(shell, lambda: self.policy.observe, self._cell_starts, self._cell_ends)
+
+    def _begin(self) -> None:
+        """The starting names, as names that were there before the user came."""
+        self.shell.push(starting_names(), interactive=False)
+
+    def _cell_starts(self, cell: CellSource) -> None:
+        self._origins.add(cell)
+
+    def _cell_ends(self) -> None:
+        self._photographer.changed()
+
+    # -- running ---------------------------------------------------------------------------------
 
     @property
     def namespace(self) -> dict[str, Any]:
@@ -32,14 +69,106 @@ class Session:
         namespace: dict[str, Any] = self.shell.user_ns
         return namespace
 
-    def execute(self, source: str, silent: bool = False) -> Any:
-        """Run a cell; IPython's ExecutionResult, whose `raise_error()` raises what was raised."""
-        return self.shell.run_cell(source, store_history=not silent, silent=silent)
+    @property
+    def running(self) -> bool:
+        """Whether a cell runs now."""
+        return self._cells.running
 
-    def complete(self, source: str, cursor: int) -> list[str]:
-        """What could stand at `cursor`, an offset into `source` in code points."""
-        _, matches = self.shell.complete(None, source, cursor)
-        return list(matches)
+    @property
+    def receipt(self) -> Receipt | None:
+        """What the last cell cost; None while one runs, and before the first."""
+        return self._cells.receipt
+
+    def execute(self, source: str, silent: bool = False) -> Execution:
+        """Run a cell. Output and tracebacks go where the shell's go; what was raised is in the
+        result and is not raised here. A `silent` cell is in no history, and shows no value."""
+        number = self.shell.execution_count
+        result = self.shell.run_cell(source, store_history=not silent, silent=silent)
+        error = result.error_before_exec or result.error_in_exec
+        receipt = None if silent else self.receipt
+        return Execution(number, bool(result.success), result.result, error, receipt)
+
+    def interrupt(self) -> bool:
+        """Stop the running cell as Ctrl-C does, from any thread; False if none runs."""
+        return self._cells.interrupt()
+
+    def restart(self) -> None:
+        """Begin again in this process: no names but the starting ones, no history of results,
+        the random streams of the policy's seed. The policy stays.
+
+        Raises: RuntimeError while a cell runs.
+        """
+        if self.running:
+            raise RuntimeError("restart: expected a session at rest. A cell runs: interrupt first.")
+        self.shell.reset(new_session=True)
+        self._origins.clear()
+        self._begin()
+        self.policy.renew()
+        self._photographer.changed()
+
+    def close(self) -> None:
+        """Follow the shell no more, and let the instruments undo what outlasts a cell. A shell of
+        the session's own ends too."""
+        self._cells.stop()
+        self.shell.extension_manager.unload_extension("flambeau.magics")
+        if self._owns_shell:
+            close_shell(self.shell)
+
+    # -- knowing ---------------------------------------------------------------------------------
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """Facts of all names, at most half a second old while a cell runs."""
+        return self._photographer.snapshot(self.running)
+
+    def facts(self, name: str) -> Facts | None:
+        """Facts of one name as it stands now; None if there is none."""
+        if name not in self.namespace:
+            return None
+        return facts_of(name, self.namespace[name], self._origins.get(name))
+
+    def complete(self, source: str, cursor: int | None = None) -> list[Completion]:
+        """What could stand at `cursor`, an offset into `source` in code points (default: its end).
+        Each with its type, and what is known of its value."""
+        return completion.complete(self, source, len(source) if cursor is None else cursor)
+
+    def inspect(
+        self, source: str, cursor: int | None = None, detail_level: int = 0
+    ) -> Mapping[str, str] | None:
+        """What is known of the name at `cursor`, as text by MIME type; None if nothing is.
+
+        A tensor's facts and statistics and the line that made it; a module's layers and number of
+        parameters; of everything else signature and docstring, at level 1 the source.
+        """
+        place = len(source) if cursor is None else cursor
+        return inspection.inspect(self, source, place, detail_level)
+
+    def is_complete(self, source: str) -> tuple[str, str]:
+        """`complete`, `incomplete` or `invalid`, and the indentation to go on with."""
+        status, indent = self.shell.input_transformer_manager.check_complete(source)
+        return status, " " * (indent or 0)
+
+    def history(self, count: int = 10, pattern: str | None = None) -> list[str]:
+        """The last cells as typed, oldest first; with `pattern` those that match it (`*`, `?`)."""
+        manager = self.shell.history_manager
+        if pattern is None:
+            rows = manager.get_tail(count, raw=True, include_latest=True)
+        else:
+            rows = manager.search(pattern, raw=True, n=count)
+        return [row[2] for row in rows]
+
+    def diagnostics(self, source: str) -> list[Any]:
+        """What the checker finds wrong in a cell that has not run; nothing of it runs."""
+        return list(_checker().check_cell(source, self.namespace))
+
+    def hints(self, source: str) -> list[Any]:
+        """Shapes and dtypes at the ends of assignments of a cell that has not run."""
+        return list(_checker().infer_shapes(source, self.namespace))
+
+
+def _checker() -> Any:
+    """The checker, which is only loaded when it is asked."""
+    return importlib.import_module("flambeau.magics.check")
 
 
 def starting_names() -> dict[str, Any]:

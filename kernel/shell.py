@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import atexit
 import linecache
 import sys
 import warnings
@@ -12,6 +13,8 @@ from typing import Any
 
 from ipykernel.compiler import XCachingCompiler
 from ipykernel.zmqshell import ZMQInteractiveShell
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 import flambeau
 
@@ -41,8 +44,9 @@ class PlacedCompiler(XCachingCompiler):
         return self.script
 
 
-class FlambeauShell(ZMQInteractiveShell):
-    """IPython's shell with our tracebacks and compiler."""
+class Workbench(InteractiveShell):
+    """What our shells have beyond IPython's: tracebacks that end at the user's line, and scripts
+    under their own names."""
 
     def __init__(self, **options: Any) -> None:
         # ipykernel names its own compiler class, whatever default the shell has.
@@ -73,6 +77,36 @@ class FlambeauShell(ZMQInteractiveShell):
         if self.InteractiveTB.mode != "Verbose":
             traceback = without_our_frames(traceback)
         return kind, value, traceback
+
+
+class FlambeauShell(Workbench, ZMQInteractiveShell):
+    """The shell of the Jupyter kernel."""
+
+
+def plain_shell() -> Workbench:
+    """A shell in this process that keeps its history to itself and writes to standard output.
+
+    Where there is no shell yet, `get_ipython()` and `display()` find it; otherwise it lives beside
+    the other.
+    """
+    config = Config()
+    config.HistoryManager.hist_file = ":memory:"
+    config.InteractiveShell.colors = "nocolor"
+    if not InteractiveShell.initialized():
+        return Workbench.instance(config=config)  # type: ignore[no-any-return]
+    shell = Workbench(config=config)
+    shell.restore_sys_module_state()  # `__main__` stays that of the first
+    return shell
+
+
+def close_shell(shell: Workbench) -> None:
+    """End a shell of `plain_shell`: the program gets its `__main__` back, and `get_ipython()` finds
+    none."""
+    atexit.unregister(shell.atexit_operations)
+    shell.atexit_operations()
+    if type(shell)._instance is shell:
+        type(shell).clear_instance()
+        shell.restore_sys_module_state()
 
 
 def is_ours(traceback: TracebackType) -> bool:

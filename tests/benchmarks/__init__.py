@@ -1,1 +1,1 @@
-"""What is measured against PyTorch. `python -m tests.benchmarks` prints the tables."""
+"""What is measured against PyTorch. `python -m tests.benchmarks cpu` prints the table."""

@@ -1,35 +1,81 @@
-"""`python -m tests.benchmarks [small] [import]`: the tables, against an installed PyTorch.
+"""`python -m tests.benchmarks [cpu] [TABLE ...] [WORD ...]`: our time over PyTorch's, row by row.
 
-Install PyTorch by hand first; the product and its tests never do.
+`cpu`, which is the default, means all tables: small, products, pointwise, convolutions, images,
+sequences, optimizers, data, import, memory. Words choose rows by a part of their name, as in
+`python -m tests.benchmarks cpu lstm gpt`. Install PyTorch by hand first; the product and its tests
+never do.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import importlib.util
+import os
+import re
+import statistics
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
-from . import importing, small
-from .alternating import HEADER
-
-TABLES = {"small": small, "import": importing}
+from .case import HEADER, Measurable, Row
+from .tables import GEOMETRIC_MEAN, TABLES
 
 
 def main() -> int:
-    """Print the tables asked for, all by default; 1 if a limit was missed, 2 without PyTorch."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("tables", nargs="*", choices=[*TABLES, []], default=[])
-    chosen = parser.parse_args().tables or list(TABLES)
+    """Print the rows asked for, all by default; 1 if a limit was missed, 2 without PyTorch."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", nargs="*", help="names of tables, or words in names of rows")
+    what = [word.lower() for word in parser.parse_args().what if word != "cpu"]
     if importlib.util.find_spec("torch") is None:
         print("The benchmarks compare with PyTorch: pip install torch first.", file=sys.stderr)
         return 2
-    print(HEADER)
+    chosen = {name: list(choose(name, what)) for name in TABLES}
+    if not any(chosen.values()):
+        parser.error(f"no table or row matches {' '.join(what)}")
+    print(machine(), HEADER, sep="\n", flush=True)
     missed = False
-    for name in chosen:
-        for row in TABLES[name].rows():
+    for name, cases in chosen.items():
+        for row in measured(name, cases):
             print(row, flush=True)
-            missed = missed or row.ratio > row.limit
+            missed = missed or row.missed
     return int(missed)
+
+
+def choose(table: str, what: list[str]) -> Iterator[Measurable]:
+    """The rows of a table that were asked for: by the table's name, or by words in their own."""
+    tables = [word for word in what if word in TABLES]
+    words = [word for word in what if word not in TABLES]
+    for case in TABLES[table]:
+        by_table = table in tables or not tables
+        by_word = not words or any(word in case.name.lower() for word in words)
+        if by_table and by_word:
+            yield case
+
+
+def measured(table: str, cases: list[Measurable]) -> Iterator[Row]:
+    """The rows of a table, and their geometric mean where it has a limit."""
+    ratios, sums = [], [0.0, 0.0]
+    for case in cases:
+        for row in case.rows():
+            ratios.append(row.ratio)
+            sums = [sums[0] + row.ours, sums[1] + row.theirs]
+            yield row
+    if table in GEOMETRIC_MEAN and len(ratios) > 1:
+        mean = statistics.geometric_mean(ratios)
+        name = f"{table}: geometric mean of {len(ratios)}, and sums"
+        yield Row(name, *sums, mean, GEOMETRIC_MEAN[table])
+
+
+def machine() -> str:
+    """Versions, processor and number of cores, in one line."""
+    versions = [f"{n} {importlib.metadata.version(n)}" for n in ("flambeau", "torch", "numpy")]
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return ", ".join([*versions, found[1] if found else "unknown processor", f"{cores} cores"])
 
 
 if __name__ == "__main__":

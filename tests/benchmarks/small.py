@@ -1,30 +1,32 @@
-"""Small work, where the overhead of a call is everything: operations, a chain, an MLP's step."""
+"""Small operations, where the overhead of a call is everything."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
-from .alternating import Row, compare
-
-Work = Callable[[Any], Callable[[], object]]
+from .case import Case, Rival, Step
 
 
-def add(torch: Any) -> Callable[[], object]:
-    """Forward only, recorded, 32x64."""
-    x, y = torch.ones(32, 64, requires_grad=True), torch.ones(32, 64, requires_grad=True)
+def pair(torch: Any) -> tuple[Any, Any]:
+    """Two leaves, 32x64."""
+    return torch.ones(32, 64, requires_grad=True), torch.ones(32, 64, requires_grad=True)
+
+
+def add(torch: Any) -> Step:
+    """Forward only, recorded."""
+    x, y = pair(torch)
     return lambda: x + y
 
 
-def mul(torch: Any) -> Callable[[], object]:
-    """Forward only, recorded, 32x64."""
-    x, y = torch.ones(32, 64, requires_grad=True), torch.ones(32, 64, requires_grad=True)
+def mul(torch: Any) -> Step:
+    """Forward only, recorded."""
+    x, y = pair(torch)
     return lambda: x * y
 
 
-def mul_and_backward(torch: Any) -> Callable[[], object]:
-    """Forward and backward, 32x64."""
-    x, y = torch.ones(32, 64, requires_grad=True), torch.ones(32, 64, requires_grad=True)
+def mul_and_backward(torch: Any) -> Step:
+    """Forward and backward."""
+    x, y = pair(torch)
 
     def step() -> None:
         x.grad = y.grad = None
@@ -33,9 +35,9 @@ def mul_and_backward(torch: Any) -> Callable[[], object]:
     return step
 
 
-def chain(torch: Any) -> Callable[[], object]:
-    """Twenty small operations and their backward pass, 32x64."""
-    x, y = torch.ones(32, 64, requires_grad=True), torch.ones(32, 64, requires_grad=True)
+def chain(torch: Any) -> Step:
+    """Twenty small operations and their backward pass."""
+    x, y = pair(torch)
 
     def step() -> None:
         x.grad = y.grad = None
@@ -47,38 +49,9 @@ def chain(torch: Any) -> Callable[[], object]:
     return step
 
 
-def mlp(torch: Any) -> Callable[[], object]:
-    """A training step of 64-128-10, batch 32, SGD."""
-    nn = torch.nn
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-    loss_function = nn.CrossEntropyLoss()
-    x, y = torch.randn(32, 64), torch.randint(0, 10, (32,))
-
-    def step() -> None:
-        optimizer.zero_grad()
-        loss_function(model(x), y).backward()
-        optimizer.step()
-
-    return step
-
-
-WORK: dict[str, tuple[Work, float]] = {
-    "add, recorded, 32x64": (add, 0.8),
-    "mul, recorded, 32x64": (mul, 0.8),
-    "mul, sum, backward, 32x64": (mul_and_backward, 0.8),
-    "20 operations and backward, 32x64": (chain, 0.8),
-    "MLP 64-128-10, batch 32, SGD step": (mlp, 0.7),
-}
-"""Name, what is timed, and the ratio that must not be exceeded."""
-
-
-def rows() -> Iterator[Row]:
-    """Measure all of it in this process."""
-    import torch
-
-    import flambeau
-
-    for name, (work, limit) in WORK.items():
-        yield compare(name, work(flambeau), work(torch), limit)
+CASES = [
+    Case("add, recorded, 32x64", add, (Rival(0.7),)),
+    Case("mul, recorded, 32x64", mul, (Rival(0.7),)),
+    Case("mul, sum, backward, 32x64", mul_and_backward, (Rival(0.7),)),
+    Case("20 operations and backward, 32x64", chain, (Rival(0.7),)),
+]

@@ -1,0 +1,124 @@
+"""Cells as the session runs them: what begins and ends with each, and what comes of it."""
+
+from __future__ import annotations
+
+import _thread
+import ctypes
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .origins import CellSource
+from .receipts import Changes, Meter, Receipt
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What came of a cell: the `value` of its last expression, or the `error` that ended it."""
+
+    number: int
+    success: bool
+    value: Any
+    error: BaseException | None
+    receipt: Receipt | None
+
+    def raise_error(self) -> None:
+        """Raise what the cell raised, if it did."""
+        if self.error is not None:
+            raise self.error
+
+
+@dataclass
+class Running:
+    """A cell that runs now; cells that magics run inside it have no meter of their own."""
+
+    info: Any
+    thread: int
+    cell: CellSource
+    meter: Meter | None = None
+
+
+class Cells:
+    """Follows the cells of an IPython shell by its events, whichever door they came through.
+
+    `on_start(cell)` hears of each cell before it runs, inner ones too; `on_end()` when the
+    outermost has ended. `receipt` is that of the last outermost cell.
+    """
+
+    def __init__(
+        self,
+        shell: Any,
+        observes: Callable[[], bool],
+        on_start: Callable[[CellSource], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        self.shell = shell
+        self.receipt: Receipt | None = None
+        self._observes, self._on_start, self._on_end = observes, on_start, on_end
+        self._running: list[Running] = []
+        self._changes = Changes()
+        shell.events.register("pre_run_cell", self._begin)
+        shell.events.register("post_run_cell", self._finish)
+
+    @property
+    def running(self) -> bool:
+        """Whether a cell runs now."""
+        return bool(self._running)
+
+    def interrupt(self) -> bool:
+        """Raise KeyboardInterrupt in the thread that runs a cell; False if none runs.
+
+        In the main thread as Ctrl-C does, elsewhere at the next line of Python.
+        """
+        if not self._running:
+            return False
+        thread = self._running[0].thread
+        if thread == threading.main_thread().ident:
+            _thread.interrupt_main()
+        else:
+            raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
+            raise_in(ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt))
+        return True
+
+    def stop(self) -> None:
+        """Follow no more."""
+        self.shell.events.unregister("pre_run_cell", self._begin)
+        self.shell.events.unregister("post_run_cell", self._finish)
+
+    def _begin(self, info: Any) -> None:
+        cell = self._placed(info)
+        self._on_start(cell)
+        running = Running(info, threading.get_ident(), cell)
+        if not self._running:
+            self.receipt = None
+            running.meter = Meter(self._observes())
+        self._running.append(running)
+
+    def _finish(self, result: Any) -> None:
+        if not self._running or not self._is_last(result):
+            return  # an empty cell ends without having begun
+        meter = self._running.pop().meter
+        if meter is not None:
+            self.receipt = meter.receipt(self._changes, self.shell.user_ns)
+            self._on_end()
+
+    def _is_last(self, result: Any) -> bool:
+        """Whether `result` is of the innermost cell; after Ctrl-C it has another description."""
+        begun = self._running[-1].info
+        return result is None or result.info is begun or result.info.raw_cell == begun.raw_cell
+
+    def _placed(self, info: Any) -> CellSource:
+        """The cell with the name and first line that a user knows it by."""
+        source = info.raw_cell
+        if self._running:
+            outer = self._running[-1].cell
+            above = outer.source.removesuffix(source)
+            if len(above) < len(outer.source):  # a cell magic runs what stands below its line
+                return CellSource(source, outer.place, outer.first_line + above.count("\n"))
+        compiler = self.shell.compile
+        script = getattr(compiler, "script", None)
+        if script is not None:
+            return CellSource(source, script, compiler.first_line)
+        number = self.shell.execution_count - bool(info.store_history)  # counted up already
+        return CellSource(source, f"In[{number}]")

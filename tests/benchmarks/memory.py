@@ -1,0 +1,57 @@
+"""Peak memory of a training step, each side in a process of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from .case import Case, Row, Step
+from .turns import Side
+
+STEPS = 3
+
+
+def resident(field: str) -> float:
+    """MB of this process in real memory: now (`VmRSS`) or at most (`VmHWM`); Linux."""
+    status = Path("/proc/self/status").read_text()
+    found = re.search(rf"{field}:\s+(\d+) kB", status)
+    assert found is not None
+    return int(found[1]) / 1024
+
+
+def peak_growth(ready: Callable[[], Step]) -> float:
+    """MB by which the process grew, at most, from the import of the library through three steps.
+
+    Parameters, data, activations, gradients, the optimizer's state, and libraries loaded late.
+    """
+    Path("/proc/self/clear_refs").write_text("5")  # the maximum starts anew
+    before = resident("VmRSS")
+    step = ready()
+    for _ in range(STEPS):
+        step()
+    return resident("VmHWM") - before
+
+
+@dataclass(frozen=True)
+class PeakMemory:
+    """The memory that training needs beyond that of the imported library."""
+
+    case: Case
+    limit: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """The training's name."""
+        return f"peak memory, {self.case.name}"
+
+    def rows(self) -> Iterator[Row]:
+        """One process after the other."""
+        sides = (Side("flambeau", self.case.name), Side("torch", self.case.name))
+        peaks = []
+        for side in sides:
+            with side:
+                peaks.append(side.ask("peak"))
+        ours, theirs = peaks
+        yield Row(self.name, ours, theirs, ours / theirs, self.limit, "MB")

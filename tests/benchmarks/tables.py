@@ -1,0 +1,45 @@
+"""All tables, by name."""
+
+from __future__ import annotations
+
+from . import (
+    convolutions,
+    images,
+    importing,
+    loading,
+    optimizers,
+    perceptrons,
+    pointwise,
+    products,
+    recurrent,
+    small,
+    transformers,
+)
+from .case import Case, Measurable
+from .memory import PeakMemory
+
+TABLES: dict[str, list[Measurable]] = {
+    "small": [*small.CASES, *perceptrons.CASES],
+    "products": [*products.CASES],
+    "pointwise": [*pointwise.CASES],
+    "convolutions": [*convolutions.CASES],
+    "images": [*images.CASES],
+    "sequences": [*recurrent.CASES, *transformers.CASES],
+    "optimizers": [*optimizers.CASES],
+    "data": [*loading.CASES],
+    "import": [*importing.CASES],
+}
+TABLES["memory"] = [
+    PeakMemory(case)
+    for table in TABLES.values()
+    for case in table
+    if isinstance(case, Case) and case.trains
+]
+
+GEOMETRIC_MEAN = {"pointwise": 0.7}
+"""Limits of the geometric mean of a table's ratios."""
+
+
+def find(name: str) -> Measurable:
+    """The row of that name."""
+    return next(case for table in TABLES.values() for case in table if case.name == name)
