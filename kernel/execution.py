@@ -87,6 +87,8 @@ class Cells:
         self.shell.events.unregister("post_run_cell", self._finish)
 
     def _begin(self, info: Any) -> None:
+        if self._is_aside():
+            return
         cell = self._placed(info)
         self._on_start(cell)
         running = Running(info, threading.get_ident(), cell)
@@ -96,12 +98,16 @@ class Cells:
         self._running.append(running)
 
     def _finish(self, result: Any) -> None:
-        if not self._running or not self._is_last(result):
+        if not self._running or self._is_aside() or not self._is_last(result):
             return  # an empty cell ends without having begun
         meter = self._running.pop().meter
         if meter is not None:
             self.receipt = meter.receipt(self._changes, self.shell.user_ns)
             self._on_end()
+
+    def _is_aside(self) -> bool:
+        """Whether a subshell looks at something while the cell of another thread runs."""
+        return bool(self._running) and self._running[0].thread != threading.get_ident()
 
     def _is_last(self, result: Any) -> bool:
         """Whether `result` is of the innermost cell; after Ctrl-C it has another description."""

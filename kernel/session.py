@@ -7,7 +7,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from . import completion, display, inspection, torch_alias
+from flambeau import initial_seed, is_grad_enabled
+
+from . import completion, display, inspection, signature, status, torch_alias
 from .completion import Completion
 from .execution import Cells, Execution
 from .launch import AS_TORCH
@@ -15,7 +17,9 @@ from .origins import CellSource, Origins
 from .policy import Policy
 from .receipts import Receipt
 from .shell import close_shell, plain_shell
+from .signature import Signature
 from .snapshot import Facts, Photographer, Snapshot, facts_of
+from .status import Status
 
 SNAPSHOT_INTERVAL = 0.5
 """Seconds between two snapshots while one cell runs."""
@@ -39,6 +43,8 @@ class Session:
 
     def __init__(self, shell: Any = None) -> None:
         self._owns_shell = shell is None
+        self.grad_enabled = True
+        self.first_seed = initial_seed()  # what nobody has chosen
         self.shell = shell = plain_shell() if shell is None else shell
         torch_alias.install(first=os.environ.get(AS_TORCH) == "1")
         self._begin()
@@ -59,6 +65,7 @@ class Session:
         self._origins.add(cell)
 
     def _cell_ends(self) -> None:
+        self.grad_enabled = is_grad_enabled()  # of this thread; those that look have their own
         self._photographer.changed()
 
     # -- running ---------------------------------------------------------------------------------
@@ -142,6 +149,16 @@ class Session:
         """
         place = len(source) if cursor is None else cursor
         return inspection.inspect(self, source, place, detail_level)
+
+    def signature(self, source: str, cursor: int | None = None) -> Signature | None:
+        """The signature of the call that `cursor` is in; None outside calls."""
+        place = len(source) if cursor is None else cursor
+        return signature.signature_at(self.namespace, source, place)
+
+    @property
+    def status(self) -> Status:
+        """Device, memory, gradient mode and rules, as a status row shows them."""
+        return status.status_of(self)
 
     def is_complete(self, source: str) -> tuple[str, str]:
         """`complete`, `incomplete` or `invalid`, and the indentation to go on with."""
