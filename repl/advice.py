@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import textwrap
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +19,7 @@ from prompt_toolkit.layout.utils import explode_text_fragments
 from .settings import Settings
 
 PAUSE = 0.12  # s without a key before the kernel is asked
+FAULT_ROWS = 3  # that a message may take
 LONGEST = 20_000  # characters; a pasted file is not checked at every key
 
 Ask = Callable[..., Awaitable[Any]]  # question, arguments -> the answer, None if there is none
@@ -113,8 +116,9 @@ class Advisor:
 
 def _fault_row(fault: dict[str, Any]) -> StyleAndTextTuples:
     style = "class:fault" if fault["severity"] == "error" else "class:doubt"
-    fix = f"  fix: {fault['fix']}" if fault.get("fix") else ""
-    return [(style, fault["message"].replace("\n", " ")), ("class:hint", fix)]
+    columns = shutil.get_terminal_size().columns - 1
+    lines = textwrap.wrap(fault["message"], columns, max_lines=FAULT_ROWS, placeholder=" …")
+    return [(style, "\n".join(lines))]
 
 
 def _signature_row(signature: dict[str, Any]) -> StyleAndTextTuples:

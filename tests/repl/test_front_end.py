@@ -133,3 +133,17 @@ def test_the_call_at_the_cursor_is_explained(terminal: Open) -> None:
     repl.wait_for("kernel ready")
     repl.type("nn.Linear(3, ")
     repl.wait_for("Linear(in_features, out_features, bias=True")
+
+
+def test_faults_and_shapes_are_shown_before_the_cell_runs(terminal: Open) -> None:
+    repl = terminal()
+    repl.run(1, "lin = nn.Linear(100, 10); x = torch.randn(32, 128)", "In [2]:")
+    repl.wait_for("kernel ready")
+    repl.type("y = x.T")
+    repl.wait_for("y (128, 32) float32")
+    repl.type("\x0fh = lin(x)")
+    repl.wait_for("expected input with 100 features", "Got input (32, 128)")
+    row = next(k for k, text in enumerate(repl.screen.display) if "h = lin(x)" in text)
+    start = repl.screen.display[row].index("lin(x)")
+    assert all(repl.screen.buffer[row][k].underscore for k in range(start, start + len("lin(x)")))
+    assert "Traceback" not in repl.text
