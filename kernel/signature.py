@@ -78,7 +78,7 @@ def signature_at(namespace: Mapping[str, Any], source: str, cursor: int) -> Sign
     value = MISSING if call is None else resolve(dict(namespace), call.path)
     if call is None or value is MISSING:
         return None
-    function = value
+    function: Any = value
     if isinstance(value, nn.Module) and not isinstance(value, type):
         function = value.forward
     elif isinstance(value, (staticmethod, classmethod)):

@@ -146,13 +146,13 @@ class HistorySearch:
         @bindings.add("enter")
         @bindings.add("tab")
         def _take(event: KeyPressEvent) -> None:
-            event.app.exit(self._matches[self._chosen] if self._matches else None)
+            event.app.exit(result=self._matches[self._chosen] if self._matches else None)
 
         @bindings.add("escape", eager=True)
         @bindings.add("c-c")
         @bindings.add("c-g")
         @bindings.add("c-d")
         def _leave(event: KeyPressEvent) -> None:
-            event.app.exit(None)
+            event.app.exit(result=None)
 
         return bindings

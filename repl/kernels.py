@@ -164,9 +164,10 @@ def _connect(connection: str | None) -> tuple[AsyncKernelClient, str]:
     from jupyter_client.connect import find_connection_file
 
     try:
-        is_path = connection is not None and Path(connection).is_file()
+        wanted = connection or ""
         # Beside the files lie sockets whose names begin alike.
-        path = find_connection_file(connection if is_path else f"kernel-*{connection or ''}*.json")
+        pattern = wanted if Path(wanted).is_file() else f"kernel-*{wanted}*.json"
+        path = find_connection_file(pattern)
     except OSError:
         sought = f"no connection file matches {connection!r}" if connection else "none is running"
         raise KernelDiedError(f"There is no kernel to attach to: {sought}.") from None

@@ -61,7 +61,8 @@ class Settings:
         choices = CHOICES.get(name)
         if choices and value not in choices:
             raise SettingsError(f"{name}: expected {' or '.join(choices)}. Got {value!r}.")
-        return replace(self, **{name: value})
+        changes: dict[str, Any] = {name: value}
+        return replace(self, **changes)
 
     def table(self) -> str:
         """A line per setting, as it stands in the file."""
