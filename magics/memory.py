@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import sys
 import warnings
@@ -14,6 +13,7 @@ from IPython.core.magic_arguments import magic_arguments, parse_argstring
 
 from flambeau import Tensor, cuda
 from flambeau.autograd.node import Node
+from flambeau.backends.cpu import buffers
 from flambeau.core.sparse_arrays import SparseArray
 
 from .base import Instrument, counted
@@ -64,7 +64,7 @@ def free(shell: Any) -> Freed:
     had_traceback = _drop_traceback(shell)
     gc.collect()
     cuda.empty_cache()
-    _trim()
+    buffers.release()
     now = resident_bytes()
     return Freed(
         results,
@@ -148,13 +148,6 @@ def resident_bytes() -> int | None:
     import resource
 
     return pages * resource.getpagesize()
-
-
-def _trim() -> None:
-    """Let the C library give freed memory back, where it offers to (glibc)."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
-        trim(0)
 
 
 @magics_class
