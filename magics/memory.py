@@ -14,6 +14,7 @@ from IPython.core.magic_arguments import magic_arguments, parse_argstring
 from flambeau import Tensor, cuda
 from flambeau.autograd.node import Node
 from flambeau.backends.cpu import buffers
+from flambeau.backends.cpu.onednn import primitives
 from flambeau.core.sparse_arrays import SparseArray
 
 from .base import Instrument, counted
@@ -64,6 +65,7 @@ def free(shell: Any) -> Freed:
     had_traceback = _drop_traceback(shell)
     gc.collect()
     cuda.empty_cache()
+    primitives.free()
     buffers.release()
     now = resident_bytes()
     return Freed(

@@ -90,7 +90,10 @@ def set_num_threads(threads: int) -> None:
         raise RuntimeError(f"set_num_threads: expected at least 1. Got {threads}.")
     from threadpoolctl import threadpool_limits
 
+    from .backends.cpu.onednn import library
+
     threadpool_limits(threads)
+    library.set_num_threads(threads)
 
 
 def get_num_threads() -> int:

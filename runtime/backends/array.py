@@ -37,7 +37,7 @@ class ArrayBackend:
         else:
             plain = operation.composed(key)
         for when, fast in operation.kernels.get(self.type, ()):
-            plain = _preferring(fast, when, plain)
+            plain = fast if when is None else _preferring(fast, when, plain)
         if key.is_half and not operation.moves:
             plain = in_single_precision(plain, self.xp, key.dtype.numpy)
         return laid_out(plain, self.xp, operation.layout) if operation.layout else plain

@@ -359,12 +359,12 @@ def _set_gradient(operation: Operation, formula: Function) -> Function:
 
 def kernel(function: Any, device: str, when: Callable[..., bool] | None = None) -> Any:
     """Register a faster kernel for the public operation `function` on `device`, used where
-    `when(*arrays, **attributes)` holds. It must mean the same as the array kernel."""
+    `when(*arrays, **attributes)` holds; without `when` always, so that a kernel which itself tells
+    small arrays from large ones costs them nothing. It must mean the same as the array kernel."""
     operation: Operation = function.operation
 
     def register(fast: Function) -> Function:
-        accepts = when if when is not None else lambda *args, **attributes: True
-        operation.kernels.setdefault(device, []).append((accepts, fast))
+        operation.kernels.setdefault(device, []).append((when, fast))
         forget_kernels()
         return fast
 

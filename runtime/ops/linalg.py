@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
+from ..backends.cpu.onednn import products
 from ..core import dtypes
 from ..errors import ShapeError
 from . import shapes
-from .declare import Spec, composite, primitive
+from .declare import Spec, composite, kernel, primitive
 
 __all__ = ["addmm", "bmm", "dot", "matmul", "mm", "mv", "outer"]
 
@@ -79,7 +81,7 @@ def matmul_input_gradient_array(xp: Any, g: Any, other: Any, like: Any) -> Any:
     elif len(like) == 1:
         full = xp.matmul(g[..., None, :], other.swapaxes(-1, -2))[..., 0, :]
     else:
-        full = matmul_array(xp, g, other.swapaxes(-1, -2))
+        full = xp.matmul(g, other.swapaxes(-1, -2))
     return full if full.shape == like else _sum_to(xp, full, like)
 
 
@@ -271,7 +273,7 @@ def linear_weight_gradient(g: Spec, input: Spec, *, like: shapes.Shape) -> Spec:
 def linear_weight_gradient_array(xp: Any, g: Any, input: Any, like: Any) -> Any:
     """(out, n) @ (n, in)."""
     rows = math.prod(g.shape[:-1])
-    return g.reshape(rows, like[0]).T.dot(input.reshape(rows, like[1]))
+    return xp.matmul(g.reshape(rows, like[0]).T, input.reshape(rows, like[1]))
 
 
 @linear_weight_gradient.vjp(saves="g input")
@@ -281,3 +283,11 @@ def linear_weight_gradient_vjp(F: Any, h: Any, needs: Any, g: Any, input: Any, l
         F.linear(input, h) if needs[0] else None,
         F.matmul(g, h) if needs[1] else None,
     )
+
+
+# -- on the CPU ------------------------------------------------------------------------------------
+
+kernel(matmul, "cpu")(products.matmul)
+kernel(linear, "cpu")(products.linear)
+for gradient in (matmul_input_gradient, matmul_other_gradient, linear_weight_gradient):
+    kernel(gradient, "cpu")(partial(gradient.operation.array, products.numpy_with_products))

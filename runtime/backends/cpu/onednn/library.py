@@ -1,0 +1,128 @@
+"""oneDNN's shared library: found among the installed packages, loaded on demand, its threads set.
+
+Source: the C interface of oneDNN 3.2, include/oneapi/dnnl/dnnl.h.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib.metadata
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from ... import mkldnn
+
+PACKAGES = ("onednn-cpu-iomp", "onednn-cpu-gomp", "onednn-cpu-tbb", "intel-cmplr-lib-rt")
+"""Packages whose files may hold the library and what it needs."""
+
+NEEDED = ("libintlc.so.5", "libimf.so", "libsvml.so", "libirng.so", "libiomp5.so", "libtbb.so.12")
+"""What the variants of the library link to, in the order in which they need each other."""
+
+IDLE_MILLISECONDS = 1
+"""How long an idle thread spins before it sleeps. OpenMP's 200 would take a core from NumPy's and
+Numba's threads after each call; at 0 each call pays for waking one."""
+
+SUCCESS = 0
+STATUS = {1: "out of memory", 2: "invalid arguments", 3: "not implemented", 5: "runtime error"}
+
+
+class Library:
+    """The loaded library, its engine and its stream."""
+
+    def __init__(self, path: Path) -> None:
+        for name in NEEDED:
+            if (path.parent / name).exists():
+                ctypes.CDLL(str(path.parent / name))
+        self.functions = ctypes.CDLL(str(path))
+        self._openmp = _openmp(path.parent)
+        self.engine, self.stream = ctypes.c_void_p(), ctypes.c_void_p()
+        self.call("engine_create", ctypes.byref(self.engine), 1, ctypes.c_size_t(0))
+        self.call("stream_create", ctypes.byref(self.stream), self.engine, 1)
+
+    def call(self, name: str, *arguments: Any) -> None:
+        """Call `dnnl_<name>`. Raises: OneDNNError for any status but success."""
+        status = getattr(self.functions, f"dnnl_{name}")(*arguments)
+        if status != SUCCESS:
+            raise OneDNNError(f"oneDNN: {name} failed: {STATUS.get(status, status)}.")
+
+    def set_threads(self, count: int) -> None:
+        """Use `count` threads from the calling thread on."""
+        if self._openmp is not None:
+            self._openmp.omp_set_num_threads(count)
+
+
+class OneDNNError(RuntimeError):
+    """A call that oneDNN refused, such as for a combination that it has no code for."""
+
+
+_lock = threading.Lock()
+_library: Library | None = None
+_is_missing = False
+_threads: int | None = None
+_thread_settings = threading.local()
+
+
+def _unlock() -> None:
+    """A forked child's lock of its own: another thread may have held the parent's."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
+
+
+def library() -> Library | None:
+    """The library, loaded at the first call; None where there is none, or it is switched off."""
+    global _library, _is_missing
+    if not mkldnn.enabled:
+        return None
+    if _library is None and not _is_missing:
+        with _lock:
+            if _library is None and not _is_missing:
+                path = _path()
+                with contextlib.suppress(OSError, OneDNNError, AttributeError):
+                    _library = None if path is None else Library(path)
+                _is_missing = _library is None
+    if _library is not None and getattr(_thread_settings, "count", None) != _threads:
+        _library.set_threads(_threads or available_cpus())
+        _thread_settings.count = _threads
+    return _library
+
+
+def set_num_threads(count: int) -> None:
+    """Let each operation use `count` threads, now or when the library is loaded."""
+    global _threads
+    _threads = count
+
+
+def available_cpus() -> int:
+    """The processors that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _path() -> Path | None:
+    """Where libdnnl lies, if a package brought it."""
+    for package in PACKAGES:
+        try:
+            files = importlib.metadata.files(package) or []
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        for file in files:
+            if file.name == "libdnnl.so.3":
+                return Path(str(file.locate())).resolve()
+    return None
+
+
+def _openmp(folder: Path) -> Any:
+    """The OpenMP library beside oneDNN, whose threads sleep soon; None if it is another's."""
+    try:
+        openmp = ctypes.CDLL(str(folder / "libiomp5.so"))
+    except OSError:
+        return None
+    if "KMP_BLOCKTIME" not in os.environ:
+        openmp.kmp_set_blocktime(IDLE_MILLISECONDS)
+    return openmp
