@@ -35,16 +35,20 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 RELEASED = """
+import resource
 import flambeau as torch
 from flambeau.backends.cpu import buffers
-from flambeau.magics.memory import resident_bytes
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
 
 xs = [torch.ones(1024, 1024) for _ in range(16)]
 pin = [torch.ones(1000)]  # at the heap's end
 del xs
-kept = resident_bytes()
+kept = resident()
 buffers.release()
-print(kept - resident_bytes())
+print(kept - resident())
 """
 
 
