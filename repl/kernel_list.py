@@ -54,4 +54,4 @@ async def _beats(connection: dict[str, Any]) -> bool:
         socket.linger = 0
         socket.connect(address)
         await socket.send(b"ping")
-        return bool(await socket.poll(1000 * HEARTBEAT, zmq.POLLIN))
+        return bool(await socket.poll(int(1000 * HEARTBEAT)))
