@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from . import completion, display, inspection, torch_alias
+from . import completion, display, inspection, saved_sessions, torch_alias
 from .completion import Completion
 from .execution import Cells, Execution
 from .explanations import explanation
@@ -15,6 +15,7 @@ from .launch import AS_TORCH
 from .origins import CellSource, Origin, Origins
 from .policy import Policy
 from .receipts import Receipt
+from .script_services import ScriptServices
 from .shell import Workbench, close_shell, plain_shell
 from .snapshot import Facts, Photographer, Snapshot, facts_of
 
@@ -52,8 +53,9 @@ class Session:
         self._photographer = Photographer(shell.user_ns, self._origins, SNAPSHOT_INTERVAL)
         self._cells = Cells(shell, lambda: self.policy.observe, self._cell_starts, self._cell_ends)
 
+        self.script = ScriptServices(self)
         if isinstance(shell, Workbench):
-            shell.explain = self.explain
+            shell.session = self
 
     def explain(self, error: BaseException) -> list[str]:
         """Lines that explain an error of a shape, dtype or device: its operands by their names, the
@@ -122,6 +124,23 @@ class Session:
         self._origins.clear()
         self._begin()
         self.policy.renew()
+        self._photographer.changed()
+
+    def save(self, path: str) -> list[str]:
+        """Write the variables that can be kept to `path` (its name ends in .pt); returns what
+        cannot, each with its type. See `saved_sessions`."""
+        hidden = self.shell.user_ns_hidden
+        names = {
+            name: value
+            for name, value in self.namespace.items()
+            if not name.startswith("_") and hidden.get(name, hidden) is not value
+        }
+        return saved_sessions.save(names, path)
+
+    def load(self, path: str) -> None:
+        """Bind the variables that `save` wrote; the states of modules and optimizers are in
+        `saved_states`. Nothing in the file is run. Raises: OSError or CheckpointError."""
+        self.namespace.update(saved_sessions.load(path))
         self._photographer.changed()
 
     def close(self) -> None:
