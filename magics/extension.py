@@ -11,6 +11,7 @@ from .graph.magic import GraphMagics
 from .memory.magic import MemoryMagics
 from .nan import NanMagics
 from .profile import ProfileMagics
+from .safe import SafeMagics
 from .trace import TraceMagics
 from .why.magic import WhyMagics
 
@@ -22,6 +23,7 @@ INSTRUMENTS: tuple[type[Instrument], ...] = (
     MemoryMagics,
     NanMagics,
     WhyMagics,
+    SafeMagics,
 )
 
 
