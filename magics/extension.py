@@ -12,7 +12,8 @@ from .memory.magic import MemoryMagics
 from .nan import NanMagics
 from .profile import ProfileMagics
 from .safe import SafeMagics
-from .trace import TraceMagics
+from .summary import SummaryMagics
+from .trace.magic import TraceMagics
 from .why.magic import WhyMagics
 
 INSTRUMENTS: tuple[type[Instrument], ...] = (
@@ -22,6 +23,7 @@ INSTRUMENTS: tuple[type[Instrument], ...] = (
     ClipMagics,
     MemoryMagics,
     NanMagics,
+    SummaryMagics,
     WhyMagics,
     SafeMagics,
 )
