@@ -91,7 +91,10 @@ class ScriptServices:
         self._reports.append(self._watching.enter_context(profiling()).report)
 
     def _trace(self) -> None:
-        from flambeau.magics.trace import parameters_of, tracing
+        from flambeau.magics.modules import named_modules
+        from flambeau.magics.trace import trace_report, tracing
+        from flambeau.magics.trace.magic import parameters_of
 
-        trace = self._watching.enter_context(tracing())
-        self._reports.append(lambda: trace.report(parameters_of(self._session.namespace)))
+        names = self._session.namespace
+        trace = self._watching.enter_context(tracing(named_modules(names)))
+        self._reports.append(lambda: trace_report(trace, parameters_of(names)))

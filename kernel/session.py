@@ -7,6 +7,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from flambeau.magics.base import UsageError
+from flambeau.magics.safe import SafeCell
+
 from . import completion, display, inspection, saved_sessions, torch_alias
 from .completion import Completion
 from .execution import Cells, Execution
@@ -49,6 +52,7 @@ class Session:
         shell.Completer.use_jedi = False
         shell.extension_manager.load_extension("flambeau.magics")
         self.policy = Policy(shell)
+        self._before: SafeCell | None = None
         self._origins = Origins(shell.transform_cell)
         self._photographer = Photographer(shell.user_ns, self._origins, SNAPSHOT_INTERVAL)
         self._cells = Cells(shell, lambda: self.policy.observe, self._cell_starts, self._cell_ends)
@@ -75,10 +79,18 @@ class Session:
         """The starting names, as names that were there before the user came."""
         self.shell.push(starting_names(), interactive=False)
 
-    def _cell_starts(self, cell: CellSource) -> None:
+    def _cell_starts(self, cell: CellSource, is_outermost: bool) -> None:
         self._origins.add(cell)
+        if is_outermost and self.policy.safe:
+            try:
+                self._before = SafeCell(self.shell)
+            except UsageError as error:
+                print(f"This cell is not safe: {error}")
 
-    def _cell_ends(self) -> None:
+    def _cell_ends(self, success: bool) -> None:
+        before, self._before = self._before, None
+        if before is not None and not success:
+            print(before.undo())
         self._photographer.changed()
 
     # -- running ---------------------------------------------------------------------------------
