@@ -194,11 +194,6 @@ class Calls(Sequences):
         if place is not None:
             self.made.setdefault(id(value), (value, place))
 
-    @functools.cached_property
-    def made(self) -> dict[int, tuple[Any, ast.AST]]:
-        """Modules made in the cell, by id, with the call that made each."""
-        return {}
-
     def _is_runtime(self, function: Any) -> bool:
         return pure.is_runtime(getattr(function, "__func__", function))
 

@@ -10,7 +10,7 @@ from typing import Any
 from flambeau.core.tensor import Tensor
 
 from .attempts import Attempts
-from .values import MISSING, UNKNOWN, Stream
+from .values import MISSING, SOME_FLOAT, UNKNOWN, Stream
 
 BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -125,7 +125,11 @@ class Expressions(Attempts):
     def eval_FormattedValue(self, node: ast.FormattedValue) -> Any:
         value = self.evaluate(node.value)
         form = "" if node.format_spec is None else self.evaluate(node.format_spec)
-        if not isinstance(value, str | int | float | bool | None) or not isinstance(form, str):
+        if (
+            self.is_opaque(value)
+            or not isinstance(value, str | int | float | None)
+            or not isinstance(form, str)
+        ):
             return UNKNOWN
         if node.conversion == ord("r"):
             value = repr(value)
@@ -157,7 +161,8 @@ class Expressions(Attempts):
     def binary(self, node: ast.AST, function: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
         """`function(a, b)` where that is known, and not too large to compute."""
         if self.is_opaque(a) or self.is_opaque(b) or _too_large(function, a, b):
-            return UNKNOWN
+            numbers = isinstance(a, int | float) and isinstance(b, int | float)
+            return SOME_FLOAT if numbers and SOME_FLOAT in (a, b) else UNKNOWN
         return self.attempt(node, function, a, b)
 
     def eval_UnaryOp(self, node: ast.UnaryOp) -> Any:
@@ -165,8 +170,8 @@ class Expressions(Attempts):
         if isinstance(node.op, ast.Not):
             truth = self.truth(value, node)
             return UNKNOWN if truth is UNKNOWN else not truth
-        if value is UNKNOWN:
-            return UNKNOWN
+        if self.is_opaque(value):
+            return value if value is SOME_FLOAT else UNKNOWN
         return self.attempt(node, UNARY[node.op.__class__], value)
 
     def eval_BoolOp(self, node: ast.BoolOp) -> Any:

@@ -323,6 +323,7 @@ class Statements(Expressions):
         trail: Trail = {}
         count = 0
         self.push_trail(trail)
+        self.loops.append(node)
         try:
             for _ in rounds:
                 count += 1
@@ -339,6 +340,7 @@ class Statements(Expressions):
                     trail = {}
                     self.push_trail(trail)
         finally:
+            self.loops.pop()
             last = self.pop_trail()
         if not exact and count:
             self.widen(last)
