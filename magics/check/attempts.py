@@ -39,6 +39,7 @@ CODES: tuple[tuple[type[BaseException], str], ...] = (
     (TypeError, "arguments"),
     (ValueError, "value"),
     (IndexError, "index"),
+    (KeyError, "name"),
     (RuntimeError, "runtime"),
 )
 _META = re.compile(r"\bmeta\b|with values|\bSpec\b|no values")
@@ -171,9 +172,19 @@ class Attempts(Parts):
             return None
         if args and args[0] is SOME_FLOAT and isinstance(error, AttributeError):
             return "attribute" if hasattr(Tensor, str(args[1])) else None
+        if isinstance(error, TypeError) and function in self.own_classes():
+            return "arguments" if "argument" in text else None
         if not isinstance(error, FlambeauError) and not concerns_runtime(function, args, kwargs):
             return None
         return next((code for kind, code in CODES if isinstance(error, kind)), None)
+
+    def own_classes(self) -> set[type]:
+        """Classes of the user."""
+        return set()
+
+    def is_certain(self) -> bool:
+        """Whether the running statement is reached for sure, as far as is known."""
+        return not self.maybe and not any(frame.doubtful for frame in self.frames)
 
     def truth(self, value: Any, node: ast.AST) -> Any:
         """True, False, or UNKNOWN."""

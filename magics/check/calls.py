@@ -101,7 +101,7 @@ class Calls(Sequences):
 
     def escape(self, value: Any) -> None:
         """Something unknown got hold of `value`."""
-        if isinstance(value, list):
+        if isinstance(value, list | dict):
             self.mark_open(value)
         elif isinstance(value, Module | Optimizer) or type(value) in self.classes:
             self.tainted[id(value)] = value
@@ -284,7 +284,7 @@ class Calls(Sequences):
         """`owner.name`."""
         if owner is UNKNOWN:
             return UNKNOWN
-        if isinstance(owner, Stream):
+        if isinstance(owner, Stream) or type(owner).__module__ == "flambeau.magics.check.recurrent":
             return UNKNOWN
         if isinstance(owner, types.ModuleType):
             return self._module_attribute(owner, name, node)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -247,7 +248,7 @@ class Expressions(Attempts):
         if isinstance(owner, dict) and not self.is_opaque(index):
             if id(owner) in self.open and not self.quietly(owner.__contains__, index):
                 return UNKNOWN
-            return self.attempt(node, operator.getitem, owner, index)
+            return self._entry(owner, index, node)
         if isinstance(owner, list | tuple):
             if index is UNKNOWN:
                 return self.one_of(owner)
@@ -258,6 +259,16 @@ class Expressions(Attempts):
         elif self.is_opaque(index) or self.is_opaque(owner):
             return UNKNOWN
         return self.attempt(node, operator.getitem, owner, index)
+
+    def _entry(self, owner: dict[Any, Any], key: Any, node: ast.AST) -> Any:
+        """`owner[key]` of a dict that is known in full."""
+        missing = isinstance(key, str) and key not in owner and type(owner) is dict
+        if missing and owner and not self.guarded and self.is_certain():
+            names = [k for k in owner if isinstance(k, str)]
+            close = difflib.get_close_matches(key, names, n=1)
+            hint = f"Did you mean {close[0]!r}?" if close else f"It has {', '.join(names[:8])}."
+            self.fail(node, KeyError(f"the dict has no key {key!r}. {hint}"), "name")
+        return self.attempt(node, operator.getitem, owner, key)
 
     def _open_item(self, owner: Any, index: Any) -> Any:
         if isinstance(index, slice):

@@ -14,6 +14,7 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import attrgetter, methodcaller
 from typing import Any
 
 import flambeau
@@ -140,33 +141,29 @@ def _candidates(
 def _changes(value: Tensor, others: list[Tensor]) -> list[Change]:
     """Small changes of `value` that may make it fit, the likeliest first."""
     found: list[Change] = []
-    devices = {t.device for t in others if t.device != value.device}
-    for place in devices:
-        found.append(("{}.to(device)", lambda t, place=place: t.to(place)))
+    for place in {t.device for t in others if t.device != value.device}:
+        found.append(("{}.to(device)", methodcaller("to", place)))
     if not value.is_floating_point():
-        found.append(("{}.float()", lambda t: t.float()))
+        found.append(("{}.float()", methodcaller("float")))
     elif not any(t.dtype is value.dtype for t in others if t is not value):
-        found.append(("{}.long()", lambda t: t.long()))
-    if value.ndim == 2:
-        found.append(("{}.mT", lambda t: t.mT))
-    elif value.ndim > 2:
-        found.append(("{}.mT", lambda t: t.mT))
-        found.append(("{}.flatten(1)", lambda t: t.flatten(1)))
+        found.append(("{}.long()", methodcaller("long")))
+    if value.ndim >= 2:
+        found.append(("{}.mT", attrgetter("mT")))
+    if value.ndim > 2:
+        found.append(("{}.flatten(1)", methodcaller("flatten", 1)))
     for other in others:
         if other is not value and other.shape != value.shape and other.numel() == value.numel():
-            found.append(("{}.view_as(other)", lambda t, o=other: t.reshape(o.shape)))
             shape = tuple(other.shape)
-            found[-1] = ("{}.reshape" + str(shape), found[-1][1])
-    for dim in range(value.ndim):
-        if value.shape[dim] == 1:
-            found.append((f"{{}}.squeeze({dim})", lambda t, d=dim: t.squeeze(d)))
+            found.append((f"{{}}.reshape{shape}", methodcaller("reshape", shape)))
+    for dim in (d for d in range(value.ndim) if value.shape[d] == 1):
+        found.append((f"{{}}.squeeze({dim})", methodcaller("squeeze", dim)))
     for dim in (1, 0, -1):
-        found.append((f"{{}}.unsqueeze({dim})", lambda t, d=dim: t.unsqueeze(d)))
+        found.append((f"{{}}.unsqueeze({dim})", methodcaller("unsqueeze", dim)))
     if value.ndim == 4:
-        found.append(("{}.permute(0, 3, 1, 2)", lambda t: t.permute(0, 3, 1, 2)))
+        found.append(("{}.permute(0, 3, 1, 2)", methodcaller("permute", 0, 3, 1, 2)))
     if value.ndim == 3:
-        found.append(("{}.permute(2, 0, 1)", lambda t: t.permute(2, 0, 1)))
-        found.append(("{}.transpose(0, 1)", lambda t: t.transpose(0, 1)))
+        found.append(("{}.permute(2, 0, 1)", methodcaller("permute", 2, 0, 1)))
+        found.append(("{}.transpose(0, 1)", methodcaller("transpose", 0, 1)))
     return found
 
 

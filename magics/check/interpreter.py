@@ -17,8 +17,8 @@ from .calls import Handler, is_runtime_module, runtime_module
 from .findings import Hint
 from .frames import BudgetSpentError, Frame, Globals
 from .messages import described
+from .recurrent import Recurrent
 from .runtime_calls import METHODS, RUNTIME
-from .training import Training
 from .values import MISSING, UNKNOWN
 
 STEPS = 200_000
@@ -32,7 +32,7 @@ def passed_through(iterable: Any = UNKNOWN, *args: Any, **kwargs: Any) -> Any:
     return iterable
 
 
-class Interpreter(Training):
+class Interpreter(Recurrent):
     """Runs a cell over abstract values, in the calling thread, and keeps what it found."""
 
     handlers: ClassVar[dict[Any, Handler]] = {**BUILTINS, **RUNTIME}

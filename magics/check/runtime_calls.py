@@ -10,11 +10,13 @@ import flambeau
 from flambeau import serialization
 from flambeau.amp import GradScaler
 from flambeau.core.tensor import Tensor
-from flambeau.nn import Module, RNNBase
+from flambeau.nn import Module
+from flambeau.nn.utils import rnn
 from flambeau.optim import Optimizer
 
 from .calls import Handler
 from .devices import CPU, shadow_device
+from .recurrent import pack, unpack
 from .training import LOSSES, Training
 from .values import SOME_FLOAT, UNKNOWN, Stream
 
@@ -121,21 +123,6 @@ def _deepcopy(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     return run.attempt(node, copy.deepcopy, args[0])
 
 
-def _recurrent(run: Training, module: RNNBase, args: Args, node: ast.AST) -> Any:
-    """A recurrent layer on its first two steps, its output stretched to all of them: shapes do not
-    depend on the number of steps, time does."""
-    x = args[0]
-    dim = 1 if module.batch_first and x.ndim == 3 else 0
-    steps = x.shape[dim]
-    value = run.native(module, [x.narrow(dim, 0, 2), *args[1:]], {}, node)
-    if not isinstance(value, tuple):
-        return value
-    output = value[0]
-    shape = list(output.shape)
-    shape[dim] = steps
-    return (output.narrow(dim, 0, 1).expand(shape).contiguous(), *value[1:])
-
-
 def _backward(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     return run.backward(args[0], args[1:], kwargs, node)
 
@@ -202,6 +189,8 @@ RUNTIME: dict[Any, Handler] = {
     flambeau.tensor: _tensor,
     flambeau.cuda.is_available: _is_available,
     flambeau.from_numpy: unknown,
+    rnn.pack_padded_sequence: pack,
+    rnn.pad_packed_sequence: unpack,
     **{getattr(flambeau.nn.functional, name): _loss(name) for name in set(LOSSES.values())},
 }
 METHODS: dict[tuple[type, str], Handler] = {
