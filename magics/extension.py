@@ -11,7 +11,9 @@ from .graph.magic import GraphMagics
 from .memory.magic import MemoryMagics
 from .nan import NanMagics
 from .profile import ProfileMagics
-from .trace import TraceMagics
+from .safe import SafeMagics
+from .summary import SummaryMagics
+from .trace.magic import TraceMagics
 from .why.magic import WhyMagics
 
 INSTRUMENTS: tuple[type[Instrument], ...] = (
@@ -21,7 +23,9 @@ INSTRUMENTS: tuple[type[Instrument], ...] = (
     ClipMagics,
     MemoryMagics,
     NanMagics,
+    SummaryMagics,
     WhyMagics,
+    SafeMagics,
 )
 
 
