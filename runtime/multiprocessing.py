@@ -95,8 +95,11 @@ class SpawnContext:
         for process in self.processes:
             process.join()
         process = self.processes[index]
-        if self._errors[index].poll():
+        try:
             told = self._errors[index].recv()
+        except EOFError:
+            told = None  # it could not say
+        if told is not None:
             raise ProcessRaisedException(
                 f"Process {index} raised:\n\n{told}", index, int(process.pid)
             )
