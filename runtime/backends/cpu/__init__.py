@@ -14,9 +14,12 @@ from ...errors import DeviceError
 from ..array import ArrayBackend
 from ..halves import in_single_precision
 from . import loops
+from .buffers import keep_freed
 
 if TYPE_CHECKING:
     from ...ops.operation import Operation
+
+keep_freed()
 
 
 class CPUBackend(ArrayBackend):
