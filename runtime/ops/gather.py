@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backends.accumulation import add_at
 from ..core import dtypes
 from ..core.batched import bare
 from ..core.creation import tensor
@@ -125,7 +126,7 @@ def scatter_add_array(xp: Any, g: Any, index: Any, like: Shape, dim: int) -> Any
         return out
     if not like:
         return out + g.reshape(-1)[: index.size].sum(dtype=g.dtype)
-    xp.add.at(out, _along(xp, out, index, dim % len(like)), g[tuple(map(slice, index.shape))])
+    add_at(xp, out, _along(xp, out, index, dim % len(like)), g[tuple(map(slice, index.shape))])
     return out
 
 
