@@ -292,10 +292,11 @@ def rms_norm(
         raise ShapeError(
             f"rms_norm: expected input that ends in {sizes}. Got {tuple(input.shape)}."
         )
-    small = finfo(input.dtype).eps if eps is None else eps
-    mean = input.square().mean(list(range(-len(sizes), 0)), True)
-    out = input * (mean + small).rsqrt()
-    return out if weight is None else (out * weight).to(input.dtype)
+    wide = input.float() if input.dtype.itemsize == 2 else input
+    small = finfo(wide.dtype).eps if eps is None else eps
+    mean = wide.square().mean(list(range(-len(sizes), 0)), True)
+    out = wide * (mean + small).rsqrt()
+    return (out if weight is None else out * weight).to(input.dtype)
 
 
 def local_response_norm(

@@ -291,5 +291,5 @@ def test_autocast_leaves_packed_lstms_in_float32_but_not_other_recurrent_layers(
     x = torch.randn(4, 2, 3)
     packed = nn.utils.rnn.pack_padded_sequence(x, torch.tensor([4, 2]))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = [nn.LSTM(3, 2)(packed)[0].data, nn.LSTM(3, 2)(x)[0], nn.GRU(3, 2)(packed)[0].data]
+        found = [nn.LSTM(3, 2)(packed)[0].data, nn.LSTM(3, 2)(x)[0], nn.RNN(3, 2)(packed)[0].data]
     assert [out.dtype for out in found] == [torch.float32, torch.bfloat16, torch.bfloat16]
