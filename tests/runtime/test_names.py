@@ -135,5 +135,5 @@ def test_without_a_gpu_questions_about_it_are_answered_and_wishes_refused() -> N
     with cuda.stream(None):
         pass
     for wish in (cuda.Stream, cuda.Event, cuda.current_stream, cuda.get_device_properties):
-        with pytest.raises(RuntimeError, match="GPU|CUDA"):
+        with pytest.raises(RuntimeError, match=r"GPU|CUDA"):
             wish()
