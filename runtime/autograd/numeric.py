@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..core import dtypes
+from ..core.dispatch import operations
 from ..core.tensor import Tensor
 from ..errors import GradientError
 from . import engine
@@ -18,7 +20,29 @@ __all__ = ["gradcheck", "gradgradcheck"]
 def _outputs(function: Callable[..., Any], inputs: Sequence[Any]) -> list[Tensor]:
     result = function(*inputs)
     found = list(result) if isinstance(result, tuple | list) else [result]
-    return [t for t in found if isinstance(t, Tensor) and t.is_floating_point()]
+    numbers = [t for t in found if isinstance(t, Tensor) and t.dtype.category >= dtypes.FLOAT]
+    return [operations["view_as_real"].function(t) if t.is_complex() else t for t in numbers]
+
+
+def _of_real_numbers(
+    function: Callable[..., Any], inputs: list[Any]
+) -> tuple[Callable[..., Any], list[Any]]:
+    """`function` and its inputs with those complex ones that require a gradient as pairs of real
+    numbers, which gradients are defined by."""
+    paired = [isinstance(x, Tensor) and x.is_complex() and x.requires_grad for x in inputs]
+    if not any(paired):
+        return function, inputs
+    pairs, joined = operations["view_as_real"].function, operations["view_as_complex"].function
+
+    def of_pairs(*values: Any) -> Any:
+        given = zip(values, paired, strict=False)
+        return function(*[joined(x) if p else x for x, p in given], *values[len(paired) :])
+
+    def leaf(x: Tensor) -> Tensor:
+        found: Any = pairs(x.detach().clone())
+        return found.detach().clone().requires_grad_()
+
+    return of_pairs, [leaf(x) if p else x for x, p in zip(inputs, paired, strict=True)]
 
 
 def _numeric(
@@ -44,6 +68,21 @@ def _numeric(
     return gradient
 
 
+OPTIONS = frozenset(
+    """
+    nondet_tol check_undefined_grad check_grad_dtypes check_batched_grad check_batched_forward_grad
+    check_forward_ad check_backward_ad fast_mode masked gen_non_contig_grad_outputs
+    check_fwd_over_rev check_rev_over_rev
+    """.split()
+)
+
+
+def _require_known(options: dict[str, Any]) -> None:
+    unknown = [name for name in options if name not in OPTIONS]
+    if unknown:
+        raise TypeError(f"gradcheck: expected PyTorch's options. Got {', '.join(unknown)}.")
+
+
 def gradcheck(
     func: Callable[..., Any],
     inputs: Any,
@@ -51,14 +90,19 @@ def gradcheck(
     atol: float = 1e-5,
     rtol: float = 1e-3,
     raise_exception: bool = True,
+    **options: Any,
 ) -> bool:
-    """Whether the gradients of `func` at float64 `inputs` agree with central differences.
+    """Whether the gradients of `func` at float64 or complex128 `inputs` agree with central
+    differences.
 
     Each output is weighted by fixed pseudo-random numbers, so that one backward pass checks all of
-    them.
-    Raises: GradientError that says which input differs and how, unless `raise_exception` is off.
+    them. PyTorch's other options (nondet_tol, fast_mode, check_...) are taken and change nothing.
+    Raises: GradientError that says which input differs and how, unless `raise_exception` is off;
+        TypeError for an option that PyTorch has not.
     """
+    _require_known(options)
     inputs = list(inputs) if isinstance(inputs, tuple | list) else [inputs]
+    func, inputs = _of_real_numbers(func, inputs)
     checked = [x for x in inputs if isinstance(x, Tensor) and x._edge is not None]
     for x in checked:
         if x.dtype.itemsize != 8:
@@ -92,10 +136,13 @@ def gradgradcheck(
     atol: float = 1e-5,
     rtol: float = 1e-3,
     raise_exception: bool = True,
+    **options: Any,
 ) -> bool:
     """`gradcheck` of the gradients of `func`, as functions of the inputs and of the incoming
     gradient."""
+    _require_known(options)
     inputs = list(inputs) if isinstance(inputs, tuple | list) else [inputs]
+    func, inputs = _of_real_numbers(func, inputs)
     checked = [x for x in inputs if isinstance(x, Tensor) and x._edge is not None]
     stream = np.random.RandomState(1)
     outputs = [t for t in _outputs(func, inputs) if t._edge is not None]
