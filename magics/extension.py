@@ -6,16 +6,19 @@ from functools import partial
 from typing import Any
 
 from .base import Instrument
+from .check.magic import CheckMagics
 from .clip import ClipMagics
 from .graph.magic import GraphMagics
 from .memory.magic import MemoryMagics
 from .nan import NanMagics
 from .profile import ProfileMagics
+from .safe import SafeMagics
 from .summary import SummaryMagics
 from .trace.magic import TraceMagics
 from .why.magic import WhyMagics
 
 INSTRUMENTS: tuple[type[Instrument], ...] = (
+    CheckMagics,
     GraphMagics,
     TraceMagics,
     ProfileMagics,
@@ -24,6 +27,7 @@ INSTRUMENTS: tuple[type[Instrument], ...] = (
     NanMagics,
     SummaryMagics,
     WhyMagics,
+    SafeMagics,
 )
 
 
