@@ -128,6 +128,7 @@ def gradgradcheck(
     atol: float = 1e-5,
     rtol: float = 1e-3,
     raise_exception: bool = True,
+    **options: Any,
 ) -> bool:
     """`gradcheck` of the gradients of `func`, as functions of the inputs and of the incoming
     gradient."""
