@@ -280,6 +280,8 @@ def norm(F: Any, input: Spec, p: Any = "fro", dim: Dims = None, keepdim: bool = 
         from .norms import matrix_norm  # built on the reductions
 
         return matrix_norm(input, "nuc", (-2, -1) if dim is None else dim, keepdim)
+    if p is not None and p != "fro" and not isinstance(p, int | float):
+        raise TypeError(f"norm: expected a number, 'fro' or 'nuc' as p. Got {p!r}.")
     if input.dtype.is_complex:
         input = F.abs(input)
     if p in ("fro", None, 2):

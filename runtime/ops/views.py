@@ -72,7 +72,11 @@ def resolved_shape(shape: Shape, wanted: Sequence[int], operation: str) -> Shape
     if unknown == 1 and known and count % known == 0:
         sizes = tuple(count // known if n == -1 else n for n in sizes)
         known = count
-    if known != count or unknown > 1 or builtins.any(n < 0 for n in sizes):
+    if unknown > 1:
+        raise ShapeError(
+            f"{operation}: expected one -1 at most, for a size to be worked out. Got {sizes}."
+        )
+    if known != count or builtins.any(n < 0 for n in sizes):
         raise ShapeError(
             f"{operation}: expected sizes whose product is {count}, the number of elements of a "
             "tensor "
