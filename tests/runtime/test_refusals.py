@@ -124,7 +124,11 @@ def test_arithmetic_with_numbers_that_do_not_fit_wraps() -> None:
 
 X = torch.ones(4, 3)
 WORDS: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
-    "add of a list": (lambda: X + [1, 2], TypeError, "add: expected a tensor or a number"),
+    "add of a list": (
+        lambda: torch.add(X, [1, 2]),
+        TypeError,
+        "add: expected a tensor or a number",
+    ),
     "cat of a number": (lambda: torch.cat(3), TypeError, "cat: expected a list or tuple"),
     "cat along a name": (lambda: torch.cat([X], "a"), TypeError, "expected an int as dim"),
     "two unknown sizes": (lambda: X.reshape(-1, -1), RuntimeError, "one -1 at most"),
