@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.node import named
 from ..core import dtypes
 from ..errors import DTypeError, ShapeError
 from . import shapes
@@ -311,7 +312,7 @@ def masked_fill(F: Any, input: Spec, mask: Mask, value: Any) -> Spec:
         if input.dtype.category == dtypes.INTEGER:
             dtypes.require_fitting(value, value, input.dtype)
         kinds = (bool, int, float, complex)
-        return F.where(mask, kinds[input.dtype.category](value), input)
+        return named(F.where(mask, kinds[input.dtype.category](value), input), "MaskedFill")
     if len(value.shape):
         raise ShapeError(f"masked_fill: expected a 0-d value. Got shape {tuple(value.shape)}.")
     if value.dtype.is_complex and not input.dtype.is_complex:

@@ -56,6 +56,12 @@ def clamp_numbers(m: Any, input: Spec, *, min: Any = None, max: Any = None) -> S
     return input
 
 
+@clamp_numbers.naming
+def clamp_numbers_name(node: Any) -> str:
+    """PyTorch's first is that of tensors."""
+    return "ClampBackward1"
+
+
 @clamp_numbers.gradient
 def clamp_numbers_gradient(
     m: Any, g: Any, out: Any, input: Any, min: Any = None, max: Any = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..autograd.node import named
 from ..core import dtypes
 from ..errors import ShapeError
 from . import shapes
@@ -97,14 +98,14 @@ def _max_or_min(F: Any, name: str, input: Any, dim: Any, keepdim: bool, other: A
         return getattr(F, "maximum" if name == "max" else "minimum")(input, other)
     if dim is None:
         require_elements(name, tuple(input.shape), tuple(range(len(input.shape))))
-        return getattr(F, f"a{name}")(input)
+        return named(getattr(F, f"a{name}")(input), f"{name.capitalize()}1")
     indices = getattr(F, f"arg{name}")(input, dim=dim, keepdim=True)
     if not len(input.shape):
         return SELECTIONS[name](F.copied(input), indices)
     values = F.take_along_dim(input, indices, dim=dim)
     if not keepdim:
         values, indices = F.squeeze(values, dim=dim), F.squeeze(indices, dim=dim)
-    return SELECTIONS[name](values, indices)
+    return SELECTIONS[name](named(values, name.capitalize()), indices)
 
 
 @composite

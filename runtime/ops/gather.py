@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.node import named
 from ..core import dtypes
 from ..core.batched import bare
 from ..core.creation import tensor
@@ -319,7 +320,7 @@ def index_select(input: Spec, dim: int, index: Index) -> Spec:
     d = normalized_dim(dim, input.ndim, "index_select")
     if not input.ndim:
         return getitem(input.reshape(1), (index.reshape(-1),)).reshape(())
-    return getitem(input, (*[slice(None)] * d, index.reshape(-1)))
+    return named(getitem(input, (*[slice(None)] * d, index.reshape(-1))), "IndexSelect")
 
 
 def select_places(input: Spec, dim: int, places: Any) -> Spec:
@@ -332,7 +333,7 @@ def masked_select(input: Spec, mask: Spec) -> Spec:
     if mask.dtype is not dtypes.bool_:
         raise DTypeError(f"masked_select: expected mask of torch.bool. Got {mask.dtype}.")
     shape = shapes.broadcast("masked_select", {"input": input, "mask": mask})
-    return getitem(input.expand(shape), mask.expand(shape))
+    return named(getitem(input.expand(shape), mask.expand(shape)), "MaskedSelect")
 
 
 def nonzero(input: Spec, *, as_tuple: bool = False) -> Any:
