@@ -23,6 +23,7 @@ from .amp.grad_scaler import *
 from .autograd.anomaly import *
 from .autograd.grad_mode import *
 from .checks import *
+from .control_flow import *
 from .core import dtypes as _dtypes
 from .core.creation import *
 from .core.devices import *
@@ -97,6 +98,7 @@ from .sparse.products import smm as smm
 from .sparse.products import spmm as spmm
 from .sparse.products import sspaddmm as sspaddmm
 from .symbols import *
+from .version import __version__ as __version__
 
 if TYPE_CHECKING:
     from . import (
@@ -116,7 +118,6 @@ if TYPE_CHECKING:
     from .func import vmap
     from .serialization import load, save
 
-__version__ = "0.1.0"
 
 bool = _dtypes.bool_
 half, double, short, int, long = float16, float64, int16, int32, int64
@@ -131,6 +132,7 @@ dsmm, hsmm = spmm, hspmm
 clip, greater, less, greater_equal, less_equal, not_equal = clamp, gt, lt, ge, le, ne
 swapdims = transpose
 moveaxis = movedim
+OutOfMemoryError = MemoryError  # which NumPy's and CuPy's own derive from
 inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
 newaxis = None
 

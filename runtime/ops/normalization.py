@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..autograd.grad_mode import no_grad
+from ..autograd.node import named
 from ..core.limits import finfo
 from ..core.tensor import Tensor
 from ..errors import ShapeError
@@ -94,11 +95,14 @@ def scale_shift(m: Any, input: Spec, weight: Spec, bias: Spec) -> Spec:
 
 
 def _scaled(F: Any, x: Any, weight: Any, bias: Any) -> Any:
+    """x * weight + bias, in the dtype of x: parameters in float32 do not widen a half type."""
     if weight is not None and bias is not None:
-        return F.scale_shift(x, weight, bias)
-    if weight is not None:
-        return F.mul(x, weight)
-    return x if bias is None else F.plus(x, bias)
+        out = F.scale_shift(x, weight, bias)
+    elif weight is not None:
+        out = F.mul(x, weight)
+    else:
+        out = x if bias is None else F.plus(x, bias)
+    return out if out.dtype is x.dtype or x.dtype.itemsize > 2 else F.cast(out, dtype=x.dtype)
 
 
 # -- over a layer ----------------------------------------------------------------------------------
@@ -243,7 +247,7 @@ def batch_norm(
     scale = scale if weight is None else mul(scale, weight)
     shift = neg(mul(running_mean, scale))
     shift = shift if bias is None else add(shift, bias)
-    return scale_shift_channels(input, scale, shift)
+    return named(scale_shift_channels(input, scale, shift), "NativeBatchNorm")
 
 
 def _batch_norm_training(
@@ -270,7 +274,7 @@ def _batch_norm_training(
         for running, now in ((running_mean, mean), (running_var, var * (count / (count - 1)))):
             if running is not None:
                 running.mul_(1 - momentum).add_(now.reshape(-1), alpha=momentum)
-    return scale_shift_channels(out, weight, bias)
+    return named(scale_shift_channels(out, weight, bias), "NativeBatchNorm")
 
 
 @composite
@@ -312,7 +316,7 @@ def group_norm(
     each = input.shape[1] // num_groups * math.prod(input.shape[2:])
     groups = input.reshape(input.shape[0], num_groups, each)
     out = normalize_over(groups, dims=(2,), eps=eps)[0].reshape(input.shape)
-    return scale_shift_channels(out, weight, bias)
+    return named(scale_shift_channels(out, weight, bias), "NativeGroupNorm")
 
 
 def instance_norm(
@@ -350,10 +354,11 @@ def rms_norm(
         raise ShapeError(
             f"rms_norm: expected input that ends in {sizes}. Got {tuple(input.shape)}."
         )
-    small = finfo(input.dtype).eps if eps is None else eps
-    mean = input.square().mean(list(range(-len(sizes), 0)), True)
-    out = input * (mean + small).rsqrt()
-    return out if weight is None else out * weight
+    wide = input.float() if input.dtype.itemsize == 2 else input
+    small = finfo(wide.dtype).eps if eps is None else eps
+    mean = wide.square().mean(list(range(-len(sizes), 0)), True)
+    out = wide * (mean + small).rsqrt()
+    return (out if weight is None else out * weight).to(input.dtype)
 
 
 def local_response_norm(
