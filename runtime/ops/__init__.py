@@ -4,6 +4,7 @@ offer them."""
 from . import (
     activations,
     arithmetic,
+    attention,
     attributes,
     autocast,
     avg_pool,
@@ -87,6 +88,7 @@ from . import (
 __all__ = [
     "activations",
     "arithmetic",
+    "attention",
     "attributes",
     "autocast",
     "avg_pool",

@@ -18,6 +18,7 @@ from .activations import (
     softmax_gradient,
     softmax_over,
 )
+from .attention import attention, attention_gradient
 from .cross_entropy import (
     cross_entropy_array,
     cross_entropy_gradient,
@@ -157,3 +158,38 @@ def layer_norm_vjp(
         g, input, weight, _layer(input, dims), eps
     )
     return by_input, by_weight.reshape(like), by_bias.reshape(like)
+
+
+def _is_attention(
+    query: Any, key: Any, value: Any, mask: Any = None, *, scale: float, is_causal: bool
+) -> bool:
+    """Whether there are enough scores, and all heads of batches of one size."""
+    scores = query.size // max(query.shape[-1], 1) * key.shape[-2]
+    return (
+        query.ndim >= 3
+        and scores >= LARGE
+        and query.shape[:-2] == key.shape[:-2] == value.shape[:-2]
+        and all(a.dtype == SINGLE and a.size for a in (query, key, value))
+        and (mask is None or mask.dtype == SINGLE)
+        and loops.is_available()
+    )
+
+
+@kernel(attention, "cpu", when=_is_attention)
+def attention_in_blocks(
+    query: Any, key: Any, value: Any, mask: Any = None, *, scale: float, is_causal: bool
+) -> Any:
+    """Blocks of heads and queries whose scores stay in the cache."""
+    from ..backends.cpu.loops import attention
+
+    return attention.attention(query, key, value, mask, scale, is_causal)
+
+
+@kernel(attention_gradient, "cpu", when=lambda g, *rest, **options: _is_attention(*rest, **options))
+def attention_vjp(
+    g: Any, query: Any, key: Any, value: Any, mask: Any = None, *, scale: float, is_causal: bool
+) -> tuple[Any, Any, Any]:
+    """The same blocks again."""
+    from ..backends.cpu.loops import attention
+
+    return attention.attention_gradient(g, query, key, value, mask, scale, is_causal)
