@@ -1,4 +1,4 @@
-"""Uniform and normal float32 numbers from random words, step by step as `core.box_muller` rounds."""
+"""Uniform and normal float32 numbers of random words, rounded step by step as `core.box_muller`."""
 
 from __future__ import annotations
 
