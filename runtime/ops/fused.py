@@ -28,6 +28,8 @@ from .cross_entropy import (
 )
 from .declare import kernel
 from .normalization import layer_norm_gradient, layer_norm_over
+from .reductions import mean_array, mean_over, sum_array, sum_over
+from .shapes import numpy_axis
 
 LARGE = 16_384
 """Elements from which on a loop beats NumPy's passes; its call takes 6 us."""
@@ -48,6 +50,40 @@ def _is_fit(x: Any, columns: int, *others: Any) -> bool:
 
 def _has_last(x: Any, *others: Any, dim: int) -> bool:
     return x.ndim and dim in (-1, x.ndim - 1) and _is_fit(x, x.shape[-1], *others)
+
+
+def _sums(input: Any, dim: Any, keepdim: bool) -> Any:
+    """The sums over `dim` in float64, if those are all or the last dimensions; else None."""
+    if input.size < LARGE or not input.ndim or input.dtype != SINGLE:
+        return None
+    axis = numpy_axis(dim)
+    dims = range(input.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    last = sorted(d % input.ndim for d in dims)
+    if last != list(range(input.ndim - len(last), input.ndim)):
+        return None
+    columns = math.prod(input.shape[-len(last) :])
+    if not _is_fit(input, columns):
+        return None
+    from ..backends.cpu.loops import sums
+
+    rest = input.shape[: -len(last)]
+    return sums.sum_rows(input, columns).reshape(rest + (1,) * len(last) if keepdim else rest)
+
+
+@kernel(sum_over, "cpu")
+def sum(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """Pieces of rows, then the sums of those."""
+    sums = _sums(input, dim, keepdim)
+    return sum_array(np, input, dim, keepdim) if sums is None else sums.astype(SINGLE)
+
+
+@kernel(mean_over, "cpu")
+def mean(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """The sum divided by the count."""
+    sums = _sums(input, dim, keepdim)
+    if sums is None:
+        return mean_array(np, input, dim, keepdim)
+    return (sums / (input.size // sums.size)).astype(SINGLE)
 
 
 @kernel(softmax_over, "cpu", when=_has_last)

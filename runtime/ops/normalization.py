@@ -95,13 +95,18 @@ def scale_shift(m: Any, input: Spec, weight: Spec, bias: Spec) -> Spec:
 
 
 def _scaled(F: Any, x: Any, weight: Any, bias: Any) -> Any:
-    """x * weight + bias, in the dtype of x: parameters in float32 do not widen a half type."""
+    """x * weight + bias."""
     if weight is not None and bias is not None:
         out = F.scale_shift(x, weight, bias)
     elif weight is not None:
         out = F.mul(x, weight)
     else:
         out = x if bias is None else F.plus(x, bias)
+    return _as_narrow(F, out, x)
+
+
+def _as_narrow(F: Any, out: Any, x: Any) -> Any:
+    """`out` in the dtype of x if that is a half type, which parameters in float32 do not widen."""
     return out if out.dtype is x.dtype or x.dtype.itemsize > 2 else F.cast(out, dtype=x.dtype)
 
 
@@ -125,7 +130,7 @@ def layer_norm(
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     _require_layer(shape, input=input, weight=weight, bias=bias)
     dims = tuple(range(-len(shape), 0))
-    return F.layer_norm_over(input, weight, bias, dims=dims, eps=eps)
+    return _as_narrow(F, F.layer_norm_over(input, weight, bias, dims=dims, eps=eps), input)
 
 
 @composite(node_name="NativeLayerNorm")

@@ -30,6 +30,16 @@ def is_available() -> bool:
     return bool(ctypes.c_int64.from_address(id(probe) + DATA_WORD).value == probe.ctypes.data)
 
 
+@cache
+def is_fusing() -> bool:
+    """Whether loops are there, and the processor multiplies and adds with one rounding."""
+    if not is_available():
+        return False
+    from .machine import fuses
+
+    return fuses()
+
+
 def limit_threads(threads: int) -> None:
     """Let one loop run on at most `threads`, that of the caller among them."""
     if is_available():
