@@ -11,7 +11,16 @@ from IPython.core.magic_arguments import parse_argstring
 
 from flambeau import Tensor
 
-__all__ = ["Instrument", "UsageError", "counted", "joined", "named_tensors", "shape_text", "table"]
+__all__ = [
+    "Instrument",
+    "UsageError",
+    "count_text",
+    "counted",
+    "joined",
+    "named_tensors",
+    "shape_text",
+    "table",
+]
 
 
 @magics_class
@@ -127,6 +136,15 @@ def shape_text(shape: Any) -> str:
 def counted(count: int, one: str, many: str) -> str:
     """`1 leaf`, `1,200 leaves`."""
     return f"{count:,} {one if count == 1 else many}"
+
+
+def count_text(count: float) -> str:
+    """`1.23 M`, in powers of 1000."""
+    for unit in ("", "k", "M", "G", "T"):
+        if count < 999.5 or unit == "T":
+            return f"{count:.3g} {unit}".rstrip()
+        count /= 1000
+    raise AssertionError
 
 
 def joined(words: Sequence[str]) -> str:

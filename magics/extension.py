@@ -10,7 +10,7 @@ from .clip import ClipMagics
 from .graph.magic import GraphMagics
 from .memory.magic import MemoryMagics
 from .nan import NanMagics
-from .profile import ProfileMagics
+from .profile.magic import ProfileMagics
 from .summary import SummaryMagics
 from .trace.magic import TraceMagics
 from .why.magic import WhyMagics

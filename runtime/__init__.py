@@ -136,7 +136,7 @@ newaxis = None
 
 _LAZY_MODULES = """
 _C __config__ _dynamo accelerator amp backends compiler cpu cuda distributions fft func hub jit
-linalg nn optim serialization signal special testing types utils version
+linalg nn optim profiler serialization signal special testing types utils version
 """.split()
 _LAZY_NAMES = {
     "compile": "compiler",
