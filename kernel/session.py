@@ -7,7 +7,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from . import completion, display, inspection, torch_alias
+from flambeau.magics.base import UsageError
+from flambeau.magics.safe import SafeCell
+
+from . import completion, display, inspection, saved_sessions, torch_alias
 from .completion import Completion
 from .execution import Cells, Execution
 from .explanations import explanation
@@ -15,6 +18,7 @@ from .launch import AS_TORCH
 from .origins import CellSource, Origin, Origins
 from .policy import Policy
 from .receipts import Receipt
+from .script_services import ScriptServices
 from .shell import Workbench, close_shell, plain_shell
 from .snapshot import Facts, Photographer, Snapshot, facts_of
 
@@ -48,12 +52,14 @@ class Session:
         shell.Completer.use_jedi = False
         shell.extension_manager.load_extension("flambeau.magics")
         self.policy = Policy(shell)
+        self._before: SafeCell | None = None
         self._origins = Origins(shell.transform_cell)
         self._photographer = Photographer(shell.user_ns, self._origins, SNAPSHOT_INTERVAL)
         self._cells = Cells(shell, lambda: self.policy.observe, self._cell_starts, self._cell_ends)
 
+        self.script = ScriptServices(self)
         if isinstance(shell, Workbench):
-            shell.explain = self.explain
+            shell.session = self
 
     def explain(self, error: BaseException) -> list[str]:
         """Lines that explain an error of a shape, dtype or device: its operands by their names, the
@@ -73,10 +79,18 @@ class Session:
         """The starting names, as names that were there before the user came."""
         self.shell.push(starting_names(), interactive=False)
 
-    def _cell_starts(self, cell: CellSource) -> None:
+    def _cell_starts(self, cell: CellSource, is_outermost: bool) -> None:
         self._origins.add(cell)
+        if is_outermost and self.policy.safe:
+            try:
+                self._before = SafeCell(self.shell)
+            except UsageError as error:
+                print(f"This cell is not safe: {error}")
 
-    def _cell_ends(self) -> None:
+    def _cell_ends(self, success: bool) -> None:
+        before, self._before = self._before, None
+        if before is not None and not success:
+            print(before.undo())
         self._photographer.changed()
 
     # -- running ---------------------------------------------------------------------------------
@@ -122,6 +136,23 @@ class Session:
         self._origins.clear()
         self._begin()
         self.policy.renew()
+        self._photographer.changed()
+
+    def save(self, path: str) -> list[str]:
+        """Write the variables that can be kept to `path` (its name ends in .pt); returns what
+        cannot, each with its type. See `saved_sessions`."""
+        hidden = self.shell.user_ns_hidden
+        names = {
+            name: value
+            for name, value in self.namespace.items()
+            if not name.startswith("_") and hidden.get(name, hidden) is not value
+        }
+        return saved_sessions.save(names, path)
+
+    def load(self, path: str) -> None:
+        """Bind the variables that `save` wrote; the states of modules and optimizers are in
+        `saved_states`. Nothing in the file is run. Raises: OSError or CheckpointError."""
+        self.namespace.update(saved_sessions.load(path))
         self._photographer.changed()
 
     def close(self) -> None:

@@ -11,6 +11,9 @@ from ...core.devices import device
 from ...core.dispatch import DispatchKey
 from ...errors import DeviceError
 from ..array import ArrayBackend
+from .buffers import keep_freed
+
+keep_freed()
 
 
 class CPUBackend(ArrayBackend):
