@@ -10,12 +10,8 @@ from .clip import ClipMagics
 from .graph.magic import GraphMagics
 from .memory.magic import MemoryMagics
 from .nan import NanMagics
-<<<<<<< HEAD
 from .profile.magic import ProfileMagics
-=======
-from .profile import ProfileMagics
 from .safe import SafeMagics
->>>>>>> main
 from .summary import SummaryMagics
 from .trace.magic import TraceMagics
 from .why.magic import WhyMagics
