@@ -7,6 +7,7 @@ from typing import Any
 
 from .base import Instrument
 from .bench import BenchMagics
+from .check.magic import CheckMagics
 from .clip import ClipMagics
 from .graph.magic import GraphMagics
 from .lr_find import LearningRateMagics
@@ -22,6 +23,7 @@ from .watch import WatchMagics
 from .why.magic import WhyMagics
 
 INSTRUMENTS: tuple[type[Instrument], ...] = (
+    CheckMagics,
     GraphMagics,
     TraceMagics,
     ProfileMagics,
