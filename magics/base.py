@@ -54,10 +54,16 @@ class Instrument(Magics):
         """Run `cell` as if typed; whether it succeeded. Its traceback is shown as always.
 
         A comment stands in for the line of the magic, so that lines keep the numbers they have
-        for the user; not before another magic, which must come first.
+        for the user; not before another magic, which must come first. The cell also keeps its own
+        number: IPython has counted on already.
         """
         first = "" if cell.lstrip().startswith("%%") else "#\n"
-        return bool(self.shell.run_cell(first + cell).success)
+        following = self.shell.execution_count
+        self.shell.execution_count = len(self.namespace.get("In", ())) - 1 or following
+        try:
+            return bool(self.shell.run_cell(first + cell).success)
+        finally:
+            self.shell.execution_count = following
 
     def complete(self, name: str, event: Any) -> list[str]:
         """What may stand at the cursor in a line of the magic `name`: options, their choices,
