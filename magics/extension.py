@@ -9,6 +9,7 @@ from .base import Instrument
 from .bench import BenchMagics
 from .check.magic import CheckMagics
 from .clip import ClipMagics
+from .export import ExportMagics
 from .graph.magic import GraphMagics
 from .lr_find import LearningRateMagics
 from .memory.magic import MemoryMagics
@@ -38,6 +39,7 @@ INSTRUMENTS: tuple[type[Instrument], ...] = (
     PlotMagics,
     SettingMagics,
     WatchMagics,
+    ExportMagics,
 )
 
 
