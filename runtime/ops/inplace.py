@@ -89,7 +89,7 @@ def _may_move(tensor: Tensor, result: Tensor) -> bool:
         _references(tensor) == _ONE_HOLDER
         and tensor._edge.__class__ is not AccumulateGrad
         and tensor._base is None
-        and all([view() is None for view in tensor._views or ()])
+        and all(view() is None for view in tensor._views or ())
         and tensor._array.base is None is result._array.base
         and tensor._array.strides == result._array.strides
     )
