@@ -24,6 +24,8 @@ def main() -> None:
     assert isinstance(case, Case)
     options = next((r.options for r in case.rivals if r.label == label), {})
     torch = importlib.import_module(library)
+    if is_single():
+        torch.set_num_threads(1)
     answers, sys.stdout = sys.stdout, sys.stderr  # what the work prints is no answer
 
     clock = process_time if is_single() and not case.forks else perf_counter
