@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .convolution import padded_array
 from .declare import Spec, primitive
 from .shapes import Shape
+from .window_matrices import padded_array
 from .windows import covering_pairs, inside, offsets, pooled_sizes, window_at
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..core import dtypes
-from .convolution import padded_array
 from .declare import Spec, primitive
 from .shapes import Shape
+from .window_matrices import padded_array
 from .windows import covering_pairs, inside, offsets, pooled_sizes, window_at
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .library import Library, library
-from .primitives import DST, SRC, WEIGHTS, Descriptor, Primitive, address, described, kept
+from .primitives import DST, SRC, WEIGHTS, Description, Descriptor, Primitive, address, kept
 
 FLOAT32 = np.dtype(np.float32)
 LEAST = 1 << 20
@@ -121,8 +121,8 @@ def _dense_rows(x: Any) -> Any:
 
 def _batched_product(found: Library, x: Any, y: Any, out: Any) -> Primitive:
     layouts = [Descriptor(found, a.shape, [s // 4 for s in a.strides]) for a in (x, y, out)]
-    description = described(found, "matmul", layouts[0], layouts[1], None, layouts[2])
-    return Primitive(found, description, (SRC, WEIGHTS, DST))
+    description = Description(found, "matmul", layouts[0], layouts[1], None, layouts[2])
+    return Primitive(description, (SRC, WEIGHTS, DST))
 
 
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
