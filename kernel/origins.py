@@ -10,6 +10,9 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+REMEMBERED = 4
+"""Bindings of a name that are kept; the last alone would hide those before the line that failed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -34,7 +37,7 @@ class CellSource:
 
 
 class Origins:
-    """The origin of each name of the session, from the cells that ran, in order.
+    """The origins of each name of the session, from the cells that ran, in order.
 
     `transform` turns a cell as typed into Python, line for line (IPython's magics become calls).
     """
@@ -42,7 +45,7 @@ class Origins:
     def __init__(self, transform: Callable[[str], str]) -> None:
         self._transform = transform
         self._waiting: list[CellSource] = []
-        self._found: dict[str, Origin] = {}
+        self._found: dict[str, tuple[Origin, ...]] = {}  # latest first
         self._reading = threading.Lock()  # of readers; a cell that runs never takes it
 
     def add(self, cell: CellSource) -> None:
@@ -51,15 +54,23 @@ class Origins:
 
     def get(self, name: str) -> Origin | None:
         """Where `name` was bound last; None if no cell did."""
-        return self.known().get(name)
+        return self.known().get(name, (None,))[0]
 
-    def known(self) -> dict[str, Origin]:
-        """The origins of all names. The dict is never written to again."""
+    def before(self, name: str, place: str, line: int) -> Origin | None:
+        """Where `name` was bound last before `line` of `place` ran; None if that is not known."""
+        for origin in self.known().get(name, ()):
+            if origin.place != place or origin.line < line:
+                return origin
+        return None
+
+    def known(self) -> dict[str, tuple[Origin, ...]]:
+        """The origins of all names, latest first. The dict is never written to again."""
         with self._reading:
             if self._waiting:
                 found = dict(self._found)
                 while self._waiting:
-                    found.update(self._read(self._waiting.pop(0)))
+                    for name, origin in self._read(self._waiting.pop(0)):
+                        found[name] = (origin, *found.get(name, ()))[:REMEMBERED]
                 self._found = found
             return self._found
 
@@ -69,20 +80,19 @@ class Origins:
             self._waiting.clear()
             self._found = {}
 
-    def _read(self, cell: CellSource) -> dict[str, Origin]:
+    def _read(self, cell: CellSource) -> Iterator[tuple[str, Origin]]:
         try:
             tree = ast.parse(self._transform(cell.source))
         except Exception:
-            return {}  # what does not parse has bound nothing; magics may refuse in any way
+            return  # what does not parse has bound nothing; magics may refuse in any way
         lines = cell.source.splitlines()
         blank = 0
         while blank < len(lines) and not lines[blank].strip():
             blank += 1  # IPython drops blank lines at the top
-        return {
-            name: Origin(cell.place, cell.first_line + k, lines[k].strip())
-            for name, k in ((name, line - 1 + blank) for name, line in bindings(tree.body))
-            if k < len(lines)
-        }
+        for name, line in bindings(tree.body):
+            k = line - 1 + blank
+            if k < len(lines):
+                yield name, Origin(cell.place, cell.first_line + k, lines[k].strip())
 
 
 def bindings(body: list[ast.stmt]) -> Iterator[tuple[str, int]]:

@@ -10,11 +10,12 @@ from typing import Any
 from . import completion, display, inspection, torch_alias
 from .completion import Completion
 from .execution import Cells, Execution
+from .explanations import explanation
 from .launch import AS_TORCH
-from .origins import CellSource, Origins
+from .origins import CellSource, Origin, Origins
 from .policy import Policy
 from .receipts import Receipt
-from .shell import close_shell, plain_shell
+from .shell import Workbench, close_shell, plain_shell
 from .snapshot import Facts, Photographer, Snapshot, facts_of
 
 SNAPSHOT_INTERVAL = 0.5
@@ -50,6 +51,23 @@ class Session:
         self._origins = Origins(shell.transform_cell)
         self._photographer = Photographer(shell.user_ns, self._origins, SNAPSHOT_INTERVAL)
         self._cells = Cells(shell, lambda: self.policy.observe, self._cell_starts, self._cell_ends)
+
+        if isinstance(shell, Workbench):
+            shell.explain = self.explain
+
+    def explain(self, error: BaseException) -> list[str]:
+        """Lines that explain an error of a shape, dtype or device: its operands by their names, the
+        clash, and what would work; none for other errors."""
+
+        def earlier(name: str, file: str, line: int) -> Origin | None:
+            return self._origins.before(name, self.place(file), line)
+
+        return explanation(error, self.place, earlier)
+
+    def place(self, file: str) -> str:
+        """What a user calls the file that code came from: `In[3]` for a cell."""
+        found = self.shell.compile.format_code_name(file)
+        return file if found is None else str(found[1])
 
     def _begin(self) -> None:
         """The starting names, as names that were there before the user came."""

@@ -8,7 +8,6 @@ import linecache
 import sys
 import warnings
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from ipykernel.compiler import XCachingCompiler
@@ -16,10 +15,7 @@ from ipykernel.zmqshell import ZMQInteractiveShell
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-import flambeau
-
-RUNTIME = str(Path(flambeau.__file__).parent)
-"""Where the frames lie that a user has not written."""
+from .tracebacks import without_our_frames
 
 
 class PlacedCompiler(XCachingCompiler):
@@ -47,6 +43,9 @@ class PlacedCompiler(XCachingCompiler):
 class Workbench(InteractiveShell):
     """What our shells have beyond IPython's: tracebacks that end at the user's line, and scripts
     under their own names."""
+
+    explain: Any = None
+    """From an error to the lines that explain it; the session sets it."""
 
     def __init__(self, **options: Any) -> None:
         # ipykernel names its own compiler class, whatever default the shell has.
@@ -78,6 +77,12 @@ class Workbench(InteractiveShell):
             traceback = without_our_frames(traceback)
         return kind, value, traceback
 
+    def _showtraceback(self, kind: Any, value: Any, text: list[str]) -> None:
+        """Show a traceback with the explanation below it, as one message."""
+        if self.explain is not None and self.InteractiveTB.mode != "Minimal":
+            text = [*text, *self.explain(value)]
+        super()._showtraceback(kind, value, text)
+
 
 class FlambeauShell(Workbench, ZMQInteractiveShell):
     """The shell of the Jupyter kernel."""
@@ -107,29 +112,3 @@ def close_shell(shell: Workbench) -> None:
     if type(shell)._instance is shell:
         type(shell).clear_instance()
         shell.restore_sys_module_state()
-
-
-def is_ours(traceback: TracebackType) -> bool:
-    """Whether the frame runs the runtime's code, written or generated."""
-    name = traceback.tb_frame.f_code.co_filename
-    return name.startswith((RUNTIME, "<flambeau "))
-
-
-def without_our_frames(traceback: TracebackType | None) -> TracebackType | None:
-    """A copy of `traceback` that ends at the last frame which is not the runtime's.
-
-    What raised stays untouched; a traceback of our frames alone is kept whole.
-    """
-    frames = []
-    while traceback is not None:
-        frames.append(traceback)
-        traceback = traceback.tb_next
-    kept = len(frames)
-    while kept and is_ours(frames[kept - 1]):
-        kept -= 1
-    if kept == 0:
-        kept = len(frames)
-    result = None
-    for frame in reversed(frames[:kept]):
-        result = TracebackType(result, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
-    return result

@@ -85,6 +85,8 @@ class Snapshot(Mapping[str, Facts]):
 
 EMPTY = Snapshot({}, float("-inf"))
 
+NONE = (None,)
+
 
 class Photographer:
     """Takes a snapshot when one is asked for and the last is out of date: the session has run a
@@ -120,7 +122,7 @@ class Photographer:
         for name, value in list(self.namespace.items()):
             if name[:1] == "_":
                 continue
-            origin = origins.get(name)
+            origin = origins.get(name, NONE)[0]
             sign = sign_of(value, origin)
             if sign is not None and old.get(name) == sign:
                 facts[name] = last[name]

@@ -7,10 +7,11 @@ from typing import Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, magics_class
+from IPython.core.magic_arguments import parse_argstring
 
 from flambeau import Tensor
 
-__all__ = ["Instrument", "UsageError", "counted", "named_tensors", "shape_text", "table"]
+__all__ = ["Instrument", "UsageError", "counted", "joined", "named_tensors", "shape_text", "table"]
 
 
 @magics_class
@@ -23,6 +24,13 @@ class Instrument(Magics):
         names: dict[str, Any] = self.shell.user_ns
         return names
 
+    def arguments(self, magic: Any, line: str) -> Any:
+        """The arguments of `magic`, a decorated method. Raises: UsageError."""
+        try:
+            return parse_argstring(magic, line)
+        except ValueError as error:  # of the splitting into words
+            raise UsageError(f"Cannot read the arguments {line!r}: {error}.") from None
+
     def evaluate(self, magic: str, expression: str) -> Any:
         """The value of `expression` in the session. Raises: UsageError for one that has none."""
         try:
@@ -34,11 +42,59 @@ class Instrument(Magics):
             ) from error
 
     def run_cell(self, cell: str) -> bool:
-        """Run `cell` as if typed; whether it succeeded. Its traceback is shown as always."""
-        return bool(self.shell.run_cell(cell).success)
+        """Run `cell` as if typed; whether it succeeded. Its traceback is shown as always.
+
+        A comment stands in for the line of the magic, so that lines keep the numbers they have
+        for the user; not before another magic, which must come first.
+        """
+        first = "" if cell.lstrip().startswith("%%") else "#\n"
+        return bool(self.shell.run_cell(first + cell).success)
+
+    def complete(self, name: str, event: Any) -> list[str]:
+        """What may stand at the cursor in a line of the magic `name`: options, their choices,
+        words that the arguments allow, and names of the session."""
+        words = event.text_until_cursor.split()
+        if not event.text_until_cursor.endswith(tuple(" \t")):
+            words.pop()
+        function = self.magics["cell" if name.startswith("%%") else "line"][name.lstrip("%")]
+        found = completions(getattr(function, "parser", None), words[1:], event.symbol)
+        return found or self._expressions(event.symbol)
+
+    def _expressions(self, symbol: str) -> list[str]:
+        """Names and attributes; Jedi, where it is on, does not read lines with magics."""
+        if symbol.startswith("-"):
+            return []
+        if "." in symbol:
+            return list(self.shell.Completer.attr_matches(symbol))
+        return sorted(name for name, _ in _user_items(self.namespace) if name.startswith(symbol))
 
     def unload(self) -> None:
         """Undo what outlasts a cell; most instruments have nothing of the kind."""
+
+
+def completions(parser: Any, words: list[str], symbol: str) -> list[str]:
+    """Options of an argparse `parser` that begin with `symbol`, the choices of an option just
+    given in `words`, and those of positional arguments."""
+    actions = parser._actions if parser is not None else []
+    by_option = {option: action for action in actions for option in action.option_strings}
+    pending = by_option.get(words[-1]) if words else None
+    if pending is not None and pending.nargs != 0:
+        found = [str(choice) for choice in pending.choices or ()]
+    elif symbol.startswith("-"):
+        found = [option for option in by_option if option not in words]
+    else:
+        positional = [action for action in actions if not action.option_strings]
+        found = [word for action in positional for word in words_of(action)]
+    return [word for word in found if word.startswith(symbol)]
+
+
+def words_of(action: Any) -> list[str]:
+    """Words that a positional argument knows: its choices, or those in its metavar, as in
+    `on|off`."""
+    if action.choices:
+        return [str(choice) for choice in action.choices]
+    metavar = action.metavar if isinstance(action.metavar, str) else ""
+    return [word for word in metavar.split("|") if word.islower()] if "|" in metavar else []
 
 
 def named_tensors(namespace: dict[str, Any]) -> dict[int, str]:
@@ -71,6 +127,11 @@ def shape_text(shape: Any) -> str:
 def counted(count: int, one: str, many: str) -> str:
     """`1 leaf`, `1,200 leaves`."""
     return f"{count:,} {one if count == 1 else many}"
+
+
+def joined(words: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(words[:-1]), *words[-1:]] if len(words) > 1 else words)
 
 
 def table(rows: Sequence[tuple[str, ...]], align: str) -> list[str]:

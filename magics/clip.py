@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from IPython.core.magic import line_magic, magics_class
-from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+from IPython.core.magic_arguments import argument, magic_arguments
 
 from flambeau.nn.utils import clip_grad_norm_, clip_grad_value_
 from flambeau.optim import Optimizer
@@ -98,7 +98,7 @@ class ClipMagics(Instrument):
 
         Examples: %clip 1.0, %clip 0.5 --value, %clip, %clip off
         """
-        arguments = parse_argstring(self.clip, line)
+        arguments = self.arguments(self.clip, line)
         if arguments.limit is None:
             print(self.rule or "No clipping. %clip 1.0 limits the gradient norm to 1.")
         elif arguments.limit == "off":

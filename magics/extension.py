@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from .base import Instrument
 from .clip import ClipMagics
 from .graph.magic import GraphMagics
-from .memory import MemoryMagics
+from .memory.magic import MemoryMagics
+from .nan import NanMagics
 from .profile import ProfileMagics
 from .trace import TraceMagics
+from .why.magic import WhyMagics
 
 INSTRUMENTS: tuple[type[Instrument], ...] = (
     GraphMagics,
@@ -17,14 +20,20 @@ INSTRUMENTS: tuple[type[Instrument], ...] = (
     ProfileMagics,
     ClipMagics,
     MemoryMagics,
+    NanMagics,
+    WhyMagics,
 )
 
 
 def load(shell: Any) -> None:
-    """Register every instrument, once."""
+    """Register every instrument, once, with the completion of its arguments."""
     for instrument in INSTRUMENTS:
         if instrument.__name__ not in shell.magics_manager.registry:
             shell.register_magics(instrument)
+            registered = shell.magics_manager.registry[instrument.__name__]
+            for name in _names(registered):
+                completer = partial(_complete, registered, name)
+                shell.set_hook("complete_command", completer, str_key=name)
 
 
 def unload(shell: Any) -> None:
@@ -33,3 +42,14 @@ def unload(shell: Any) -> None:
         registered = shell.magics_manager.registry.get(instrument.__name__)
         if registered is not None:
             registered.unload()
+
+
+def _names(instrument: Instrument) -> list[str]:
+    """The magics of an instrument, as they are written."""
+    lines, cells = instrument.magics["line"], instrument.magics["cell"]
+    return [*(f"%{name}" for name in lines), *(f"%%{name}" for name in cells)]
+
+
+def _complete(instrument: Instrument, name: str, shell: Any, event: Any) -> list[str]:
+    """In the form that IPython calls."""
+    return instrument.complete(name, event)

@@ -9,14 +9,14 @@ from time import perf_counter
 from typing import Any
 
 from IPython.core.magic import cell_magic, magics_class
-from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
 
 from flambeau import Tensor, cuda
 from flambeau.core import observers
 
 from .base import Instrument, table
-from .memory import bytes_text
+from .memory.pins import bytes_text
 
 LIMIT = 25  # operations listed unless told otherwise
 
@@ -155,8 +155,11 @@ class ProfileMagics(Instrument):
     @cell_magic("profile")
     def profile(self, line: str, cell: str) -> None:
         """Run the cell, then show for each operation: calls, time forward and backward, bytes of
-        what it made; the dearest first."""
-        arguments = parse_argstring(self.profile, line)
+        what it made; the dearest first.
+
+        Example: %%profile --sort backward on the first line, a training step below it
+        """
+        arguments = self.arguments(self.profile, line)
         with profiling() as profiler:
             self.run_cell(cell)
         display(profiler.report(arguments.top, arguments.sort))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from IPython.core.magic import cell_magic, magics_class
-from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
 
 from flambeau import Tensor
@@ -177,8 +177,11 @@ class TraceMagics(Instrument):
     @cell_magic("trace")
     def trace(self, line: str, cell: str) -> None:
         """Run the cell, then show its gradients: for each parameter norm, share of zeros, NaN and
-        infinities, and who got none; then what arrived at each backward node, in order."""
-        arguments = parse_argstring(self.trace, line)
+        infinities, and who got none; then what arrived at each backward node, in order.
+
+        Example: %%trace on the first line, loss.backward() below it
+        """
+        arguments = self.arguments(self.trace, line)
         with tracing() as found:
             self.run_cell(cell)
         display(found.report(parameters_of(self.namespace), arguments.nodes))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from IPython.core.magic import line_magic, magics_class
-from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
 
 from flambeau import Tensor
@@ -30,7 +30,7 @@ class GraphMagics(Instrument):
         Operations stand with the shape of their result, the youngest first; leaves with the names
         they have in the session. Example: %graph loss
         """
-        arguments = parse_argstring(self.graph, line)
+        arguments = self.arguments(self.graph, line)
         value = self.evaluate("%graph", " ".join(arguments.expression))
         found = graph(_tensors(value), named_tensors(self.namespace), arguments.depth)
         if arguments.output is None:

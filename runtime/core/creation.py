@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,26 @@ __all__ = [
 _default_device = Device("cpu")
 
 
+class _Chosen(threading.local):
+    """The device that a `with torch.device(...)` block of this thread chose."""
+
+    place: Device | None = None
+
+
+_chosen = _Chosen()
+
+
+def choose_device(place: Device | None) -> Device | None:
+    """Make new tensors of this thread on `place` (None for the default), and return what was chosen
+    before. Raises: DeviceError if it is not there."""
+    before = _chosen.place
+    _chosen.place = None if place is None else backends[place.type].check(place)
+    return before
+
+
 def get_default_device() -> Device:
     """Where new tensors are made unless told otherwise."""
-    return _default_device
+    return _chosen.place or _default_device
 
 
 def set_default_device(device: Any) -> None:
@@ -38,7 +56,7 @@ def set_default_device(device: Any) -> None:
 def place_of(device: Any) -> Device:
     """`device` (a device, a name, a GPU's number or None for the default) as one that is there."""
     if device is None:
-        return _default_device
+        return _chosen.place or _default_device
     found = device if isinstance(device, Device) else Device(device)
     return backends[found.type].check(found)
 

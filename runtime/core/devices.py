@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 __all__ = ["device"]
@@ -9,11 +10,23 @@ __all__ = ["device"]
 TYPES = ("cpu", "cuda", "meta")
 
 
+class _Left(threading.local):
+    """Where the `with` blocks of a thread go back to, the innermost last."""
+
+    def __init__(self) -> None:
+        self.places: list[device | None] = []
+
+
+_left = _Left()
+
+
 class device:
     """Where a tensor's memory lies: a `type` (cpu, cuda or meta) and, for cuda, an `index`.
 
     `device("cuda:1")`, `device("cuda", 1)` and `device(1)` are the same; without an index the
-    current device is meant. Raises: RuntimeError if the text names no device.
+    current device is meant. In a `with` block new tensors of the thread are made there.
+
+    Raises: RuntimeError if the text names no device.
     """
 
     __slots__ = ("index", "type")
@@ -56,6 +69,17 @@ class device:
     def __repr__(self) -> str:
         index = "" if self.index is None else f", index={self.index}"
         return f"device(type={self.type!r}{index})"
+
+    def __enter__(self) -> device:
+        from .creation import choose_device
+
+        _left.places.append(choose_device(self))
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        from .creation import choose_device
+
+        choose_device(_left.places.pop())
 
     def __reduce__(self) -> tuple[Any, ...]:
         return device, (self.type, self.index)

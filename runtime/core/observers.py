@@ -7,6 +7,7 @@ copies.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .tensor import Tensor
 
-__all__ = ["Observer", "active", "observing", "subscribe", "unsubscribe"]
+__all__ = ["Observer", "active", "observing", "subscribe", "unobserved", "unsubscribe"]
 
 
 class Observer:
@@ -41,7 +42,21 @@ class Observer:
         """`optimizer.step()` has updated its parameters."""
 
 
-active: list[Observer] = []
+class _Unobserved(threading.local):
+    """Whether the observers do not hear of this thread."""
+
+    on = False
+
+
+class _Subscribers(list[Observer]):
+    """The observers of the thread that asks: none within `unobserved`."""
+
+    def __iter__(self) -> Iterator[Observer]:
+        return iter(()) if _unobserved.on else super().__iter__()
+
+
+_unobserved = _Unobserved()
+active: list[Observer] = _Subscribers()
 """The subscribed observers, first come first."""
 
 _switches: list[Callable[[bool], None]] = []
@@ -80,3 +95,13 @@ def observing(observer: Observer) -> Iterator[Observer]:
         yield observer
     finally:
         unsubscribe(observer)
+
+
+@contextmanager
+def unobserved() -> Iterator[None]:
+    """Send no events of this thread in a `with` block: what it computes is not the user's."""
+    before, _unobserved.on = _unobserved.on, True
+    try:
+        yield
+    finally:
+        _unobserved.on = before

@@ -209,3 +209,12 @@ def test_a_progress_bar_around_a_data_loader_shows_one_line(kernel: LiveKernel) 
 def test_the_kernel_survives_an_exit_in_a_cell(kernel: LiveKernel, code: str) -> None:
     kernel.run(code)
     assert kernel.run("1 + 1").text == "2"
+
+
+def test_an_error_explains_itself_in_one_message(kernel: LiveKernel) -> None:
+    kernel.run("first = torch.ones(4, 3); second = torch.ones(5, 3)")
+    found = kernel.run("first @ second")
+    assert "would work: second.mT" in found.traceback
+    assert found.data == []
+    assert found.stdout == found.stderr == ""
+    assert found.reply["traceback"] == found.error["traceback"]  # type: ignore[index]

@@ -76,8 +76,19 @@ def test_nothing_to_free_is_said(run: Run) -> None:
     assert "Nothing was pinned" in run("%free")
 
 
-def test_arguments_are_refused(run: Run) -> None:
-    assert "unrecognized arguments" in run("%free everything")
+def test_what_is_no_variable_is_refused(run: Run) -> None:
+    assert "expected variables of the session. Got everything." in run("%free everything")
+    assert "expected a variable of the session, or Out[n]. Got 'nothing'" in run("%mem nothing")
+    assert "unrecognized arguments" in run("%free --all")
+
+
+def test_named_variables_go_with_the_rest(run: Run, shell: Any) -> None:
+    run("mine = torch.ones(1_000_000); other = torch.ones(3)")
+    text = run("%free mine")
+    assert "mine" in text
+    assert freed(text) == pytest.approx(4.0, abs=0.1)
+    assert "mine" not in shell.user_ns
+    assert "other" in shell.user_ns
 
 
 def test_views_are_counted_once(run: Run, shell: Any) -> None:

@@ -1,23 +1,19 @@
-"""`%free`: lets go of what the session itself holds, and gives the memory back."""
+"""Lets go of what the session itself holds, and gives the memory back."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
 import sys
-import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from IPython.core.magic import line_magic, magics_class
-from IPython.core.magic_arguments import magic_arguments, parse_argstring
-
-from flambeau import Tensor, cuda
-from flambeau.autograd.node import Node
+from flambeau import cuda
 from flambeau.backends.cpu.onednn import primitives
-from flambeau.core.sparse_arrays import SparseArray
 
-from .base import Instrument, counted
+from ..base import counted, joined
+from .holders import living
 
 LAST_RESULTS = ("_", "__", "___")
 
@@ -28,6 +24,7 @@ class Freed:
 
     results: int
     had_traceback: bool
+    names: tuple[str, ...]
     tensors: int
     process: int | None
     gpu: int
@@ -35,7 +32,8 @@ class Freed:
     def __str__(self) -> str:
         dropped = [counted(self.results, "result", "results")] if self.results else []
         dropped += ["the last traceback"] if self.had_traceback else []
-        words = f"Dropped {' and '.join(dropped)}: " if dropped else "Nothing was pinned: "
+        dropped += list(self.names)
+        words = f"Dropped {joined(dropped)}: " if dropped else "Nothing was pinned: "
         words += f"{bytes_text(self.tensors)} of tensors and graphs came back"
         if self.process:
             words += f"; the process is {bytes_text(self.process)} smaller"
@@ -54,15 +52,17 @@ def bytes_text(count: int) -> str:
     raise AssertionError
 
 
-def free(shell: Any) -> Freed:
+def free(shell: Any, names: Sequence[str] = ()) -> Freed:
     """Drop what the IPython `shell` pins of past results and errors, collect dead graphs, and empty
     the pools of CPU and GPU.
 
-    Variables of the user stay. Memory of the process is only known on Linux.
+    Variables of the user stay, but for `names`. Memory of the process is only known on Linux.
     """
     before, resident, reserved = tensor_bytes(), resident_bytes(), cuda.memory_reserved()
     results = _drop_results(shell)
     had_traceback = _drop_traceback(shell)
+    for name in names:
+        shell.user_ns.pop(name, None)
     gc.collect()
     cuda.empty_cache()
     primitives.free()
@@ -71,6 +71,7 @@ def free(shell: Any) -> Freed:
     return Freed(
         results,
         had_traceback,
+        tuple(names),
         max(0, before - tensor_bytes()),
         None if resident is None or now is None else max(0, resident - now),
         max(0, reserved - cuda.memory_reserved()),
@@ -115,29 +116,7 @@ def _drop_traceback(shell: Any) -> bool:
 
 def tensor_bytes() -> int:
     """Bytes of all arrays that living tensors and graphs hold, shared memory counted once."""
-    seen: dict[int, int] = {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of foreign objects that are looked at
-        for found in gc.get_objects():
-            kind = type(found)
-            if issubclass(kind, Tensor):
-                _count(getattr(found, "_array", None), seen)
-            elif issubclass(kind, Node):
-                for value in found.saved or ():
-                    _count(value, seen)
-    return sum(seen.values())
-
-
-def _count(array: Any, seen: dict[int, int]) -> None:
-    if isinstance(array, SparseArray):
-        _count(array.indices, seen)
-        _count(array.values, seen)
-        return
-    owner = array
-    while getattr(owner, "base", None) is not None and hasattr(owner.base, "nbytes"):
-        owner = owner.base
-    if hasattr(owner, "nbytes") and not isinstance(owner, tuple):
-        seen[id(owner)] = int(owner.nbytes)
+    return sum(block.nbytes for block in dict(living()).values())
 
 
 def resident_bytes() -> int | None:
@@ -152,21 +131,18 @@ def resident_bytes() -> int | None:
     return pages * resource.getpagesize()
 
 
+def peak_bytes() -> int | None:
+    """The most memory that this process ever had in RAM; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux kB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
 def _trim() -> None:
     """Let the C library give freed memory back, where it offers to (glibc)."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)
-
-
-@magics_class
-class MemoryMagics(Instrument):
-    """Frees memory."""
-
-    @magic_arguments()
-    @line_magic("free")
-    def free(self, line: str) -> None:
-        """Drop what the session itself holds (Out, _, the last traceback, dead graphs), empty the
-        caches of CPU and GPU, and say how many bytes came back. Your variables stay."""
-        parse_argstring(self.free, line)
-        print(free(self.shell))

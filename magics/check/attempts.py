@@ -1,0 +1,283 @@
+"""Native steps of the abstract run: each may fail, and a failure may be a finding."""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import perf_counter
+from types import ModuleType
+from typing import Any, NoReturn
+
+from flambeau.core.tensor import Tensor
+from flambeau.errors import (
+    DeviceError,
+    DTypeError,
+    FlambeauError,
+    GradientError,
+    OutOfBoundsError,
+    ShapeError,
+)
+from flambeau.nn import Module
+
+from .findings import Finding
+from .frames import BudgetSpentError, Completion, Frame, Scope, UserError
+from .messages import explained
+from .parts import Parts
+from .values import MISSING, UNKNOWN, UnknownUsedError, join
+
+CODES: tuple[tuple[type[BaseException], str], ...] = (
+    (OutOfBoundsError, "index"),
+    (ShapeError, "shape"),
+    (DTypeError, "dtype"),
+    (DeviceError, "device"),
+    (GradientError, "gradient"),
+    (AttributeError, "attribute"),
+    (NotImplementedError, "not-implemented"),
+    (TypeError, "arguments"),
+    (ValueError, "value"),
+    (IndexError, "index"),
+    (RuntimeError, "runtime"),
+)
+_META = re.compile(r"\bmeta\b|with values|\bSpec\b|no values")
+_DEVICES = "expected all tensors on one device"
+
+
+class Attempts(Parts):
+    """Runs native steps within the budget, and turns what they raise into findings."""
+
+    def __init__(self, steps: int, seconds: float) -> None:
+        super().__init__()
+        self.steps_left = steps
+        self.started = perf_counter()
+        self.deadline = self.started + seconds
+        self.late = self.started + seconds / 2
+        self.findings: dict[tuple[Any, ...], Finding] = {}
+        self.frames: list[Frame] = []
+        self.unknown_calls = 0  # how often something unknown was called
+        self.mishaps: list[Exception] = []  # errors of the checker itself
+        self.guarded = 0  # how many try blocks with handlers are around
+        self.unknown_returns = 0  # how often an interpreted function gave something unknown
+
+    # -- budget ----------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Count a step. Raises: BudgetSpentError when steps or time are used up."""
+        self.steps_left -= 1
+        if self.steps_left < 0 or (self.steps_left & 31 == 0 and perf_counter() > self.deadline):
+            raise BudgetSpentError
+
+    def is_late(self) -> bool:
+        """Whether so much time went by that loops should end early."""
+        return perf_counter() > self.late
+
+    # -- frames ----------------------------------------------------------------------------------
+
+    @property
+    def frame(self) -> Frame:
+        """The running activation."""
+        return self.frames[-1]
+
+    @contextmanager
+    def inner_scope(self) -> Iterator[None]:
+        """A scope of its own for a comprehension."""
+        outer = self.frame.scope
+        self.frame.scope = Scope({}, outer, outer.globals)
+        try:
+            yield
+        finally:
+            self.frame.scope = outer
+
+    def place(self, node: ast.AST | None) -> ast.AST | None:
+        """The node of the checked cell to blame: `node`, or the call that led to it."""
+        if self.frame.in_cell and node is not None:
+            return node
+        for frame in reversed(self.frames):
+            if frame.in_cell and frame.node is not None:
+                return frame.node
+        return None
+
+    # -- native steps ----------------------------------------------------------------------------
+
+    def attempt(
+        self, node: ast.AST, function: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        """`function(*args, **kwargs)`; UNKNOWN if that cannot be known.
+
+        Raises: UserError if it fails for sure, so that the user's program would fail too.
+        """
+        self.tick()
+        before = self.unknown_returns
+        try:
+            return function(*args, **kwargs)
+        except UserError:
+            raise
+        except (UnknownUsedError, RecursionError, MemoryError, StopIteration):
+            return UNKNOWN
+        except Exception as error:
+            if self.unknown_returns != before:
+                return UNKNOWN
+            return self.failed(node, error, function, args, kwargs)
+
+    def quietly(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """`function(*args, **kwargs)`; UNKNOWN if it fails."""
+        try:
+            return function(*args, **kwargs)
+        except UserError:
+            raise
+        except Exception:
+            return UNKNOWN
+
+    def failed(
+        self,
+        node: ast.AST,
+        error: Exception,
+        function: Any = None,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Answer a native failure: UNKNOWN if the checker itself is its cause."""
+        code = self.code_of(error, function, args, kwargs or {})
+        if code is None and not self.guarded:
+            return UNKNOWN
+        if code is None and _META.search(str(error)):
+            return UNKNOWN
+        return self.fail(node, error, code, (function, args, kwargs or {}))
+
+    def fail(
+        self, node: ast.AST, error: BaseException, code: str | None, call: Any = None
+    ) -> NoReturn:
+        """Raise UserError with the finding about `error` at `node`."""
+        finding = None
+        if code is not None:
+            place = self.place(node)
+            if place is not None:
+                finding = explained(self, place, node, error, code, call)
+        raise UserError(error, code, finding)
+
+    def code_of(
+        self, error: Exception, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> str | None:
+        """The kind of finding that `error` is; None if it is none that is certain and ours."""
+        text = str(error)
+        if isinstance(error, DeviceError) and _DEVICES in text:
+            return None if any(_is_number(a) for a in (*args, *kwargs.values())) else "device"
+        if _META.search(text):
+            return None
+        if not isinstance(error, FlambeauError) and not concerns_runtime(function, args, kwargs):
+            return None
+        return next((code for kind, code in CODES if isinstance(error, kind)), None)
+
+    def truth(self, value: Any, node: ast.AST) -> Any:
+        """True, False, or UNKNOWN."""
+        if value is True or value is False:
+            return value
+        if self.is_opaque(value) and not (value.__class__ in (list, dict, tuple) and value):
+            return UNKNOWN
+        if isinstance(value, Tensor):
+            if value.numel() != 1:
+                self.attempt(node, bool, value)
+            return UNKNOWN
+        if id(value) in self.open and not value:
+            return UNKNOWN
+        return self.attempt(node, bool, value)
+
+    # -- either way ------------------------------------------------------------------------------
+
+    def joined_values(self, a: Any, b: Any) -> Any:
+        """What is known of a value that is `a` or `b`."""
+        return join(a, b)
+
+    def either(self, first: Callable[[], Any], second: Callable[[], Any]) -> Any:
+        """The value of one of two expressions, nobody knows which."""
+        values: list[Any] = []
+
+        def run(expression: Callable[[], Any]) -> Callable[[], Completion | None]:
+            def body() -> Completion | None:
+                try:
+                    values.append(expression())
+                except UserError as error:
+                    if self.guarded:
+                        return Completion("raise", error)
+                    self.report(error)
+                    values.append(UNKNOWN)
+                return None
+
+            return body
+
+        self.fork([run(first), run(second)])
+        found: Any = MISSING
+        for value in values:
+            found = self.joined_values(found, value)
+        return UNKNOWN if found is MISSING else found
+
+    # -- findings --------------------------------------------------------------------------------
+
+    def report(self, error: UserError) -> None:
+        """Keep the finding of `error`, if it has one."""
+        if error.finding is not None:
+            for finding in error.finding:
+                self.add(finding)
+
+    def add(self, finding: Finding) -> None:
+        """Keep a finding; the same one at the same place counts once."""
+        key = (finding.line, finding.column, finding.code)
+        self.findings.setdefault(key, finding)
+
+    def warn(
+        self,
+        node: ast.AST | None,
+        code: str,
+        message: str,
+        fix: str | None = None,
+        severity: str = "warning",
+        **more: Any,
+    ) -> None:
+        """Report what runs but is hardly meant."""
+        place = self.place(node)
+        if place is not None:
+            self.add(Finding(*span(place), severity, code, message, fix, **more))
+
+
+def span(node: ast.AST) -> tuple[int, int, int, int]:
+    """Line, column, last line and end column of `node`. A call of a method begins at its name, so
+    that long chains blame the right line."""
+    where: Any = node
+    line, column = where.lineno, where.col_offset
+    if isinstance(node, ast.Call):
+        called = node.func
+        if isinstance(called, ast.Attribute) and called.end_lineno != line:
+            line = called.end_lineno or line
+            column = (called.end_col_offset or 0) - len(called.attr)
+    return line, column, where.end_lineno or line, where.end_col_offset or column
+
+
+def concerns_runtime(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a call is the runtime's business: its function, or a tensor or module among its
+    arguments."""
+    owner = getattr(function, "__self__", None)
+    names = getattr(function, "__module__", None), type(owner).__module__
+    if any(isinstance(name, str) and name.partition(".")[0] == "flambeau" for name in names):
+        return True
+    return any(_is_runtime(a) for a in (owner, *args, *kwargs.values()))
+
+
+def _is_runtime(value: Any) -> bool:
+    if isinstance(value, ModuleType):
+        return value.__name__.partition(".")[0] == "flambeau"
+    return isinstance(value, Tensor | Module)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether `value` is a 0-d tensor, which may meet tensors of every device."""
+    return isinstance(value, Tensor) and value.ndim == 0
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """No warnings of the runtime's while shapes are tried."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

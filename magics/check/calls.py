@@ -1,0 +1,393 @@
+"""Calls of the abstract run: interpreted, native where that has no effect, or not known."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import types
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, ClassVar
+
+import flambeau
+from flambeau.core.devices import device as Device
+from flambeau.core.tensor import Tensor
+from flambeau.nn import Module, Sequential
+from flambeau.optim import Optimizer
+
+from . import pure
+from .devices import CPU, shadow_device, told_device
+from .live import rest_of
+from .sequences import Sequences
+from .values import UNKNOWN, Stream
+
+Handler = Callable[..., Any]
+"""Called as handler(run, args, kwargs, node)."""
+
+MODES = ("no_grad", "enable_grad", "inference_mode", "set_grad_enabled", "autocast", "_GradMode")
+
+
+class Calls(Sequences):
+    """Decides what a call gives."""
+
+    handlers: ClassVar[dict[Any, Handler]] = {}
+    method_handlers: ClassVar[dict[tuple[type, str], Handler]] = {}
+
+    def eval_Call(self, node: ast.Call) -> Any:
+        called = node.func
+        if isinstance(called, ast.Name) and called.id == "super" and not node.args:
+            return self._super()
+        function = self.evaluate(called)
+        args, exact = self._elements(node.args)
+        kwargs: dict[str, Any] = {}
+        for keyword in node.keywords:
+            value = self.evaluate(keyword.value)
+            if keyword.arg is not None:
+                kwargs[keyword.arg] = value
+            elif (
+                isinstance(value, dict)
+                and id(value) not in self.open
+                and all(isinstance(key, str) for key in value)
+            ):
+                kwargs.update(value)
+            else:
+                exact = False
+        before, self.frame.node = self.frame.node, node
+        try:
+            return self.call(function, args, kwargs, node, exact)
+        finally:
+            self.frame.node = before
+
+    def _super(self) -> Any:
+        frame = next((f for f in reversed(self.frames) if f.function is not None), None)
+        if frame is None or frame.function is None or frame.function.owner is None:
+            return UNKNOWN
+        return self.quietly(super, frame.function.owner, frame.first_argument)
+
+    def call(
+        self,
+        function: Any,
+        args: list[Any],
+        kwargs: dict[str, Any],
+        node: ast.AST,
+        exact: bool = True,
+    ) -> Any:
+        """The result of `function(*args, **kwargs)`; `exact` unless there may be more arguments."""
+        if function is UNKNOWN:
+            return self.unknown_call(args, kwargs, node)
+        record = self.record_of(function)
+        if record is not None:
+            if not exact:
+                return self.activate(record, self.unknown_arguments(record), UNKNOWN)
+            return self.call_function(record, args, kwargs)
+        if isinstance(function, types.MethodType) and self.record_of(function.__func__) is not None:
+            return self.call(function.__func__, [function.__self__, *args], kwargs, node, exact)
+        if isinstance(function, functools.partial):
+            merged = {**function.keywords, **kwargs}
+            return self.call(function.func, [*function.args, *args], merged, node, exact)
+        handler = self._handler(function)
+        if handler is not None:
+            return handler(self, args, kwargs, node) if exact else UNKNOWN
+        if isinstance(function, Module):
+            return self.call_module(function, args, kwargs, node) if exact else UNKNOWN
+        return self._native_call(function, args, kwargs, node, exact)
+
+    def unknown_call(self, args: list[Any], kwargs: dict[str, Any], node: ast.AST) -> Any:
+        """A call of what is not known: it may change the modules and lists that it is given."""
+        self.unknown_calls += 1
+        for value in (*args, *kwargs.values()):
+            self.escape(value)
+        return UNKNOWN
+
+    def escape(self, value: Any) -> None:
+        """Something unknown got hold of `value`."""
+        if isinstance(value, list):
+            self.mark_open(value)
+        elif isinstance(value, Module | Optimizer) or type(value) in self.classes:
+            self.tainted[id(value)] = value
+            if isinstance(value, Module):
+                self.tainted.update((id(m), m) for m in value.modules())
+
+    @functools.cached_property
+    def tainted(self) -> dict[int, Any]:
+        """Objects that unknown code had in its hands, by id."""
+        return {}
+
+    def _handler(self, function: Any) -> Handler | None:
+        try:
+            found = self.handlers.get(function)
+        except TypeError:
+            return None
+        if found is not None:
+            return found
+        owner = getattr(function, "__self__", None)
+        if owner is None or isinstance(owner, types.ModuleType):
+            return None
+        name = getattr(function, "__name__", "")
+        for kind in type(owner).__mro__:
+            method = self.method_handlers.get((kind, name))
+            if method is not None:
+                return functools.partial(_with_owner, method, owner)
+        return None
+
+    # -- native ----------------------------------------------------------------------------------
+
+    def _native_call(
+        self, function: Any, args: list[Any], kwargs: dict[str, Any], node: ast.AST, exact: bool
+    ) -> Any:
+        opaque = not exact or self.is_opaque(args, 6) or self.is_opaque(kwargs, 6)
+        owner = getattr(function, "__self__", None)
+        if isinstance(owner, pure.CONTAINERS):
+            return self._container_method(function, owner, args, kwargs, node, exact)
+        wrapped = getattr(function, "__wrapped__", None)
+        interpreted = self.record_of(wrapped) is not None or (
+            isinstance(function, type) and function in self.classes
+        )
+        if not interpreted and isinstance(function, types.MethodType):
+            interpreted = type(owner) in self.classes and not self._is_runtime(function)
+        kind = type(function)
+        if self.record_of(vars(kind).get("__call__")) is not None:
+            return self.call(kind.__call__, [function, *args], kwargs, node, exact)
+        if not (interpreted or self._is_allowed(function, owner)):
+            return self.unknown_call(args, kwargs, node)
+        if opaque and not (interpreted and exact):
+            return self.unknown_result(function, args, kwargs, node)
+        return self.native(function, args, kwargs, node)
+
+    def unknown_result(
+        self, function: Any, args: list[Any], kwargs: dict[str, Any], node: ast.AST
+    ) -> Any:
+        """What a native function makes of arguments that are not all known."""
+        return UNKNOWN
+
+    def native(self, function: Any, args: list[Any], kwargs: dict[str, Any], node: ast.AST) -> Any:
+        """Call a native function with devices and iterators as it understands them."""
+        args = [self._as_argument(a) for a in args]
+        kwargs = {k: self._as_argument(v, k) for k, v in kwargs.items()}
+        result = self.attempt(node, function, *args, **kwargs)
+        return self.result(result, node)
+
+    def _as_argument(self, value: Any, name: str = "") -> Any:
+        if isinstance(value, Device) or (name == "device" and isinstance(value, str | int)):
+            return self.quietly(shadow_device, value)
+        if isinstance(value, Stream):
+            return value.rest()
+        return value
+
+    def result(self, value: Any, node: ast.AST) -> Any:
+        """A native result as a value of the run."""
+        if isinstance(value, Tensor):
+            if value._key.device.type != "meta":
+                return self.twin(value)
+            return value
+        if isinstance(value, Device):
+            return told_device(value)
+        if isinstance(value, types.GeneratorType | map | zip | filter | enumerate):
+            return self.attempt(node, rest_of, value)
+        if isinstance(value, Module | Optimizer):
+            self.note_made(value, node)
+        return value
+
+    def note_made(self, value: Any, node: ast.AST) -> None:
+        """Remember where a module was made."""
+        place = self.place(node) if self.frame.in_cell else None
+        if place is not None:
+            self.made.setdefault(id(value), (value, place))
+
+    @functools.cached_property
+    def made(self) -> dict[int, tuple[Any, ast.AST]]:
+        """Modules made in the cell, by id, with the call that made each."""
+        return {}
+
+    def _is_runtime(self, function: Any) -> bool:
+        return pure.is_runtime(getattr(function, "__func__", function))
+
+    def _is_allowed(self, function: Any, owner: Any) -> bool:
+        try:
+            if function in pure.CLASSES or function in pure.FUNCTIONS:
+                return True
+        except TypeError:
+            return False
+        if isinstance(function, type):
+            return pure.is_runtime_class(function)
+        if isinstance(owner, pure.VALUES) or pure.is_dtype_method(function):
+            return True
+        if isinstance(owner, super):
+            return True
+        if isinstance(owner, types.SimpleNamespace | Stream):
+            return False
+        if isinstance(function, types.BuiltinFunctionType | types.MethodWrapperType):
+            return isinstance(owner, type) and (owner in pure.CLASSES or owner in self.classes)
+        if self._is_runtime(function):
+            return True
+        kind = type(function)
+        return kind.__module__.startswith("flambeau.") and pure.is_runtime(kind)
+
+    def _container_method(
+        self,
+        method: Any,
+        owner: Any,
+        args: list[Any],
+        kwargs: dict[str, Any],
+        node: ast.AST,
+        exact: bool,
+    ) -> Any:
+        name = method.__name__
+        if name in pure.WRITING:
+            self.will_write(owner)
+        if not exact:
+            self.mark_open(owner)
+            return UNKNOWN
+        if name in ("extend", "update") and args and not isinstance(args[0], dict):
+            items, known = self.items_of(args[0], node)
+            if not known:
+                self.mark_open(owner)
+            args = [items, *args[1:]]
+        if name == "update" and self.is_opaque(args, 1):
+            self.mark_open(owner)
+            return None
+        if id(owner) in self.open and name in ("pop", "get", "popleft", "popitem", "index"):
+            return UNKNOWN
+        key_opaque = name in ("get", "pop", "setdefault") and args and self.is_opaque(args[0])
+        if key_opaque or (name not in pure.TRANSPARENT and self.is_opaque(args)):
+            if name in pure.WRITING:
+                self.mark_open(owner)
+            return UNKNOWN
+        if self.maybe and name in pure.WRITING and isinstance(owner, list) and not self.trails:
+            self.mark_open(owner)
+        return self.attempt(node, method, *args, **kwargs)
+
+    # -- modules ---------------------------------------------------------------------------------
+
+    def call_module(
+        self, module: Module, args: list[Any], kwargs: dict[str, Any], node: ast.AST
+    ) -> Any:
+        """`module(*args, **kwargs)`."""
+        forward = vars(module).get("forward", type(module).forward)
+        record = self.record_of(forward)
+        if record is not None:
+            owner = [] if "forward" in vars(module) else [module]
+            return self.call_function(record, [*owner, *args], kwargs)
+        if type(module).forward is Sequential.forward and len(args) == 1 and not kwargs:
+            value = args[0]
+            for child in module._modules.values():
+                value = self.call(child, [value], {}, node)
+            return value
+        if self.is_opaque(args) or self.is_opaque(kwargs):
+            return UNKNOWN
+        self.before_module(module, args, kwargs, node)
+        return self.native(module, args, kwargs, node)
+
+    def before_module(
+        self, module: Module, args: list[Any], kwargs: dict[str, Any], node: ast.AST
+    ) -> None:
+        """Look at a call of one of the runtime's layers before it runs."""
+
+    # -- attributes ------------------------------------------------------------------------------
+
+    def attribute(self, owner: Any, name: str, node: ast.AST) -> Any:
+        """`owner.name`."""
+        if owner is UNKNOWN:
+            return UNKNOWN
+        if isinstance(owner, Stream):
+            return UNKNOWN
+        if isinstance(owner, types.ModuleType):
+            return self._module_attribute(owner, name, node)
+        if isinstance(owner, Tensor) and name in ("device", "is_cuda", "is_meta"):
+            place = told_device(owner.device)
+            return place if name == "device" else (place.type == "cuda" and name == "is_cuda")
+        if id(owner) in self.tainted:
+            return self.quietly(getattr, owner, name)
+        found = self.attempt(node, getattr, owner, name)
+        if type(found) in (types.FunctionType, type) and found not in self.classes:
+            return found if self.record_of(found) is not None else self.twin(found)
+        return found
+
+    def _module_attribute(self, owner: types.ModuleType, name: str, node: ast.AST) -> Any:
+        if owner.__name__.partition(".")[0] == "flambeau":
+            found = self.attempt(node, getattr, owner, name)
+        else:
+            found = vars(owner).get(name, UNKNOWN)
+        return found if found is UNKNOWN else self.twin(found)
+
+    def set_attribute(self, owner: Any, name: str, value: Any, node: ast.AST) -> None:
+        """`owner.name = value`."""
+        if owner is UNKNOWN or isinstance(owner, types.ModuleType | Stream):
+            return
+        if isinstance(owner, type) and owner not in self.classes:
+            return
+        if isinstance(owner, Tensor) and value is UNKNOWN:
+            return
+        self.will_write_attributes(owner)
+        self.attempt(node, setattr, owner, name, value)
+
+    # -- context managers ------------------------------------------------------------------------
+
+    @contextmanager
+    def entered(self, manager: Any, node: ast.AST) -> Iterator[Any]:
+        """The `with` block of `manager`; gives the value that `as` binds."""
+        kind = type(manager)
+        enter = self.record_of(getattr(kind, "__enter__", None))
+        if enter is not None:
+            value = self.call_function(enter, (manager,), {})
+            yield value
+            leave = self.record_of(getattr(kind, "__exit__", None))
+            if leave is not None:
+                self.call_function(leave, (manager, None, None, None), {})
+            return
+        native: AbstractContextManager[Any] = nullcontext(UNKNOWN)
+        if any(each.__name__ in MODES for each in kind.__mro__) and hasattr(kind, "__enter__"):
+            native = manager
+        elif isinstance(manager, Device):
+            native = self.quietly(shadow_device, manager)
+            native = nullcontext(UNKNOWN) if native is UNKNOWN else native
+        elif isinstance(manager, nullcontext):
+            native = manager
+        if kind.__name__ in ("suppress", "RaisesContext", "RaisesExc", "_AssertRaisesContext"):
+            yield from self._suppressed()
+            return
+        with native as value:
+            yield value
+
+    def _suppressed(self) -> Iterator[Any]:
+        from .frames import UserError
+
+        self.guarded += 1
+        try:
+            yield UNKNOWN
+        except UserError:
+            return
+        finally:
+            self.guarded -= 1
+
+
+def _with_owner(
+    method: Handler, owner: Any, run: Calls, args: list[Any], kwargs: Any, node: ast.AST
+) -> Any:
+    return method(run, [owner, *args], kwargs, node)
+
+
+def default_device() -> AbstractContextManager[Any]:
+    """New tensors of this thread lie on meta in a `with` block."""
+    return CPU
+
+
+def is_runtime_module(name: str) -> bool:
+    """Whether `name` is the runtime under one of its names."""
+    return name.partition(".")[0] in ("torch", "flambeau")
+
+
+def runtime_module(name: str) -> Any:
+    """The runtime's module called `name`, as PyTorch calls it; UNKNOWN if there is none."""
+    import importlib
+
+    rest = name.partition(".")[2]
+    if rest.partition(".")[0] in ("kernel", "magics", "repl"):
+        return UNKNOWN
+    try:
+        return importlib.import_module("flambeau" + ("." + rest if rest else ""))
+    except ImportError:
+        return UNKNOWN
+
+
+__all__ = ["Calls", "Handler", "default_device", "flambeau", "runtime_module"]

@@ -1,0 +1,173 @@
+"""The abstract run of a cell: names, imports and hints, and the order of it all."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import sys
+import types
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, ClassVar
+
+import flambeau
+from flambeau.autograd import grad_mode
+from flambeau.core import observers
+from flambeau.core.tensor import Tensor
+
+from . import pure
+from .attempts import silenced
+from .builtin_calls import BUILTINS, NAMES
+from .calls import Calls, Handler, is_runtime_module, runtime_module
+from .devices import CPU
+from .findings import Hint
+from .frames import BudgetSpentError, Frame, Globals
+from .messages import described
+from .runtime_calls import METHODS, RUNTIME
+from .values import MISSING, UNKNOWN
+
+STEPS = 200_000
+SECONDS = 1.0
+PASSED_THROUGH = ("tqdm",)
+"""Packages whose functions give back the iterable that they are given."""
+
+
+def passed_through(iterable: Any = UNKNOWN, *args: Any, **kwargs: Any) -> Any:
+    """Stands for a progress bar around an iterable."""
+    return iterable
+
+
+class Interpreter(Calls):
+    """Runs a cell over abstract values, in the calling thread, and keeps what it found."""
+
+    handlers: ClassVar[dict[Any, Handler]] = {**BUILTINS, **RUNTIME}
+    method_handlers: ClassVar[dict[tuple[type, str], Handler]] = METHODS
+
+    def __init__(
+        self, namespace: dict[str, Any], steps: int = STEPS, seconds: float = SECONDS
+    ) -> None:
+        super().__init__(steps, seconds)
+        scope = self.cell_scope(namespace)
+        self.frames.append(Frame(scope, in_cell=True))
+        self.hints: dict[tuple[int, int], Hint] = {}
+        self.complete = True
+
+    def run(self, tree: ast.Module) -> None:
+        """Interpret the cell. What the budget does not reach is not looked at."""
+        with _apart():
+            try:
+                self.run_block_to_the_end(tree.body)
+            except BudgetSpentError:
+                self.complete = False
+
+    def run_block_to_the_end(self, body: list[ast.stmt]) -> None:
+        """Execute each statement, whatever the ones before it did."""
+        for statement in body:
+            self.execute(statement)
+
+    # -- names -----------------------------------------------------------------------------------
+
+    def global_name(self, found: Globals, name: str) -> Any:
+        """The value of a name of the module, of the live namespace, or of Python."""
+        if name in found.names:
+            return found.names[name]
+        if name in found.live:
+            value = self.twin(found.live[name])
+            found.names[name] = value
+            return value
+        return NAMES.get(name, MISSING)
+
+    def imported(self, name: str) -> Any:
+        """The module that `import name` binds: the runtime, or one that can do no harm."""
+        if is_runtime_module(name):
+            real = sys.modules.get(name)
+            if real is not None and real.__name__.partition(".")[0] != "flambeau":
+                return UNKNOWN
+            return runtime_module(name)
+        if name in pure.MODULES:
+            return importlib.import_module(name)
+        found = sys.modules.get(name)
+        return UNKNOWN if found is None else found
+
+    def imported_name(self, module: str, name: str, level: int) -> Any:
+        """The value that `from module import name` binds."""
+        if level:
+            return UNKNOWN
+        if module.partition(".")[0] in PASSED_THROUGH:
+            return passed_through
+        owner = self.imported(module)
+        if owner is UNKNOWN:
+            return UNKNOWN
+        if is_runtime_module(module):
+            inner = runtime_module(f"{module}.{name}")
+            if not hasattr(owner, name) and inner is not UNKNOWN:
+                return inner
+            node = self.frame.node
+            assert node is not None
+            return self.attribute(owner, name, node)
+        value = vars(owner).get(name, UNKNOWN)
+        return value if isinstance(value, types.ModuleType) else self.twin(value)
+
+    # -- what statements ask for -------------------------------------------------------------------
+
+    def array_of(self, tensor: Tensor) -> Any:
+        """The NumPy array of a tensor's values."""
+        return UNKNOWN
+
+    # -- hints -----------------------------------------------------------------------------------
+
+    def hint(self, target: ast.expr, value: Any) -> None:
+        """Tell the shape of what was just assigned to `target`."""
+        if not self.frame.in_cell:
+            return
+        if isinstance(target, ast.Tuple | ast.List):
+            if isinstance(value, tuple | list) and len(value) == len(target.elts):
+                for each, item in zip(target.elts, value, strict=True):
+                    self.hint(each, item)
+            return
+        if not isinstance(target, ast.Name | ast.Attribute):
+            return
+        text = self.shape_text(value)
+        if text is None:
+            return
+        place = (target.end_lineno or target.lineno, target.end_col_offset or 0)
+        known = self.hints.get(place)
+        if known is not None and known.text != text:
+            text = _common(known.text, text)
+        self.hints[place] = Hint(*place, ast.unparse(target), text)
+
+    def shape_text(self, value: Any) -> str | None:
+        """`(32, 10) float32` of a tensor, several parted by commas of a tuple; else None."""
+        if isinstance(value, Tensor):
+            return described(value)
+        if isinstance(value, tuple) and value and len(value) <= 4:
+            texts = [self.shape_text(item) for item in value]
+            if all(text is not None for text in texts):
+                return ", ".join(text for text in texts if text is not None)
+        return None
+
+
+def _common(a: str, b: str) -> str:
+    """What two descriptions of one variable have in common, sizes that differ as `?`."""
+    first, _, kind = a.partition(") ")
+    second, _, other = b.partition(") ")
+    sizes, others = first.strip("(,").split(", "), second.strip("(,").split(", ")
+    if kind != other or len(sizes) != len(others) or ") " in kind:
+        return b
+    shape = ", ".join(x if x == y else "?" for x, y in zip(sizes, others, strict=True))
+    return f"({shape}{',' if len(sizes) == 1 else ''}) {kind}"
+
+
+@contextmanager
+def _apart() -> Iterator[None]:
+    """Everything of this thread that the run must not disturb, and the other way round."""
+    before = grad_mode.is_grad_enabled()
+    with ExitStack() as stack:
+        stack.enter_context(silenced())
+        stack.enter_context(observers.unobserved())
+        stack.enter_context(CPU)
+        stack.enter_context(flambeau.set_grad_enabled(True))
+        try:
+            yield
+        finally:
+            flambeau.set_grad_enabled(before)

@@ -1,0 +1,135 @@
+"""Which native callables the abstract run may call: those that compute and do nothing else."""
+
+from __future__ import annotations
+
+import builtins
+import collections
+import copy
+import dataclasses
+import enum
+import functools
+import itertools
+import math
+import operator
+import types
+import typing
+from collections.abc import Callable
+from typing import Any
+
+import flambeau
+
+MODULES = (
+    "math", "cmath", "operator", "itertools", "functools", "collections", "dataclasses", "copy",
+    "typing", "enum",
+    "types", "abc", "string", "fractions", "numbers", "statistics", "contextlib",
+    "collections.abc", "__future__",
+    "random", "time", "warnings", "typing_extensions",
+)  # fmt: skip
+"""Modules of the standard library that the run imports; not all of their functions it calls."""
+
+RUNTIME = (
+    "flambeau.ops", "flambeau.nn", "flambeau.core", "flambeau.optim", "flambeau.distributions",
+    "flambeau.autograd",
+    "flambeau.utils.data", "flambeau.amp", "flambeau.transforms", "flambeau.signal",
+    "flambeau.sparse", "flambeau.fft",
+    "flambeau.linalg", "flambeau.special", "flambeau.symbols", "flambeau.utils.checkpoint",
+    "flambeau.utils._pytree",
+    "flambeau.cuda",
+)  # fmt: skip
+"""Packages of the runtime whose functions compute on meta tensors and do nothing else."""
+
+EFFECTS = frozenset(
+    "manual_seed manual_seed_all seed set_default_dtype set_default_device "
+    "set_default_tensor_type set_rng_state "
+    "set_num_threads set_printoptions use_deterministic_algorithms set_flush_denormal "
+    "set_grad_enabled fork_rng "
+    "set_detect_anomaly register_module_forward_hook register_module_forward_pre_hook "
+    "default_generator "
+    "register_module_full_backward_hook register_optimizer_step_pre_hook "
+    "register_optimizer_step_post_hook "
+    "choose_device load save empty_cache synchronize from_numpy set_warn_always".split()
+)
+"""Names of runtime functions that change more than what they return."""
+
+CLASSES: set[Any] = {
+    int, float, complex, bool, str, bytes, bytearray, list, tuple, dict, set, frozenset, slice,
+    object,
+    collections.OrderedDict, collections.defaultdict, collections.Counter, collections.deque,
+    types.SimpleNamespace,
+    functools.partial, staticmethod, classmethod, property, functools.cached_property, enum.auto,
+    itertools.product, itertools.repeat, itertools.count, itertools.cycle, itertools.combinations,
+    itertools.permutations, itertools.accumulate, itertools.islice, typing.TypeVar,
+}  # fmt: skip
+
+FUNCTIONS: set[Any] = {
+    abs, round, divmod, pow, ord, chr, hex, bin, oct, hash, repr, ascii, format, callable, id,
+    dataclasses.field, dataclasses.dataclass, dataclasses.asdict, dataclasses.replace,
+    dataclasses.astuple,
+    dataclasses.is_dataclass, dataclasses.fields, functools.reduce, functools.wraps,
+    functools.lru_cache,
+    functools.cache, functools.update_wrapper, functools.total_ordering, collections.namedtuple,
+    copy.copy,
+    copy.deepcopy, typing.cast, typing.NamedTuple, operator.itemgetter, operator.attrgetter,
+    operator.methodcaller,
+    itertools.chain.from_iterable, enum.unique,
+}  # fmt: skip
+FUNCTIONS |= {
+    f
+    for m in (math, operator)
+    for f in vars(m).values()
+    if isinstance(f, types.BuiltinFunctionType)
+}
+CLASSES |= {
+    e for e in vars(builtins).values() if isinstance(e, type) and issubclass(e, BaseException)
+}
+
+CONTAINERS = (list, dict, set, collections.deque)
+WRITING = frozenset(
+    "append extend insert pop remove clear update setdefault add discard sort reverse popitem "
+    "appendleft popleft "
+    "extendleft rotate move_to_end subtract intersection_update difference_update".split()
+)
+"""Methods that change their container."""
+
+TRANSPARENT = frozenset(
+    "append appendleft insert add setdefault get items keys values copy pop popleft popitem clear "
+    "reverse update "
+    "extend".split()
+)
+"""Methods of containers that do not look into the items they are given."""
+
+VALUES: tuple[type, ...] = (
+    str,
+    bytes,
+    int,
+    float,
+    complex,
+    tuple,
+    frozenset,
+    range,
+    slice,
+    type(None),
+    type({}.keys()),
+)
+"""Types all of whose methods only compute."""
+
+
+def is_runtime(function: Callable[..., Any]) -> bool:
+    """Whether `function` is one of the runtime's that only computes."""
+    module = getattr(function, "__module__", None)
+    if not isinstance(module, str) or getattr(function, "__name__", "") in EFFECTS:
+        return False
+    return any(module == name or module.startswith(name + ".") for name in RUNTIME) or (
+        module == "flambeau"
+    )
+
+
+def is_runtime_class(kind: Any) -> bool:
+    """Whether `kind` is a class of the runtime whose objects the run may make."""
+    return isinstance(kind, type) and is_runtime(kind)
+
+
+def is_dtype_method(function: Any) -> bool:
+    """Whether `function` belongs to a dtype, device or size."""
+    owner = getattr(function, "__self__", None)
+    return isinstance(owner, flambeau.dtype | flambeau.device | flambeau.Size)

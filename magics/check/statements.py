@@ -1,0 +1,461 @@
+"""Statements of the abstract run."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from contextlib import suppress
+from time import perf_counter
+from typing import Any
+
+from flambeau.core.tensor import Tensor
+
+from .expressions import BINARY, Expressions
+from .frames import Completion, UserError
+from .state import Trail
+from .values import MISSING, UNKNOWN
+
+ROUNDS = 3  # of a loop whose number of rounds is not known, or whose body takes long
+LONG_LOOP = 0.02  # s that a loop may take before it is cut short
+
+
+class Statements(Expressions):
+    """Executes statements. A block returns None, or how it ended before its last statement."""
+
+    def run_block(self, body: list[ast.stmt]) -> Completion | None:
+        """Execute `body`."""
+        for statement in body:
+            completion = self.execute(statement)
+            if completion is not None:
+                return completion
+        return None
+
+    def execute(self, statement: ast.stmt) -> Completion | None:
+        """Execute one statement. After a failure that nobody catches, report it, forget what the
+        statement would have bound, and go on."""
+        self.frame.node = statement
+        method = getattr(self, f"exec_{statement.__class__.__name__}", None)
+        if method is None:
+            return None
+        try:
+            completion: Completion | None = method(statement)
+        except UserError as error:
+            if self.guarded:
+                raise
+            self.report(error)
+        except Exception as mishap:  # the checker's own: it must never be in the user's way
+            self.mishaps.append(mishap)
+        else:
+            return completion
+        self._forget(statement)
+        return None
+
+    def _forget(self, statement: ast.stmt) -> None:
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                self.bind(node, UNKNOWN)
+        if isinstance(statement, ast.Assign | ast.AugAssign | ast.AnnAssign):
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            for target in targets:
+                if isinstance(target, ast.Attribute | ast.Subscript):
+                    with suppress(Exception):
+                        self.bind(target, UNKNOWN)
+
+    # -- binding ---------------------------------------------------------------------------------
+
+    def bind(self, target: ast.expr, value: Any) -> None:
+        """Assign `value` to `target`."""
+        if isinstance(target, ast.Name):
+            holder = self.frame.scope.holder(target.id)
+            self.will_write(holder)
+            holder[target.id] = value
+        elif isinstance(target, ast.Starred):
+            self.bind(target.value, value)
+        elif isinstance(target, ast.Tuple | ast.List):
+            self._unpack(target, value)
+        elif isinstance(target, ast.Attribute):
+            self.set_attribute(self.evaluate(target.value), target.attr, value, target)
+        elif isinstance(target, ast.Subscript):
+            self._set_item(target, value)
+
+    def _unpack(self, target: ast.Tuple | ast.List, value: Any) -> None:
+        items, exact = self.items_of(value, target)
+        starred = [k for k, t in enumerate(target.elts) if isinstance(t, ast.Starred)]
+        if not exact or (isinstance(value, Tensor) and value.shape[0] != len(items)):
+            item = self.one_of(items)
+            for each in target.elts:
+                self.bind(each, UNKNOWN if isinstance(each, ast.Starred) else item)
+            return
+        if starred:
+            first = starred[0]
+            behind = len(target.elts) - first - 1
+            middle = items[first : len(items) - behind]
+            items = [*items[:first], middle, *items[len(items) - behind :]]
+        if len(items) != len(target.elts):
+            words = f"expected {len(target.elts)} values to unpack. Got {len(items)}."
+            of_shape = isinstance(value, tuple) and type(value).__name__ == "Size"
+            runtime = of_shape or any(isinstance(item, Tensor) for item in items)
+            if runtime or self.guarded:
+                extra = f" The shape is {tuple(value)}." if of_shape else ""
+                code = "shape" if runtime else None
+                self.fail(target, ValueError(words + extra), code)
+            items = [UNKNOWN] * len(target.elts)
+        for each, item in zip(target.elts, items, strict=True):
+            self.bind(each, item)
+
+    def _set_item(self, target: ast.Subscript, value: Any) -> None:
+        owner, index = self.evaluate(target.value), self.evaluate(target.slice)
+        if owner is UNKNOWN:
+            return
+        if isinstance(owner, list | dict):
+            self.will_write(owner)
+            if self.is_opaque(index):
+                self.mark_open(owner)
+                if isinstance(owner, list):
+                    owner[:] = [self.joined_values(item, value) for item in owner]
+                return
+        elif self.is_opaque(index) or value is UNKNOWN:
+            return
+        self.attempt(target, type(owner).__setitem__, owner, index, value) if hasattr(
+            type(owner), "__setitem__"
+        ) else None
+
+    # -- simple statements -----------------------------------------------------------------------
+
+    def exec_Expr(self, node: ast.Expr) -> None:
+        self.evaluate(node.value)
+
+    def exec_Assign(self, node: ast.Assign) -> None:
+        value = self.evaluate(node.value)
+        for target in node.targets:
+            self.bind(target, value)
+            self.hint(target, value)
+
+    def exec_AnnAssign(self, node: ast.AnnAssign) -> None:
+        if self.frame.scope.is_class and isinstance(node.target, ast.Name):
+            annotations = self.frame.scope.names.setdefault("__annotations__", {})
+            annotations[node.target.id] = ast.unparse(node.annotation)
+        if node.value is not None:
+            value = self.evaluate(node.value)
+            self.bind(node.target, value)
+            self.hint(node.target, value)
+
+    def exec_AugAssign(self, node: ast.AugAssign) -> None:
+        target = node.target
+        before = self.evaluate(_as_load(target))
+        value = self.evaluate(node.value)
+        if isinstance(before, list) and isinstance(node.op, ast.Add):
+            self.will_write(before)
+            items, exact = self.items_of(value, node.value)
+            before.extend(items)
+            if not exact:
+                self.mark_open(before)
+            return
+        result = self.augmented(node, before, value)
+        self.bind(target, result)
+        self.hint(target, result)
+
+    def augmented(self, node: ast.AugAssign, before: Any, value: Any) -> Any:
+        """What `before op= value` leaves."""
+        import operator
+
+        plain = BINARY[node.op.__class__]
+        in_place = getattr(operator, "i" + plain.__name__.rstrip("_"), plain)
+        return self.binary(node, in_place if isinstance(before, Tensor) else plain, before, value)
+
+    def exec_Delete(self, node: ast.Delete) -> None:
+        for target in node.targets:
+            if isinstance(target, ast.Name):
+                holder = self.frame.scope.holder(target.id)
+                self.will_write(holder)
+                holder[target.id] = UNKNOWN
+            elif isinstance(target, ast.Subscript):
+                owner = self.evaluate(target.value)
+                if isinstance(owner, list | dict):
+                    self.will_write(owner)
+                    index = self.evaluate(target.slice)
+                    if self.is_opaque(index) or self.quietly(owner.__delitem__, index) is UNKNOWN:
+                        self.mark_open(owner)
+
+    def exec_Assert(self, node: ast.Assert) -> Completion | None:
+        truth = self.truth(self.evaluate(node.test), node.test)
+        if truth is False:
+            error = AssertionError(f"this assertion is false: {ast.unparse(node.test)}")
+            certain = not self.maybe and _speaks_of_shapes(node.test)
+            if self.guarded:
+                self.fail(node, error, None)
+            if certain:
+                self._report_at(node, error, "assertion")
+            return Completion("raise", error)
+        return None
+
+    def exec_Raise(self, node: ast.Raise) -> Completion | None:
+        error: Any = UNKNOWN if node.exc is None else self.evaluate(node.exc)
+        if isinstance(error, type) and issubclass(error, BaseException):
+            error = self.quietly(error)
+        if not isinstance(error, BaseException):
+            error = Exception("unknown")
+        if self.guarded:
+            raise UserError(error, None)
+        return Completion("raise", error)
+
+    def _report_at(self, node: ast.AST, error: BaseException, code: str) -> None:
+        try:
+            self.fail(node, error, code)
+        except UserError as failure:
+            self.report(failure)
+
+    def exec_Return(self, node: ast.Return) -> Completion:
+        value = None if node.value is None else self.evaluate(node.value)
+        return Completion("return", value)
+
+    def exec_Break(self, node: ast.Break) -> Completion:
+        return Completion("break")
+
+    def exec_Continue(self, node: ast.Continue) -> Completion:
+        return Completion("continue")
+
+    def exec_FunctionDef(self, node: ast.FunctionDef) -> None:
+        value = self.make_function(node)
+        for decorator in reversed(node.decorator_list):
+            value = self.decorated(self.evaluate(decorator), value, decorator)
+        self.bind(ast.Name(node.name, ast.Store()), value)
+
+    def exec_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+        self.bind(ast.Name(node.name, ast.Store()), UNKNOWN)
+
+    def exec_ClassDef(self, node: ast.ClassDef) -> None:
+        value = self.make_class(node)
+        for decorator in reversed(node.decorator_list):
+            value = self.decorated(self.evaluate(decorator), value, decorator)
+        self.bind(ast.Name(node.name, ast.Store()), value)
+
+    # -- branches --------------------------------------------------------------------------------
+
+    def exec_If(self, node: ast.If) -> Completion | None:
+        truth = self.truth(self.evaluate(node.test), node.test)
+        if truth is not UNKNOWN:
+            return self.run_block(node.body if truth else node.orelse)
+        return self.branches([node.body, node.orelse])
+
+    def branches(self, blocks: list[list[ast.stmt]]) -> Completion | None:
+        """Run each of `blocks`, of which one is taken, nobody knows which."""
+        return self.settle(self.fork([self.guarded_block(block) for block in blocks]))
+
+    def guarded_block(self, block: list[ast.stmt]) -> Callable[[], Completion | None]:
+        """A run of `block` whose failure, where someone may catch it, is a completion."""
+
+        def run() -> Completion | None:
+            try:
+                return self.run_block(block)
+            except UserError as error:
+                return Completion("raise", error)
+
+        return run
+
+    def settle(self, completions: list[Completion | None]) -> Completion | None:
+        """How branches end together: as one if all end alike, else what may go on goes on."""
+        returned = [c.value for c in completions if c is not None and c.kind == "return"]
+        if None in completions:
+            self.frame.returns.extend(returned)
+            return None
+        ends = [c for c in completions if c is not None]
+        if all(c.kind == "raise" for c in ends):
+            if self.guarded and isinstance(ends[0].value, UserError):
+                raise ends[0].value
+            return ends[0]
+        others = [c for c in ends if c.kind != "raise"]
+        if len(returned) == len(others):
+            value: Any = MISSING
+            for each in returned:
+                value = self.joined_values(value, each)
+            return Completion("return", value)
+        self.frame.returns.extend(returned)
+        return next(c for c in others if c.kind != "return")
+
+    def exec_Match(self, node: ast.Match) -> Completion | None:
+        self.evaluate(node.subject)
+        for case in node.cases:
+            for part in ast.walk(case.pattern):
+                name = getattr(part, "name", None) or getattr(part, "rest", None)
+                if isinstance(name, str):
+                    self.bind(ast.Name(name, ast.Store()), UNKNOWN)
+        return self.branches([case.body for case in node.cases] + [[]])
+
+    # -- loops -----------------------------------------------------------------------------------
+
+    def exec_For(self, node: ast.For) -> Completion | None:
+        items, exact = self.items_of(self.evaluate(node.iter), node.iter)
+        if not exact and len(items) == 1:
+            items = items * 2
+
+        def rounds() -> Any:
+            for item in items:
+                self.bind(node.target, item)
+                self.hint(node.target, item)
+                yield
+
+        return self._loop(node, rounds(), exact)
+
+    exec_AsyncFor = exec_For
+
+    def exec_While(self, node: ast.While) -> Completion | None:
+        known: list[Any] = []
+
+        def rounds() -> Any:
+            while True:
+                known[:] = [self.truth(self.evaluate(node.test), node.test)]
+                if known[0] is False:
+                    return
+                yield
+                if known[0] is UNKNOWN and len(self.trails) > 0:
+                    continue
+
+        endless = isinstance(node.test, ast.Constant)
+        return self._loop(node, rounds(), not endless, known)
+
+    def _loop(
+        self, node: ast.For | ast.While | ast.AsyncFor, rounds: Any, exact: bool, known: Any = None
+    ) -> Completion | None:
+        """Run the body once for each of `rounds`, a few times if they are many."""
+        started = perf_counter()
+        patience = 2 if _trains(node) else ROUNDS
+        trail: Trail = {}
+        count = 0
+        self.push_trail(trail)
+        try:
+            for _ in rounds:
+                count += 1
+                completion = self.loop_body(node.body)
+                if completion is not None and completion.kind != "continue":
+                    if completion.kind == "break":
+                        return None
+                    return completion
+                if count >= patience and self._is_long(node, started, exact, known):
+                    exact = False
+                    break
+                if count > 1:
+                    self.pop_trail()
+                    trail = {}
+                    self.push_trail(trail)
+        finally:
+            last = self.pop_trail()
+        if not exact and count:
+            self.widen(last)
+        return self.run_block(node.orelse)
+
+    def loop_body(self, body: list[ast.stmt]) -> Completion | None:
+        """One round."""
+        return self.run_block(body)
+
+    def _is_long(self, node: ast.AST, started: float, exact: bool, known: Any) -> bool:
+        if known is not None and (not known or known[0] is UNKNOWN or not exact):
+            return True
+        return _trains(node) or perf_counter() - started > LONG_LOOP
+
+    # -- with and try ----------------------------------------------------------------------------
+
+    def exec_With(self, node: ast.With) -> Completion | None:
+        return self._with(node.items, node)
+
+    exec_AsyncWith = exec_With
+
+    def _with(self, items: list[ast.withitem], node: ast.With) -> Completion | None:
+        if not items:
+            return self.run_block(node.body)
+        first, rest = items[0], items[1:]
+        manager = self.evaluate(first.context_expr)
+        with self.entered(manager, first.context_expr) as value:
+            if first.optional_vars is not None:
+                self.bind(first.optional_vars, value)
+                self.hint(first.optional_vars, value)
+            return self._with(rest, node)
+
+    def exec_Try(self, node: ast.Try) -> Completion | None:
+        try:
+            completion = self._tried(node) if node.handlers else self.run_block(node.body)
+        except UserError:
+            self.run_block(node.finalbody)
+            raise
+        final = self.run_block(node.finalbody)
+        return final if final is not None else completion
+
+    exec_TryStar = exec_Try
+
+    def _tried(self, node: ast.Try) -> Completion | None:
+        unknowns = self.unknown_calls
+        self.guarded += 1
+        try:
+            completion = self.run_block(node.body)
+        except UserError as error:
+            self.guarded -= 1
+            return self._handle(node, error)
+        except BaseException:
+            self.guarded -= 1
+            raise
+        self.guarded -= 1
+        if completion is None:
+            completion = self.run_block(node.orelse)
+        if self.unknown_calls != unknowns:  # it may have raised
+            blocks = [handler.body for handler in node.handlers]
+            for handler in node.handlers:
+                if handler.name is not None:
+                    self.bind(ast.Name(handler.name, ast.Store()), UNKNOWN)
+            ends = self.fork([lambda: None, *(self.guarded_block(block) for block in blocks)])
+            self.settle(ends)
+        return completion
+
+    def _handle(self, node: ast.Try, failure: UserError) -> Completion | None:
+        """Run the handler that catches `failure`; pass it on if none does."""
+        for handler in node.handlers:
+            kinds: Any = BaseException if handler.type is None else self.evaluate(handler.type)
+            caught = self.quietly(isinstance, failure.error, kinds)
+            if caught is False:
+                continue
+            if handler.name is not None:
+                value = failure.error if caught is True else UNKNOWN
+                self.bind(ast.Name(handler.name, ast.Store()), value)
+            return self.run_block(handler.body)
+        if self.guarded:
+            raise failure
+        self.report(failure)
+        return Completion("raise", failure.error)
+
+    def exec_Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            top = alias.name.partition(".")[0]
+            module = self.imported(alias.name)
+            if alias.asname is None:
+                module = self.imported(top)
+            self.bind(ast.Name(alias.asname or top, ast.Store()), module)
+
+    def exec_ImportFrom(self, node: ast.ImportFrom) -> None:
+        for alias in node.names:
+            value = self.imported_name(node.module or "", alias.name, node.level)
+            if alias.name != "*":
+                self.bind(ast.Name(alias.asname or alias.name, ast.Store()), value)
+
+
+def _as_load(target: ast.expr) -> ast.expr:
+    """An assignment's target as an expression to evaluate."""
+    if isinstance(target, ast.Name):
+        return ast.copy_location(ast.Name(target.id, ast.Load()), target)
+    return target
+
+
+def _trains(node: ast.AST) -> bool:
+    """Whether a loop's body calls backward() or step(): then its rounds are alike."""
+    found = getattr(node, "_trains", None)
+    if found is None:
+        found = any(
+            isinstance(each, ast.Attribute) and each.attr in ("backward", "step", "zero_grad")
+            for each in ast.walk(node)
+        )
+        node._trains = found  # type: ignore[attr-defined]
+    return bool(found)
+
+
+def _speaks_of_shapes(test: ast.expr) -> bool:
+    """Whether an assertion is about sizes, which the checker knows well."""
+    words = {"shape", "size", "ndim", "dim", "numel", "dtype"}
+    return any(isinstance(each, ast.Attribute) and each.attr in words for each in ast.walk(test))

@@ -1,0 +1,108 @@
+"""Values of the abstract run: what is not known, sequences known in part, and how values join."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+from flambeau.core.tensor import Tensor
+
+__all__ = ["MISSING", "UNKNOWN", "Stream", "Unknown", "UnknownUsedError"]
+
+
+class UnknownUsedError(Exception):
+    """Native code looked into a value that is not known."""
+
+
+class Unknown:
+    """A value of which nothing is known; the only instance is `UNKNOWN`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "?"
+
+    def _used(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise UnknownUsedError
+
+    __bool__ = __len__ = __iter__ = __call__ = __getitem__ = __int__ = __float__ = _used
+    __index__ = __contains__ = __add__ = __radd__ = __mul__ = __rmul__ = __lt__ = __gt__ = _used
+    __sub__ = __rsub__ = __truediv__ = __rtruediv__ = __format__ = __str__ = _used
+    __enter__ = __exit__ = __neg__ = __le__ = __ge__ = __next__ = _used
+
+    def __deepcopy__(self, memo: Any) -> Unknown:
+        return self
+
+    def __copy__(self) -> Unknown:
+        return self
+
+
+UNKNOWN = Unknown()
+
+
+class Missing:
+    """Stands for a name that is bound to nothing."""
+
+    __slots__ = ()
+
+
+MISSING = Missing()
+
+
+class Stream:
+    """An iterator: the items it will give, and whether these are all (`exact`)."""
+
+    def __init__(self, items: Iterable[Any], exact: bool = True) -> None:
+        self.items = list(items)
+        self.exact = exact
+        self.position = 0
+
+    def rest(self) -> list[Any]:
+        """The items not yet given, all given now."""
+        items = self.items[self.position :]
+        self.position = len(self.items)
+        return items
+
+    def next(self) -> Any:
+        """The next item; UNKNOWN behind the last known one. Raises: StopIteration at the end."""
+        if self.position < len(self.items):
+            self.position += 1
+            return self.items[self.position - 1]
+        if self.exact:
+            raise StopIteration
+        return self.items[-1] if self.items else UNKNOWN
+
+
+PRIMITIVES = (int, float, complex, str, bytes, bool, type(None), type(Ellipsis))
+
+
+def alike(a: Any, b: Any) -> bool:
+    """Whether the checker need not tell `a` from `b`: same object, equal numbers or strings,
+    tensors of one shape, dtype and device."""
+    if a is b:
+        return True
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return a.shape == b.shape and a.dtype is b.dtype and a.device == b.device
+    if a.__class__ is not b.__class__:
+        return False
+    if isinstance(a, PRIMITIVES):
+        return bool(a == b)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(alike(x, y) for x, y in zip(a, b, strict=True))
+    return False
+
+
+def join(a: Any, b: Any) -> Any:
+    """What is known of a value that is either `a` or `b`."""
+    if a is MISSING:
+        return b
+    if b is MISSING or a is b:
+        return a
+    if isinstance(a, Tensor) and isinstance(b, Tensor) and alike(a, b):
+        return b if b.requires_grad else a
+    if a.__class__ is b.__class__:
+        if isinstance(a, PRIMITIVES) and a == b:
+            return a
+        if a.__class__ is tuple and len(a) == len(b):
+            return tuple(join(x, y) for x, y in zip(a, b, strict=True))
+    return UNKNOWN

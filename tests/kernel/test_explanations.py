@@ -1,0 +1,132 @@
+"""Errors that explain: operands by their names, the lines that made them, the clash, the fix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+import flambeau as torch
+from flambeau.kernel import Session
+
+SETUP = """x = torch.ones(4, 3)
+y = torch.ones(5, 3)
+image = torch.ones(2, 3, 8, 8)
+net = nn.Sequential(nn.Linear(8, 7), nn.ReLU())
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc1 = nn.Linear(10, 5)
+        self.fc2 = nn.Linear(6, 5)
+    def forward(self, inputs):
+        h = self.fc1(inputs)
+        h = torch.relu(h)
+        return self.fc2(h)
+model = Net()
+conv = nn.Conv2d(4, 8, 3)
+table = nn.Embedding(4, 2)"""
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[Session]:
+    found = Session()
+    found.execute(SETUP)
+    yield found
+    found.close()
+
+
+def explained(session: Session, source: str) -> str:
+    error = session.execute(source).error
+    assert error is not None
+    return "\n".join(" ".join(line.split()) for line in session.explain(error))
+
+
+CASES = {
+    "x @ y": [
+        "input x (4, 3) float32 cpu In[1], line 1: x = torch.ones(4, 3)",
+        "other y (5, 3) float32 cpu In[1], line 2: y = torch.ones(5, 3)",
+        "clash: dimension 1 of x is 3, dimension 0 of y is 5",
+        "would work: y.mT",
+    ],
+    "net(x)": [
+        "weight net.0.weight (7, 8) float32 cpu In[1], line 4",
+        "in net.0: Linear",
+        "clash: dimension 1 of x is 3, dimension 1 of net.0.weight is 8",
+        "would work: Linear(in_features=3) as net.0",
+    ],
+    "model(torch.ones(2, 10))": [
+        "input h (2, 5) float32 cpu In[1], line 12: h = torch.relu(h)",
+        "weight self.fc2.weight (5, 6) float32 cpu In[1], line 9: self.fc2 = nn.Linear(6, 5)",
+        "would work: Linear(in_features=5) as self.fc2",
+    ],
+    "model(x)": ["input inputs (4, 3) float32 cpu In[1], line 1: x = torch.ones(4, 3)"],
+    "conv(image)": ["would work: Conv2d(in_channels=3) as conv"],
+    "conv(image.permute(0, 2, 3, 1))": ["input image.permute(0, 2, 3, 1) (2, 8, 8, 3)"],
+    "torch.cat([x, y.mT])": ["tensors[1] y.mT (3, 5)", "dimension 1 of x is 3"],
+    "x.view(5, 2)": ["would work: x.view(-1, 2)"],
+    "x.expand(5, 3)": ["would work: x.expand(-1, 3)"],
+    "F.cross_entropy(x, torch.zeros(4))": ["would work: (torch.zeros(4)).long()"],
+    "F.cross_entropy(x, y[:, 0].long())": ["clash: dimension 0 of x is 4, dimension 0 of y[:, 0]"],
+    "table(x)": ["would work: x.long()"],
+    "torch.einsum('ij,jk->ik', x, y)": ["operands[1] y (5, 3)", "would work: y.mT"],
+    "x @ torch.ones(3, 2).double()": ["would work: x.to(torch.float64)"],
+    "x + torch.ones(3, device='meta')": ["would work: (torch.ones(3, device='meta')).to('cpu')"],
+    "x.add_(y)": ["clash: dimension 0 of x is 4, dimension 0 of y is 5"],
+    "nn.BatchNorm2d(4)(image)": ["would work: BatchNorm2d(num_features=3)"],
+    "def f(a):\n    b = a.mT\n    return b @ y\nf(x)": ["line 2: b = a.mT", "In[1], line 2: y ="],
+}
+
+
+@pytest.mark.parametrize("source", CASES)
+def test_an_error_names_operands_clash_and_remedy(session: Session, source: str) -> None:
+    text = explained(session, source)
+    for words in CASES[source]:
+        assert words in text
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "1 / 0",
+        "raise ValueError('x @ y')",
+        "torch.ones(2).requires_grad_().numpy()",
+        "torch.linalg.inv(torch.zeros(2, 2))",
+        "torch.ones(2, requires_grad=True).backward()",
+        "x.nothing",
+    ],
+)
+def test_other_errors_are_left_alone(session: Session, source: str) -> None:
+    assert explained(session, source) == ""
+
+
+def test_the_line_is_that_before_the_failure_not_after(session: Session) -> None:
+    session.execute("late = torch.ones(4, 3)")
+    text = explained(session, "late @ late\nlate = torch.ones(9, 9)")
+    assert "late = torch.ones(4, 3)" in text
+
+
+def test_explaining_draws_no_random_numbers_and_touches_no_layer(session: Session) -> None:
+    session.execute("norm = nn.Sequential(nn.BatchNorm1d(3), nn.Dropout(), nn.Linear(4, 4))")
+    norm = session.namespace["norm"]
+    before = {name: t.clone() for name, t in norm.state_dict().items()}
+    torch.manual_seed(0)
+    error = session.execute("norm.eval()(x)").error
+    assert error is not None
+    assert session.explain(error)
+    assert torch.rand(1).item() == pytest.approx(0.49625658988952637)
+    for name, tensor in norm.state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+
+def test_the_remedy_runs(session: Session) -> None:
+    remedy = explained(session, "x @ y").split("would work: ")[1].split(" | ")[0]
+    assert session.execute(f"x @ {remedy}").success
+
+
+def test_the_explanation_stands_in_the_traceback(
+    session: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session.execute("model(torch.ones(2, 10))")
+    shown = capsys.readouterr().out
+    assert shown.index("ShapeError: linear") < shown.index("would work: Linear")
+    assert "module.py" not in shown  # our frames are hidden, between the user's too

@@ -1,0 +1,132 @@
+"""The checker: what it finds in a cell before it runs, and where it keeps quiet."""
+
+from __future__ import annotations
+
+import linecache
+from typing import Any
+
+import pytest
+
+import flambeau as torch
+from flambeau.core import observers
+from flambeau.magics.check import check_cell, infer_shapes
+from flambeau.nn import functional as F
+
+
+def names(**more: Any) -> dict[str, Any]:
+    """The names of a fresh session."""
+    return {"torch": torch, "nn": torch.nn, "F": F, "optim": torch.optim, **more}
+
+
+def found(source: str, **more: Any) -> list[tuple[int, str]]:
+    """Line and code of each finding."""
+    return [(f.line, f.code) for f in check_cell(source, names(**more))]
+
+
+def executed(source: str, name: str = "<cell 1>", **more: Any) -> dict[str, Any]:
+    """The names left by a cell that really ran, its source known as IPython makes it known."""
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    namespace = names(__name__="__main__", **more)
+    exec(compile(source, name, "exec"), namespace)
+    return namespace
+
+
+NET = """
+class Net(nn.Module):
+    def __init__(self, hidden=128):
+        super().__init__()
+        self.inner = nn.Linear(20, hidden)
+        self.outer = nn.Linear(100, 10)
+
+    def forward(self, x):
+        x = F.relu(self.inner(x))
+        return self.outer(x)
+"""
+
+
+def test_a_layer_of_the_wrong_size_is_found_where_it_is_called():
+    finding = check_cell(NET + "Net()(torch.ones(32, 20))", names())[0]
+    assert (finding.line, finding.code, finding.severity) == (10, "shape", "error")
+    assert "100" in finding.message
+    assert "(32, 128)" in finding.message
+
+
+def test_a_class_of_an_earlier_cell_is_blamed_on_the_call():
+    live = executed(NET + "net = Net()")
+    assert [(f.line, f.code) for f in check_cell("y = net(torch.ones(32, 20))", live)] == [
+        (1, "shape")
+    ]
+
+
+def test_a_cell_that_works_has_no_finding_and_knows_its_shapes():
+    source = NET.replace("100", "hidden") + "y = Net()(torch.ones(32, 20))"
+    assert found(source) == []
+    hints = {(h.line, h.name): h.text for h in infer_shapes(source, names())}
+    assert hints[9, "x"] == "(32, 128) float32"
+    assert hints[11, "y"] == "(32, 10) float32"
+
+
+def test_live_values_are_never_touched():
+    model = torch.nn.Linear(3, 2)
+    weight, state = model.weight.detach().clone(), torch.get_rng_state()
+    items: list[int] = []
+    source = (
+        "with torch.no_grad():\n    model.weight.zero_()\nitems.append(1)\nmodel.extra = 1\n"
+        "torch.manual_seed(3)\nmodel(torch.randn(4, 3)).sum().backward()\nmodel.eval()"
+    )
+    assert found(source, model=model, items=items) == []
+    assert torch.equal(model.weight, weight)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert (items, model.training, model.weight.grad) == ([], True, None)
+    assert not hasattr(model, "extra")
+
+
+def test_code_with_effects_is_not_executed(tmp_path):
+    path = tmp_path / "made"
+    called: list[int] = []
+
+    def effect() -> int:
+        called.append(1)
+        return 3
+
+    source = f"open({str(path)!r}, 'w')\nx = effect()\nimport os; os.mkdir({str(path)!r})"
+    assert found(source, effect=effect) == []
+    assert not path.exists()
+    assert called == []
+
+
+def test_observers_do_not_hear_of_the_check():
+    heard = []
+
+    class Listening(observers.Observer):
+        def operation_done(self, name, inputs, outputs, seconds):
+            heard.append(name)
+
+    with observers.observing(Listening()):
+        check_cell("torch.ones(3) + 1", names())
+        torch.ones(2) + 1
+    assert heard == ["add"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["%time x = 1", "!ls", "x = !ls\nx", "%%bash\nfor", "files = %sql q", "def", "await f()", "a?"],
+)
+def test_what_only_ipython_understands_draws_no_finding(source):
+    assert found(source) == []
+
+
+def test_magics_leave_the_lines_where_they_are():
+    assert found("%%time\n%matplotlib inline\ntorch.ones(2) + torch.ones(3)") == [(3, "shape")]
+
+
+def test_endless_loops_and_huge_numbers_end_soon():
+    source = (
+        "while True:\n    x = 2**10\ny = 10**(10**9)\nz = [0]*10**12\nfor i in range(10**15): pass"
+    )
+    assert found(source) == []
+
+
+def test_a_caught_failure_is_no_finding():
+    source = "try:\n    torch.ones(2) + torch.ones(3)\nexcept RuntimeError:\n    ok = True"
+    assert found(source) == []

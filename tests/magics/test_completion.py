@@ -1,0 +1,51 @@
+"""Arguments of magics complete, and every magic has help with an example."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from IPython.core.completer import provisionalcompleter
+
+from flambeau.magics.extension import INSTRUMENTS
+
+
+def completed(shell: Any, line: str) -> list[str]:
+    with provisionalcompleter():
+        return [c.text for c in shell.Completer.completions(line, len(line))]
+
+
+def all_magics(shell: Any) -> list[tuple[str, Any]]:
+    found = []
+    for instrument in INSTRUMENTS:
+        registered = shell.magics_manager.registry[instrument.__name__]
+        for kind, mark in (("line", "%"), ("cell", "%%")):
+            found += [(mark + name, f) for name, f in registered.magics[kind].items()]
+    return found
+
+
+def test_options_and_their_choices_complete(shell: Any) -> None:
+    assert "--top" in completed(shell, "%mem --t")
+    assert completed(shell, "%%profile --sort for") == ["forward"]
+
+
+def test_names_after_a_magic_are_still_python(shell: Any, run: Any) -> None:
+    run("a_long_name = torch.ones(2)")
+    assert "a_long_name" in completed(shell, "%graph a_long")
+    assert any(c.endswith(".unsqueeze") for c in completed(shell, "%graph a_long_name.unsq"))
+
+
+def test_every_magic_explains_itself_with_an_example(shell: Any) -> None:
+    for name, function in all_magics(shell):
+        text = function.__doc__ or ""
+        assert re.search(rf"Examples?:[\s\S]*{re.escape(name)}", text), name
+
+
+@pytest.mark.parametrize("line", ["--no-such-option", "'unclosed"])
+def test_nonsense_is_refused_in_one_line(shell: Any, line: str, run: Any) -> None:
+    for name, _ in all_magics(shell):
+        cell = f"{name} {line}" + ("\n1" if name.startswith("%%") else "")
+        text = run(cell)
+        assert "Traceback" not in text, (name, text)
+        assert text.strip(), name
