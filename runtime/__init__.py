@@ -16,6 +16,7 @@ from . import amp as amp
 from . import autograd as autograd
 from . import backends as _backends  # registers the devices
 from . import ops as _ops  # attaches the operations to tensors
+from . import overrides as overrides
 from . import sparse as sparse
 from .amp.autocast_mode import *
 from .amp.grad_scaler import *
@@ -134,8 +135,8 @@ inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
 newaxis = None
 
 _LAZY_MODULES = """
-__config__ _dynamo accelerator amp backends compiler cpu cuda distributions fft func hub jit linalg
-nn optim serialization signal special testing types utils version
+_C __config__ _dynamo accelerator amp backends compiler cpu cuda distributions fft func hub jit
+linalg nn optim serialization signal special testing types utils version
 """.split()
 _LAZY_NAMES = {
     "compile": "compiler",

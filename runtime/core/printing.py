@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import dtypes
+from . import dtypes, overriding
 from .sparse_arrays import SparseArray
 
 __all__ = ["set_printoptions"]
@@ -212,11 +212,13 @@ def tensor_repr(tensor: Tensor) -> str:
     """The text of a tensor at the prompt, as PyTorch prints it."""
     if tensor._key.level:
         return _batched_repr(tensor)
-    prefix = "tensor("
     name = type(tensor).__name__
+    overrides = overriding.overrides(type(tensor))
+    contains = not overrides and name != "Tensor"  # parameters, and what else is no new kind
+    prefix = f"{name}(" if overrides else "tensor("
     if tensor._array.__class__ is SparseArray:
         text = _joined(prefix, _sparse_text(tensor, len(prefix)), _sparse_suffixes(tensor), True)
-        return text if name == "Tensor" else f"{name} containing:\n{text}"
+        return f"{name} containing:\n{text}" if contains else text
     if tensor.is_meta:
         values = "..."
     elif tensor.numel() == 0:
@@ -224,7 +226,7 @@ def tensor_repr(tensor: Tensor) -> str:
     else:
         values = values_text(tensor, len(prefix))
     text = _joined(prefix, values, _suffixes(tensor))
-    return text if name == "Tensor" else f"{name} containing:\n{text}"
+    return f"{name} containing:\n{text}" if contains else text
 
 
 def _sparse_text(tensor: Tensor, indent: int) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 from weakref import ref
 
-from . import dtypes, printing
+from . import dtypes, overriding, printing
 from .devices import device
 from .dispatch import DispatchKey
 
@@ -73,6 +73,13 @@ class Tensor:
     _grad: Tensor | None = None
 
     __array_priority__ = 1000  # NumPy arrays and scalars leave mixed operators to us
+
+    __torch_function__ = classmethod(overriding.default)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if overriding.overrides(cls):
+            overriding.switch_on()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Tensor:
         from . import creation
@@ -297,6 +304,8 @@ class Tensor:
     def __dir__(self) -> list[str]:
         return sorted(n for n in super().__dir__() if not n.startswith("_") or n.endswith("__"))
 
+
+overriding.asks[Tensor] = False  # it is the rule that others are the exceptions to
 
 _new = object.__new__
 

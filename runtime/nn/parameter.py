@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from ..core.creation import empty
+from ..core.overriding import disabled_implementation
 from ..core.tensor import Tensor, wrap_view
 
 __all__ = ["Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter"]
@@ -16,6 +17,8 @@ class Parameter(Tensor):
     Shares the memory of `data`. Raises: TypeError if `data` is no tensor, RuntimeError if a
     gradient is asked for and the dtype has none.
     """
+
+    __torch_function__ = disabled_implementation
 
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Parameter:
         if data is None:
@@ -32,6 +35,8 @@ class Parameter(Tensor):
 
 class Buffer(Tensor):
     """A tensor that a `Module` registers as a buffer when it is assigned to an attribute."""
+
+    __torch_function__ = disabled_implementation
 
     persistent: bool
 
@@ -95,6 +100,8 @@ class UninitializedTensorMixin(Tensor):
     Until then only dtype, device and `requires_grad` can be read, conversions are kept, and any
     other use raises ValueError.
     """
+
+    __torch_function__ = disabled_implementation
 
     cls_to_become: type[Tensor]
 

@@ -115,6 +115,11 @@ def as_subclass(self: Tensor, cls: type[Tensor]) -> Tensor:
     return out
 
 
+def make_subclass(cls: type[Tensor], data: Tensor, require_grad: bool = False) -> Tensor:
+    """An instance of `cls`, a leaf that shares the memory of `data`."""
+    return as_subclass(data.detach(), cls).requires_grad_(require_grad)
+
+
 def chalf(self: Tensor, **options: Any) -> Tensor:
     """Raises: DTypeError: NumPy has no complex numbers of halves."""
     raise DTypeError(
@@ -240,7 +245,8 @@ ABSENT = "ipu maia mkldnn mps mtia nested sparse_csr vulkan xla xpu"
 
 METHODS = {
     "__delitem__": _delitem, "__reversed__": _reversed, "__nonzero__": Tensor.__bool__,
-    "__long__": Tensor.__int__, "as_subclass": as_subclass, "chalf": chalf,
+    "__long__": Tensor.__int__, "as_subclass": as_subclass,
+    "_make_subclass": staticmethod(make_subclass), "chalf": chalf,
     "dim_order": dim_order, "is_set_to": is_set_to, "is_signed": is_signed,
     "is_distributed": is_distributed, "is_nonzero": Tensor.__bool__, "map_": map_, "map2_": map2_,
     "module_load": module_load, "narrow_copy": narrow_copy, "resize": resize,

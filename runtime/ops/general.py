@@ -18,6 +18,7 @@ from ..core import batched, dtypes, observers, sparse_arrays
 from ..core.creation import as_tensor
 from ..core.devices import device
 from ..core.dispatch import DispatchKey, key_of, operations
+from ..core.overriding import noticed
 from ..core.sparse_arrays import SparseArray
 from ..core.spec import Spec
 from ..core.tensor import Tensor, wrap
@@ -62,6 +63,8 @@ def general(operation: Operation, values: tuple[Any, ...]) -> Any:
     """Run `operation` on arguments of any sort: numbers, mixed dtypes, under observers, or in
     error."""
     arguments = dict(zip([p.name for p in operation.parameters], values, strict=True))
+    if noticed(values):
+        return again(operation, values)
     if sparse_arrays.in_use:
         found = _routed(operation, arguments)
         if found is not NotImplemented:
@@ -79,6 +82,16 @@ def general(operation: Operation, values: tuple[Any, ...]) -> Any:
     if observers.active:
         _notify(operation, arguments, out, perf_counter() - started)
     return out
+
+
+def again(operation: Operation, values: tuple[Any, ...]) -> Any:
+    """Call the function of `operation` with the arguments `values`, less those left at defaults."""
+    named = list(zip(operation.parameters, values, strict=True))
+    options = {p.name: v for p, v in named if p.keyword_only and v is not p.default}
+    args = [(p, v) for p, v in named if not p.keyword_only]
+    while args and args[-1][1] is args[-1][0].default:
+        args.pop()
+    return operation.function(*[v for _, v in args], **options)
 
 
 def _routed(operation: Operation, arguments: dict[str, Any]) -> Any:

@@ -203,7 +203,7 @@ def scaled_sum(
         raise ShapeError(
             f"{operation}: expected input that broadcasts to {shape}. Got {tuple(input.shape)}."
         )
-    if product.dtype.category < dtypes.FLOAT:
+    if product.dtype.category == dtypes.INTEGER:
         alpha, beta = int(alpha), int(beta)
     return F.plus(_times(F, input, beta), _times(F, product, alpha))
 
@@ -213,7 +213,7 @@ def _times(F: Any, x: Any, factor: Any) -> Any:
     if factor == 1:
         return x
     if factor == 0:
-        return F.where(F.logical_or(F.eq(x, x), F.ne(x, x)), 0, x)
+        return F.where(F.logical_or(F.eq(x, x), F.ne(x, x)), False, x)
     return F.mul(x, factor)
 
 

@@ -66,7 +66,7 @@ COMPARISON = """
 eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor
 bitwise_not bitwise_left_shift bitwise_right_shift
 """
-REDUCTIONS = "sum mean var std norm logsumexp all any count_nonzero cumsum"
+REDUCTIONS = "sum mean var std norm logsumexp all any count_nonzero cumsum hash_tensor"
 VIEWS = """
 view reshape view_as reshape_as permute expand expand_as broadcast_to transpose swapaxes t movedim
 unsqueeze squeeze flatten ravel unflatten

@@ -161,6 +161,8 @@ def batch_norm(
     Raises: RuntimeError for shapes that do not fit, ValueError for one value per channel in
     training. Source: arXiv:1502.03167, algorithm 1.
     """
+    if tuple(input.shape) == (0,):
+        return mul(input, 1)  # as PyTorch, which looks for channels only where something is
     shapes.require_ndim("batch_norm", "input", input, *range(2, 8))
     if eps < 0 or (training and eps == 0):
         least = "above 0 in training" if training else "of at least 0"

@@ -77,6 +77,7 @@ class Operation:
         self.layout = ""  # of results in memory, see backends.layout; as the kernel leaves them
         self.node_class: type[Node] = type(self.node_name, (Node,), {"operation": self})
         self.function: Callable[..., Any] = wrappers.lazy(self)
+        self.written: Any = self.function  # which function has the code that is generated
         self.unguarded: Any = None  # what `function` runs once all tensors are of one sort
 
     def _arrays_first(self, rule: Rule) -> Rule:

@@ -95,7 +95,7 @@ geqrf ldl_factor ldl_factor_ex ldl_solve lu_solve lu_unpack orgqr ormqr triangul
     prod: "prod",
     products: "addbmm addmv addr baddbmm chain_matmul cross inner kron tensordot vdot",
     rearrangement: "tril triu",
-    reductions: "all any cumsum logsumexp mean norm std sum var",
+    reductions: "all any cumsum hash_tensor logsumexp mean norm std sum var",
     sampling: "bernoulli multinomial normal",
     searching: "bucketize isin msort nonzero_static searchsorted where",
     singular_values: "lstsq matrix_rank pinv svd svdvals",

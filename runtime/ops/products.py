@@ -7,6 +7,7 @@ import string
 from collections.abc import Sequence
 from typing import Any
 
+from ..core import dtypes
 from ..errors import ShapeError
 from .declare import Spec
 from .gather import select_places
@@ -282,12 +283,18 @@ def addmv(input: Spec, mat: Spec, vec: Spec, *, beta: Any = 1, alpha: Any = 1) -
 
 
 def addr(input: Spec, vec1: Spec, vec2: Spec, *, beta: Any = 1, alpha: Any = 1) -> Spec:
-    """beta * input + alpha * the outer product of two vectors: (n) and (m) to (n, m)."""
+    """beta * input + alpha * the outer product of two vectors: (n) and (m) to (n, m).
+
+    Of truth values `and` and `or`. A beta of 0 drops what input holds; an alpha of 0 keeps NaN.
+    """
     if len(vec1.shape) != 1 or len(vec2.shape) != 1:
         raise ShapeError(
             f"addr: expected vectors. Got {tuple(vec1.shape)} and {tuple(vec2.shape)}."
         )
-    return scaled_sum(input, vec1.unsqueeze(1) * vec2, beta=beta, alpha=alpha, operation="addr")
+    product = vec1.unsqueeze(1) * vec2
+    if product.dtype is dtypes.bool_ and input.dtype is dtypes.bool_:
+        beta, alpha = bool(beta), bool(alpha)
+    return scaled_sum(input, product * alpha, beta=beta, alpha=1, operation="addr")
 
 
 def chain_matmul(*matrices: Any) -> Spec:

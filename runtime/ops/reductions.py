@@ -18,6 +18,7 @@ __all__ = [
     "any",
     "count_nonzero",
     "cumsum",
+    "hash_tensor",
     "logsumexp",
     "mean",
     "norm",
@@ -386,6 +387,38 @@ any = _truth("any", "Whether some element over `dim` is nonzero; of uint8 as uin
 def count_nonzero(F: Any, input: Spec, dim: Dims = None) -> Spec:
     """How many elements over `dim` are nonzero; int64."""
     return F.sum_over(F.cast(F.ne(input, 0), dtype=dtypes.int64), dim=dim)
+
+
+@primitive(layout="row_major", refuses="complex")
+def hash_tensor(input: Mask, dim: Dims = None, *, keepdim: bool = False, mode: int = 0) -> Spec:
+    """Exclusive or over `dim` of the elements' 64 bits, as float64 or int64; uint64.
+
+    Raises: ValueError for a `mode` other than 0.
+    """
+    if mode:
+        raise ValueError(f"hash_tensor: expected mode 0, exclusive or. Got {mode}.")
+    shape = reduced_shape(tuple(input.shape), dim, keepdim, "hash_tensor")
+    return Spec(shape, dtypes.uint64)
+
+
+@hash_tensor.array
+def hash_tensor_array(
+    xp: Any, input: Any, dim: Dims = None, *, keepdim: bool = False, mode: int = 0
+) -> Any:
+    """Halves of the reduced elements, folded together until one is left."""
+    dims = shapes.normalized_dims(dim, input.ndim, "hash_tensor")
+    moved = xp.moveaxis(input, dims, range(-len(dims), 0)) if input.ndim else input[None]
+    kept = moved.shape[: input.ndim - len(dims)] if input.ndim else ()
+    wide = moved.astype(xp.int64 if input.dtype.kind in "biu" else xp.float64)
+    bits = wide.reshape(*kept, -1 if wide.size else math.prod(moved.shape[len(kept) :]))
+    bits = xp.ascontiguousarray(bits).view(xp.uint64)
+    while bits.shape[-1] > 1:
+        half = (bits.shape[-1] + 1) // 2
+        rest = bits[..., half:]
+        bits[..., : rest.shape[-1]] ^= rest
+        bits = bits[..., :half]
+    found = bits[..., 0] if bits.shape[-1] else xp.zeros(kept, xp.uint64)
+    return found.reshape(reduced_shape(tuple(input.shape), dim, keepdim, "hash_tensor"))
 
 
 @primitive(node_name="Cumsum", layout="row_major")

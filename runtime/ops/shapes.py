@@ -177,7 +177,8 @@ def require_tensors(operation: str, **operands: Any) -> None:
 def require_ndim(operation: str, name: str, x: Any, *allowed: int) -> None:
     """Raises: ShapeError unless `x` has one of the `allowed` numbers of dimensions."""
     if len(x.shape) not in allowed:
-        wanted = " or ".join(str(n) for n in allowed)
+        is_range = len(allowed) > 2 and allowed == (*range(allowed[0], allowed[-1] + 1),)
+        wanted = f"{allowed[0]} to {allowed[-1]}" if is_range else " or ".join(map(str, allowed))
         raise ShapeError(
             f"{operation}: expected {name} with {wanted} dimensions. Got shape {tuple(x.shape)}."
         )

@@ -17,9 +17,10 @@ from ..autograd import grad_mode
 from ..autograd.node import OutputEdge, tick
 from ..autograd.record import TAPE
 from ..core import observers
+from ..core.overriding import noticed
 from ..core.tensor import Tensor, note_view
 from . import numpy_names
-from .general import constant, general
+from .general import again, constant, general
 
 if TYPE_CHECKING:
     from .operation import Operation, Parameter
@@ -99,7 +100,7 @@ def generate(operation: Operation) -> Any:
     made: dict[str, Any] = {}
     exec(compile(text, filename, "exec"), _namespace, made)
     operation.unguarded = made.get(f"{name}_body")
-    function = operation.function
+    function = operation.written
     function.__code__ = made[name].__code__
     function.__defaults__ = made[name].__defaults__
     function.__kwdefaults__ = made[name].__kwdefaults__
@@ -132,7 +133,10 @@ class _Source:
             _namespace["TAPE"] = TAPE
             _namespace[f"body_{self.name}"] = operation.body
         if operation.is_plain_composite:
-            return "\n".join([*head, f"    {composed}\n"])
+            lines = ["    try:", f"        {composed}", "    except (AttributeError, TypeError):"]
+            lines += [f"        if not noticed(({names},)):", "            raise"]
+            lines.append(f"        return again(operation_{self.name}, ({names},))\n")
+            return "\n".join([*head, *lines])
         calls = f"general(operation_{self.name}, ({names},))"
         if operation.takes_list:
             return "\n".join([*head, f"    return {calls}\n\n\n"]) + self._body_text(names)
@@ -391,6 +395,7 @@ def share(**names: Any) -> None:
     _namespace.update(names)
 
 
+_namespace.update(noticed=noticed, again=again)
 _namespace.update(general=general, generate=generate, constant=constant, NEVER=[0])
 _namespace.update(
     ABSENT=numpy_names.ABSENT, instead=numpy_names.instead, missing=numpy_names.missing

@@ -8,7 +8,7 @@ from typing import Any
 from ..core.sparse_arrays import SparseArray, module_of, refusal, row_major
 from ..core.tensor import Tensor, wrap
 from ..errors import LayoutError
-from ..ops import reductions
+from ..ops import extremes, reductions
 from ..ops.activations import log_softmax as dense_log_softmax
 from ..ops.activations import softmax as dense_softmax
 from ..ops.indexing import getitem, index_embed
@@ -68,7 +68,7 @@ def _extreme(name: str) -> Callable[..., Tensor]:
         values = values_of(coalesced(input)).reshape(-1)
         if values.numel() < input.numel():
             values = cat([values, values.detach().new_zeros(1)])
-        out: Tensor = getattr(reductions, name)(values)
+        out: Tensor = getattr(extremes, name)(values)
         return out.reshape((1,) * input.ndim) if keepdim else out
 
     extreme.__doc__ = f"The {name} of all elements, with a zero among them if one is not kept."

@@ -252,6 +252,14 @@ REDUCTIONS: dict[str, list[Sample]] = {
                   Sample((array(3, 4), (0, 1), True), {}, lambda x, d, k: sp.logsumexp(x, d, keepdims=True))],
     "all": [Sample((np.array([[True, False], [True, True]]), 1), {}, np.all, False)],
     "any": [Sample((np.array([[True, False], [False, False]]), 1), {}, np.any, False)],
+    "hash_tensor": [
+        Sample(
+            (np.array([[1.0, -2.0], [0.5, 3.0]]),),
+            {"dim": 1},
+            lambda x, dim: np.bitwise_xor.reduce(x.view(np.uint64), dim),
+            False,
+        )
+    ],
     "count_nonzero": [Sample((np.array([[1.0, 0.0], [2.0, 3.0]]),), {}, np.count_nonzero, False)],
     "cumsum": [Sample((array(3, 4), 1), {}, np.cumsum), Sample((array(3, 4), 0), {}, np.cumsum)],
     "softmax": [Sample((array(3, 4), 1), {}, sp.softmax), Sample((array(2, 3, 2), 1), {}, sp.softmax)],
