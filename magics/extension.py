@@ -11,7 +11,8 @@ from .graph.magic import GraphMagics
 from .memory.magic import MemoryMagics
 from .nan import NanMagics
 from .profile import ProfileMagics
-from .trace import TraceMagics
+from .summary import SummaryMagics
+from .trace.magic import TraceMagics
 from .why.magic import WhyMagics
 
 INSTRUMENTS: tuple[type[Instrument], ...] = (
@@ -21,6 +22,7 @@ INSTRUMENTS: tuple[type[Instrument], ...] = (
     ClipMagics,
     MemoryMagics,
     NanMagics,
+    SummaryMagics,
     WhyMagics,
 )
 

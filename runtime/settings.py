@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import warnings
 
+from .backends.cpu import loops
+
 __all__ = [
     "are_deterministic_algorithms_enabled",
     "get_deterministic_debug_mode",
@@ -85,7 +87,7 @@ def get_float32_matmul_precision() -> str:
 
 
 def set_num_threads(threads: int) -> None:
-    """How many threads one product uses. Raises: RuntimeError below 1."""
+    """How many threads one operation uses. Raises: RuntimeError below 1."""
     if threads < 1:
         raise RuntimeError(f"set_num_threads: expected at least 1. Got {threads}.")
     from threadpoolctl import threadpool_limits
@@ -93,11 +95,12 @@ def set_num_threads(threads: int) -> None:
     from .backends.cpu.onednn import library
 
     threadpool_limits(threads)
+    loops.limit_threads(threads)
     library.set_num_threads(threads)
 
 
 def get_num_threads() -> int:
-    """How many threads one product may use."""
+    """How many threads one operation may use."""
     from threadpoolctl import threadpool_info
 
     pools = [p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"]

@@ -119,7 +119,17 @@ def test_every_folder_with_modules_is_listed_as_a_package() -> None:
     assert found == set(listed)
 
 
-HEAVY = ["numba", "cupy", "onnx", "IPython", "ipykernel", "prompt_toolkit", "scipy", "safetensors"]
+HEAVY = [
+    "numba",
+    "llvmlite",
+    "cupy",
+    "onnx",
+    "IPython",
+    "ipykernel",
+    "prompt_toolkit",
+    "scipy",
+    "safetensors",
+]
 
 
 def test_importing_the_runtime_loads_nothing_heavy() -> None:

@@ -9,8 +9,10 @@ from typing import Any
 from weakref import ref
 
 from . import dtypes, overriding, printing
+from .concealed import reveal
 from .devices import device
 from .dispatch import DispatchKey
+from .spec import contiguous_strides
 
 __all__ = ["Size", "Tensor"]
 
@@ -145,6 +147,8 @@ class Tensor:
     def stride(self, dim: int | None = None) -> Any:
         """Steps between neighbours of each dimension (or of `dim`), in elements."""
         strides = self._array.strides
+        if self._key.is_concealed:
+            strides = tuple([s * self.itemsize for s in contiguous_strides(self._array.shape)])
         if self._key.device.type != "meta":
             strides = tuple([s // self._key.dtype.itemsize for s in strides])
         return strides if dim is None else strides[dim]
@@ -179,7 +183,7 @@ class Tensor:
             return 0
         if self.is_cuda:
             return int(self._array.data.ptr)
-        return int(self._array.ctypes.data)
+        return int(reveal(self).ctypes.data)
 
     # -- where it stands in the graph ------------------------------------------------------------
 
@@ -239,7 +243,7 @@ class Tensor:
 
         Raises: RuntimeError on meta, which has no values.
         """
-        return self._key.backend.to_numpy(self._array)
+        return self._key.backend.to_numpy(reveal(self))
 
     def numpy(self, *, force: bool = False) -> Any:
         """The NumPy array that shares this tensor's memory.

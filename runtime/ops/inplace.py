@@ -88,6 +88,12 @@ def overwrite(tensor: Tensor, result: Tensor, operation: str, since: int | None 
         )
     if result.dtype is not tensor.dtype:
         result = cast(result, dtype=tensor.dtype)
+    if tensor._key.is_concealed and result._key is tensor._key:
+        tensor._array = result._array  # nobody else shows the old memory
+        count_write(tensor._writes, operation)
+        if is_grad_enabled():
+            _adopt_edge(tensor, result._edge)
+        return tensor
     if is_grad_enabled() and result._edge is not None and not tensor.is_meta:
         own = result._edge.as_target()
         _keep_past(tensor, result, own.sequence - 1 if since is None else since)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..core import creation, dtypes
+from ..core.concealed import reveal
 from ..core.dispatch import key_of
 from ..core.sparse_arrays import refusal
 from ..core.spec import Spec, contiguous_strides
@@ -265,7 +266,7 @@ def dlpack(self: Tensor, **options: Any) -> Any:
         raise BufferError("__dlpack__: expected a tensor that requires no gradient. Use detach().")
     if self.is_sparse:
         raise refusal("__dlpack__", self.shape)
-    return self._array.__dlpack__(**options)
+    return reveal(self).__dlpack__(**options)
 
 
 def dlpack_device(self: Tensor) -> tuple[int, int]:

@@ -144,6 +144,11 @@ class Operation:
         return bool(self.static_positions) or optional or self.outputs != 1 or self.takes_list
 
     @property
+    def keeps_layout(self) -> bool:
+        """Whether results lie in the order of the operands, so that concealed ones stay so."""
+        return self.formula is not None or self.layout == "channels_last"
+
+    @property
     def saves_out(self) -> bool:
         """Whether the gradient rule reads the output."""
         return "out" in self.saves

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..core.creation import empty_like
 from ..core.tensor import Tensor
-from .elementwise import constants, number, run_recorded, run_rule
+from .elementwise import number, run_recorded, run_rules
 from .optimizer import Group, Optimizer, ParamsT
 from .options import require_not_negative, require_one_way
 
@@ -55,32 +55,31 @@ class SGD(Optimizer):
             require_one_way("SGD", defaults)
 
     def update(self, group: Group, parameters: list[Tensor]) -> None:
-        known: dict[Any, tuple[Any, ...]] = {}
+        numbers = _numbers(group)
+        going = group["maximize"], group["nesterov"], False, numbers
+        starting = group["maximize"], group["nesterov"], True, numbers
+        steps = []
         for p in parameters:
             state: dict[str, Any] = {}
             names: list[str] = []
-            first = False
+            given = going
             if group["momentum"]:
                 state, names = self.state[p], ["momentum_buffer"]
-                first = state.get("momentum_buffer") is None
-                if first:
+                if state.get("momentum_buffer") is None:
                     state["momentum_buffer"] = empty_like(p)
-            numbers = known.get(p._key)
-            if numbers is None:
-                numbers = known[p._key] = _numbers(group, p)
-            given = group["maximize"], group["nesterov"], first, numbers
+                    given = starting
             if group["differentiable"]:
                 run_recorded(_rule, given, p, state, names)
             else:
                 arrays = [p._array, p._grad._array]  # type: ignore[union-attr]
-                run_rule(_rule, given, p, arrays + [state[name]._array for name in names])
+                steps.append((given, p, arrays + [state[name]._array for name in names]))
+        run_rules(_rule, steps)
 
 
-def _numbers(group: Group, p: Tensor) -> tuple[Any, ...]:
+def _numbers(group: Group) -> tuple[Any, ...]:
     """The learning rate, the weight decay and the momentum or None, and the share of g in v."""
     decay = number(group, "weight_decay") or None
-    numbers = number(group, "lr"), decay, group["momentum"] or None, 1 - group["dampening"]
-    return numbers if group["differentiable"] else constants(numbers, p)
+    return number(group, "lr"), decay, group["momentum"] or None, 1 - group["dampening"]
 
 
 def _rule(

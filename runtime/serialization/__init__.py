@@ -8,6 +8,7 @@ finds the old one or the new one whole.
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -33,21 +34,43 @@ PYTORCH_SUFFIXES = {".pt", ".pth", ".bin", ".ckpt", ".tar"}
 
 def save(obj: Any, f: Any, **unused: Any) -> None:
     """Write `obj` to the path or binary file `f`: in PyTorch's format if its name ends in .pt,
-    .pth, .bin, .ckpt or .tar, else as safetensors.
+    .pth, .bin, .ckpt or .tar or if `obj` is no matter of tensors and plain values alone, else as
+    safetensors.
 
     `obj` is a tensor, a plain value, or dicts, lists and tuples of them: state dicts of modules and
-    optimizers, checkpoints made of those. Raises: TypeError naming the place of anything else.
+    optimizers, checkpoints made of those. Also NumPy arrays and, by the names of their classes,
+    whole modules and objects of the program's own classes; `load` then wants `weights_only=False`.
+    Raises: TypeError for anything else.
     """
-    if not isinstance(f, str | os.PathLike):
-        if Path(str(getattr(f, "name", ""))).suffix in PYTORCH_SUFFIXES:
-            pytorch_files.write_zip(obj, f)
+    is_path = isinstance(f, str | os.PathLike)
+    suffix = Path(f if is_path else str(getattr(f, "name", ""))).suffix
+    content = None if suffix in PYTORCH_SUFFIXES else _packed(obj)
+
+    def write(file: Any) -> None:
+        if content is None:
+            pytorch_files.write_zip(obj, file)
         else:
-            f.write(safetensors_files.packed(obj))
-    elif Path(f).suffix in PYTORCH_SUFFIXES:
-        _replace(Path(f), lambda file: pytorch_files.write_zip(obj, file))
+            file.write(content)
+
+    if is_path:
+        _replace(Path(f), write)
     else:
-        content = safetensors_files.packed(obj)
-        _replace(Path(f), lambda file: file.write(content))
+        write(f)
+
+
+def _packed(obj: Any) -> bytes | None:
+    """`obj` as safetensors; None if only PyTorch's format can hold it. Raises: TypeError if none
+    can."""
+    try:
+        return safetensors_files.packed(obj)
+    except TypeError:
+        try:
+            pytorch_files.write_zip(obj, io.BytesIO())
+        except TypeError:
+            pass
+        else:
+            return None
+        raise
 
 
 def _replace(path: Path, write: Callable[[Any], Any]) -> None:
@@ -88,7 +111,9 @@ def load(
 
     `map_location` says where tensors go: a device, a dict of device names, or a function of
     storage and name; else where they came from, or to the CPU if that device is not here.
-    `weights_only` and `pickle_module` change nothing: no file can run code here.
+    `weights_only=False` lets a file also name classes and functions that this program has
+    imported, to rebuild modules and other objects that were saved whole: without a call of theirs
+    but `__setstate__`. `pickle_module` changes nothing: no file can run code here.
     Raises: FileNotFoundError, or CheckpointError for a file that cannot be read, or not so.
     """
     if isinstance(f, str | os.PathLike):
@@ -100,23 +125,23 @@ def load(
     if data[:4] == gguf.MAGIC:
         return {k: t.to(place("cpu")) for k, t in gguf.read(data).items()}
     if data[:4] == pytorch_files.ZIP:
-        return pytorch_files.read_zip(data, _builder(map_location))
+        return pytorch_files.read_zip(data, _builder(map_location, weights_only))
     # The length that a safetensors file begins with may look like the first bytes of a pickle.
     if data[:1] == b"\x80" and not safetensors_files.is_likely(data):
-        return pytorch_files.read_legacy(data, _builder(map_location))
+        return pytorch_files.read_legacy(data, _builder(map_location, weights_only))
     return safetensors_files.read(data, str(name), place)
 
 
-def _builder(map_location: Any) -> Builder:
+def _builder(map_location: Any, weights_only: bool) -> Builder:
     if not callable(map_location):
         place = _placement(map_location)
-        return Builder(lambda storage, name: place(name), _safe_globals)
+        return Builder(lambda storage, name: place(name), _safe_globals, weights_only)
 
     def chosen(storage: Any, name: str) -> Any:
         found = map_location(storage, name)
         return "cpu" if found is None or found is storage else found
 
-    return Builder(chosen, _safe_globals)
+    return Builder(chosen, _safe_globals, weights_only)
 
 
 def _placement(map_location: Any) -> Callable[[str], Any]:

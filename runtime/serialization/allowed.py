@@ -5,7 +5,7 @@ containers. Nothing here runs what a file brings along.
 from __future__ import annotations
 
 import math
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -18,6 +18,7 @@ from ..core.tensor import Size, Tensor
 from ..errors import CheckpointError
 from ..nn.parameter import Buffer, Parameter
 from ..sparse.construction import sparse_coo_tensor
+from .objects import known, without_call
 from .pickles import Built, Global
 
 STORAGES = {
@@ -67,23 +68,38 @@ class Storage:
 class Builder:
     """Builds what one file holds; `place` says where its tensors go."""
 
-    def __init__(self, place: Callable[[Storage, str], Any], user: Iterable[Any] = ()) -> None:
-        self.place = place
+    def __init__(
+        self,
+        place: Callable[[Storage, str], Any],
+        user: Iterable[Any] = (),
+        weights_only: bool = True,
+    ) -> None:
+        self.place, self.weights_only = place, weights_only
         self.is_survey = False  # a first reading, before the storages are there
         self.globals = {**_plain_globals(), **self._tensor_globals()}
         for item in user:
             name, found = item[::-1] if isinstance(item, tuple) else (_path(item), item)
-            self.globals[name] = Global(name, _user_class(found) if _is_class(found) else found)
+            self.globals[name] = Global(
+                name, without_call(found) if isinstance(found, type) else found
+            )
 
     def lookup(self, module: str, name: str) -> Global:
         """What the file may have under `module.name`. Raises: CheckpointError for anything else."""
         path = f"{_MOVED.get(module, module)}.{name}"
         found = self.globals.get(path)
+        if found is None and not self.weights_only:
+            found = known(module, name)
         if found is None:
+            advice = "" if self.weights_only else ", once it has been imported,"
             raise CheckpointError(
                 f"load: expected tensors and plain values. The file asks for {path}, which loading "
-                "would have to run. If you trust where it comes from, allow that class with "
-                "torch.serialization.add_safe_globals([...])."
+                f"would have to run. If you trust where it comes from, allow that class{advice} "
+                "with torch.serialization.add_safe_globals([...])"
+                + (
+                    ", or with weights_only=False all that this program has imported."
+                    if self.weights_only
+                    else "."
+                )
             )
         return found
 
@@ -193,65 +209,33 @@ class _DType(Built):
     def __init__(self, text: Any, align: Any = False, copy: Any = True) -> None:
         if not isinstance(text, str) or np.dtype(text).kind not in "biufcSU":
             raise CheckpointError(f"load: expected a NumPy dtype of numbers. Got {text!r}.")
-        self.dtype = np.dtype(text)
+        self.value = np.dtype(text)
 
     def set_state(self, state: Any) -> None:
         order = state[1] if isinstance(state, tuple) and len(state) > 1 else None
         if order in ("<", ">"):
-            self.dtype = self.dtype.newbyteorder(order)
+            self.value = self.value.newbyteorder(order)
 
 
 class _Array(Built):
-    """A NumPy array under way; `finished` tells what came of it."""
+    """A NumPy array, which has its elements once its state is there."""
 
     def __init__(self, *_: Any) -> None:
-        self.array: Any = None
+        self.value = np.empty(0)
 
     def set_state(self, state: Any) -> None:
         _, shape, dtype, is_fortran, data = state
         shape = _whole_numbers(shape)
-        if not isinstance(dtype, _DType) or not isinstance(data, bytes):
+        if not isinstance(dtype, np.dtype) or not isinstance(data, bytes):
             raise CheckpointError("load: expected a NumPy array of numbers.")
-        flat = np.frombuffer(data, dtype.dtype)
-        self.array = flat.reshape(shape, order="F" if is_fortran else "C").copy()
+        flat = np.frombuffer(data, dtype)
+        self.value = flat.reshape(shape, order="F" if is_fortran else "C").copy()
 
 
 def _scalar(dtype: Any, data: Any = None) -> Any:
-    if not isinstance(dtype, _DType) or not isinstance(data, bytes):
+    if not isinstance(dtype, np.dtype) or not isinstance(data, bytes):
         raise CheckpointError("load: expected a NumPy number.")
-    return np.frombuffer(data, dtype.dtype, 1)[0]
-
-
-def finished(value: Any) -> Any:
-    """`value` with the arrays and dtypes that were under way in their final form."""
-    stack, seen = [value], {id(value)}
-    while stack:
-        holder = stack.pop()
-        pairs = (
-            list(holder.items())
-            if isinstance(holder, dict)
-            else list(enumerate(holder))
-            if isinstance(holder, list)
-            else []
-        )
-        for key, item in pairs:
-            holder[key] = item = _final(item)
-            if isinstance(item, dict | list) and id(item) not in seen:
-                seen.add(id(item))
-                stack.append(item)
-    return _final(value)
-
-
-def _final(item: Any) -> Any:
-    if isinstance(item, _Array):
-        return item.array
-    if isinstance(item, _DType):
-        return item.dtype
-    if isinstance(item, _UserObject):
-        return item.value
-    if type(item) is tuple and any(isinstance(v, Built | tuple) for v in item):
-        return tuple([_final(v) for v in item])
-    return item
+    return np.frombuffer(data, dtype, 1)[0]
 
 
 # -- plain values ----------------------------------------------------------------------------------
@@ -272,6 +256,16 @@ def _encoded(text: Any, encoding: Any = "utf-8") -> bytes:
 
 def _counter(items: Any = ()) -> Counter[Any]:
     return Counter(items if isinstance(items, dict) else {})
+
+
+FACTORIES = (int, float, str, bool, list, dict, tuple)
+"""What a defaultdict may fill itself with."""
+
+
+def _defaultdict(factory: Any = None) -> defaultdict[Any, Any]:
+    if factory is not None and factory not in FACTORIES:
+        raise CheckpointError(f"load: expected a defaultdict of plain values. Got {factory!r:.80}.")
+    return defaultdict(factory)
 
 
 def _ordered(items: Any = ()) -> OrderedDict[Any, Any]:
@@ -316,6 +310,7 @@ def _plain_globals() -> dict[str, Global]:
     found: dict[str, Callable[..., Any]] = {
         "collections.OrderedDict": _ordered,
         "collections.Counter": _counter,
+        "collections.defaultdict": _defaultdict,
         "builtins.set": _listed(set),
         "builtins.frozenset": _listed(frozenset),
         "builtins.bytearray": _bytearray,
@@ -334,6 +329,10 @@ def _plain_globals() -> dict[str, Global]:
         table[path] = Global(path, value=path)
     table["torch.nn.parameter.Parameter"] = Global("torch.nn.parameter.Parameter", value=Parameter)
     table["torch.nn.parameter.Buffer"] = Global("torch.nn.parameter.Buffer", value=Buffer)
+    for kind in FACTORIES:
+        table[f"builtins.{kind.__name__}"] = Global(kind.__name__, value=kind)
+    for older, kind in (("long", int), ("unicode", str)):  # their names in protocol 2
+        table[f"builtins.{older}"] = Global(older, value=kind)
     for name, element in STORAGES.items():
         for module in ("torch", "torch.cuda", "torch.storage"):
             table[f"{module}.{name}"] = Global(name, value=_StorageType(dtype_named(element)))
@@ -363,27 +362,3 @@ def storage_dtype(kind: Any) -> Any:
 
 def _path(found: Any) -> str:
     return f"{found.__module__}.{found.__qualname__}"
-
-
-def _is_class(found: Any) -> bool:
-    return isinstance(found, type)
-
-
-def _user_class(kind: Any) -> Callable[..., Any]:
-    def build(*args: Any, **options: Any) -> Any:
-        return _UserObject(kind.__new__(kind, *args, **options))
-
-    return build
-
-
-class _UserObject(Built):
-    """An object of a class that the user allowed."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def set_state(self, state: Any) -> None:
-        if hasattr(self.value, "__setstate__"):
-            self.value.__setstate__(state)
-        else:
-            self.value.__dict__.update(state)

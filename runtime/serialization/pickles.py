@@ -32,7 +32,9 @@ class Global:
 
 
 class Built:
-    """An object that takes its state later, in `set_state`."""
+    """An object that takes its state later, in `set_state`; `value` is what it then stands for."""
+
+    value: Any
 
     def set_state(self, state: Any) -> None:
         """Take `state`, of whatever kind the writer gave."""
@@ -133,12 +135,14 @@ class _Machine:
         self.push(what.build(*[plain(a) for a in args], **(options or {})))
 
     def set_items(self, target: Any, items: list[Any]) -> None:
+        target = target.value if isinstance(target, Built) else target
         if not isinstance(target, dict) or len(items) % 2:
             raise CheckpointError(f"load: expected pairs for a dict. Got {type(target).__name__}.")
         for k in range(0, len(items), 2):
             target[_key(items[k])] = plain(items[k + 1])
 
     def extend(self, target: Any, items: list[Any]) -> None:
+        target = target.value if isinstance(target, Built) else target
         if not isinstance(target, list):
             raise CheckpointError(f"load: expected a list to add to. Got {type(target).__name__}.")
         target.extend([plain(item) for item in items])
@@ -184,7 +188,7 @@ def plain(value: Any) -> Any:
         if value.value is None:
             raise CheckpointError(f"load: expected data. Got {value.name} itself.")
         return value.value
-    return value
+    return value.value if isinstance(value, Built) else value
 
 
 def _decimal(line: bytes) -> Any:

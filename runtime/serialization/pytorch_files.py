@@ -11,10 +11,12 @@ import pickle
 import struct
 import sys
 import zipfile
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, defaultdict
+from types import FunctionType
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy._core.multiarray import _reconstruct
 
 from ..core import dtypes
 from ..core.creation import from_numpy
@@ -24,7 +26,8 @@ from ..core.spec import contiguous_strides
 from ..core.tensor import Size, Tensor
 from ..errors import CheckpointError
 from ..nn.parameter import Parameter
-from .allowed import STORAGES, Builder, Storage, finished, storage_dtype
+from .allowed import FACTORIES, STORAGES, Builder, Storage, storage_dtype
+from .objects import is_named, is_rebuilt
 from .pickles import read_pickle
 
 ZIP = b"PK\x03\x04"
@@ -78,7 +81,7 @@ def read_zip(data: bytes, builder: Builder) -> Any:
         return storages[key]
 
     value, _ = read_pickle(memoryview(record("data.pkl")), 0, builder.lookup, persistent)
-    return finished(value)
+    return value
 
 
 def _read_npz(data: bytes) -> dict[str, Tensor]:
@@ -134,7 +137,7 @@ def read_legacy(data: bytes, builder: Builder) -> Any:
         part = data[place + 8 : place + length]
         arrays[key] = _elements(part, storage.dtype, storage.count, order)
         place += length
-    return finished(value_at(value_place)[0])
+    return value_at(value_place)[0]
 
 
 def _storage_id(identity: Any, length: int) -> tuple[Any, str, str, int]:
@@ -167,7 +170,13 @@ def write_zip(value: Any, file: Any) -> None:
     """
     program = io.BytesIO()
     pickler = _Pickler(program)
-    pickler.dump(value)
+    try:
+        pickler.dump(value)
+    except (pickle.PicklingError, AttributeError) as error:
+        raise TypeError(
+            f"save: expected tensors, values and objects that can be told apart from the program. "
+            f"{error}"
+        ) from None
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr("archive/data.pkl", program.getvalue())
         archive.writestr("archive/byteorder", sys.byteorder)
@@ -201,8 +210,11 @@ REBUILD_TENSOR = _Name("torch._utils", "_rebuild_tensor_v2")
 REBUILD_SPARSE = _Name("torch._utils", "_rebuild_sparse_tensor")
 LAYOUT = _Name("torch.serialization", "_get_layout")
 REBUILD_PARAMETER = _Name("torch._utils", "_rebuild_parameter")
-NAMED = (set, frozenset, complex, codecs.encode)
-"""What protocol 2 calls to build sets, complex numbers and bytes."""
+NAMED = (
+    set, frozenset, complex, defaultdict, *FACTORIES, codecs.encode,
+    np.ndarray, np.dtype, _reconstruct,
+)  # fmt: skip
+"""What protocol 2 names in sets, complex numbers, bytes, arrays and defaultdicts."""
 
 PLAIN = (str, int, float, bool, complex, bytes, type(None), dict, list, tuple, set, frozenset)
 
@@ -244,12 +256,25 @@ class _Pickler(_PythonPickler):  # type: ignore[misc]
             return NotImplemented
         if isinstance(obj, _Name | dtypes.dtype | np.generic):
             return NotImplemented  # see the dispatch table
-        advice = "Save plain values, dicts, lists and tensors."
-        if hasattr(obj, "state_dict"):
-            advice = "Save its state_dict(), and load that with load_state_dict()."
-        raise TypeError(
-            f"save: expected tensors and plain values. Got {type(obj).__name__}. {advice}"
-        )
+        if isinstance(obj, np.ndarray):
+            return self._reduced_array(obj)
+        if type(obj) is defaultdict and obj.default_factory in (None, *FACTORIES):
+            return NotImplemented
+        if isinstance(obj, np.dtype) and obj.kind in "biufcSU":
+            return NotImplemented
+        if is_rebuilt(type(obj)) or is_named(obj):
+            return NotImplemented
+        found = type(obj).__name__
+        advice = "Save plain values, dicts, lists, tensors and objects made of them."
+        if isinstance(obj, FunctionType | type):
+            found = getattr(obj, "__qualname__", found)
+            advice = "Only functions and classes of your own or of torch can be saved, by name."
+        raise TypeError(f"save: expected tensors and plain values. Got {found}. {advice}")
+
+    def _reduced_array(self, array: Any) -> Any:
+        if array.dtype.kind not in "biufcSU":
+            raise TypeError(f"save: expected arrays of numbers. Got dtype {array.dtype}.")
+        return NotImplemented
 
     def _reduced(self, tensor: Tensor) -> Any:
         if tensor.is_meta:

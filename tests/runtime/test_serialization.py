@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import io
+import os
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import safetensors.numpy
 
@@ -122,9 +125,12 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_modules_are_saved_by_their_state_dict(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match=r"state_dict\(\)"):
-        torch.save(nn.Linear(1, 1), tmp_path / "x")
+def test_what_would_have_to_run_is_not_saved(tmp_path: Path) -> None:
+    for value in (functools.partial(print, 1), lambda: 1, os.system, np.array([{}], dtype=object)):
+        for name in ("x", "x.pt"):
+            with pytest.raises(TypeError, match="save: expected"):
+                torch.save({"a": value}, tmp_path / name)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

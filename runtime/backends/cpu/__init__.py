@@ -11,6 +11,7 @@ from ...core.devices import device
 from ...core.dispatch import DispatchKey
 from ...errors import DeviceError
 from ..array import ArrayBackend
+from .onednn import layouts
 
 
 class CPUBackend(ArrayBackend):
@@ -34,6 +35,9 @@ class CPUBackend(ArrayBackend):
 
     def as_array(self, value: Any, dtype: dtypes.dtype | None, index: int | None) -> Any:
         return np.asarray(value, None if dtype is None else dtype.numpy)
+
+    def row_major(self, array: Any) -> Any:
+        return layouts.row_major(array)
 
     def to_numpy(self, array: Any) -> Any:
         return array

@@ -1,0 +1,114 @@
+"""Optimizer steps: a rule for arrays, read into one loop over the memory of all parameters.
+
+The rule (see `optim.elementwise`) runs once on symbols. What it gets besides arrays, a tree of
+tuples with numbers, bools and None, becomes arguments where it is numbers; the rest is fixed in the
+code. It computes the same operations in the same order as NumPy, hence the same bits.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from .language import Position, Program, Value
+from .machine import Code
+from .maths import Maths
+from .threads import pool
+
+CHUNK = 16_384
+"""Elements that a thread takes at a time."""
+
+OBJECTS, OWNERS, BEGINS, ENDS, NUMBERS = range(5)
+"""Arguments: the array objects of all parameters, to which parameter a chunk belongs, its first and
+last element, and from there on the rule's numbers."""
+
+Rule = Callable[..., None]
+_codes: dict[Any, Code] = {}
+_chunks: dict[Any, tuple[Any, Any, Any]] = {}
+_numbers = count()
+
+
+def run(rule: Rule, given: Any, parameters: list[list[Any]]) -> None:
+    """`rule(*given, xp, *arrays)` for the arrays of each parameter: contiguous, of one size and
+    dtype."""
+    first = parameters[0]
+    values: list[float] = []
+    structure = _taken_apart(given, values)
+    function = getattr(rule, "__func__", rule)  # a method's code is that of all its objects
+    identity = (
+        function,
+        type(getattr(rule, "__self__", None)),
+        structure,
+        len(first),
+        first[0].dtype,
+    )
+    code = _codes.get(identity)
+    if code is None:
+        code = _codes[identity] = _compiled(rule, structure, len(first), first[0].dtype.name)
+    sizes = tuple([arrays[0].size for arrays in parameters])
+    chunks = _chunks.get(sizes)
+    if chunks is None:
+        if len(_chunks) >= 64:  # sizes that never repeat must not fill memory
+            _chunks.clear()
+        chunks = _chunks[sizes] = _cut(sizes)
+    objects = np.array([id(a) for arrays in parameters for a in arrays], np.int64)
+    words = struct.pack(
+        f"=4q{len(values)}d", id(objects), *[id(table) for table in chunks], *values
+    )
+    several = max(1, CHUNK * len(chunks[0]) // max(1, sum(sizes)))  # small ones go together
+    pool.run(code, words, len(chunks[0]), several)
+
+
+def _taken_apart(given: Any, values: list[float]) -> Any:
+    """`given` with every number replaced by `...` and put into `values`."""
+    if isinstance(given, tuple):
+        return tuple([_taken_apart(g, values) for g in given])
+    if given is None or isinstance(given, bool):
+        return given
+    values.append(float(given))
+    return ...
+
+
+def _put_together(structure: Any, numbers: Iterable[Value]) -> Any:
+    """The inverse of `_taken_apart`."""
+    if isinstance(structure, tuple):
+        return tuple([_put_together(s, numbers) for s in structure])
+    return next(iter(numbers)) if structure is ... else structure
+
+
+def _cut(sizes: tuple[int, ...]) -> tuple[Any, Any, Any]:
+    """The owners, first and last elements of the chunks of parameters of these sizes."""
+    owners, begins, ends = [], [], []
+    for owner, size in enumerate(sizes):
+        for begin in range(0, size, CHUNK):
+            owners.append(owner)
+            begins.append(begin)
+            ends.append(min(begin + CHUNK, size))
+    return np.array(owners, np.int64), np.array(begins, np.int64), np.array(ends, np.int64)
+
+
+def _compiled(rule: Rule, structure: Any, arrays: int, real: str) -> Code:
+    name = f"step{next(_numbers)}"
+    program = Program(name, real)
+    objects, owners, begins, ends = (program.array(k) for k in (OBJECTS, OWNERS, BEGINS, ENDS))
+    given = _put_together(structure, map(program.number, count(NUMBERS)))
+    with program.loop(program.begin, program.end) as chunk:
+        owner, begin, end = (program.load(t, chunk, "int64") for t in (owners, begins, ends))
+        places = [
+            program.data(program.load(objects, owner * arrays + k, "int64")) for k in range(arrays)
+        ]
+
+        def body(at: Position) -> None:
+            values = [at.load(place, real) for place in places]
+            before = [v.ir for v in values]
+            rule(*given, Maths(program), *values)
+            for place, value, old in zip(places, values, before, strict=True):
+                if value.ir is not old:
+                    at.store(place, value)
+
+        program.across(begin, end, body)
+    return Code(name, program.text())

@@ -1,0 +1,76 @@
+"""The pool of threads: all of the work is done once, whoever comes meanwhile, and after a fork."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+
+import numpy as np
+import pytest
+
+from flambeau.backends.cpu.loops.threads import Pool, pool
+
+from .kit import mapped, words
+
+SIZE, CHUNK = 100_001, 1_000
+
+
+@pytest.fixture
+def three() -> Pool:
+    """A pool of three threads, however many processors there are."""
+    made = Pool()
+    made.set_limit(3)
+    return made
+
+
+def added(pool: Pool, times: int) -> bool:
+    """Whether adding 1 to each element in place, many times, counts each of them."""
+    code = mapped(lambda m, x: x + 1)
+    x = np.zeros(SIZE, np.float32)
+    for _ in range(times):
+        pool.run(code, words(x, x), SIZE, CHUNK)
+    return bool((x == times).all())
+
+
+def test_every_chunk_is_done_once(three: Pool) -> None:
+    assert added(three, 300)
+    three.stop()
+    assert added(three, 3)  # new threads
+    three.stop()
+
+
+def test_threads_of_python_share_a_pool_without_waiting_for_each_other(three: Pool) -> None:
+    done: list[bool] = []
+    others = [threading.Thread(target=lambda: done.append(added(three, 100))) for _ in range(3)]
+    for thread in others:
+        thread.start()
+    for thread in others:
+        thread.join()
+    three.stop()
+    assert done == [True] * 3
+
+
+def test_the_number_of_threads_can_change_between_calls(three: Pool) -> None:
+    for threads in (1, 4, 2):
+        three.set_limit(threads)
+        assert added(three, 5)
+    three.stop()
+
+
+def _added_in_child(result: multiprocessing.SimpleQueue) -> None:  # type: ignore[type-arg]
+    result.put(added(pool, 20))
+
+
+def test_parent_and_child_compute_after_a_fork() -> None:
+    limit = pool.limit
+    pool.set_limit(2)
+    assert added(pool, 3)
+    fork = multiprocessing.get_context("fork")
+    result = fork.SimpleQueue()
+    child = fork.Process(target=_added_in_child, args=(result,))
+    child.start()
+    assert added(pool, 20)
+    assert result.get()
+    child.join()
+    assert child.exitcode == 0
+    pool.set_limit(limit)
