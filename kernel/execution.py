@@ -12,6 +12,9 @@ from typing import Any
 from .origins import CellSource
 from .receipts import Changes, Meter, Receipt
 
+MAGIC = ("%%", "#\n%%")
+"""What a cell begins with that runs another."""
+
 
 @dataclass(frozen=True)
 class Execution:
@@ -37,12 +40,14 @@ class Running:
     thread: int
     cell: CellSource
     meter: Meter | None = None
+    failure: Any = None
+    """The result of a cell that a magic ran inside, if it failed."""
 
 
 class Cells:
     """Follows the cells of an IPython shell by its events, whichever door they came through.
 
-    `on_start(cell)` hears of each cell before it runs, inner ones too; `on_end()` when the
+    `on_start(cell, is_outermost)` hears of each cell before it runs; `on_end(success)` when the
     outermost has ended. `receipt` is that of the last outermost cell.
     """
 
@@ -50,8 +55,8 @@ class Cells:
         self,
         shell: Any,
         observes: Callable[[], bool],
-        on_start: Callable[[CellSource], None],
-        on_end: Callable[[], None],
+        on_start: Callable[[CellSource, bool], None],
+        on_end: Callable[[bool], None],
     ) -> None:
         self.shell = shell
         self.receipt: Receipt | None = None
@@ -87,8 +92,10 @@ class Cells:
         self.shell.events.unregister("post_run_cell", self._finish)
 
     def _begin(self, info: Any) -> None:
+        if self._is_aside():
+            return
         cell = self._placed(info)
-        self._on_start(cell)
+        self._on_start(cell, not self._running)
         running = Running(info, threading.get_ident(), cell)
         if not self._running:
             self.receipt = None
@@ -96,12 +103,24 @@ class Cells:
         self._running.append(running)
 
     def _finish(self, result: Any) -> None:
-        if not self._running or not self._is_last(result):
+        if not self._running or self._is_aside() or not self._is_last(result):
             return  # an empty cell ends without having begun
-        meter = self._running.pop().meter
-        if meter is not None:
-            self.receipt = meter.receipt(self._changes, self.shell.user_ns)
-            self._on_end()
+        running = self._running.pop()
+        success = result is not None and result.success
+        if success and running.failure is not None:
+            # The magic did its work; the cell that it ran has failed nevertheless.
+            inner = running.failure
+            result.error_in_exec = inner.error_before_exec or inner.error_in_exec
+            success = False
+        if self._running and not success and self._running[-1].info.raw_cell.startswith(MAGIC):
+            self._running[-1].failure = result
+        if running.meter is not None:
+            self.receipt = running.meter.receipt(self._changes, self.shell.user_ns)
+            self._on_end(success)
+
+    def _is_aside(self) -> bool:
+        """Whether a subshell looks at something while the cell of another thread runs."""
+        return bool(self._running) and self._running[0].thread != threading.get_ident()
 
     def _is_last(self, result: Any) -> bool:
         """Whether `result` is of the innermost cell; after Ctrl-C it has another description."""
@@ -113,9 +132,10 @@ class Cells:
         source = info.raw_cell
         if self._running:
             outer = self._running[-1].cell
-            above = outer.source.removesuffix(source)
-            if len(above) < len(outer.source):  # a cell magic runs what stands below its line
-                return CellSource(source, outer.place, outer.first_line + above.count("\n"))
+            body = source.removeprefix("#\n")  # stands for the line of a cell magic
+            above = outer.source.removesuffix(body)
+            if len(above) < len(outer.source):
+                return CellSource(body, outer.place, outer.first_line + above.count("\n"))
         compiler = self.shell.compile
         script = getattr(compiler, "script", None)
         if script is not None:

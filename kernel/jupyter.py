@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from ipykernel.ipkernel import IPythonKernel
@@ -9,6 +10,7 @@ from traitlets import Type
 
 import flambeau
 
+from . import questions
 from .session import Session
 from .shell import FlambeauShell
 
@@ -23,6 +25,26 @@ class FlambeauKernel(IPythonKernel):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.workbench = Session(self.shell)
+        self.stays = False  # whether it outlives its front end, see parent
+        self.last_request = time.monotonic()
+        self.shell_handlers["flambeau_request"] = self.flambeau_request
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a cell is under way."""
+        return self.workbench.running
+
+    def should_handle(self, stream: Any, msg: Any, idents: Any) -> bool:
+        """Note that somebody speaks to us."""
+        self.last_request = time.monotonic()
+        return bool(super().should_handle(stream, msg, idents))
+
+    def flambeau_request(self, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
+        """Answer a question of our own front ends, see `questions`; any subshell will do."""
+        if parent["content"].get("question") == "stay":
+            self.stays = True
+        reply = questions.answer(self.workbench, parent["content"])
+        self.session.send(stream, "flambeau_reply", reply, parent, ident=ident)
 
     def finish_metadata(
         self, parent: dict[str, Any], metadata: dict[str, Any], reply_content: dict[str, Any]

@@ -25,8 +25,9 @@ def command() -> list[str]:
     return [sys.executable, "-m", "flambeau.kernel", "-f", "{connection_file}"]
 
 
-def manager(asynchronous: bool = False, **options: Any) -> Any:
-    """A jupyter-client kernel manager for our kernel, not yet started.
+def manager(asynchronous: bool = False, name: str = "", **options: Any) -> Any:
+    """A jupyter-client kernel manager for our kernel, not yet started. Other programs find its
+    connection file by `name`, if it is given one.
 
     Where there are sockets in files, nobody else on the machine can reach the kernel.
     """
@@ -44,22 +45,29 @@ def manager(asynchronous: bool = False, **options: Any) -> Any:
 
     directory = Path(jupyter_runtime_dir())
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    identity = uuid.uuid4().hex[:12]
+    identity = name or uuid.uuid4().hex[:12]
     make = AsyncKernelManager if asynchronous else KernelManager
     return make(
         kernel_spec_manager=OnlyOurs(),
-        connection_file=str(directory / f"kernel-{identity}.json"),
+        connection_file=str(connection_file(identity)),
         **_transport(directory / f"kernel-{identity}-ipc", identity),
         **options,
     )
 
 
-def connect_stdin(client: Any) -> None:
+def connection_file(identity: str) -> Path:
+    """Where a kernel of ours writes how to reach it."""
+    from jupyter_core.paths import jupyter_runtime_dir
+
+    return Path(jupyter_runtime_dir()) / f"kernel-{identity}.json"
+
+
+def connect_stdin(client: Any, wait: bool = False) -> None:
     """Start the stdin channel of a client whose kernel has answered on another.
 
-    Poll its socket for POLLOUT before running a cell: made with ZMQ_IMMEDIATE, it becomes writable
-    when the connection stands. Until then the kernel's questions are lost, and it would wait for
-    their answers for ever.
+    Poll its socket for POLLOUT before running a cell (or let this `wait`): made with ZMQ_IMMEDIATE,
+    it becomes writable when the connection stands. Until then the kernel's questions are lost, and
+    it would wait for their answers for ever.
     """
     import zmq
 
@@ -69,6 +77,8 @@ def connect_stdin(client: Any) -> None:
     finally:
         client.context.setsockopt(zmq.IMMEDIATE, 0)
     client.allow_stdin = True
+    if wait:
+        client.stdin_channel.socket.poll(None, zmq.POLLOUT)
 
 
 def _transport(sockets: Path, identity: str) -> dict[str, str]:

@@ -9,9 +9,8 @@ from contextlib import redirect_stdout
 from io import StringIO
 from typing import Any
 
-from IPython.core.error import UsageError
-
 import flambeau as torch
+from flambeau.magics.base import UsageError
 
 
 class Policy:

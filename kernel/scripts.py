@@ -1,214 +1,270 @@
 """`flambeau run FILE`: a script or notebook in a fresh kernel, its output streamed as it comes.
 
-The exit status is 0, 1 after an exception, 130 after Ctrl-C, or what the script gave to `sys.exit`.
+The exit status is 0, or what the script gave to `sys.exit`; 1 after an exception, 2 for a command
+that cannot be carried out, 3 for an expectation that was not met, 124 at the time limit, 130 after
+Ctrl-C.
 """
 
 from __future__ import annotations
 
 import argparse
-import getpass
+import contextlib
 import os
-import queue
-import re
 import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .cells import Cell, notebook_cells, python_cells
+from .conversation import Conversation, KernelGoneError, Listener, OutOfTimeError, exit_status
+from .expectations import Expectation, expectation
 from .launch import AS_TORCH, connect_stdin, manager
+from .notebooks import ExecutedNotebook
+from .outputs import Recorder, show
+from .run_log import RunLog, receipt_of
 
-INTERRUPTED = 130
-POLL = 0.2  # s between two looks at whether the kernel lives
-PATIENCE = 5.0  # s for an interrupted cell to stop before the kernel is killed
-COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+FAILED, UNUSABLE, UNMET, OUT_OF_TIME, INTERRUPTED = 1, 2, 3, 124, 130
+STDIN, COMMAND = "-", "-c"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the sub-command."""
+    parser.epilog = __doc__.partition("\n\n")[2]
     parser.add_argument("--as-torch", action="store_true", help="`import torch` means Flambeau")
+    parser.add_argument("--timeout", type=seconds, metavar="S", help="stop after S seconds")
+    parser.add_argument("--log", metavar="FILE", help="write what happens as JSON lines")
+    parser.add_argument("--output", metavar="FILE", help="write the executed notebook")
     parser.add_argument(
-        "file", metavar="FILE", help="a .py or .ipynb file, or - for standard input"
+        "--expect",
+        action="append",
+        default=[],
+        type=expected,
+        metavar="LIMIT",
+        help="fail unless it holds: no-nan, 'peak<2GiB', 'time<10s', ...; may be given repeatedly",
+    )
+    parser.add_argument("--profile", action="store_true", help="where the time went, at the end")
+    parser.add_argument("--trace", action="store_true", help="the gradients, at the end")
+    parser.add_argument("--clip", metavar="RULE", help="clip gradients as %%clip RULE does")
+    parser.add_argument("--load-session", metavar="FILE", help="begin with the variables in FILE")
+    parser.add_argument("--save-session", metavar="FILE", help="keep the variables, as FILE.pt")
+    parser.add_argument(
+        "-c",
+        dest="code",
+        metavar="CODE",
+        nargs=argparse.REMAINDER,
+        help="run CODE instead of a file; what follows is for its sys.argv",
+    )
+    parser.add_argument(
+        "file", metavar="FILE", nargs="?", help="a .py or .ipynb file, or - for standard input"
     )
     parser.add_argument(
         "arguments", nargs=argparse.REMAINDER, metavar="ARGUMENT", help="for sys.argv of the script"
     )
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Run the file and return the exit status; a file that cannot be read is status 2."""
-    path = arguments.file
+def seconds(text: str) -> float:
+    """A number above 0. Raises: ValueError, which argparse reports."""
+    value = float(text)
+    if not value > 0:
+        raise ValueError
+    return value
+
+
+def expected(text: str) -> Expectation:
+    """An expectation, or argparse's own error with our words."""
     try:
-        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
-        cells = notebook_cells(text) if path.endswith(".ipynb") else python_cells(text)
+        return expectation(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("--expect: ")) from None
+
+
+@dataclass
+class Script:
+    """What runs: its cells, its text, and the name it goes by in tracebacks."""
+
+    path: str
+    text: str
+    cells: list[Cell]
+    arguments: list[str]
+
+    @property
+    def is_notebook(self) -> bool:
+        """Whether it is a notebook, whose cells have no file."""
+        return self.path.endswith(".ipynb")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the file and return the exit status; a file that cannot be read is status 2."""
+    try:
+        script = read(options)
+        with contextlib.ExitStack() as stack:
+            log: IO[str] | None = None
+            if options.log:
+                log = stack.enter_context(open(options.log, "w", encoding="utf-8"))
+            if options.as_torch:
+                os.environ[AS_TORCH] = "1"
+            return ScriptRun(script, options, RunLog(log)).run()
     except (OSError, ValueError) as error:
         print(f"flambeau run: {error}", file=sys.stderr)
-        return 2
-    if arguments.as_torch:
-        os.environ[AS_TORCH] = "1"
-    script = None if path.endswith(".ipynb") else path
-    return ScriptRun(script, arguments.arguments, text).run(cells)
+        return UNUSABLE
+
+
+def read(options: argparse.Namespace) -> Script:
+    """The script that the command line names.
+
+    Raises: OSError or ValueError if it cannot be read.
+    """
+    path, arguments = options.file, options.arguments
+    if options.code:
+        path = COMMAND
+        text, *arguments = options.code
+    elif path is None:
+        raise ValueError("expected a FILE, - for standard input, or -c CODE. Got none of them.")
+    else:
+        text = sys.stdin.read() if path == STDIN else Path(path).read_text(encoding="utf-8")
+    cells = notebook_cells(text) if path.endswith(".ipynb") else python_cells(text)
+    return Script(path, text, cells, arguments)
+
+
+def reported(kind: str, content: dict[str, Any]) -> None:
+    """Print what a command says; its errors are reported without a traceback."""
+    if kind != "error":
+        show(kind, content)
 
 
 class ScriptRun:
     """One run: a kernel process, the cells sent to it one by one, its output printed here."""
 
-    def __init__(self, script: str | None, arguments: list[str], text: str) -> None:
-        self.script, self.arguments, self.text = script, arguments, text
+    def __init__(self, script: Script, options: argparse.Namespace, log: RunLog) -> None:
+        self.script, self.options, self.log = script, options, log
         self.manager = manager()
         self.client: Any = None
+        self.receipts: list[dict[str, Any]] = []
+        self.notebook = ExecutedNotebook(
+            script.text if script.is_notebook else None, script.cells
+        ) if options.output else None  # fmt: skip
 
-    def run(self, cells: list[Cell]) -> int:
+    def run(self) -> int:
         """Start, execute, shut down; whatever happens, no process stays."""
-        import zmq
-
+        self.log.start(self.script.path, self.script.arguments, len(self.script.cells))
+        status, failures = FAILED, []
         try:
-            self.manager.start_kernel()
-            self.client = self.manager.client()
-            self.client.start_channels(stdin=False)
-            self._wait_until_heard()
-            connect_stdin(self.client)
-            self.client.stdin_channel.socket.poll(None, zmq.POLLOUT)
-            return self._run_cells(cells)
-        except KeyboardInterrupt:
-            return self._interrupted()
-        except KernelGoneError:
-            print("flambeau run: the kernel died; the rest was not run.", file=sys.stderr)
-            return 1
+            status = self._converse()
+            failures = [e.failure(self.receipts) for e in self.options.expect]
+            failures = [text for text in failures if text]
+            for text in failures:
+                print(f"flambeau run: {text}", file=sys.stderr)
+            status = UNMET if failures and status == 0 else status
         finally:
             self._close()
+            self.log.end(status, failures)
+            if self.notebook is not None:
+                self.notebook.write(self.options.output)
+        return status
 
-    def _wait_until_heard(self) -> None:
+    def _converse(self) -> int:
+        """The exit status of the cells, one after another."""
+        try:
+            self.manager.start_kernel()
+            self._connect()
+            conversation = Conversation(self.client, self.manager.is_alive, self._may_ask())
+            if self.options.timeout is not None:
+                conversation.deadline = time.monotonic() + self.options.timeout
+            return self._run_cells(conversation)
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        except KernelGoneError:
+            print("flambeau run: the kernel died; the rest was not run.", file=sys.stderr)
+            return FAILED
+
+    def _connect(self) -> None:
         """Until the kernel answers and its output arrives: what it publishes earlier is lost.
 
         Raises: KernelGoneError if it ends instead.
         """
+        self.client = self.manager.client()
+        self.client.start_channels(stdin=False)
         try:
             self.client.wait_for_ready(timeout=None)
         except RuntimeError:
             raise KernelGoneError from None
-
-    def _run_cells(self, cells: list[Cell]) -> int:
-        if self.script is not None:
-            enter = (
-                f"get_ipython().enter_script({self.script!r}, {self.arguments!r}, {self.text!r})"
-            )
-            self._execute(enter, silent=True)
-        for cell in cells:
-            if self.script is not None:
-                name = "<stdin>" if self.script == "-" else self.script
-                place = f"get_ipython().compile.place({name!r}, {cell.first_line})"
-                self._execute(place, silent=True)
-            status = self._status(self._execute(cell.source))
-            if status is not None:
-                return status
-        return 0
-
-    def _status(self, reply: dict[str, Any]) -> int | None:
-        """The exit status that ends the run after this reply, or None to go on."""
-        if any(p.get("source") == "ask_exit" for p in reply.get("payload", ())):
-            return 0
-        if reply["status"] == "ok":
-            return None
-        if reply.get("ename") != "SystemExit":
-            return 1
-        value = reply.get("evalue", "")
-        if value in ("", "None"):
-            return 0
-        try:
-            return int(value)
-        except ValueError:
-            print(value, file=sys.stderr)
-            return 1
-
-    # -- one request -----------------------------------------------------------------------------
-
-    def _execute(self, source: str, silent: bool = False) -> dict[str, Any]:
-        """Send a cell, print what it says, return its reply."""
-        identity = self.client.execute(
-            source, silent=silent, store_history=not silent, allow_stdin=self._may_ask()
-        )
-        while True:
-            self._answer_questions()
-            message = self._next(self.client.iopub_channel)
-            if message is None or message["parent_header"].get("msg_id") != identity:
-                continue
-            content, kind = message["content"], message["msg_type"]
-            if kind == "status" and content["execution_state"] == "idle":
-                return self._reply(identity)
-            self._print(kind, content)
-
-    def _reply(self, identity: str) -> dict[str, Any]:
-        while True:
-            message = self._next(self.client.shell_channel)
-            if message is not None and message["parent_header"].get("msg_id") == identity:
-                content: dict[str, Any] = message["content"]
-                return content
-
-    def _next(self, channel: Any) -> dict[str, Any] | None:
-        """The channel's next message; None if there was none for a while.
-
-        Raises: KernelGoneError if there will be none.
-        """
-        try:
-            message: dict[str, Any] = channel.get_msg(timeout=POLL)
-        except queue.Empty:
-            if not self.manager.is_alive():
-                raise KernelGoneError from None
-            return None
-        return message
+        connect_stdin(self.client, wait=True)
 
     def _may_ask(self) -> bool:
-        return self.script != "-" and sys.stdin is not None and sys.stdin.isatty()
+        return self.script.path != STDIN and sys.stdin is not None and sys.stdin.isatty()
 
-    def _answer_questions(self) -> None:
-        """Answer `input()` and `getpass()` of the script from our own standard input."""
-        if not self.client.stdin_channel.msg_ready():
-            return
-        content = self.client.stdin_channel.get_msg(timeout=POLL)["content"]
-        ask = getpass.getpass if content["password"] else input
+    def _run_cells(self, conversation: Conversation) -> int:
+        status = self._command(conversation, "begin", *self._beginning())
+        for k, cell in enumerate(self.script.cells if status is None else []):
+            if not self.script.is_notebook:
+                self._silently(conversation, f"session.script.place({cell.first_line})")
+            status = self._run_cell(conversation, k, cell)
+            if status is not None:
+                break
+        if status in (None, 0, FAILED):
+            status = self._command(conversation, "end", self.options.save_session) or status
+        return status or 0
+
+    def _beginning(self) -> tuple[Any, ...]:
+        options, script = self.options, self.script
+        names = None if script.is_notebook else (script.path, script.arguments, script.text)
+        watches = any(e.needs_watching for e in options.expect)
+        return (names, options.profile, options.trace, options.clip, watches, options.load_session)
+
+    def _command(self, conversation: Conversation, name: str, *arguments: Any) -> int | None:
+        """What the session does before and after the cells; a status if it cannot."""
+        call = f"session.script.{name}(*{arguments!r})"
+        reply = self._silently(conversation, call, reported)
+        if reply["content"]["status"] == "ok":
+            return None
+        print(f"flambeau run: {reply['content'].get('evalue')}", file=sys.stderr)
+        return UNUSABLE
+
+    def _silently(
+        self, conversation: Conversation, call: str, listener: Listener | None = None
+    ) -> dict[str, Any]:
+        return conversation.execute(f"get_ipython().{call}", listener, silent=True)
+
+    def _run_cell(self, conversation: Conversation, index: int, cell: Cell) -> int | None:
+        """Run a cell; the exit status if the script ends with it."""
+        recorder, started, reply = Recorder(), time.monotonic(), None
+
+        def listen(kind: str, content: dict[str, Any]) -> None:
+            show(kind, content)
+            if self.options.log or self.notebook is not None:
+                recorder.hear(kind, content)
+
         try:
-            self.client.input(ask(content["prompt"]))
-        except EOFError:
-            self.client.input("\x04")
+            reply = conversation.execute(cell.source, listen)
+        except KeyboardInterrupt:
+            return self._stopped(conversation, listen, INTERRUPTED)
+        except OutOfTimeError:
+            limit = f"{self.options.timeout:g} s"
+            print(f"flambeau run: stopped at the time limit of {limit}.", file=sys.stderr)
+            return self._stopped(conversation, listen, OUT_OF_TIME)
+        finally:
+            self.log.cell(index, cell, recorder.outputs, reply, time.monotonic() - started)
+            if self.notebook is not None:
+                count = None if reply is None else reply["content"].get("execution_count")
+                self.notebook.put(index, recorder.outputs, count)
+        receipt = receipt_of(reply)
+        self.receipts += [] if receipt is None else [receipt]
+        status, words = exit_status(reply["content"])
+        if words:
+            print(words, file=sys.stderr)
+        return status
 
-    def _print(self, kind: str, content: dict[str, Any]) -> None:
-        if kind == "stream":
-            out = sys.stdout if content["name"] == "stdout" else sys.stderr
-            out.write(content["text"])
-            out.flush()
-        elif kind in ("execute_result", "display_data", "update_display_data"):
-            print(content["data"].get("text/plain", ""), flush=True)
-        elif kind == "error" and content["ename"] != "SystemExit":
-            text = "\n".join(content["traceback"])
-            sys.stdout.flush()
-            print(text if sys.stderr.isatty() else COLOURS.sub("", text), file=sys.stderr)
-
-    # -- the end ---------------------------------------------------------------------------------
-
-    def _interrupted(self) -> int:
+    def _stopped(self, conversation: Conversation, listen: Listener, status: int) -> int:
         """Interrupt the cell and print where it stood."""
-        try:
+        # Asked twice, or gone already: then it is only to be cleared away.
+        with contextlib.suppress(KeyboardInterrupt, KernelGoneError, RuntimeError):
             self.manager.interrupt_kernel()
-            waited = 0.0
-            while waited < PATIENCE:
-                message = self._next(self.client.iopub_channel)
-                if message is None:
-                    waited += POLL
-                elif message["msg_type"] == "status":
-                    if message["content"]["execution_state"] == "idle":
-                        break
-                else:
-                    self._print(message["msg_type"], message["content"])
-        except (KeyboardInterrupt, KernelGoneError, RuntimeError):
-            pass  # asked twice, or gone already: then it is only to be cleared away
-        return INTERRUPTED
+            conversation.hear_out(listen)
+        return status
 
     def _close(self) -> None:
         if self.client is not None:
             self.client.stop_channels()
         if self.manager.has_kernel:
             self.manager.shutdown_kernel(now=not self.manager.is_alive())
-
-
-class KernelGoneError(Exception):
-    """The kernel's process ended while an answer was awaited."""

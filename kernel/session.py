@@ -7,7 +7,11 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from . import completion, display, inspection, torch_alias
+from flambeau import initial_seed, is_grad_enabled
+from flambeau.magics.base import UsageError
+from flambeau.magics.safe import SafeCell
+
+from . import completion, display, inspection, saved_sessions, signature, status, torch_alias
 from .completion import Completion
 from .execution import Cells, Execution
 from .explanations import explanation
@@ -15,8 +19,11 @@ from .launch import AS_TORCH
 from .origins import CellSource, Origin, Origins
 from .policy import Policy
 from .receipts import Receipt
+from .script_services import ScriptServices
 from .shell import Workbench, close_shell, plain_shell
+from .signature import Signature
 from .snapshot import Facts, Photographer, Snapshot, facts_of
+from .status import Status
 
 SNAPSHOT_INTERVAL = 0.5
 """Seconds between two snapshots while one cell runs."""
@@ -40,6 +47,8 @@ class Session:
 
     def __init__(self, shell: Any = None) -> None:
         self._owns_shell = shell is None
+        self.grad_enabled = True
+        self.first_seed = initial_seed()  # what nobody has chosen
         self.shell = shell = plain_shell() if shell is None else shell
         torch_alias.install(first=os.environ.get(AS_TORCH) == "1")
         self._begin()
@@ -48,12 +57,14 @@ class Session:
         shell.Completer.use_jedi = False
         shell.extension_manager.load_extension("flambeau.magics")
         self.policy = Policy(shell)
+        self._before: SafeCell | None = None
         self._origins = Origins(shell.transform_cell)
         self._photographer = Photographer(shell.user_ns, self._origins, SNAPSHOT_INTERVAL)
         self._cells = Cells(shell, lambda: self.policy.observe, self._cell_starts, self._cell_ends)
 
+        self.script = ScriptServices(self)
         if isinstance(shell, Workbench):
-            shell.explain = self.explain
+            shell.session = self
 
     def explain(self, error: BaseException) -> list[str]:
         """Lines that explain an error of a shape, dtype or device: its operands by their names, the
@@ -73,10 +84,19 @@ class Session:
         """The starting names, as names that were there before the user came."""
         self.shell.push(starting_names(), interactive=False)
 
-    def _cell_starts(self, cell: CellSource) -> None:
+    def _cell_starts(self, cell: CellSource, is_outermost: bool) -> None:
         self._origins.add(cell)
+        if is_outermost and self.policy.safe:
+            try:
+                self._before = SafeCell(self.shell)
+            except UsageError as error:
+                print(f"This cell is not safe: {error}")
 
-    def _cell_ends(self) -> None:
+    def _cell_ends(self, success: bool) -> None:
+        before, self._before = self._before, None
+        if before is not None and not success:
+            print(before.undo())
+        self.grad_enabled = is_grad_enabled()  # of this thread; those that look have their own
         self._photographer.changed()
 
     # -- running ---------------------------------------------------------------------------------
@@ -124,6 +144,23 @@ class Session:
         self.policy.renew()
         self._photographer.changed()
 
+    def save(self, path: str) -> list[str]:
+        """Write the variables that can be kept to `path` (its name ends in .pt); returns what
+        cannot, each with its type. See `saved_sessions`."""
+        hidden = self.shell.user_ns_hidden
+        names = {
+            name: value
+            for name, value in self.namespace.items()
+            if not name.startswith("_") and hidden.get(name, hidden) is not value
+        }
+        return saved_sessions.save(names, path)
+
+    def load(self, path: str) -> None:
+        """Bind the variables that `save` wrote; the states of modules and optimizers are in
+        `saved_states`. Nothing in the file is run. Raises: OSError or CheckpointError."""
+        self.namespace.update(saved_sessions.load(path))
+        self._photographer.changed()
+
     def close(self) -> None:
         """Follow the shell no more, and let the instruments undo what outlasts a cell. A shell of
         the session's own ends too."""
@@ -160,6 +197,16 @@ class Session:
         """
         place = len(source) if cursor is None else cursor
         return inspection.inspect(self, source, place, detail_level)
+
+    def signature(self, source: str, cursor: int | None = None) -> Signature | None:
+        """The signature of the call that `cursor` is in; None outside calls."""
+        place = len(source) if cursor is None else cursor
+        return signature.signature_at(self.namespace, source, place)
+
+    @property
+    def status(self) -> Status:
+        """Device, memory, gradient mode and rules, as a status row shows them."""
+        return status.status_of(self)
 
     def is_complete(self, source: str) -> tuple[str, str]:
         """`complete`, `incomplete` or `invalid`, and the indentation to go on with."""

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import ast
 import atexit
-import linecache
-import sys
-import warnings
-from pathlib import Path
 from typing import Any
 
 from ipykernel.compiler import XCachingCompiler
@@ -44,28 +40,12 @@ class Workbench(InteractiveShell):
     """What our shells have beyond IPython's: tracebacks that end at the user's line, and scripts
     under their own names."""
 
-    explain: Any = None
-    """From an error to the lines that explain it; the session sets it."""
+    session: Any = None
+    """The session that lives here, which sets it; `get_ipython().session` finds it."""
 
     def __init__(self, **options: Any) -> None:
         # ipykernel names its own compiler class, whatever default the shell has.
         super().__init__(**{**options, "compiler_class": PlacedCompiler})
-
-    def enter_script(self, path: str, arguments: list[str], source: str) -> None:
-        """Make this the process of a script: `__file__`, `sys.argv`, `sys.path[0]`, its name and
-        text in tracebacks."""
-        # A script may end by sys.exit(); how to leave a prompt is no news to it.
-        warnings.filterwarnings("ignore", message="To exit: use")
-        sys.argv = [path, *arguments]
-        if path == "-":
-            path = "<stdin>"
-            sys.path[0:0] = [""]
-            lines = source.splitlines(keepends=True)
-            linecache.cache[path] = (len(source), None, lines, path)
-        else:
-            self.user_ns["__file__"] = path
-            sys.path[0:0] = [str(Path(path).resolve().parent)]
-        self.compile.place(path, 1)
 
     def _get_exc_info(self, exc_tuple: Any = None) -> Any:
         """The exception with the runtime's own frames cut off below the user's last line.
@@ -79,8 +59,8 @@ class Workbench(InteractiveShell):
 
     def _showtraceback(self, kind: Any, value: Any, text: list[str]) -> None:
         """Show a traceback with the explanation below it, as one message."""
-        if self.explain is not None and self.InteractiveTB.mode != "Minimal":
-            text = [*text, *self.explain(value)]
+        if self.session is not None and self.InteractiveTB.mode != "Minimal":
+            text = [*text, *self.session.explain(value)]
         super()._showtraceback(kind, value, text)
 
 

@@ -11,6 +11,7 @@ from .graph.magic import GraphMagics
 from .memory.magic import MemoryMagics
 from .nan import NanMagics
 from .profile import ProfileMagics
+from .safe import SafeMagics
 from .summary import SummaryMagics
 from .trace.magic import TraceMagics
 from .why.magic import WhyMagics
@@ -24,6 +25,7 @@ INSTRUMENTS: tuple[type[Instrument], ...] = (
     NanMagics,
     SummaryMagics,
     WhyMagics,
+    SafeMagics,
 )
 
 

@@ -2,25 +2,49 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 from collections.abc import Callable
 from typing import Any
 
+from . import images
 from .screen import Screen
 from .style import DIM, RESULT, RESULT_NUMBER, paint
+from .terminal import has_colour
 
 Content = dict[str, Any]
+PAGE_WIDTH = 100  # columns of Markdown; longer lines are hard to read
 OTHER_MARK = paint("│ ", DIM)  # stands before every line that another client's cell put out
 
-# How to show a MIME type, best first.
-RENDERERS: dict[str, Callable[[Any], str]] = {"text/plain": str}
+PICTURES = ("image/png", "image/jpeg", "image/gif")
 
 
 def render(data: Content) -> str:
-    """The best representation of a MIME bundle that a terminal can show."""
-    for mime, renderer in RENDERERS.items():
-        if mime in data:
-            return renderer(data[mime])
+    """The best representation of a MIME bundle that this terminal can show."""
+    if has_colour() and (how := images.protocol()) != "none":
+        for mime in PICTURES:
+            if mime in data:
+                with contextlib.suppress(OSError, ImportError):  # then as text
+                    return images.show(data[mime], how)
+    if "text/markdown" in data:
+        return _markdown(str(data["text/markdown"]))
+    if "text/plain" in data:
+        return str(data["text/plain"])
     return f"<{', '.join(sorted(data))}>" if data else ""
+
+
+def _markdown(source: str) -> str:
+    """Markdown set for the terminal; as it is where there are no faces to set it in."""
+    if not has_colour():
+        return source
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    columns = shutil.get_terminal_size().columns
+    console = Console(width=min(columns, PAGE_WIDTH), force_terminal=True, color_system="standard")
+    with console.capture() as capture:
+        console.print(Markdown(source))
+    return capture.get().rstrip("\n")
 
 
 class Output:

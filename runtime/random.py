@@ -229,6 +229,11 @@ def generator_for(place: Device, given: Generator | None = None) -> Generator:
     return found
 
 
+def generators() -> list[Generator]:
+    """The generators of all devices that were drawn from, the CPU's first."""
+    return list(_by_device.values())
+
+
 def manual_seed(seed: int) -> Generator:
     """Seed the generators of all devices; returns the CPU's.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
@@ -26,7 +25,8 @@ from .findings import Finding
 from .frames import BudgetSpentError, Completion, Frame, Scope, UserError
 from .messages import explained
 from .parts import Parts
-from .values import MISSING, UNKNOWN, UnknownUsedError, join
+from .source import span
+from .values import MISSING, SOME_FLOAT, UNKNOWN, UnknownUsedError, join
 
 CODES: tuple[tuple[type[BaseException], str], ...] = (
     (OutOfBoundsError, "index"),
@@ -39,6 +39,7 @@ CODES: tuple[tuple[type[BaseException], str], ...] = (
     (TypeError, "arguments"),
     (ValueError, "value"),
     (IndexError, "index"),
+    (KeyError, "name"),
     (RuntimeError, "runtime"),
 )
 _META = re.compile(r"\bmeta\b|with values|\bSpec\b|no values")
@@ -58,6 +59,9 @@ class Attempts(Parts):
         self.frames: list[Frame] = []
         self.unknown_calls = 0  # how often something unknown was called
         self.mishaps: list[Exception] = []  # errors of the checker itself
+        self.made: dict[int, tuple[Any, ast.AST]] = {}  # modules made in the cell, by id
+        self.writes: list[tuple[Tensor, ast.AST]] = []  # in place, in the checked cell
+        self.loops: list[ast.AST] = []  # that run, the innermost last
         self.guarded = 0  # how many try blocks with handlers are around
         self.unknown_returns = 0  # how often an interpreted function gave something unknown
 
@@ -166,9 +170,21 @@ class Attempts(Parts):
             return None if any(_is_number(a) for a in (*args, *kwargs.values())) else "device"
         if _META.search(text):
             return None
+        if args and args[0] is SOME_FLOAT and isinstance(error, AttributeError):
+            return "attribute" if hasattr(Tensor, str(args[1])) else None
+        if isinstance(error, TypeError) and function in self.own_classes():
+            return "arguments" if "argument" in text else None
         if not isinstance(error, FlambeauError) and not concerns_runtime(function, args, kwargs):
             return None
         return next((code for kind, code in CODES if isinstance(error, kind)), None)
+
+    def own_classes(self) -> set[type]:
+        """Classes of the user."""
+        return set()
+
+    def is_certain(self) -> bool:
+        """Whether the running statement is reached for sure, as far as is known."""
+        return not self.maybe and not any(frame.doubtful for frame in self.frames)
 
     def truth(self, value: Any, node: ast.AST) -> Any:
         """True, False, or UNKNOWN."""
@@ -241,19 +257,6 @@ class Attempts(Parts):
             self.add(Finding(*span(place), severity, code, message, fix, **more))
 
 
-def span(node: ast.AST) -> tuple[int, int, int, int]:
-    """Line, column, last line and end column of `node`. A call of a method begins at its name, so
-    that long chains blame the right line."""
-    where: Any = node
-    line, column = where.lineno, where.col_offset
-    if isinstance(node, ast.Call):
-        called = node.func
-        if isinstance(called, ast.Attribute) and called.end_lineno != line:
-            line = called.end_lineno or line
-            column = (called.end_col_offset or 0) - len(called.attr)
-    return line, column, where.end_lineno or line, where.end_col_offset or column
-
-
 def concerns_runtime(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether a call is the runtime's business: its function, or a tensor or module among its
     arguments."""
@@ -273,11 +276,3 @@ def _is_runtime(value: Any) -> bool:
 def _is_number(value: Any) -> bool:
     """Whether `value` is a 0-d tensor, which may meet tensors of every device."""
     return isinstance(value, Tensor) and value.ndim == 0
-
-
-@contextmanager
-def silenced() -> Iterator[None]:
-    """No warnings of the runtime's while shapes are tried."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

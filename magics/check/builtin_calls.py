@@ -13,7 +13,7 @@ from flambeau.core.tensor import Tensor
 from flambeau.nn import Module
 
 from .calls import Calls, Handler
-from .values import UNKNOWN, Stream
+from .values import SOME_FLOAT, UNKNOWN, Stream
 
 Args = list[Any]
 Kwargs = dict[str, Any]
@@ -198,14 +198,14 @@ def _type(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
 def _number(kind: type) -> Handler:
     def make(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
         if run.is_opaque(args) or any(isinstance(a, Tensor) for a in args):
-            return UNKNOWN
+            return SOME_FLOAT if kind is float else UNKNOWN
         return run.attempt(node, kind, *args, **kwargs)
 
     return make
 
 
 def _str(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
-    if any(not isinstance(a, str | int | float | bool | None) for a in args):
+    if run.is_opaque(args) or any(not isinstance(a, str | int | float | None) for a in args):
         return UNKNOWN
     return run.attempt(node, str, *args, **kwargs)
 

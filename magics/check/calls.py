@@ -101,7 +101,7 @@ class Calls(Sequences):
 
     def escape(self, value: Any) -> None:
         """Something unknown got hold of `value`."""
-        if isinstance(value, list):
+        if isinstance(value, list | dict):
             self.mark_open(value)
         elif isinstance(value, Module | Optimizer) or type(value) in self.classes:
             self.tainted[id(value)] = value
@@ -194,11 +194,6 @@ class Calls(Sequences):
         if place is not None:
             self.made.setdefault(id(value), (value, place))
 
-    @functools.cached_property
-    def made(self) -> dict[int, tuple[Any, ast.AST]]:
-        """Modules made in the cell, by id, with the call that made each."""
-        return {}
-
     def _is_runtime(self, function: Any) -> bool:
         return pure.is_runtime(getattr(function, "__func__", function))
 
@@ -289,7 +284,7 @@ class Calls(Sequences):
         """`owner.name`."""
         if owner is UNKNOWN:
             return UNKNOWN
-        if isinstance(owner, Stream):
+        if isinstance(owner, Stream) or type(owner).__module__ == "flambeau.magics.check.recurrent":
             return UNKNOWN
         if isinstance(owner, types.ModuleType):
             return self._module_attribute(owner, name, node)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from flambeau.core.tensor import Tensor
 
 from .attempts import Attempts
-from .values import MISSING, UNKNOWN, Stream
+from .values import MISSING, SOME_FLOAT, UNKNOWN, Stream
 
 BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -125,7 +126,11 @@ class Expressions(Attempts):
     def eval_FormattedValue(self, node: ast.FormattedValue) -> Any:
         value = self.evaluate(node.value)
         form = "" if node.format_spec is None else self.evaluate(node.format_spec)
-        if not isinstance(value, str | int | float | bool | None) or not isinstance(form, str):
+        if (
+            self.is_opaque(value)
+            or not isinstance(value, str | int | float | None)
+            or not isinstance(form, str)
+        ):
             return UNKNOWN
         if node.conversion == ord("r"):
             value = repr(value)
@@ -157,7 +162,8 @@ class Expressions(Attempts):
     def binary(self, node: ast.AST, function: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
         """`function(a, b)` where that is known, and not too large to compute."""
         if self.is_opaque(a) or self.is_opaque(b) or _too_large(function, a, b):
-            return UNKNOWN
+            numbers = isinstance(a, int | float) and isinstance(b, int | float)
+            return SOME_FLOAT if numbers and SOME_FLOAT in (a, b) else UNKNOWN
         return self.attempt(node, function, a, b)
 
     def eval_UnaryOp(self, node: ast.UnaryOp) -> Any:
@@ -165,8 +171,8 @@ class Expressions(Attempts):
         if isinstance(node.op, ast.Not):
             truth = self.truth(value, node)
             return UNKNOWN if truth is UNKNOWN else not truth
-        if value is UNKNOWN:
-            return UNKNOWN
+        if self.is_opaque(value):
+            return value if value is SOME_FLOAT else UNKNOWN
         return self.attempt(node, UNARY[node.op.__class__], value)
 
     def eval_BoolOp(self, node: ast.BoolOp) -> Any:
@@ -242,7 +248,7 @@ class Expressions(Attempts):
         if isinstance(owner, dict) and not self.is_opaque(index):
             if id(owner) in self.open and not self.quietly(owner.__contains__, index):
                 return UNKNOWN
-            return self.attempt(node, operator.getitem, owner, index)
+            return self._entry(owner, index, node)
         if isinstance(owner, list | tuple):
             if index is UNKNOWN:
                 return self.one_of(owner)
@@ -253,6 +259,16 @@ class Expressions(Attempts):
         elif self.is_opaque(index) or self.is_opaque(owner):
             return UNKNOWN
         return self.attempt(node, operator.getitem, owner, index)
+
+    def _entry(self, owner: dict[Any, Any], key: Any, node: ast.AST) -> Any:
+        """`owner[key]` of a dict that is known in full."""
+        missing = isinstance(key, str) and key not in owner and type(owner) is dict
+        if missing and owner and not self.guarded and self.is_certain():
+            names = [k for k in owner if isinstance(k, str)]
+            close = difflib.get_close_matches(key, names, n=1)
+            hint = f"Did you mean {close[0]!r}?" if close else f"It has {', '.join(names[:8])}."
+            self.fail(node, KeyError(f"the dict has no key {key!r}. {hint}"), "name")
+        return self.attempt(node, operator.getitem, owner, key)
 
     def _open_item(self, owner: Any, index: Any) -> Any:
         if isinstance(index, slice):

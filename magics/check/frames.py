@@ -110,6 +110,7 @@ class Frame:
     in_cell: bool
     function: Function | None = None
     first_argument: Any = MISSING
+    doubtful: bool = False  # whether it may have ended before the running statement
     node: ast.AST | None = None
     returns: list[Any] = field(default_factory=list)
     yields: list[Any] = field(default_factory=list)

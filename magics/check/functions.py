@@ -34,6 +34,9 @@ class Functions(Statements):
         """The record behind an interpreted function, or None."""
         return self.records.get(value) if isinstance(value, types.FunctionType) else None
 
+    def own_classes(self) -> set[type]:
+        return self.classes
+
     # -- making ----------------------------------------------------------------------------------
 
     def make_function(self, node: ast.FunctionDef | ast.Lambda) -> Any:

@@ -6,23 +6,18 @@ import ast
 import importlib
 import sys
 import types
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from typing import Any, ClassVar
 
-import flambeau
-from flambeau.autograd import grad_mode
-from flambeau.core import observers
 from flambeau.core.tensor import Tensor
 
 from . import pure
-from .attempts import silenced
+from .apart import apart
 from .builtin_calls import BUILTINS, NAMES
-from .calls import Calls, Handler, is_runtime_module, runtime_module
-from .devices import CPU
+from .calls import Handler, is_runtime_module, runtime_module
 from .findings import Hint
 from .frames import BudgetSpentError, Frame, Globals
 from .messages import described
+from .recurrent import Recurrent
 from .runtime_calls import METHODS, RUNTIME
 from .values import MISSING, UNKNOWN
 
@@ -37,7 +32,7 @@ def passed_through(iterable: Any = UNKNOWN, *args: Any, **kwargs: Any) -> Any:
     return iterable
 
 
-class Interpreter(Calls):
+class Interpreter(Recurrent):
     """Runs a cell over abstract values, in the calling thread, and keeps what it found."""
 
     handlers: ClassVar[dict[Any, Handler]] = {**BUILTINS, **RUNTIME}
@@ -54,7 +49,7 @@ class Interpreter(Calls):
 
     def run(self, tree: ast.Module) -> None:
         """Interpret the cell. What the budget does not reach is not looked at."""
-        with _apart():
+        with apart(gradients=True):
             try:
                 self.run_block_to_the_end(tree.body)
             except BudgetSpentError:
@@ -156,18 +151,3 @@ def _common(a: str, b: str) -> str:
         return b
     shape = ", ".join(x if x == y else "?" for x, y in zip(sizes, others, strict=True))
     return f"({shape}{',' if len(sizes) == 1 else ''}) {kind}"
-
-
-@contextmanager
-def _apart() -> Iterator[None]:
-    """Everything of this thread that the run must not disturb, and the other way round."""
-    before = grad_mode.is_grad_enabled()
-    with ExitStack() as stack:
-        stack.enter_context(silenced())
-        stack.enter_context(observers.unobserved())
-        stack.enter_context(CPU)
-        stack.enter_context(flambeau.set_grad_enabled(True))
-        try:
-            yield
-        finally:
-            flambeau.set_grad_enabled(before)

@@ -42,6 +42,7 @@ class Live(Functions):
         self.twins: dict[
             int, tuple[Any, Any]
         ] = {}  # by id: the value, so that it lives, and its twin
+        self.live_gradients = False  # whether a backward pass has reached a live tensor
         self.modules: dict[int, Globals] = {}  # the globals of functions, by the id of their dict
 
     def twin(self, value: Any) -> Any:
@@ -98,6 +99,7 @@ class Live(Functions):
         if value.__class__ is not Tensor and not isinstance(value, Parameter):
             return UNKNOWN
         if value.is_leaf and value.grad is not None:
+            self.live_gradients = True
             made.grad = flambeau.empty(tuple(value.shape), dtype=value.dtype, device=place)
         return made
 

@@ -8,29 +8,33 @@ from typing import Any
 
 import flambeau
 from flambeau import serialization
+from flambeau.amp import GradScaler
 from flambeau.core.tensor import Tensor
-from flambeau.nn import Module, RNNBase
+from flambeau.nn import Module
+from flambeau.nn.utils import rnn
 from flambeau.optim import Optimizer
 
-from .calls import Calls, Handler
+from .calls import Handler
 from .devices import CPU, shadow_device
-from .values import UNKNOWN, Stream
+from .recurrent import pack, unpack
+from .training import LOSSES, Training
+from .values import SOME_FLOAT, UNKNOWN, Stream
 
 Args = list[Any]
 Kwargs = dict[str, Any]
 
 
-def nothing(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
+def nothing(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     """A call that has an effect outside of the run, which has none here."""
     return None
 
 
-def unknown(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
+def unknown(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     """A call whose result depends on values."""
     return UNKNOWN
 
 
-def same(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
+def same(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     """A decorator or wrapper that the run looks through."""
     return args[0] if args else same_again
 
@@ -40,11 +44,11 @@ def same_again(value: Any) -> Any:
     return value
 
 
-def _returned(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
+def _returned(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     return args[0]
 
 
-def _to(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
+def _to(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     """`.to(...)` of tensors and modules: devices by the names that the run gives them."""
     owner, *rest = args
     if run.is_opaque(rest) or run.is_opaque(kwargs):
@@ -56,27 +60,27 @@ def _to(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     return run.native(type(owner).to.__get__(owner), rest, kwargs, node)
 
 
-def _to_cuda(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
+def _to_cuda(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     index = args[1] if len(args) > 1 and isinstance(args[1], int) else 0
     place = flambeau.device("cuda", index)
     return _to(run, [args[0], place], {}, node)
 
 
-def _to_cpu(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
+def _to_cpu(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     return _to(run, [args[0], flambeau.device("cpu")], {}, node)
 
 
-def _item(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
+def _item(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     if args[0].numel() != 1:
         error = RuntimeError(
             f"item: expected a tensor with one element. Got shape {tuple(args[0].shape)}. "
             "Use tolist() for all elements."
         )
         run.fail(node, error, "shape", (flambeau.Tensor.item.__get__(args[0]), (), {}))
-    return UNKNOWN
+    return SOME_FLOAT if args[0].is_floating_point() else UNKNOWN
 
 
-def _numpy(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
+def _numpy(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     owner = args[0]
     if not kwargs.get("force") and owner.requires_grad:
         error = RuntimeError(
@@ -93,7 +97,7 @@ def _numpy(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     return run.array_of(owner)
 
 
-def _tensor(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
+def _tensor(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     """`torch.tensor(data)`: numbers that are not known still have a shape, if a list holds them."""
     data = args[0] if args else kwargs.get("data", UNKNOWN)
     if run.is_opaque(data):
@@ -103,15 +107,15 @@ def _tensor(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     return run.native(flambeau.tensor, args, kwargs, node)
 
 
-def _size(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
+def _size(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     return run.native(flambeau.Tensor.size.__get__(args[0]), args[1:], kwargs, node)
 
 
-def _is_available(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
+def _is_available(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     return flambeau.cuda.is_available()
 
 
-def _deepcopy(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
+def _deepcopy(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     import copy
 
     if run.is_opaque(args):
@@ -119,19 +123,59 @@ def _deepcopy(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     return run.attempt(node, copy.deepcopy, args[0])
 
 
-def _recurrent(run: Calls, module: RNNBase, args: Args, node: ast.AST) -> Any:
-    """A recurrent layer on its first two steps, its output stretched to all of them: shapes do not
-    depend on the number of steps, time does."""
-    x = args[0]
-    dim = 1 if module.batch_first and x.ndim == 3 else 0
-    steps = x.shape[dim]
-    value = run.native(module, [x.narrow(dim, 0, 2), *args[1:]], {}, node)
-    if not isinstance(value, tuple):
-        return value
-    output = value[0]
-    shape = list(output.shape)
-    shape[dim] = steps
-    return (output.narrow(dim, 0, 1).expand(shape).contiguous(), *value[1:])
+def _backward(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
+    return run.backward(args[0], args[1:], kwargs, node)
+
+
+def _step(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
+    return run.step(args[0], args[1:], kwargs, node)
+
+
+def _zero_grad(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
+    owner = args[0]
+    if isinstance(owner, Module):
+        parameters = list(owner.parameters())
+    elif run.is_opaque(owner.param_groups):
+        run.gradients.clear()
+        return None
+    else:
+        parameters = [p for group in owner.param_groups for p in group["params"]]
+    run.zeroed(parameters)
+    for parameter in parameters:
+        parameter.grad = None
+    return None
+
+
+def _zero_(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
+    """`p.grad.zero_()`, which is how gradients are zeroed by hand."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        inner = node.func.value
+        while isinstance(inner, ast.Attribute) and inner.attr == "data":
+            inner = inner.value
+        if isinstance(inner, ast.Attribute) and inner.attr == "grad":
+            owner = run.evaluate(inner.value)
+            run.zeroed([owner] if isinstance(owner, Tensor) else [])
+    return run.native(Tensor.zero_.__get__(args[0]), [], {}, node)
+
+
+def _scaler_step(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
+    return run.step(args[1], [], {}, node) if isinstance(args[1], Optimizer) else UNKNOWN
+
+
+def _scaled(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
+    return args[1]
+
+
+def _loss(name: str) -> Handler:
+    function = getattr(flambeau.nn.functional, name)
+
+    def call(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
+        if run.is_opaque(args) or run.is_opaque(kwargs):
+            return UNKNOWN
+        run.before_loss(name, args, kwargs, node)
+        return run.native(function, args, kwargs, node)
+
+    return call
 
 
 RUNTIME: dict[Any, Handler] = {
@@ -145,6 +189,9 @@ RUNTIME: dict[Any, Handler] = {
     flambeau.tensor: _tensor,
     flambeau.cuda.is_available: _is_available,
     flambeau.from_numpy: unknown,
+    rnn.pack_padded_sequence: pack,
+    rnn.pad_packed_sequence: unpack,
+    **{getattr(flambeau.nn.functional, name): _loss(name) for name in set(LOSSES.values())},
 }
 METHODS: dict[tuple[type, str], Handler] = {
     (Tensor, "to"): _to,
@@ -156,5 +203,13 @@ METHODS: dict[tuple[type, str], Handler] = {
     (Tensor, "item"): _item,
     (Tensor, "numpy"): _numpy,
     (Tensor, "tolist"): unknown,
-    (Optimizer, "step"): nothing,
+    (Tensor, "zero_"): _zero_,
+    (Tensor, "backward"): _backward,
+    (Optimizer, "step"): _step,
+    (Optimizer, "zero_grad"): _zero_grad,
+    (Module, "zero_grad"): _zero_grad,
+    (GradScaler, "step"): _scaler_step,
+    (GradScaler, "scale"): _scaled,
+    (GradScaler, "unscale_"): nothing,
+    (GradScaler, "update"): nothing,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from typing import Any
 
 FLAGS = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
@@ -63,3 +64,16 @@ def _masked(line: str) -> str:
         return f"{assigned[1]}__unknown__"
     special = _LINE.match(line) or _HELP.match(line)
     return f"{special[1]}pass" if special else line
+
+
+def span(node: ast.AST) -> tuple[int, int, int, int]:
+    """Line, column, last line and end column of `node`. A call of a method begins at its name, so
+    that long chains blame the right line."""
+    where: Any = node
+    line, column = where.lineno, where.col_offset
+    if isinstance(node, ast.Call):
+        called = node.func
+        if isinstance(called, ast.Attribute) and called.end_lineno != line:
+            line = called.end_lineno or line
+            column = (called.end_col_offset or 0) - len(called.attr)
+    return line, column, where.end_lineno or line, where.end_col_offset or column

@@ -13,7 +13,7 @@ from typing import Any
 
 from flambeau.nn import Module
 
-from .values import MISSING, UNKNOWN, Stream, Unknown, alike, join
+from .values import MISSING, UNKNOWN, SomeFloat, Stream, Unknown, alike, join
 
 REGISTRIES = ("_parameters", "_buffers", "_modules")
 
@@ -63,7 +63,7 @@ class State:
     def is_opaque(self, value: Any, depth: int = 4) -> bool:
         """Whether something within `value` is not known."""
         kind = value.__class__
-        if kind is Unknown:
+        if kind is Unknown or kind is SomeFloat:
             return True
         if depth == 0:
             return False

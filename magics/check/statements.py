@@ -9,12 +9,15 @@ from time import perf_counter
 from typing import Any
 
 from flambeau.core.tensor import Tensor
+from flambeau.errors import ShapeError
 
 from .expressions import BINARY, Expressions
 from .frames import Completion, UserError
 from .state import Trail
 from .values import MISSING, UNKNOWN
 
+RAISED = (ValueError, TypeError, RuntimeError, IndexError, KeyError, AttributeError)
+"""What user code raises where something does not fit."""
 ROUNDS = 3  # of a loop whose number of rounds is not known, or whose body takes long
 LONG_LOOP = 0.02  # s that a loop may take before it is cut short
 
@@ -116,9 +119,29 @@ class Statements(Expressions):
                 return
         elif self.is_opaque(index) or value is UNKNOWN:
             return
+        if isinstance(owner, Tensor) and isinstance(value, Tensor):
+            self._check_write(target, owner, index, value)
         self.attempt(target, type(owner).__setitem__, owner, index, value) if hasattr(
             type(owner), "__setitem__"
         ) else None
+
+    def _check_write(self, target: ast.Subscript, owner: Tensor, index: Any, value: Tensor) -> None:
+        """Whether `value` fits into `owner[index]`, which the meta device does not ask."""
+        part = self.item(owner, index, target)
+        if not isinstance(part, Tensor):
+            return
+        shape = tuple(value.shape)
+        while len(shape) > part.ndim and shape[0] == 1:
+            shape = shape[1:]
+        fits = len(shape) <= part.ndim and all(
+            a in (1, b) for a, b in zip(reversed(shape), reversed(part.shape), strict=False)
+        )
+        if not fits:
+            words = (
+                f"expected a value that fits into the part of shape {tuple(part.shape)}. "
+                f"Got one of shape {tuple(value.shape)}."
+            )
+            self.fail(target, ShapeError(words), "shape")
 
     # -- simple statements -----------------------------------------------------------------------
 
@@ -181,10 +204,9 @@ class Statements(Expressions):
         truth = self.truth(self.evaluate(node.test), node.test)
         if truth is False:
             error = AssertionError(f"this assertion is false: {ast.unparse(node.test)}")
-            certain = not self.maybe and _speaks_of_shapes(node.test)
             if self.guarded:
                 self.fail(node, error, None)
-            if certain:
+            if self.is_certain():
                 self._report_at(node, error, "assertion")
             return Completion("raise", error)
         return None
@@ -197,6 +219,8 @@ class Statements(Expressions):
             error = Exception("unknown")
         if self.guarded:
             raise UserError(error, None)
+        if self.is_certain() and isinstance(error, RAISED) and node.exc is not None:
+            self._report_at(node, error, "raises")
         return Completion("raise", error)
 
     def _report_at(self, node: ast.AST, error: BaseException, code: str) -> None:
@@ -258,6 +282,7 @@ class Statements(Expressions):
         returned = [c.value for c in completions if c is not None and c.kind == "return"]
         if None in completions:
             self.frame.returns.extend(returned)
+            self.frame.doubtful |= any(c is not None for c in completions)
             return None
         ends = [c for c in completions if c is not None]
         if all(c.kind == "raise" for c in ends):
@@ -322,7 +347,9 @@ class Statements(Expressions):
         patience = 2 if _trains(node) else ROUNDS
         trail: Trail = {}
         count = 0
+        doubtful, returns = self.frame.doubtful, len(self.frame.returns)
         self.push_trail(trail)
+        self.loops.append(node)
         try:
             for _ in rounds:
                 count += 1
@@ -339,9 +366,13 @@ class Statements(Expressions):
                     trail = {}
                     self.push_trail(trail)
         finally:
+            self.loops.pop()
             last = self.pop_trail()
         if not exact and count:
             self.widen(last)
+        if node.orelse and self.frame.doubtful and not doubtful:  # it may have ended by a break
+            return self.branches([node.orelse, []])
+        self.frame.doubtful = doubtful or len(self.frame.returns) > returns
         return self.run_block(node.orelse)
 
     def loop_body(self, body: list[ast.stmt]) -> Completion | None:
@@ -453,9 +484,3 @@ def _trains(node: ast.AST) -> bool:
         )
         node._trains = found  # type: ignore[attr-defined]
     return bool(found)
-
-
-def _speaks_of_shapes(test: ast.expr) -> bool:
-    """Whether an assertion is about sizes, which the checker knows well."""
-    words = {"shape", "size", "ndim", "dim", "numel", "dtype"}
-    return any(isinstance(each, ast.Attribute) and each.attr in words for each in ast.walk(test))

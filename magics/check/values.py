@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from flambeau.core.tensor import Tensor
 
-__all__ = ["MISSING", "UNKNOWN", "Stream", "Unknown", "UnknownUsedError"]
+__all__ = ["MISSING", "SOME_FLOAT", "UNKNOWN", "SomeFloat", "Stream", "Unknown", "UnknownUsedError"]
 
 
 class UnknownUsedError(Exception):
@@ -38,6 +38,16 @@ class Unknown:
 
 
 UNKNOWN = Unknown()
+
+
+class SomeFloat(float):
+    """A float whose value is not known; the only instance is `SOME_FLOAT`. It has a float's
+    attributes and no others, which tells a number from a tensor."""
+
+    __slots__ = ()
+
+
+SOME_FLOAT = SomeFloat("nan")
 
 
 class Missing:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import sys
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flambeau import cuda
+from flambeau.backends.cpu import buffers
 from flambeau.backends.cpu.onednn import primitives
 
 from ..base import counted, joined
@@ -66,7 +66,7 @@ def free(shell: Any, names: Sequence[str] = ()) -> Freed:
     gc.collect()
     cuda.empty_cache()
     primitives.free()
-    _trim()
+    buffers.release()
     now = resident_bytes()
     return Freed(
         results,
@@ -139,10 +139,3 @@ def peak_bytes() -> int | None:
         return None
     unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux kB
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def _trim() -> None:
-    """Let the C library give freed memory back, where it offers to (glibc)."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
-        trim(0)

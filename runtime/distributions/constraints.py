@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..core.tensor import Tensor, wrap
 from ..ops.joins import cat as _cat
 from ..ops.joins import stack as _stack
 
 __all__ = [
-    "Constraint", "boolean", "cat", "dependent", "dependent_property", "greater_than",
-    "greater_than_eq", "half_open_interval", "independent", "integer_interval", "interval",
+    "Constraint", "MixtureSameFamilyConstraint", "boolean", "cat", "corr_cholesky", "dependent",
+    "dependent_property", "greater_than", "greater_than_eq", "half_open_interval", "independent",
+    "integer_interval", "interval",
     "is_dependent", "less_than", "lower_cholesky", "lower_triangular", "multinomial", "nonnegative",
     "nonnegative_integer", "one_hot", "positive", "positive_definite", "positive_integer",
     "positive_semidefinite", "real", "real_vector", "simplex", "square", "stack", "symmetric",
@@ -252,6 +255,16 @@ class LowerCholesky(_Matrix):
         return lower_triangular.check(value) & _stack(positive_rows, -1).all(-1)
 
 
+class CorrCholesky(_Matrix):
+    """Lower Cholesky factors of correlation matrices: their rows have length 1."""
+
+    def check(self, value: Tensor) -> Tensor:
+        # Rounding of n squares.
+        tolerance = float(np.finfo(value.dtype.numpy).eps) * value.shape[-1] * 10
+        rows = value.detach().square().sum(-1).sqrt()
+        return lower_cholesky.check(value) & ((rows - 1).abs() < tolerance).all(-1)
+
+
 class Square(_Matrix):
     """Matrices of as many rows as columns."""
 
@@ -325,6 +338,28 @@ class Stack(Constraint):
         return _stack([c.check(s) for c, s in zip(self.cseq, slices, strict=True)], self.dim)
 
 
+class MixtureSameFamilyConstraint(Constraint):
+    """`base_constraint` of a mixture's components, for values without the components' dimension."""
+
+    def __init__(self, base_constraint: Constraint) -> None:
+        self.base_constraint = base_constraint
+        self.is_discrete = base_constraint.is_discrete
+        self.event_dim = base_constraint.event_dim
+
+    def check(self, value: Tensor) -> Tensor:
+        if value.ndim < self.event_dim:
+            raise ValueError(
+                f"{self!r}.check: expected a value with at least {self.event_dim} dimensions. Got "
+                f"shape {tuple(value.shape)}."
+            )
+        components = value.unsqueeze(value.ndim - self.event_dim)
+        found = self.base_constraint.check(components)
+        return found.all(-1) if found.ndim > value.ndim - self.event_dim else found
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.base_constraint!r})"
+
+
 dependent = Dependent()
 dependent_property = DependentProperty
 independent = IndependentConstraint
@@ -342,6 +377,7 @@ nonnegative_integer, positive_integer = IntegerGreaterThan(0), IntegerGreaterTha
 simplex = Simplex()
 lower_triangular = LowerTriangular()
 lower_cholesky = LowerCholesky()
+corr_cholesky = CorrCholesky()
 square = Square()
 symmetric = Symmetric()
 positive_semidefinite = PositiveSemidefinite()

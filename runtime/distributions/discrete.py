@@ -12,7 +12,7 @@ from ..autograd.grad_mode import no_grad
 from ..core.ranges import arange
 from ..core.tensor import Tensor
 from ..ops.arithmetic import where
-from ..ops.gamma import binomial, poisson
+from ..ops.gamma import binomial, poisson, standard_gamma
 from ..ops.sampling import bernoulli
 from ..ops.special_functions import xlogy
 from . import constraints
@@ -31,7 +31,7 @@ from .parameters import (
     uniform,
 )
 
-__all__ = ["Bernoulli", "Binomial", "Geometric", "Poisson"]
+__all__ = ["Bernoulli", "Binomial", "Geometric", "NegativeBinomial", "Poisson"]
 
 
 class _Chance(Distribution):
@@ -264,3 +264,53 @@ class Poisson(Distribution):
         if self._validate_args:
             self._validate_sample(value)
         return xlogy(value.to(self.rate.dtype), self.rate) - self.rate - log_factorial(value)
+
+
+class NegativeBinomial(_Chance):
+    """The number of successes before `total_count` failures (any number above 0), in trials that
+    succeed with probability `probs`."""
+
+    arg_constraints: ClassVar[dict[str, Any]] = {
+        "total_count": constraints.greater_than_eq(0),
+        "probs": constraints.half_open_interval(0.0, 1.0),
+        "logits": constraints.real,
+    }
+    support = constraints.nonnegative_integer
+
+    def __init__(
+        self,
+        total_count: Any,
+        probs: Any = None,
+        logits: Any = None,
+        validate_args: bool | None = None,
+    ) -> None:
+        (count,) = self._take(probs, logits, total_count)
+        self.total_count = count.to(self._param.dtype)
+        super().__init__(self._param.shape, validate_args=validate_args)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.total_count * self.logits.exp()
+
+    @property
+    def mode(self) -> Tensor:
+        return ((self.total_count - 1) * self.logits.exp()).floor().clamp(min=0.0)
+
+    @property
+    def variance(self) -> Tensor:
+        return self.mean / (-self.logits).sigmoid()
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        """A Poisson variable whose rate is a gamma variable."""
+        with no_grad():
+            shape = tuple(self._extended_shape(sample_shape))
+            rate = standard_gamma(self.total_count.expand(shape)) / (-self.logits).exp()
+            return poisson(rate)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        n = self.total_count
+        chance = n * -softplus(self.logits) + value * -softplus(-self.logits)
+        ways = (n + value).lgamma() - log_factorial(value) - n.lgamma()
+        return chance + where(n + value == 0, 0.0, ways)

@@ -1,4 +1,4 @@
-"""Positive distributions that are a normal variable transformed."""
+"""Distributions of absolute values, and of other transforms of variables on the whole line."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 from ..core.tensor import Tensor
 from ..ops.arithmetic import where
 from . import constraints
-from .location_scale import Normal
+from .location_scale import Cauchy, Normal
+from .parameters import constant
 from .transformed import TransformedDistribution
-from .transforms import AbsTransform, ExpTransform
+from .transforms import AbsTransform, ExpTransform, StickBreakingTransform
 
-__all__ = ["HalfNormal", "LogNormal"]
+__all__ = ["HalfCauchy", "HalfNormal", "LogNormal", "LogisticNormal"]
 
 
 class LogNormal(TransformedDistribution):
@@ -56,33 +57,21 @@ class LogNormal(TransformedDistribution):
         return self.base_dist.entropy() + self.loc
 
 
-class HalfNormal(TransformedDistribution):
-    """The absolute value of a normal variable of mean 0 and standard deviation `scale`."""
+class _Half(TransformedDistribution):
+    """The absolute value of a variable that is symmetric about 0."""
 
     arg_constraints: ClassVar[dict[str, Any]] = {"scale": constraints.positive}
     support = constraints.nonnegative
-    base_dist: Normal
-
-    def __init__(self, scale: Any, validate_args: bool | None = None) -> None:
-        base = Normal(0, scale, validate_args=False)
-        super().__init__(base, AbsTransform(), validate_args=validate_args)
+    base_dist: Any
 
     @property
     def scale(self) -> Tensor:
-        """The normal variable's standard deviation."""
+        """The symmetric variable's scale."""
         return self.base_dist.scale
-
-    @property
-    def mean(self) -> Tensor:
-        return self.scale * math.sqrt(2 / math.pi)
 
     @property
     def mode(self) -> Tensor:
         return self.scale.new_zeros(tuple(self.scale.shape))
-
-    @property
-    def variance(self) -> Tensor:
-        return self.scale.square() * (1 - 2 / math.pi)
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
@@ -99,3 +88,62 @@ class HalfNormal(TransformedDistribution):
 
     def entropy(self) -> Tensor:
         return self.base_dist.entropy() - math.log(2)
+
+
+class HalfNormal(_Half):
+    """The absolute value of a normal variable of mean 0 and standard deviation `scale`."""
+
+    def __init__(self, scale: Any, validate_args: bool | None = None) -> None:
+        base = Normal(0, scale, validate_args=False)
+        super().__init__(base, AbsTransform(), validate_args=validate_args)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.scale * math.sqrt(2 / math.pi)
+
+    @property
+    def variance(self) -> Tensor:
+        return self.scale.square() * (1 - 2 / math.pi)
+
+
+class HalfCauchy(_Half):
+    """The absolute value of a Cauchy variable about 0; its mean and variance are infinite."""
+
+    def __init__(self, scale: Any, validate_args: bool | None = None) -> None:
+        base = Cauchy(0, scale, validate_args=False)
+        super().__init__(base, AbsTransform(), validate_args=validate_args)
+
+    @property
+    def mean(self) -> Tensor:
+        return constant(self.scale, math.inf)
+
+    @property
+    def variance(self) -> Tensor:
+        return constant(self.scale, math.inf)
+
+
+class LogisticNormal(TransformedDistribution):
+    """Points of the simplex whose stick-breaking coordinates are normal: `loc` and `scale` (..., n)
+    for vectors of n + 1 shares."""
+
+    arg_constraints: ClassVar[dict[str, Any]] = {
+        "loc": constraints.real,
+        "scale": constraints.positive,
+    }
+    support = constraints.simplex
+
+    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
+        base = Normal(loc, scale, validate_args=validate_args)
+        if not base.batch_shape:
+            base = base.expand((1,))
+        super().__init__(base, StickBreakingTransform(), validate_args=validate_args)
+
+    @property
+    def loc(self) -> Tensor:
+        """The mean of the coordinates."""
+        return self.base_dist.base_dist.loc
+
+    @property
+    def scale(self) -> Tensor:
+        """The standard deviation of the coordinates."""
+        return self.base_dist.base_dist.scale

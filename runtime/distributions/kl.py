@@ -18,11 +18,12 @@ from .categorical import Categorical, OneHotCategorical
 from .discrete import Bernoulli, Binomial, Geometric, Poisson
 from .distribution import Distribution
 from .folded import HalfNormal
-from .location_scale import Cauchy, Gumbel, Laplace, Normal, Uniform
+from .location_scale import Cauchy, Gumbel, Laplace, Normal
 from .multivariate import MultivariateNormal, _solved, half_log_det
 from .parameters import LOG_SQRT_2PI, SQRT_2, euler_constant, softplus, sum_rightmost
 from .positive import Beta, Dirichlet, Exponential, Gamma
 from .transformed import Independent, TransformedDistribution
+from .uniform import Uniform
 
 __all__ = ["kl_divergence", "register_kl"]
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ..core.creation import scalar_tensor
+from ..core.creation import from_numpy, scalar_tensor
 from ..core.dtypes import get_default_dtype
 from ..core.tensor import Size, Tensor
 from ..ops.sampling import rand, randn
 
 __all__ = [
     "broadcast_all", "clamp_probs", "euler_constant", "lazy_property", "logits_to_probs",
-    "probs_to_logits",
+    "probs_to_logits", "tril_matrix_to_vec", "vec_to_tril_matrix",
 ]  # fmt: skip
 
 euler_constant = 0.57721566490153286060  # Euler and Mascheroni's
@@ -123,6 +123,46 @@ def one_of_two(name: str, probs: Any, logits: Any) -> None:
     if (probs is None) == (logits is None):
         found = "neither" if probs is None else "both"
         raise ValueError(f"{name}: expected either probs or logits. Got {found}.")
+
+
+def _triangle(n: int, diag: int) -> tuple[Any, Any]:
+    """Rows and columns of an n by n matrix's elements up to diagonal `diag`, row after row."""
+    rows, columns = np.tril_indices(n, diag)
+    return from_numpy(rows), from_numpy(columns)
+
+
+def _triangle_size(n: int, diag: int) -> int:
+    """How many elements an n by n matrix has up to diagonal `diag`."""
+    return sum(min(max(k + diag + 1, 0), n) for k in range(n))
+
+
+def vec_to_tril_matrix(vec: Tensor, diag: int = 0) -> Tensor:
+    """(..., k) numbers as the lower triangles, up to diagonal `diag`, of (..., n, n) matrices.
+
+    Raises: ValueError if no n has triangles of k elements.
+    """
+    count = vec.shape[-1]
+    n = next((n for n in range(count + abs(diag) + 2) if _triangle_size(n, diag) == count), None)
+    if n is None:
+        raise ValueError(
+            f"vec_to_tril_matrix: expected as many numbers as a triangle has elements. Got {count}."
+        )
+    rows, columns = _triangle(n, diag)
+    empty = vec.new_zeros((*vec.shape[:-1], n * n))
+    places = (rows * n + columns).to(vec.device).expand(tuple(vec.shape))
+    return empty.scatter(-1, places, vec).reshape((*vec.shape[:-1], n, n))
+
+
+def tril_matrix_to_vec(mat: Tensor, diag: int = 0) -> Tensor:
+    """The lower triangles, up to diagonal `diag`, of (..., n, n) matrices, as (..., k) numbers.
+
+    Raises: ValueError for a diagonal outside the matrices.
+    """
+    n = mat.shape[-1]
+    if not -n <= diag < n:
+        raise ValueError(f"tril_matrix_to_vec: expected a diag from {-n} to {n - 1}. Got {diag}.")
+    rows, columns = _triangle(n, diag)
+    return mat[..., rows, columns]
 
 
 def shape_of(size: Any) -> Size:

@@ -6,6 +6,7 @@ Dirichlet's, Kotz, Balakrishnan and Johnson, Continuous Multivariate Distributio
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 from ..core.tensor import Size, Tensor
@@ -17,7 +18,7 @@ from . import constraints
 from .distribution import Distribution
 from .parameters import broadcast_all, constant, smallest
 
-__all__ = ["Beta", "Chi2", "Dirichlet", "Exponential", "Gamma"]
+__all__ = ["Beta", "Chi2", "Dirichlet", "Exponential", "FisherSnedecor", "Gamma"]
 
 
 class Exponential(Distribution):
@@ -136,6 +137,53 @@ class Chi2(Gamma):
     def df(self) -> Tensor:
         """Degrees of freedom."""
         return 2 * self.concentration
+
+
+class FisherSnedecor(Distribution):
+    """The quotient of two chi-squared variables of `df1` and `df2` degrees of freedom, each over
+    its degrees."""
+
+    arg_constraints: ClassVar[dict[str, Any]] = {
+        "df1": constraints.positive,
+        "df2": constraints.positive,
+    }
+    support = constraints.positive
+    has_rsample = True
+
+    def __init__(self, df1: Any, df2: Any, validate_args: bool | None = None) -> None:
+        self.df1, self.df2 = broadcast_all(df1, df2)
+        self._gamma1 = Gamma(self.df1 * 0.5, self.df1, validate_args=False)
+        self._gamma2 = Gamma(self.df2 * 0.5, self.df2, validate_args=False)
+        super().__init__(self.df1.shape, validate_args=validate_args)
+
+    @property
+    def mean(self) -> Tensor:
+        df2 = where(self.df2 > 2, self.df2, math.nan)
+        return df2 / (df2 - 2)
+
+    @property
+    def mode(self) -> Tensor:
+        found = (self.df1 - 2) / self.df1 * self.df2 / (self.df2 + 2)
+        return where(self.df1 > 2, found, math.nan)
+
+    @property
+    def variance(self) -> Tensor:
+        df2 = where(self.df2 > 4, self.df2, math.nan)
+        rest = (df2 - 2).square() * (df2 - 4)
+        return 2 * df2.square() * (self.df1 + df2 - 2) / (self.df1 * rest)
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        above, below = self._gamma1.rsample(sample_shape), self._gamma2.rsample(sample_shape)
+        quotient = above / below.clamp(min=smallest(below))
+        return quotient.clamp(min=smallest(quotient))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        a, b, ratio = self.df1 * 0.5, self.df2 * 0.5, self.df1 / self.df2
+        log_beta = a.lgamma() + b.lgamma() - (a + b).lgamma()
+        shape = a * ratio.log() + (a - 1) * value.log()
+        return shape - log_beta - (a + b) * (ratio * value).log1p()
 
 
 class Dirichlet(Distribution):

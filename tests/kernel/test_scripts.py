@@ -151,7 +151,7 @@ def test_no_kernel_is_left_behind(script: Any) -> None:
     ("arguments", "words"),
     [
         (("/no/such/file.py",), "No such file"),
-        ((), "the following arguments are required: FILE"),
+        ((), "expected a FILE"),
     ],
 )
 def test_files_that_cannot_be_read_are_named(arguments: tuple[str, ...], words: str) -> None:

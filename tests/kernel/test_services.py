@@ -254,3 +254,26 @@ def test_a_receipt_sees_memory_that_was_only_held_for_a_while(session: Session) 
     assert before.peak is not None
     assert receipt.peak - before.peak > 150e6
     assert receipt.net < 100e6
+
+
+def test_a_safe_session_undoes_every_failed_cell(
+    session: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session.policy.safe = True
+    try:
+        session.execute("safe = torch.zeros(2)")
+        session.execute("safe.add_(1); unsafe = 1\n1 / 0")
+        assert "Undone: names unsafe and writes to 1 tensor" in capsys.readouterr().out
+        session.execute("safe.add_(5)")
+    finally:
+        session.policy.safe = False
+    assert session.namespace["safe"].tolist() == [5, 5]
+    assert "unsafe" not in session.namespace
+
+
+@pytest.mark.parametrize("magic", ["%%safe", "%%profile", "%%safe\n%%profile"])
+def test_a_cell_that_fails_inside_a_magic_has_failed(session: Session, magic: str) -> None:
+    result = session.execute(f"{magic}\n1 / 0")
+    assert not result.success
+    assert isinstance(result.error, ZeroDivisionError)
+    assert session.execute("1").success

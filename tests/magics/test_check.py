@@ -10,6 +10,7 @@ import pytest
 import flambeau as torch
 from flambeau.core import observers
 from flambeau.magics.check import check_cell, infer_shapes
+from flambeau.magics.check.fixes import verified_fixes
 from flambeau.nn import functional as F
 
 
@@ -45,10 +46,11 @@ class Net(nn.Module):
 
 
 def test_a_layer_of_the_wrong_size_is_found_where_it_is_called():
-    finding = check_cell(NET + "Net()(torch.ones(32, 20))", names())[0]
-    assert (finding.line, finding.code, finding.severity) == (10, "shape", "error")
-    assert "100" in finding.message
-    assert "(32, 128)" in finding.message
+    layer, call = check_cell(NET + "Net()(torch.ones(32, 20))", names())
+    assert (call.line, call.code, call.severity) == (10, "shape", "error")
+    assert "100" in call.message
+    assert "(32, 128)" in call.message
+    assert (layer.line, layer.fix) == (6, "Set in_features to 128.")
 
 
 def test_a_class_of_an_earlier_cell_is_blamed_on_the_call():
@@ -130,3 +132,33 @@ def test_endless_loops_and_huge_numbers_end_soon():
 def test_a_caught_failure_is_no_finding():
     source = "try:\n    torch.ones(2) + torch.ones(3)\nexcept RuntimeError:\n    ok = True"
     assert found(source) == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "shapes", "fix"),
+    [
+        ("matmul", [(4, 3), (5, 3)], "b.mT"),
+        ("add", [(3, 10), (3,)], "b.unsqueeze(1)"),
+        ("mse_loss", [(8, 1), (4, 2)], "b.reshape(8, 1)"),
+        (torch.nn.Linear(12, 5), [(2, 3, 4)], "a.flatten(1)"),
+    ],
+)
+def test_fixes_are_named_that_the_shape_rules_accept(operation, shapes, fix):
+    found = verified_fixes(operation, [torch.ones(s) for s in shapes], names=["a", "b"])
+    assert fix in [each.text for each in found]
+    assert len(found) <= 3
+
+
+def test_a_call_that_nothing_mends_has_no_fix():
+    assert verified_fixes("matmul", [torch.ones(4, 3), torch.ones(5, 7)], names=["a", "b"]) == []
+    assert verified_fixes("no_such_operation", [torch.ones(3)], names=["a"]) == []
+
+
+def test_the_layer_of_the_wrong_size_gets_an_edit_that_mends_it():
+    source = "layer = nn.Linear(100, 10)\nlayer(torch.ones(2, 128))"
+    first = check_cell(source, names())[0]
+    edit = first.edits[0]
+    line = source.split("\n")[edit.line - 1]
+    mended = line[: edit.column] + edit.text + line[edit.end_column :]
+    assert mended == "layer = nn.Linear(128, 10)"
+    assert found(source.replace(line, mended)) == []

@@ -69,7 +69,7 @@ def test_completion_comes_while_typing_and_tab_takes_it(terminal: Open) -> None:
     repl.run(1, "my_favourite_tensor = torch.ones(2)")
     repl.wait_for("kernel ready")
     repl.type("my_fav")
-    repl.wait_for("my_favourite_tensor  variable")
+    repl.wait_for("my_favourite_tensor  Tensor (2,) float32 cpu")
     repl.press("tab")
     repl.type(".sum()")
     repl.wait_for("In [2]: my_favourite_tensor.sum()")
@@ -165,6 +165,8 @@ def test_a_dead_kernel_is_reported_and_restarted_on_request(terminal: Open) -> N
     repl.line("import os; os.kill(os.getpid(), 9)")
     repl.wait_for("The kernel was killed by SIGKILL.", "Start a new kernel?")
     repl.type("y")
+    repl.wait_for("Run the cell of this session again in it?")
+    repl.type("n")
     repl.wait_for("In [1]:")
     repl.run(1, "'kept' in globals()", "Out[1]: False")
 

@@ -72,7 +72,8 @@ def test_the_order_is_kept_along_a_chain(use: Any) -> None:
         lambda x: F.max_pool2d(x, 2).numpy(), lambda x: F.softmax(x, 1).numpy(),
         lambda x: np.array(x.tolist()), lambda x: x.transpose(1, 3).contiguous().numpy(),
         lambda x: torch.where(x > 0, x, torch.zeros(6)).numpy(), lambda x: x.half().numpy(),
-        lambda x: (x @ torch.ones(6, 3)).numpy(), lambda x: (x + torch.ones(2, 8, 6, 6)).numpy(), lambda x: x.unfold(2, 3, 1).numpy(),
+        lambda x: (x @ torch.ones(6, 3)).numpy(), lambda x: (x + torch.ones(2, 8, 6, 6)).numpy(),
+        lambda x: x.unfold(2, 3, 1).numpy(),
     ],
 )  # fmt: skip
 def test_every_other_reader_sees_row_major_values(look: Any) -> None:

@@ -11,7 +11,10 @@ from ...core.devices import device
 from ...core.dispatch import DispatchKey
 from ...errors import DeviceError
 from ..array import ArrayBackend
+from .buffers import keep_freed
 from .onednn import layouts
+
+keep_freed()
 
 
 class CPUBackend(ArrayBackend):

@@ -56,6 +56,8 @@ def _is_causal(mask: Tensor | None, given: bool | None, length: int) -> bool:
         return bool(given)
     if tuple(mask.shape) != (length, length):
         return False
+    if mask.is_meta:
+        return False  # its values are not there to be looked at
     return bool((mask == _causal_mask(length, mask.device, mask.dtype)).all())
 
 

@@ -89,6 +89,86 @@ CASES: dict[str, tuple[str, Any]] = {
         "TransformedDistribution(Normal(T([0.5, -1.0]), T([0.7, 2.0])), TanhTransform())",
         [[0.2, 0.5], [-0.9, 0.05]],
     ),
+    "Pareto": ("Pareto(T([0.5, 1.5]), T([3.0, 1.5]))", [[0.7, 1.6], [3.0, 2.4]]),
+    "Weibull": ("Weibull(T([0.5, 1.5]), T([3.0, 1.5]))", [[0.7, 1.6], [0.3, 2.4]]),
+    "Kumaraswamy": ("Kumaraswamy(T([0.5, 3.0]), T([1.7, 2.0]))", [[0.2, 0.9], [0.4, 0.5]]),
+    "InverseGamma": ("InverseGamma(T([0.5, 3.0]), T([0.7, 2.0]))", [[0.2, 1.5], [3.0, 0.4]]),
+    "HalfCauchy": ("HalfCauchy(T([0.7, 2.0]))", [[0.2, 1.5], [3.0, 0.4]]),
+    "FisherSnedecor": ("FisherSnedecor(T([0.5, 6.0]), T([3.0, 5.0]))", [[0.2, 1.5], [3.0, 0.4]]),
+    "NegativeBinomial": (
+        "NegativeBinomial(T([2.5, 4.0]), T([0.3, 0.8]))",
+        [[0.0, 4.0], [5.0, 2.0]],
+    ),
+    "NegativeBinomial of logits": (
+        "NegativeBinomial(T([2.5, 4.0]), logits=T([-1.5, 0.4]))",
+        [[0.0, 4.0], [5.0, 2.0]],
+    ),
+    "VonMises": ("VonMises(T([0.5, -1.0]), T([0.7, 20.0]))", [[0.2, 1.5], [-3.0, -0.9]]),
+    "LogisticNormal": (
+        "LogisticNormal(T([[0.5, -1.0], [0.0, 0.2]]), T([0.7, 2.0]))",
+        [[0.2, 0.5, 0.3], [0.25, 0.5, 0.25]],
+    ),
+    "ContinuousBernoulli": (
+        "ContinuousBernoulli(T([0.3, 0.9, 0.5003]))",
+        [[0.2, 0.9, 0.4], [0.4, 0.5, 0.0]],
+    ),
+    "RelaxedBernoulli": ("RelaxedBernoulli(T(0.7), T([0.3, 0.8]))", [[0.2, 0.9], [0.4, 0.5]]),
+    "RelaxedOneHotCategorical": (
+        "RelaxedOneHotCategorical(T(0.7), T([[0.2, 0.5, 0.3], [3.0, 1.0, 4.0]]))",
+        [[0.2, 0.5, 0.3], [0.25, 0.5, 0.25]],
+    ),
+    "OneHotCategoricalStraightThrough": (
+        "OneHotCategoricalStraightThrough(T([[0.2, 0.5, 0.3], [3.0, 1.0, 4.0]]))",
+        [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]],
+    ),
+    "LowRankMultivariateNormal": (
+        "LowRankMultivariateNormal(T([[0.5, -1.0, 0.1], [0.0, 1.0, 2.0]]), T([[0.7], [-0.4], [0.2]]), T([1.0, 0.5, 2.0]))",
+        [[0.2, 1.5, 0.0], [-3.0, 4.0, 1.0]],
+    ),
+    "Wishart": (
+        "Wishart(T([3.0, 4.5]), T([[2.0, 0.3], [0.3, 1.0]]))",
+        [[[2.0, 0.5], [0.5, 3.0]], [[4.0, -1.0], [-1.0, 1.0]]],
+    ),
+    "Wishart of a factor": (
+        "Wishart(T(3.5), scale_tril=T([[0.7, 0.0], [-0.4, 2.0]]))",
+        [[2.0, 0.5], [0.5, 3.0]],
+    ),
+    "LKJCholesky": (
+        "LKJCholesky(3, T([0.7, 2.5]))",
+        [[1.0, 0.0, 0.0], [0.6, 0.8, 0.0], [0.0, 0.6, 0.8]],
+    ),
+    "mixture": (
+        "MixtureSameFamily(Categorical(T([[0.2, 0.8], [3.0, 1.0]])), Normal(T([[0.5, -1.0], [2.0, 0.0]]), T([0.7, 2.0])))",
+        [[0.2, 1.5], [-3.0, 4.0]],
+    ),
+    "mixture of vectors": (
+        "MixtureSameFamily(Categorical(T([0.2, 0.8])), Independent(Normal(T([[0.5, -1.0], [2.0, 0.0]]), T([0.7, 2.0])), 1))",
+        [[0.2, 1.5], [-3.0, 4.0]],
+    ),
+    "softplus and power": (
+        "TransformedDistribution(Normal(T([0.5, -1.0]), T([0.7, 2.0])), [SoftplusTransform(), PowerTransform(T(0.5))])",
+        [[0.2, 0.5], [0.9, 3.0]],
+    ),
+    "stick breaking": (
+        "TransformedDistribution(Normal(T([0.5, -1.0]), T([0.7, 2.0])), StickBreakingTransform())",
+        [[0.2, 0.5, 0.3], [0.25, 0.5, 0.25]],
+    ),
+    "reshaped": (
+        "TransformedDistribution(Normal(T([0.5, -1.0, 0.2, 0.3]), T(0.7)), ReshapeTransform((4,), (2, 2)))",
+        [[0.2, 0.5], [0.9, 0.05]],
+    ),
+    "stacked": (
+        "TransformedDistribution(Normal(T([0.5, -1.0]), T(0.7)), StackTransform([ExpTransform(), TanhTransform()], -1))",
+        [[0.2, 0.5], [0.9, 0.05]],
+    ),
+    "joined": (
+        "TransformedDistribution(Normal(T([0.5, -1.0, 0.0]), T(0.7)), CatTransform([ExpTransform(), TanhTransform()], -1, [1, 2]))",
+        [[0.2, 0.5, -0.5], [0.9, 0.05, 0.3]],
+    ),
+    "uniform by its function": (
+        "TransformedDistribution(Normal(T([0.5, -1.0]), T(0.7)), CumulativeDistributionTransform(Normal(T(0.0), T(1.0))))",
+        [[0.2, 0.5], [0.9, 0.05]],
+    ),
     "chain": (
         "TransformedDistribution(Gamma(T([0.5, 3.0]), T([0.7, 2.0])), [ExpTransform().inv, AffineTransform(0.3, 2.0), ExpTransform()])",
         [[0.2, 0.5], [0.9, 3.0]],
@@ -109,6 +189,7 @@ PARAMETERS = {
     "Categorical": ("[0.2, 0.5, 0.3]", "[3.0, 1.0, 4.0]"),
     "OneHotCategorical": ("[0.2, 0.5, 0.3]", "[3.0, 1.0, 4.0]"),
     "Dirichlet": ("[0.5, 3.0, 1.2]", "[2.0, 2.0, 3.5]"),
+    "Pareto": ("1.5, 3.5", "0.7, 2.5"), "ContinuousBernoulli": ("0.3", "0.8"),
 }  # fmt: skip
 """Parameters of p and of q."""
 
@@ -116,6 +197,10 @@ LINE = ["Beta", "Exponential", "Gamma", "Gumbel", "Laplace", "Normal", "Uniform"
 PAIRS = [(n, n) for n in PARAMETERS]
 PAIRS += [(p, q) for p in LINE for q in LINE if p != q]
 PAIRS += [("Bernoulli", "Poisson"), ("Poisson", "Bernoulli"), ("Poisson", "Binomial")]
+COIN, TAIL = "ContinuousBernoulli", "Pareto"
+PAIRS += [(p, COIN) for p in LINE] + [(p, TAIL) for p in LINE] + [(COIN, TAIL), (TAIL, COIN)]
+PAIRS += [(COIN, q) for q in ("Exponential", "Normal")]
+PAIRS += [(TAIL, q) for q in ("Beta", "Exponential", "Gamma", "Normal", "Uniform")]
 UNKNOWN = {("Beta", "Gumbel"), ("Beta", "Laplace"), ("Exponential", "Laplace"), ("Gamma", "Laplace"),
            ("Gumbel", "Laplace"), ("Laplace", "Gumbel"), ("Uniform", "Laplace")}  # fmt: skip
 """Pairs of the line without a rule, in PyTorch as here."""
@@ -127,7 +212,15 @@ STREAMS = ["Normal(T([0.5, -1.0]), T([0.7, 2.0]))", "Uniform(T([-1.0, 0.5]), T([
            "Multinomial(4, T([[0.2, 0.5, 0.3], [3.0, 1.0, 4.0]]))", "Geometric(T([0.3, 0.8]))",
            "Exponential(T([0.3, 2.5]))", "Laplace(T([0.5, -1.0]), T([0.7, 2.0]))",
            "Gumbel(T([0.5, -1.0]), T([0.7, 2.0]))", "Cauchy(T([0.5, -1.0]), T([0.7, 2.0]))",
-           "LogNormal(T([0.5, -1.0]), T([0.7, 1.1]))", "HalfNormal(T([0.7, 2.0]))"]  # fmt: skip
+           "LogNormal(T([0.5, -1.0]), T([0.7, 1.1]))", "HalfNormal(T([0.7, 2.0]))",
+           "Pareto(T([0.5, 1.5]), T([3.0, 1.5]))", "Weibull(T([0.5, 1.5]), T([3.0, 1.5]))",
+           "Kumaraswamy(T([0.5, 3.0]), T([1.7, 2.0]))", "HalfCauchy(T([0.7, 2.0]))",
+           "VonMises(T([0.5, -1.0]), T([0.7, 20.0]))", "ContinuousBernoulli(T([0.3, 0.9]))",
+           "LogisticNormal(T([0.5, -1.0]), T([0.7, 2.0]))",
+           "RelaxedBernoulli(T(0.7), T([0.3, 0.8]))",
+           "RelaxedOneHotCategorical(T(0.7), T([0.2, 0.5, 0.3]))",
+           "LowRankMultivariateNormal(T([0.5, -1.0]), T([[0.7], [-0.4]]), T([1.0, 0.5]))",
+           "MixtureSameFamily(Categorical(T([0.2, 0.8])), Normal(T([0.5, -1.0]), T([0.7, 2.0])))"]  # fmt: skip
 """Distributions whose samples are PyTorch's own."""
 
 

@@ -1,0 +1,121 @@
+"""Talking to a kernel from a command: a cell goes there, its outputs and its reply come back."""
+
+from __future__ import annotations
+
+import getpass
+import queue
+import time
+from collections.abc import Callable
+from typing import Any
+
+POLL = 0.2  # s between two looks at whether the kernel lives
+PATIENCE = 5.0  # s for an interrupted cell to stop
+
+Listener = Callable[[str, dict[str, Any]], None]
+"""Hears of each output: the message's type and its content."""
+
+
+class KernelGoneError(Exception):
+    """The kernel's process ended while an answer was awaited."""
+
+
+class OutOfTimeError(Exception):
+    """The deadline passed while a cell ran."""
+
+
+class Conversation:
+    """One client and one kernel, cells one after another.
+
+    `is_alive` tells whether the kernel can still answer. Questions of `input()` are answered from
+    our own standard input if `may_ask`.
+    """
+
+    def __init__(self, client: Any, is_alive: Callable[[], bool], may_ask: bool) -> None:
+        self.client, self.is_alive, self.may_ask = client, is_alive, may_ask
+        self.deadline: float | None = None  # of the monotonic clock
+        self._cell = ""
+
+    def execute(
+        self, source: str, listener: Listener | None = None, silent: bool = False
+    ) -> dict[str, Any]:
+        """Run a cell; its reply, with `content` and `metadata`.
+
+        Raises: KernelGoneError, or OutOfTimeError at the deadline; the cell then still runs.
+        """
+        self._cell = self.client.execute(
+            source, silent=silent, store_history=not silent, allow_stdin=self.may_ask
+        )
+        while True:
+            self._answer_questions()
+            message = self._next(self.client.iopub_channel)
+            if message is None or message["parent_header"].get("msg_id") != self._cell:
+                continue
+            if is_idle(message):
+                return self._reply(self._cell)
+            if listener is not None:
+                listener(message["msg_type"], message["content"])
+
+    def hear_out(self, listener: Listener) -> None:
+        """After an interrupt: the rest of what the cell says, as long as it stops soon."""
+        self.deadline = None
+        ends = time.monotonic() + PATIENCE
+        while time.monotonic() < ends:
+            message = self._next(self.client.iopub_channel)
+            if message is None or message["parent_header"].get("msg_id") != self._cell:
+                continue
+            if is_idle(message):
+                return
+            listener(message["msg_type"], message["content"])
+
+    def _reply(self, identity: str) -> dict[str, Any]:
+        while True:
+            message = self._next(self.client.shell_channel)
+            if message is not None and message["parent_header"].get("msg_id") == identity:
+                return message
+
+    def _next(self, channel: Any) -> dict[str, Any] | None:
+        """The channel's next message; None if there was none for a while."""
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise OutOfTimeError
+        try:
+            message: dict[str, Any] = channel.get_msg(timeout=POLL)
+        except queue.Empty:
+            if not self.is_alive():
+                raise KernelGoneError from None
+            return None
+        return message
+
+    def _answer_questions(self) -> None:
+        """Answer `input()` and `getpass()` of the cell from our own standard input."""
+        if not self.may_ask or not self.client.stdin_channel.msg_ready():
+            return
+        content = self.client.stdin_channel.get_msg(timeout=POLL)["content"]
+        ask = getpass.getpass if content["password"] else input
+        try:
+            self.client.input(ask(content["prompt"]))
+        except EOFError:
+            self.client.input("\x04")
+
+
+def is_idle(message: dict[str, Any]) -> bool:
+    """Whether a message of the output channel says that its request is done."""
+    content: dict[str, Any] = message["content"]
+    return bool(message["msg_type"] == "status" and content["execution_state"] == "idle")
+
+
+def exit_status(reply: dict[str, Any]) -> tuple[int | None, str]:
+    """The exit status that this reply's cell ends a script with, None to go on; and words for
+    stderr, if it gave some to `sys.exit`."""
+    if any(p.get("source") == "ask_exit" for p in reply.get("payload", ())):
+        return 0, ""
+    if reply["status"] == "ok":
+        return None, ""
+    if reply.get("ename") != "SystemExit":
+        return 1, ""
+    value = reply.get("evalue", "")
+    if value in ("", "None"):
+        return 0, ""
+    try:
+        return int(value), ""
+    except ValueError:
+        return 1, value
