@@ -14,9 +14,30 @@ from typing import Any
 ALIAS, NAME = "torch", "flambeau"
 
 
+ELSEWHERE = {
+    "_tensor": "core.tensor",
+    "_tensor_str": "core.printing",
+    "autograd.anomaly_mode": "autograd.anomaly",
+    "autograd.gradcheck": "autograd.numeric",
+    "autograd.variable": "autograd",
+    "cuda.amp.autocast_mode": "cuda.amp",
+    "cuda.amp.grad_scaler": "cuda.amp",
+    "cuda.memory": "cuda",
+    "cuda.random": "cuda",
+    "distributed.distributed_c10d": "distributed",
+    "functional": "",
+    "storage": "ops.legacy",
+    "utils.data._utils": "utils.data",
+    "utils.data._utils.collate": "utils.data.collate",
+    "utils.hooks": "autograd.node",
+}
+"""Modules of PyTorch's that programs import from, and which of ours has what they seek."""
+
+
 def our_name(name: str) -> str:
     """The runtime's name of the module that PyTorch calls `name`."""
-    return NAME + name.removeprefix(ALIAS)
+    path = name.removeprefix(ALIAS).removeprefix(".")
+    return f"{NAME}.{ELSEWHERE.get(path, path)}".rstrip(".")
 
 
 class TorchAlias(importlib.abc.MetaPathFinder, importlib.abc.Loader):

@@ -135,8 +135,9 @@ inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
 newaxis = None
 
 _LAZY_MODULES = """
-_C __config__ _dynamo accelerator amp backends compiler cpu cuda distributions fft func hub jit
-linalg nn optim serialization signal special testing types utils version
+_C __config__ _dynamo accelerator amp backends compiler cpu cuda distributed distributions fft
+func hub jit linalg multiprocessing nn onnx optim serialization signal special testing types utils
+version
 """.split()
 _LAZY_NAMES = {
     "compile": "compiler",

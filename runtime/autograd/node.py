@@ -152,7 +152,8 @@ class Node:
         outputs = []
         for index, array in enumerate(self.saved[count:]):
             edge = self if self.outputs == 1 else OutputEdge.of(self, index)
-            outputs.append(wrap(array, self.key.of_array(array), edge))
+            is_saved = array.__class__ is not tuple  # only where a gradient that is needed reads it
+            outputs.append(wrap(array, self.key.of_array(array), edge) if is_saved else None)
         return ([inputs] if self.operation.takes_list else inputs), outputs
 
     def _rewrap(self, value: Any, edge: Any) -> Any:

@@ -52,6 +52,23 @@ def test_the_alias_leaves_modules_their_own_names() -> None:
     assert python(code) == "True flambeau.nn.modules.linear flambeau.nn.modules.linear True"
 
 
+def test_programs_find_what_they_import_by_pytorchs_names() -> None:
+    code = (
+        "from flambeau.kernel import torch_alias as a; a.install()\n"
+        "import importlib\n"
+        "for name in a.ELSEWHERE: importlib.import_module('torch.' + name)\n"
+        "from torch.autograd.variable import Variable\n"
+        "from torch.utils.data._utils.collate import default_collate\n"
+        "from torch.utils.hooks import RemovableHandle\n"
+        "from torch.cuda.amp.grad_scaler import GradScaler\n"
+        "from torch.distributed.distributed_c10d import get_rank\n"
+        "from torch.storage import UntypedStorage\n"
+        "from torch.utils.model_zoo import load_url\n"
+        "import torch.onnx, torch.multiprocessing as mp; print(mp.spawn.__name__)"
+    )
+    assert python(code) == "spawn"
+
+
 def test_a_script_is_cut_at_its_cell_marks() -> None:
     text = "import os\n\n# %% first\nx = 1\n\n# %%\n\ny = 2\n#%%\n# %%timeit is no mark\n"
     found = [(c.source, c.first_line) for c in cells.python_cells(text)]
