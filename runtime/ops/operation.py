@@ -55,6 +55,7 @@ class Operation:
         self.formula: Rule | None = None
         self.vjp_rule: Any = None
         self.saves: frozenset[str] = frozenset()
+        self.saves_first_out = True  # or only the results after it
         self.readers: dict[str, list[int]] = {}
         self.copies_out = False
         self.static_names: tuple[str, ...] = ()

@@ -355,7 +355,7 @@ class _Source:
                 saved.append(f"r_ if {needed} else ()" if needed else "r_")
                 versions += ["out_._writes", "out_._writes[0]"]
             else:
-                saved.append("*r_")
+                saved.append("*r_" if operation.saves_first_out else "(), *r_[1:]")
         while versions[-2:] == ["NEVER", "0"]:
             versions = versions[:-2]
         lines = [f"node_.saved = ({', '.join(saved)},)"]

@@ -29,7 +29,7 @@ DATA_TYPES = {"float32": 3, "bfloat16": 2, "int32": 4, "int8": 5, "uint8": 6}
 
 ANY_LAYOUT = 1  # dnnl_format_tag_any
 
-Handle = ctypes.c_void_p
+Handle, Float = ctypes.c_void_p, ctypes.c_float
 
 _DATA_OFFSET = object.__basicsize__
 """The first field of NumPy's PyArrayObject, whose layout is part of its binary interface."""
