@@ -48,10 +48,11 @@ class Library:
         if status != SUCCESS:
             raise OneDNNError(f"oneDNN: {name} failed: {STATUS.get(status, status)}.")
 
-    def set_threads(self, count: int) -> None:
-        """Use `count` threads from the calling thread on."""
+    def set_threads(self, count: int | None) -> None:
+        """Use `count` threads from the calling thread on; as many as OpenMP likes if None."""
         if self._openmp is not None:
-            self._openmp.omp_set_num_threads(count)
+            if count is not None:
+                self._openmp.omp_set_num_threads(count)
             _forget_registration()
 
 
@@ -90,7 +91,7 @@ def library() -> Library | None:
                     _library = None if path is None else Library(path)
                 _is_missing = _library is None
     if _library is not None and getattr(_thread_settings, "count", 0) != _threads:
-        _library.set_threads(_threads or available_cpus())
+        _library.set_threads(_threads)
         _thread_settings.count = _threads
     return _library
 
@@ -102,11 +103,6 @@ def set_num_threads(count: int) -> None:
     if _library is not None:
         _library.set_threads(count)
         _thread_settings.count = count
-
-
-def available_cpus() -> int:
-    """The processors that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _path() -> Path | None:

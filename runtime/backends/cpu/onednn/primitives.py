@@ -178,6 +178,7 @@ class Primitive:
 
 
 _kept: OrderedDict[Any, Primitive | None] = OrderedDict()
+_met: OrderedDict[Any, bool] = OrderedDict()
 _scratch = threading.local()
 
 
@@ -195,6 +196,17 @@ def kept(identity: Any, make: Callable[[], Primitive]) -> Primitive | None:
         while len(_kept) > CAPACITY:
             _kept.popitem(last=False)
     return found
+
+
+def kept_if_repeated(identity: Any, make: Callable[[], Primitive]) -> Primitive | None:
+    """`kept`, but None when `identity` is met for the first time: making a primitive takes as long
+    as many small products, which shapes that never come again would not pay back."""
+    if identity in _kept or _met.pop(identity, False):
+        return kept(identity, make)
+    _met[identity] = True
+    if len(_met) > CAPACITY:
+        _met.popitem(last=False)
+    return None
 
 
 def scratch(count: int) -> Any:
