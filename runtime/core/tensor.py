@@ -12,6 +12,7 @@ from . import dtypes, overriding, printing
 from .concealed import reveal
 from .devices import device
 from .dispatch import DispatchKey
+from .exposure import expose
 from .spec import contiguous_strides
 
 __all__ = ["Size", "Tensor"]
@@ -183,7 +184,8 @@ class Tensor:
             return 0
         if self.is_cuda:
             return int(self._array.data.ptr)
-        return int(reveal(self).ctypes.data)
+        expose(reveal(self))
+        return int(self._array.ctypes.data)
 
     # -- where it stands in the graph ------------------------------------------------------------
 
@@ -261,6 +263,7 @@ class Tensor:
                     f"numpy: expected a tensor in the CPU's memory. Got one on {self.device}. Use "
                     "tensor.cpu() first."
                 )
+        expose(self._array)
         return self.numpy_values()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:

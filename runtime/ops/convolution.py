@@ -12,7 +12,10 @@ import itertools
 import math
 from typing import Any
 
+from ..autograd.grad_mode import is_grad_enabled
+from ..autograd.record import TAPE
 from ..backends.cpu.onednn import convolution as onednn
+from ..backends.cpu.onednn import packed
 from ..errors import ShapeError
 from . import shapes
 from .declare import Spec, composite, kernel, primitive
@@ -403,6 +406,8 @@ def _convolve(
     dilation = per_dimension(operation, "dilation", dilation, rank, 1)
     padding = _pairs(operation, padding, tuple(weight.shape[2:]), stride, dilation)
     how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    if F is TAPE and not is_grad_enabled():
+        packed.announce(weight._array, weight._writes)
     if len(input.shape) == rank + 1:
         return F.squeeze(F.convolution(F.unsqueeze(input, dim=0), weight, bias, **how), dim=0)
     return F.convolution(input, weight, bias, **how)

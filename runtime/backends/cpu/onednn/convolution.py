@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import packed
 from .layouts import FLOAT32, channels_last, empty_channels_last, reorder, row_major, steps
 from .library import Library, library
 from .primitives import (
@@ -180,11 +181,15 @@ def _row_major_steps(shape: Shape) -> Shape:
     return tuple(math.prod(shape[k + 1 :]) for k in range(len(shape)))
 
 
-def _own_weight(found: Map, weight: Any) -> Any:
+def _own_weight(found: Map, weight: Any, groups: int) -> Any:
     """The weight copied into the layout that the map wants."""
-    own = np.empty(found.weight_bytes, np.uint8)
-    found.weight_copy.run(weight, own)
-    return own
+
+    def copied() -> Any:
+        own = np.empty(found.weight_bytes, np.uint8)
+        found.weight_copy.run(_grouped(weight, groups), own)
+        return own
+
+    return packed.copy_of(weight, found, copied)
 
 
 def forward_geometry(
@@ -216,11 +221,12 @@ def serves_convolution(input: Any, weight: Any, bias: Any = None, **how: Any) ->
 def convolution(input: Any, weight: Any, bias: Any = None, **how: Any) -> Any:
     """The forward map."""
     geometry = forward_geometry(input, weight, bias, **how)
-    weight = _grouped(weight, geometry.groups)
-    found = _map("forward", geometry, tuple(steps(weight)))
+    found = _map("forward", geometry, tuple(steps(_grouped(weight, geometry.groups))))
     out = empty_channels_last(geometry.output)
     biases = () if bias is None else (np.ascontiguousarray(bias),)
-    found.primitive.run(channels_last(input), _own_weight(found, weight), *biases, out)
+    found.primitive.run(
+        channels_last(input), _own_weight(found, weight, geometry.groups), *biases, out
+    )
     return out
 
 
@@ -234,10 +240,9 @@ def serves_input(g: Any, weight: Any, *, like: Shape, **how: Any) -> bool:
 def convolution_input(g: Any, weight: Any, *, like: Shape, **how: Any) -> Any:
     """The gradient by the input: the transposed convolution."""
     geometry = Geometry(tuple(like), weight.shape, g.shape, False, **how)
-    weight = _grouped(weight, geometry.groups)
-    found = _map("input", geometry, tuple(steps(weight)))
+    found = _map("input", geometry, tuple(steps(_grouped(weight, geometry.groups))))
     out = empty_channels_last(like)
-    found.primitive.run(channels_last(g), _own_weight(found, weight), out)
+    found.primitive.run(channels_last(g), _own_weight(found, weight, geometry.groups), out)
     return out
 
 
