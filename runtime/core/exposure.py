@@ -7,6 +7,7 @@ count stays. That holds only as long as nobody else can write there: NumPy throu
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,18 @@ import numpy as np
 LEAST = 1024
 """Elements from which on an array is worth remembering."""
 
-_exposed: set[int] = set()
-"""Ids of arrays, which may since have gone to others: they then count as exposed in vain."""
+_exposed: dict[int, Any] = {}
+"""By id, weak references to the arrays, which take themselves out at the end."""
 
 
 def expose(array: Any) -> None:
     """Remember that the memory of `array` may be written unseen from now on."""
-    if array.__class__ is np.ndarray and array.size >= LEAST:
-        _exposed.add(id(array if array.base is None else array.base))
+    if array.__class__ is not np.ndarray or array.size < LEAST:
+        return
+    owner = array if array.base is None else array.base
+    if owner.__class__ is np.ndarray and id(owner) not in _exposed:
+        key = id(owner)
+        _exposed[key] = weakref.ref(owner, lambda _: _exposed.pop(key, None))
 
 
 def is_private(array: Any) -> bool:

@@ -209,6 +209,11 @@ def _serves(name: str, geometry: Geometry, weight_steps: Shape, *arrays: Any) ->
     return _map(name, geometry, weight_steps) is not None
 
 
+def likes(g: Any) -> bool:
+    """Whether rearranging g for several maps pays."""
+    return 3 <= g.ndim <= 5 and g.size >= LEAST and g.dtype == FLOAT32 and library() is not None
+
+
 def serves_convolution(input: Any, weight: Any, bias: Any = None, **how: Any) -> bool:
     """Whether `convolution` can compute this."""
     geometry = forward_geometry(input, weight, bias, **how)
