@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..autograd.grad_mode import no_grad
+from ..autograd.node import named
 from ..backends.cpu.onednn import batch_norm as onednn
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from . import shapes
 from .arithmetic import add, mul, neg
+from .copies import cast
 from .declare import Spec, composite, kernel, pointwise
 from .elementary import rsqrt
 from .shapes import Shape
@@ -23,13 +25,19 @@ def scale_shift(m: Any, input: Spec, weight: Spec, bias: Spec) -> Spec:
     return input * weight + bias
 
 
-def scaled(F: Any, x: Any, weight: Any, bias: Any) -> Any:
+def _affine(F: Any, x: Any, weight: Any, bias: Any) -> Any:
     """x * weight + bias, of which either may be None."""
     if weight is not None and bias is not None:
         return F.scale_shift(x, weight, bias)
     if weight is not None:
         return F.mul(x, weight)
     return x if bias is None else F.plus(x, bias)
+
+
+def scaled(F: Any, x: Any, weight: Any, bias: Any) -> Any:
+    """x * weight + bias, in the dtype of x: parameters in float32 do not widen a half type."""
+    out = _affine(F, x, weight, bias)
+    return out if out.dtype is x.dtype or x.dtype.itemsize > 2 else F.cast(out, dtype=x.dtype)
 
 
 def _column(F: Any, x: Any, ndim: int) -> Any:
@@ -43,7 +51,7 @@ def scale_shift_channels(
 ) -> Spec:
     """input * weight + bias with (N, C, ...), (C,) and (C,)."""
     ndim = len(input.shape)
-    return scaled(F, input, _column(F, weight, ndim), _column(F, bias, ndim))
+    return _affine(F, input, _column(F, weight, ndim), _column(F, bias, ndim))
 
 
 @scale_shift_channels.array
@@ -77,7 +85,7 @@ def batch_normalize(
     centred = F.minus(input, mean)
     var = F.mean_over(F.mul(centred, centred), dim=dims, keepdim=True)
     normalized = F.mul(centred, F.rsqrt(F.plus(var, eps)))
-    out = scaled(F, normalized, _column(F, weight, ndim), _column(F, bias, ndim))
+    out = _affine(F, normalized, _column(F, weight, ndim), _column(F, bias, ndim))
     return out, F.view_as_shape(mean, shape=(-1,)), F.view_as_shape(var, shape=(-1,))
 
 
@@ -182,6 +190,8 @@ def batch_norm(
     """
     if tuple(input.shape) == (0,):
         return mul(input, 1)  # as PyTorch, which looks for channels only where something is
+    if tuple(input.shape) == (0,):
+        return mul(input, 1)  # as PyTorch, which looks for channels only where something is
     shapes.require_ndim("batch_norm", "input", input, *range(2, 8))
     shapes.require_float("batch_norm", "input", input)
     if eps < 0 or (training and eps == 0):
@@ -202,7 +212,7 @@ def batch_norm(
     scale = scale if weight is None else mul(scale, weight)
     shift = neg(mul(running_mean, scale))
     shift = shift if bias is None else add(shift, bias)
-    return scale_shift_channels(input, scale, shift)
+    return named(affine_channels(input, scale, shift), "NativeBatchNorm")
 
 
 def _batch_norm_training(
@@ -223,13 +233,23 @@ def _batch_norm_training(
             f"{tuple(input.shape)}. Use a larger batch, or model.eval()."
         )
     if count == 0:  # nothing was seen that running statistics could follow
-        return scale_shift_channels(input, weight, bias)
+        return affine_channels(input, weight, bias)
     out, mean, var = batch_normalize(input, weight, bias, dims=dims, eps=eps)
     with no_grad():
         for running, now in ((running_mean, mean), (running_var, var * (count / (count - 1)))):
             if running is not None:
                 running.mul_(1 - momentum).add_(now, alpha=momentum)
-    return out
+    return _as_wide(out, input)
+
+
+def affine_channels(input: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    """`scale_shift_channels` in the dtype of the input, whatever that of its parameters."""
+    return _as_wide(scale_shift_channels(input, weight, bias), input)
+
+
+def _as_wide(out: Tensor, input: Tensor) -> Tensor:
+    """`out` in the dtype of a half `input`, which parameters in float32 do not widen."""
+    return out if out.dtype is input.dtype or input.itemsize > 2 else cast(out, dtype=input.dtype)
 
 
 def _require_channels(channels: int, input: Tensor, *vectors: Tensor | None) -> None:

@@ -6,11 +6,12 @@ import math
 from typing import Any
 
 from ..autograd.grad_mode import no_grad
+from ..autograd.node import named
 from ..core.limits import finfo
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from . import shapes
-from .batch_norm import batch_norm, scale_shift_channels, scaled
+from .batch_norm import affine_channels, batch_norm, scaled
 from .declare import Spec, composite
 from .rearrangement import pad_constant
 from .shapes import Shape
@@ -105,7 +106,8 @@ def layer_norm(
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     _require_layer(shape, input=input, weight=weight, bias=bias)
     dims = tuple(range(-len(shape), 0))
-    return scaled(F, F.normalize_over(input, dims=dims, eps=eps)[0], weight, bias)
+    standard = F.normalize_over(input, dims=dims, eps=eps)[0]
+    return named(scaled(F, standard, weight, bias), "NativeLayerNorm")
 
 
 def _require_layer(shape: Shape, *, input: Any, weight: Any, bias: Any) -> None:
@@ -146,7 +148,7 @@ def group_norm(
     each = input.shape[1] // num_groups * math.prod(input.shape[2:])
     groups = input.reshape(input.shape[0], num_groups, each)
     out = normalize_over(groups, dims=(2,), eps=eps)[0].reshape(input.shape)
-    return scale_shift_channels(out, weight, bias)
+    return named(affine_channels(out, weight, bias), "NativeGroupNorm")
 
 
 def instance_norm(
@@ -184,10 +186,11 @@ def rms_norm(
         raise ShapeError(
             f"rms_norm: expected input that ends in {sizes}. Got {tuple(input.shape)}."
         )
-    small = finfo(input.dtype).eps if eps is None else eps
-    mean = input.square().mean(list(range(-len(sizes), 0)), True)
-    out = input * (mean + small).rsqrt()
-    return out if weight is None else out * weight
+    wide = input.float() if input.dtype.itemsize == 2 else input
+    small = finfo(wide.dtype).eps if eps is None else eps
+    mean = wide.square().mean(list(range(-len(sizes), 0)), True)
+    out = wide * (mean + small).rsqrt()
+    return (out if weight is None else out * weight).to(input.dtype)
 
 
 def local_response_norm(
