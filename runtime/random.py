@@ -95,6 +95,10 @@ class Generator:
     def uniform(self, count: int, dtype: Any) -> np.ndarray[Any, Any]:
         """`count` numbers in [0, 1): multiples of 2**-53 as float64, of 2**-24 in smaller types."""
         if np.dtype(dtype) == np.float64:
+            if count >= LARGE and loops.is_available():
+                from .backends.cpu.loops import normals
+
+                return normals.uniform_double(self.words(2 * count))
             return (self.long_words(count) & np.uint64(2**53 - 1)) / 2.0**53
         words = self.words(count)
         if count >= LARGE and loops.is_fusing():

@@ -22,6 +22,7 @@ from ..ops.activations import softplus as softplus
 from ..ops.activations import tanhshrink as tanhshrink
 from ..ops.arithmetic import mul as _mul
 from ..ops.attention import attention as _attention
+from ..ops.batch_norm import batch_norm as batch_norm
 from ..ops.convolution import conv1d as conv1d
 from ..ops.convolution import conv2d as conv2d
 from ..ops.convolution import conv3d as conv3d
@@ -72,7 +73,6 @@ from ..ops.margins import triplet_margin_loss as triplet_margin_loss
 from ..ops.margins import triplet_margin_with_distance_loss as triplet_margin_with_distance_loss
 from ..ops.multi_head import multi_head_attention_forward as multi_head_attention_forward
 from ..ops.noise import rrelu_ as rrelu_
-from ..ops.normalization import batch_norm as batch_norm
 from ..ops.normalization import group_norm as group_norm
 from ..ops.normalization import instance_norm as instance_norm
 from ..ops.normalization import layer_norm as layer_norm
@@ -123,7 +123,7 @@ fractional_max_pool3d_with_indices = _functools.partial(fractional_max_pool3d, r
 
 
 def _stored(input: Tensor, result: Tensor, inplace: bool, name: str) -> Tensor:
-    return _overwrite(input, result, name) if inplace else result
+    return _overwrite(input, result, name, is_new=True) if inplace else result
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:

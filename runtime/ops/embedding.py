@@ -43,13 +43,17 @@ def embedding_array(
     """Rows copied; indices outside are refused, negative ones too."""
     if weight.ndim != 2 or input.dtype.kind not in "iu":
         raise ValueError("embedding does not fit")
-    n = weight.shape[0]
+    require_rows(input, weight.shape[0])
+    return xp.take(weight, input, 0)
+
+
+def require_rows(input: Any, n: int) -> None:
+    """Raises: IndexError for an index outside the n rows of a weight."""
     if input.size and (input.min() < 0 or input.max() >= n):
         raise OutOfBoundsError(
             f"embedding: expected indices from 0 to {n - 1}, as weight has {n} rows. Got "
             f"{int(input.min())} to {int(input.max())}."
         )
-    return xp.take(weight, input, 0)
 
 
 @embedding_lookup.vjp(saves="input")

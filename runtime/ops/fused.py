@@ -27,6 +27,7 @@ from .cross_entropy import (
     holds_classes,
 )
 from .declare import kernel
+from .embedding import embedding_array, embedding_lookup, require_rows
 from .normalization import layer_norm_gradient, layer_norm_over
 from .reductions import mean_array, mean_over, sum_array, sum_over
 from .shapes import numpy_axis
@@ -158,6 +159,19 @@ def cross_entropy_vjp(
     factors = g / SINGLE.type(rows) if how["reduction"] == "mean" else g
     factors = np.ascontiguousarray(np.broadcast_to(factors, (rows,)))
     return softmax.cross_entropy_gradient(probabilities, target, factors)
+
+
+@kernel(embedding_lookup, "cpu")
+def rows_of(weight: Any, input: Any, **options: Any) -> Any:
+    """Rows copied by all threads."""
+    size = input.size * weight.shape[-1] if weight.ndim == 2 else 0
+    if size < LARGE or input.dtype != np.int64 or not _is_fit(weight, weight.shape[1]):
+        return embedding_array(np, weight, input, **options)
+    require_rows(input, weight.shape[0])
+    from ..backends.cpu.loops import scattering
+
+    places = np.ascontiguousarray(input).reshape(-1)
+    return scattering.take_rows(weight, places).reshape(*input.shape, -1)
 
 
 def _layer(x: Any, dims: tuple[int, ...]) -> int:

@@ -17,6 +17,7 @@ from ..autograd import grad_mode
 from ..autograd.node import OutputEdge, tick
 from ..autograd.record import TAPE
 from ..core import observers
+from ..core.concealed import conceal
 from ..core.dispatch import LARGE
 from ..core.overriding import noticed
 from ..core.tensor import Tensor, note_view
@@ -44,6 +45,7 @@ _namespace = _share(
         "Tensor": Tensor,
         "OutputEdge": OutputEdge,
         "note_view": note_view,
+        "conceal": conceal,
         "tick": tick,
         "is_grad_enabled": grad_mode.is_grad_enabled,
     }
@@ -139,8 +141,6 @@ class _Source:
             lines.append(f"        return again(operation_{self.name}, ({names},))\n")
             return "\n".join([*head, *lines])
         calls = f"general(operation_{self.name}, ({names},))"
-        if operation.takes_list:
-            return "\n".join([*head, f"    return {calls}\n\n\n"]) + self._body_text(names)
         lines = [*head, *self._numbers()]
         if operation.body is not None and not operation.is_differentiable:
             # A fused kernel without a gradient of its own: the tape takes the body's.
@@ -148,8 +148,9 @@ class _Source:
             lines.append(f"        {composed}")
         lines.append("    try:")
         assert self.lead is not None
+        lead = f"{self.lead.name}[0]" if operation.takes_list else self.lead.name
         lines += [
-            f"        key_ = {self.lead.name}._key",
+            f"        key_ = {lead}._key",
             f"        plain_ = not ({' or '.join(['observed', *self._guards()])})",
             "        if plain_:",
             *("            " + line for line in self._compute()),
@@ -227,6 +228,13 @@ class _Source:
         ]
 
     def _guards(self) -> list[str]:
+        if self.operation.takes_list:
+            name = self.operation.array_names[0]
+            same = f"all([t_._key is key_ for t_ in {name}])"
+            return [
+                f"{name}.__class__ is not list and {name}.__class__ is not tuple",
+                f"not {same}",
+            ]
         guards = []
         for p in self.operation.arrays:
             if p is self.lead:
@@ -277,6 +285,8 @@ class _Source:
             f"{out}._array = {array}",
             f"{out}._key = key_ if {array}.dtype is key_.array_dtype else key_.of_array({array})",
         ]
+        if self.lead is not None and self.operation.layout == "channels_last":
+            lines.append(f"conceal({out}, a{self.operation.arrays.index(self.lead)})")
         if not self.operation.is_view:
             return [*lines, f"{out}._writes = [0]"]
         assert self.lead is not None
@@ -358,7 +368,7 @@ class _Source:
                 saved.append(f"r_ if {needed} else ()" if needed else "r_")
                 versions += ["out_._writes", "out_._writes[0]"]
             else:
-                saved.append("*r_")
+                saved.append("*r_" if operation.saves_first_out else "(), *r_[1:]")
         while versions[-2:] == ["NEVER", "0"]:
             versions = versions[:-2]
         lines = [f"node_.saved = ({', '.join(saved)},)"]

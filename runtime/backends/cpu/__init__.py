@@ -15,6 +15,7 @@ from ..array import ArrayBackend
 from ..halves import in_single_precision
 from . import loops
 from .buffers import keep_freed
+from .onednn import layouts
 
 if TYPE_CHECKING:
     from ...ops.operation import Operation
@@ -63,6 +64,9 @@ class CPUBackend(ArrayBackend):
 
     def as_array(self, value: Any, dtype: dtypes.dtype | None, index: int | None) -> Any:
         return np.asarray(value, None if dtype is None else dtype.numpy)
+
+    def row_major(self, array: Any) -> Any:
+        return layouts.row_major(array)
 
     def to_numpy(self, array: Any) -> Any:
         return array

@@ -49,6 +49,17 @@ def test_places_that_are_not_there_are_refused_before_anything_is_written() -> N
     assert not out.any()
 
 
+def test_rows_are_taken_by_their_numbers() -> None:
+    weight = torch.from_numpy(RNG.normal(size=(400, 67)).astype(np.float32))
+    places = torch.tensor(RNG.integers(0, 400, (30, 20)))
+    for part in (places, places.t(), places[::2]):
+        found = torch.nn.functional.embedding(part, weight)
+        np.testing.assert_array_equal(found.numpy(), weight.numpy()[part.numpy()])
+    places[3, 4] = 400
+    with pytest.raises(IndexError, match="400"):
+        torch.nn.functional.embedding(places, weight)
+
+
 def test_gradients_of_rows_taken_often_are_their_sums() -> None:
     weight = torch.zeros(9, 130, requires_grad=True)
     places = torch.tensor(RNG.integers(0, 9, 500))

@@ -40,6 +40,24 @@ def uniform(words: Any) -> Any:
     return out
 
 
+@cache
+def _double_code() -> Code:
+    program = Program("uniform_doubles", "float64")
+    words, out = program.array(0), program.array(1)
+    with program.loop(program.begin, program.end) as i:
+        high, low = (program.load(words, i * 2 + k, "int64") for k in range(2))
+        bits = ((high << 32) | low) & (2**53 - 1)
+        program.store(bits.to("float64") * 2.0**-53, out, i)
+    return Code(program.name, program.text())
+
+
+def uniform_double(words: Any) -> Any:
+    """The lowest 53 bits of pairs of 32-bit words, the first the higher, as float64 in [0, 1)."""
+    out = np.empty(len(words) // 2)
+    pool.run(_double_code(), struct.pack("=2q", id(words), id(out)), len(out), CHUNK)
+    return out
+
+
 def _fused(a: Value, b: Any, c: Any) -> Value:
     """a * b + c, rounded once."""
     program = a.program
