@@ -173,6 +173,8 @@ def _extreme(function: Callable[..., Any]) -> Handler:
         items, exact = run.items_of(args[0], node) if len(args) == 1 else (args, True)
         if not exact or run.is_opaque(items) or any(isinstance(i, Tensor) for i in items):
             return UNKNOWN
+        if run.symbols.any_in(items):
+            return UNKNOWN
         return run.attempt(node, function, items, **kwargs)
 
     return find

@@ -8,6 +8,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import flambeau
 from flambeau.core.tensor import Tensor
 
 from .attempts import Attempts
@@ -164,7 +165,19 @@ class Expressions(Attempts):
         if self.is_opaque(a) or self.is_opaque(b) or _too_large(function, a, b):
             numbers = isinstance(a, int | float) and isinstance(b, int | float)
             return SOME_FLOAT if numbers and SOME_FLOAT in (a, b) else UNKNOWN
+        if self.symbols.names and (self.symbols.is_symbolic(a) or self.symbols.is_symbolic(b)):
+            return self._sized(node, function, a, b)
         return self.attempt(node, function, a, b)
+
+    def _sized(self, node: ast.AST, function: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
+        """Arithmetic with a symbolic size: its result where that is a size again."""
+        if not isinstance(a, int) or not isinstance(b, int):
+            return self.attempt(node, function, a, b)
+        if function in (operator.add, operator.sub, operator.mul):
+            return function(a, b)
+        if function in (operator.floordiv, operator.mod) and b and a % b == 0:
+            return function(a, b)
+        return SOME_FLOAT if function is operator.truediv else UNKNOWN
 
     def eval_UnaryOp(self, node: ast.UnaryOp) -> Any:
         value = self.evaluate(node.operand)
@@ -213,6 +226,11 @@ class Expressions(Attempts):
             return UNKNOWN
         if isinstance(op, ast.In | ast.NotIn) and isinstance(right, Stream | Tensor):
             return UNKNOWN
+        if left != right if isinstance(left, int) and isinstance(right, int) else False:
+            if self.symbols.any_in((left, right)):
+                return UNKNOWN
+        elif isinstance(left, tuple) and self.symbols.any_in((left, right)):
+            return UNKNOWN
         return self.attempt(node, COMPARISONS[op.__class__], left, right)
 
     def _membership(self, op: ast.cmpop, left: Any, right: Any) -> Any:
@@ -245,6 +263,8 @@ class Expressions(Attempts):
         """`owner[index]`."""
         if owner is UNKNOWN or owner.__class__ is Stream:
             return UNKNOWN
+        if isinstance(owner, Tensor):
+            owner, index = self._selected(owner, index)
         if isinstance(owner, dict) and not self.is_opaque(index):
             if id(owner) in self.open and not self.quietly(owner.__contains__, index):
                 return UNKNOWN
@@ -259,6 +279,31 @@ class Expressions(Attempts):
         elif self.is_opaque(index) or self.is_opaque(owner):
             return UNKNOWN
         return self.attempt(node, operator.getitem, owner, index)
+
+    def _selected(self, owner: Tensor, index: Any) -> tuple[Any, Any]:
+        """Tensor and index as shape rules can take them: a mask selects a number of rows that is
+        not known, and a slice may end at a size that is not known."""
+        parts = list(index) if isinstance(index, tuple) else [index]
+        shape, dim = list(owner.shape), 0
+        for k, part in enumerate(parts):
+            if part is Ellipsis:
+                break
+            if isinstance(part, Tensor) and part.dtype is flambeau.bool and part.ndim == 1:
+                fits = dim < len(shape) and part.shape[0] == shape[dim]
+                if fits:
+                    size = self.masked.setdefault(id(part), (part, self.symbols.fresh("?")))[1]
+                    shape[dim], parts[k] = size, slice(None)
+            elif isinstance(part, slice) and dim < len(shape) and part.start in (None, 0):
+                known = not self.symbols.is_symbolic(shape[dim])
+                if known and self.symbols.is_symbolic(part.stop):
+                    shape[dim] = part.stop
+            dim += part is not None
+        if shape != list(owner.shape):
+            edge = owner.sum() if owner.is_floating_point() else None
+            owner = flambeau.empty(tuple(shape), dtype=owner.dtype, device=owner.device)
+            if edge is not None and edge.requires_grad:
+                owner = owner + edge
+        return owner, tuple(parts) if isinstance(index, tuple) else parts[0]
 
     def _entry(self, owner: dict[Any, Any], key: Any, node: ast.AST) -> Any:
         """`owner[key]` of a dict that is known in full."""

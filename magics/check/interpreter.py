@@ -16,8 +16,8 @@ from .builtin_calls import BUILTINS, NAMES
 from .calls import Handler, is_runtime_module, runtime_module
 from .findings import Hint
 from .frames import BudgetSpentError, Frame, Globals
+from .hypotheses import Hypotheses
 from .messages import described
-from .recurrent import Recurrent
 from .runtime_calls import METHODS, RUNTIME
 from .values import MISSING, UNKNOWN
 
@@ -31,7 +31,7 @@ def passed_through(iterable: Any = UNKNOWN, *args: Any, **kwargs: Any) -> Any:
     return iterable
 
 
-class Interpreter(Recurrent):
+class Interpreter(Hypotheses):
     """Runs a cell over abstract values, in the calling thread, and keeps what it found."""
 
     handlers: ClassVar[dict[Any, Handler]] = {**BUILTINS, **RUNTIME}
@@ -49,6 +49,7 @@ class Interpreter(Recurrent):
         with apart(gradients=True):
             try:
                 self.run_block_to_the_end(tree.body)
+                self.look_into_uncalled(tree.body)
             except BudgetSpentError:
                 self.complete = False
 
@@ -131,7 +132,7 @@ class Interpreter(Recurrent):
     def shape_text(self, value: Any) -> str | None:
         """`(32, 10) float32` of a tensor, several parted by commas of a tuple; else None."""
         if isinstance(value, Tensor):
-            return described(value)
+            return described(value, self.symbols)
         if isinstance(value, tuple) and value and len(value) <= 4:
             texts = [self.shape_text(item) for item in value]
             if all(text is not None for text in texts):

@@ -83,6 +83,12 @@ CLASSES |= {
     e for e in vars(builtins).values() if isinstance(e, type) and issubclass(e, BaseException)
 }
 
+SIZED = frozenset(
+    "zeros ones empty full rand randn randint randperm arange linspace eye normal broadcast_shapes "
+    "zeros_like ones_like Size".split()
+)
+"""Functions of sizes alone that make no values on meta."""
+
 CONTAINERS = (list, dict, set, collections.deque)
 WRITING = frozenset(
     "append extend insert pop remove clear update setdefault add discard sort reverse popitem "

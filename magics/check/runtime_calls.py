@@ -15,7 +15,7 @@ from flambeau.nn.utils import rnn
 from flambeau.optim import Optimizer
 
 from .calls import Handler
-from .devices import CPU, shadow_device
+from .devices import CPU
 from .recurrent import pack, unpack
 from .training import LOSSES, Training
 from .values import SOME_FLOAT, UNKNOWN, Stream
@@ -54,7 +54,7 @@ def _to(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     if run.is_opaque(rest) or run.is_opaque(kwargs):
         return owner if isinstance(owner, Module) else UNKNOWN
     if rest and isinstance(rest[0], str):
-        rest[0] = run.attempt(node, shadow_device, rest[0])
+        rest[0] = run.attempt(node, flambeau.device, rest[0])
     if isinstance(owner, Module):
         run.will_write_modules(owner)
     return run.native(type(owner).to.__get__(owner), rest, kwargs, node)

@@ -13,6 +13,7 @@ from typing import Any
 
 from flambeau.nn import Module
 
+from .symbols import Symbols
 from .values import MISSING, UNKNOWN, SomeFloat, Stream, Unknown, alike, join
 
 REGISTRIES = ("_parameters", "_buffers", "_modules")
@@ -27,6 +28,7 @@ class State:
     def __init__(self) -> None:
         self.trails: list[Trail] = []
         self.open: dict[int, Any] = {}  # containers of unknown length, kept alive by being here
+        self.symbols = Symbols()  # sizes that are not known
         self.maybe = 0  # how many branches around here may not be taken
 
     # -- writing ---------------------------------------------------------------------------------
