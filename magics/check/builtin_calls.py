@@ -12,6 +12,7 @@ from typing import Any
 from flambeau.core.tensor import Tensor
 from flambeau.nn import Module
 
+from .arrays import Array
 from .calls import Calls, Handler
 from .values import SOME_FLOAT, UNKNOWN, Stream
 
@@ -25,6 +26,8 @@ def _len(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
         return UNKNOWN
     if id(args[0]) in run.open:
         return UNKNOWN
+    if isinstance(args[0], Array):
+        return args[0].tensor.shape[0] if args[0].tensor.ndim else UNKNOWN
     return run.attempt(node, len, args[0])
 
 

@@ -173,7 +173,7 @@ class Expressions(Attempts):
         """Arithmetic with a symbolic size: its result where that is a size again."""
         if not isinstance(a, int) or not isinstance(b, int):
             return self.attempt(node, function, a, b)
-        if function in (operator.add, operator.sub, operator.mul):
+        if function in (operator.add, operator.sub, operator.mul) or a == b:
             return function(a, b)
         if function in (operator.floordiv, operator.mod) and b and a % b == 0:
             return function(a, b)
@@ -186,7 +186,11 @@ class Expressions(Attempts):
             return UNKNOWN if truth is UNKNOWN else not truth
         if self.is_opaque(value):
             return value if value is SOME_FLOAT else UNKNOWN
-        return self.attempt(node, UNARY[node.op.__class__], value)
+        return self.unary(node, UNARY[node.op.__class__], value)
+
+    def unary(self, node: ast.AST, function: Callable[[Any], Any], value: Any) -> Any:
+        """`function(value)`."""
+        return self.attempt(node, function, value)
 
     def eval_BoolOp(self, node: ast.BoolOp) -> Any:
         stops_at = isinstance(node.op, ast.Or)
@@ -231,7 +235,7 @@ class Expressions(Attempts):
                 return UNKNOWN
         elif isinstance(left, tuple) and self.symbols.any_in((left, right)):
             return UNKNOWN
-        return self.attempt(node, COMPARISONS[op.__class__], left, right)
+        return self.binary(node, COMPARISONS[op.__class__], left, right)
 
     def _membership(self, op: ast.cmpop, left: Any, right: Any) -> Any:
         """Membership in a container known in part: certain only for an item that is there."""

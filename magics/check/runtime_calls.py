@@ -14,6 +14,7 @@ from flambeau.nn import Module
 from flambeau.nn.utils import rnn
 from flambeau.optim import Optimizer
 
+from .arrays import Array
 from .calls import Handler
 from .devices import CPU
 from .recurrent import pack, unpack
@@ -100,10 +101,10 @@ def _numpy(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
 def _tensor(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     """`torch.tensor(data)`: numbers that are not known still have a shape, if a list holds them."""
     data = args[0] if args else kwargs.get("data", UNKNOWN)
-    if run.is_opaque(data):
+    if run.is_opaque(data) or run.is_opaque(kwargs) or isinstance(data, Stream):
         return UNKNOWN
-    if isinstance(data, Stream):
-        return UNKNOWN
+    if isinstance(data, Array):
+        args = [data.tensor, *args[1:]]
     return run.native(flambeau.tensor, args, kwargs, node)
 
 
@@ -187,8 +188,8 @@ RUNTIME: dict[Any, Handler] = {
     flambeau.compile: same,
     flambeau.jit.script: same,
     flambeau.tensor: _tensor,
+    flambeau.as_tensor: _tensor,
     flambeau.cuda.is_available: _is_available,
-    flambeau.from_numpy: unknown,
     rnn.pack_padded_sequence: pack,
     rnn.pad_packed_sequence: unpack,
     **{getattr(flambeau.nn.functional, name): _loss(name) for name in set(LOSSES.values())},

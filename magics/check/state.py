@@ -77,6 +77,8 @@ class State:
             return id(value) in self.open or any(
                 self.is_opaque(item, depth - 1) for item in value.values()
             )
+        if kind is range:
+            return False
         if kind is slice:
             return Unknown in (value.start.__class__, value.stop.__class__, value.step.__class__)
         if kind is Stream:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 from typing import Any
 
+import numpy as np
 import pytest
 
 import flambeau as torch
@@ -214,3 +215,16 @@ def test_a_mask_selects_rows_whose_number_is_not_known():
     )
     assert found(source) == [(6, "shape")]
     assert hints(source)[4, "b"] == "(?,) float32"
+
+
+def test_numpy_arrays_have_numpys_shapes_and_dtypes():
+    source = (
+        "import numpy as np\nX = np.random.randn(100, 5)\ny = (X.sum(axis=1) > 0).astype(np.int64)\n"
+        "layer = nn.Linear(5, 2)\nout = layer(torch.from_numpy(X.astype('float32')))\n"
+        "loss = F.cross_entropy(out, torch.from_numpy(y))\n"
+        "bad = layer(torch.from_numpy(X))\nworse = F.cross_entropy(out, torch.tensor(y[:50]))"
+    )
+    assert found(source) == [(7, "dtype"), (8, "value")]
+    assert (
+        found("layer(torch.tensor(data))", layer=torch.nn.Linear(3, 2), data=np.ones((4, 2))) != []
+    )
