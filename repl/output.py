@@ -10,9 +10,10 @@ from typing import Any
 from . import images
 from .screen import Screen
 from .style import DIM, RESULT, RESULT_NUMBER, paint
-from .terminal import has_colour
+from .terminal import has_colour, has_cursor
 
 Content = dict[str, Any]
+SCREENS = 3  # that a result may fill
 PAGE_WIDTH = 100  # columns of Markdown; longer lines are hard to read
 OTHER_MARK = paint("│ ", DIM)  # stands before every line that another client's cell put out
 
@@ -47,6 +48,18 @@ def _markdown(source: str) -> str:
     return capture.get().rstrip("\n")
 
 
+def _shortened(text: str) -> str:
+    """A result that would fill many screens, but for its middle."""
+    height = shutil.get_terminal_size().lines
+    lines = text.split("\n")
+    if len(lines) <= SCREENS * height or not has_cursor():
+        return text
+    half = max(2, height // 3)
+    left_out = len(lines) - 2 * half
+    note = paint(f"... {left_out:,} more lines; %page _ shows them all", DIM)
+    return "\n".join([*lines[:half], note, *lines[-half:]])
+
+
 class Output:
     """Shows the messages of one source on the screen; `marked` if the source is another client."""
 
@@ -76,7 +89,7 @@ class Output:
             self._write(prompt + content["code"].rstrip() + "\n")
 
     def _result(self, content: Content) -> None:
-        text = render(content["data"])
+        text = _shortened(render(content["data"]))
         number = paint(str(content["execution_count"]), RESULT_NUMBER)
         prompt = paint("Out[", RESULT) + number + paint("]: ", RESULT)
         self._start_row()

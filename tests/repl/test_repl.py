@@ -246,3 +246,19 @@ def test_farewells_leave(terminal: Open, word: str) -> None:
     repl.wait_for("In [1]:")
     repl.line(word)
     assert repl.wait_for_end() == 0
+
+
+def test_a_result_of_many_screens_is_shown_but_for_its_middle(terminal: Open) -> None:
+    repl = terminal(PAGER="cat")
+    repl.run(1, "list(range(999))", "... 973 more lines; %page _ shows them all", " 998]")
+    assert "\n 500," not in repl.text
+    repl.run(2, "len(_)", "Out[2]: 999")
+
+
+def test_doctest_prompts_may_be_pasted(terminal: Open) -> None:
+    repl = terminal()
+    repl.wait_for("In [1]:")
+    repl.type("\x1b[200~>>> total = 0\n>>> for k in range(4):\n...     total += k\x1b[201~")
+    repl.wait_for("total += k")
+    repl.press("enter", "enter")
+    repl.run(2, "total", "Out[2]: 6")
