@@ -219,7 +219,8 @@ def test_a_mask_selects_rows_whose_number_is_not_known():
 
 def test_numpy_arrays_have_numpys_shapes_and_dtypes():
     source = (
-        "import numpy as np\nX = np.random.randn(100, 5)\ny = (X.sum(axis=1) > 0).astype(np.int64)\n"
+        "import numpy as np\nX = np.random.randn(100, 5)\n"
+        "y = (X.sum(axis=1) > 0).astype(np.int64)\n"
         "layer = nn.Linear(5, 2)\nout = layer(torch.from_numpy(X.astype('float32')))\n"
         "loss = F.cross_entropy(out, torch.from_numpy(y))\n"
         "bad = layer(torch.from_numpy(X))\nworse = F.cross_entropy(out, torch.tensor(y[:50]))"
