@@ -87,6 +87,6 @@ class FlambeauKernel(IPythonKernel):
     def banner(self) -> str:
         """One line at the start of a front end."""
         return (
-            f"Flambeau {flambeau.__version__}: torch, nn, F and optim are there. "
+            f"Flambeau {flambeau.version.release}: torch, nn, F and optim are there. "
             "%graph, %%trace, %%profile, %clip and %free look inside; ? explains."
         )

@@ -3,6 +3,7 @@
 Programs written for many processes run in it unchanged. Asked for more processes, it says so.
 """
 
+from . import nn as nn
 from .collectives import (
     ReduceOp,
     Work,
@@ -24,6 +25,7 @@ from .collectives import (
     scatter_object_list,
 )
 from .group import (
+    Backend,
     GroupMember,
     ProcessGroup,
     destroy_process_group,
@@ -43,6 +45,7 @@ from .group import (
 )
 
 __all__ = [
+    "Backend",
     "GroupMember",
     "ProcessGroup",
     "ReduceOp",
@@ -72,6 +75,7 @@ __all__ = [
     "is_nccl_available",
     "is_torchelastic_launched",
     "new_group",
+    "nn",
     "reduce",
     "reduce_scatter",
     "reduce_scatter_tensor",

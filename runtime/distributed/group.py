@@ -6,6 +6,17 @@ import os
 from typing import Any
 
 
+class Backend(str):
+    """The name of what moves tensors between processes, in small letters."""
+
+    GLOO, NCCL, MPI, UCC = "gloo", "nccl", "mpi", "ucc"
+
+    __slots__ = ()
+
+    def __new__(cls, name: str) -> Backend:
+        return super().__new__(cls, name.lower())
+
+
 class ProcessGroup:
     """Processes that work together: this one."""
 
@@ -78,7 +89,7 @@ def init_process_group(
         raise ValueError(
             f"init_process_group: expected world_size 1 and rank 0. Got {size} and {place}."
         )
-    _world = ProcessGroup(backend or "gloo")
+    _world = ProcessGroup(Backend(backend or "gloo"))
 
 
 def world(given: Any = None) -> ProcessGroup:
@@ -107,7 +118,7 @@ def new_group(
     name = world().backend
     if ranks is not None and 0 not in ranks:
         return GroupMember.NON_GROUP_MEMBER
-    return ProcessGroup(backend or name)
+    return ProcessGroup(Backend(backend or name))
 
 
 def is_available() -> bool:

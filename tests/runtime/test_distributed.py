@@ -61,6 +61,38 @@ def test_a_wrapped_module_trains_as_it_would_alone() -> None:
     assert len(DistributedSampler(range(5))) == 5
 
 
+@pytest.mark.usefixtures("group")
+def test_a_spread_optimizer_steps_and_is_saved_as_the_one_it_spreads() -> None:
+    from flambeau.distributed.optim import ZeroRedundancyOptimizer
+
+    pairs = []
+    for spread in (False, True):
+        torch.manual_seed(0)
+        model = nn.Linear(2, 1)
+        kind: Any = torch.optim.Adam
+        opt = (
+            ZeroRedundancyOptimizer(model.parameters(), kind, lr=0.1)
+            if spread
+            else kind(model.parameters(), lr=0.1)
+        )
+        schedule = torch.optim.lr_scheduler.StepLR(opt, 1, 0.5)
+        for _ in range(3):
+            opt.zero_grad()
+            model(torch.ones(1, 2)).sum().backward()
+            opt.step()
+            schedule.step()
+        pairs.append((model.weight.tolist(), opt.state_dict()["state"][0]["exp_avg"].tolist()))
+    assert pairs[0] == pairs[1]
+
+
+@pytest.mark.usefixtures("group")
+def test_collectives_with_gradients_hand_the_tensor_on() -> None:
+    x = torch.ones(2, requires_grad=True)
+    (parts,) = dist.nn.all_gather(dist.nn.all_reduce(x * 2))
+    parts.sum().backward()
+    assert x.grad.tolist() == [2, 2]
+
+
 def test_without_a_group_it_is_asked_for() -> None:
     assert dist.is_available()
     assert not dist.is_initialized()

@@ -59,6 +59,16 @@ def test_switches_of_libraries() -> None:
 
 def test_versions() -> None:
     assert torch.version.__version__ == torch.__version__
+    assert torch.__version__.endswith(f"+flambeau.{torch.version.release}")
+    assert torch.__version__ >= "2.4"
+    assert torch.__version__ > "1.9"
+    assert torch.__version__ >= (2, 13, 0)
+    assert not torch.__version__ < (2, 13)
+    assert torch.__version__ < "3"
+    assert torch.__version__ <= "2.13.0"
+    assert tuple(int(n) for n in torch.__version__.split("+")[0].split(".")[:2]) == (2, 13)
+    with pytest.raises(TypeError, match="a version to compare with"):
+        _ = torch.__version__ < 2
     assert torch.version.hip is None
     if not torch.cuda.is_available():
         assert torch.version.cuda is None
