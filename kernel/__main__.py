@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
+from types import ModuleType
+from typing import Any
 
 from ipykernel.kernelapp import IPKernelApp
 
 from .jupyter import FlambeauKernel
+from .launch import TEXT_DOOR
 from .parent import ParentWatch
 
 
@@ -25,8 +30,21 @@ class KernelProgram(IPKernelApp):
         os._exit(1)
 
 
+class TerminalBars(ModuleType):
+    """Stands for `tqdm.autonotebook`, which takes every kernel for a notebook with widgets: gives
+    the bars of text."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(importlib.import_module("tqdm.std"), name)
+
+
 def main() -> None:
     """Serve until a shutdown request."""
+    if os.environ.get(TEXT_DOOR) == "1":
+        name = "tqdm.autonotebook"
+        sys.modules[name] = TerminalBars(name)
     KernelProgram.launch_instance(kernel_class=FlambeauKernel)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 import importlib.abc
 import importlib.machinery
+import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -68,6 +70,11 @@ class TorchAlias(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             )
         return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
 
+    def find_distributions(self, context: Any) -> Iterable[importlib.metadata.Distribution]:
+        """What programs that look for an installed PyTorch find: the version of the API."""
+        wanted = getattr(context, "name", None) == ALIAS
+        return [_Metadata()] if wanted and (self.replaces or not _is_installed()) else []
+
     def _exists(self, name: str) -> bool:
         return name in sys.modules or importlib.util.find_spec(name) is not None
 
@@ -81,6 +88,18 @@ class TorchAlias(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         module.__spec__, module.__loader__ = self._own_spec
         if module.__spec__ is not None:
             module.__package__ = module.__spec__.parent
+
+
+class _Metadata(importlib.metadata.Distribution):
+    """An installed PyTorch, as far as libraries ask before they use it."""
+
+    def read_text(self, filename: str) -> str | None:
+        version = importlib.import_module(f"{NAME}.version").__version__
+        text = f"Metadata-Version: 2.1\nName: {ALIAS}\nVersion: {version}\n"
+        return text if filename == "METADATA" else None
+
+    def locate_file(self, path: Any) -> Any:
+        return Path(path)
 
 
 def _is_installed() -> bool:

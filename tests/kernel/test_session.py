@@ -69,6 +69,18 @@ def test_programs_find_what_they_import_by_pytorchs_names() -> None:
     assert python(code) == "spawn"
 
 
+def test_libraries_that_look_for_an_installed_pytorch_find_one() -> None:
+    code = (
+        "from flambeau.kernel import torch_alias as a; a.install(first=True)\n"
+        "import importlib.metadata as m, importlib.util as u, torch\n"
+        "print(m.version('torch') == torch.__version__, u.find_spec('torch') is not None)\n"
+        "a.remove()\n"
+        "found = [d.metadata['Version'] for d in m.distributions(name='torch')]\n"
+        "print(torch.__version__ in found)"
+    )
+    assert python(code) == "True True\nFalse"
+
+
 def test_a_script_is_cut_at_its_cell_marks() -> None:
     text = "import os\n\n# %% first\nx = 1\n\n# %%\n\ny = 2\n#%%\n# %%timeit is no mark\n"
     found = [(c.source, c.first_line) for c in cells.python_cells(text)]

@@ -94,7 +94,7 @@ def test_collectives_with_gradients_hand_the_tensor_on() -> None:
 
 
 def test_without_a_group_it_is_asked_for() -> None:
-    assert dist.is_available()
+    assert not dist.is_available()  # libraries would import what needs several processes
     assert not dist.is_initialized()
     for call in (dist.get_rank, dist.barrier, lambda: DistributedDataParallel(nn.Linear(1, 1))):
         with pytest.raises(ValueError, match="has not been initialized"):
