@@ -7,7 +7,7 @@ import operator
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from time import perf_counter
+from time import thread_time
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -58,7 +58,7 @@ class Attempts(Parts):
     def __init__(self, steps: int, seconds: float) -> None:
         super().__init__()
         self.steps_left = steps
-        self.started = perf_counter()
+        self.started = thread_time()
         self.deadline = self.started + seconds
         self.late = self.started + seconds / 2
         self.findings: dict[tuple[Any, ...], Finding] = {}
@@ -77,12 +77,12 @@ class Attempts(Parts):
     def tick(self) -> None:
         """Count a step. Raises: BudgetSpentError when steps or time are used up."""
         self.steps_left -= 1
-        if self.steps_left < 0 or (self.steps_left & 31 == 0 and perf_counter() > self.deadline):
+        if self.steps_left < 0 or (self.steps_left & 31 == 0 and thread_time() > self.deadline):
             raise BudgetSpentError
 
     def is_late(self) -> bool:
         """Whether so much time went by that loops should end early."""
-        return perf_counter() > self.late
+        return thread_time() > self.late
 
     # -- frames ----------------------------------------------------------------------------------
 

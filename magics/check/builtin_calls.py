@@ -14,7 +14,7 @@ from flambeau.nn import Module
 
 from .arrays import Array
 from .calls import Calls, Handler
-from .values import SOME_FLOAT, UNKNOWN, Stream
+from .values import SOME_FLOAT, SOME_INT, UNKNOWN, Stream
 
 Args = list[Any]
 Kwargs = dict[str, Any]
@@ -202,8 +202,8 @@ def _type(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
 
 def _number(kind: type) -> Handler:
     def make(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
-        if run.is_opaque(args) or any(isinstance(a, Tensor) for a in args):
-            return SOME_FLOAT if kind is float else UNKNOWN
+        if run.is_opaque(args) or any(isinstance(a, Tensor | Array) for a in args):
+            return {int: SOME_INT, float: SOME_FLOAT}.get(kind, UNKNOWN)
         return run.attempt(node, kind, *args, **kwargs)
 
     return make

@@ -12,7 +12,7 @@ import flambeau
 from flambeau.core.tensor import Tensor
 
 from .attempts import Attempts
-from .values import MISSING, SOME_FLOAT, UNKNOWN, Stream
+from .values import MISSING, SOME_FLOAT, SOME_INT, UNKNOWN, Stream
 
 BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -81,10 +81,10 @@ class Expressions(Attempts):
     def eval_Set(self, node: ast.Set) -> Any:
         items, exact = self._elements(node.elts)
         try:
-            found = {item for item in items if item is not UNKNOWN}
+            found = {item for item in items if not self.is_opaque(item)}
         except TypeError:
             return UNKNOWN
-        return found if exact and UNKNOWN not in items else self.mark_open(found)
+        return found if exact and len(found) == len(items) else self.mark_open(found)
 
     def _elements(self, nodes: list[ast.expr]) -> tuple[list[Any], bool]:
         items: list[Any] = []
@@ -115,8 +115,9 @@ class Expressions(Attempts):
                 found[name] = item
             except TypeError:
                 exact = False
-            exact &= name is not UNKNOWN
-        found.pop(UNKNOWN, None)
+            exact &= not self.is_opaque(name)
+        for name in [key for key in found if self.is_opaque(key)]:
+            del found[name]
         return found if exact else self.mark_open(found)
 
     def eval_JoinedStr(self, node: ast.JoinedStr) -> Any:
@@ -163,8 +164,7 @@ class Expressions(Attempts):
     def binary(self, node: ast.AST, function: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
         """`function(a, b)` where that is known, and not too large to compute."""
         if self.is_opaque(a) or self.is_opaque(b) or _too_large(function, a, b):
-            numbers = isinstance(a, int | float) and isinstance(b, int | float)
-            return SOME_FLOAT if numbers and SOME_FLOAT in (a, b) else UNKNOWN
+            return _some_number(function, a, b)
         if self.symbols.names and (self.symbols.is_symbolic(a) or self.symbols.is_symbolic(b)):
             return self._sized(node, function, a, b)
         return self.attempt(node, function, a, b)
@@ -185,7 +185,7 @@ class Expressions(Attempts):
             truth = self.truth(value, node)
             return UNKNOWN if truth is UNKNOWN else not truth
         if self.is_opaque(value):
-            return value if value is SOME_FLOAT else UNKNOWN
+            return value if isinstance(value, float | int) else UNKNOWN
         return self.unary(node, UNARY[node.op.__class__], value)
 
     def unary(self, node: ast.AST, function: Callable[[Any], Any], value: Any) -> Any:
@@ -274,7 +274,7 @@ class Expressions(Attempts):
                 return UNKNOWN
             return self._entry(owner, index, node)
         if isinstance(owner, list | tuple):
-            if index is UNKNOWN:
+            if index is UNKNOWN or index is SOME_INT:
                 return self.one_of(owner)
             if id(owner) in self.open:
                 return self._open_item(owner, index)
@@ -344,14 +344,15 @@ class Expressions(Attempts):
 
     def eval_SetComp(self, node: ast.SetComp) -> Any:
         items, exact = self._comprehend(node.generators, lambda: self.evaluate(node.elt))
-        found = self.quietly(set, [item for item in items if item is not UNKNOWN])
-        return found if exact and UNKNOWN not in items else self.mark_open(found)
+        known = [item for item in items if not self.is_opaque(item)]
+        found = self.quietly(set, known)
+        return found if exact and len(known) == len(items) else self.mark_open(found)
 
     def eval_DictComp(self, node: ast.DictComp) -> Any:
         pairs, exact = self._comprehend(
             node.generators, lambda: (self.evaluate(node.key), self.evaluate(node.value))
         )
-        known = [pair for pair in pairs if pair[0] is not UNKNOWN]
+        known = [pair for pair in pairs if not self.is_opaque(pair[0])]
         found = self.quietly(dict, known)
         return found if exact and len(known) == len(pairs) else self.mark_open(found)
 
@@ -398,6 +399,16 @@ class Expressions(Attempts):
         for item in items:
             self.yielded(item)
         return UNKNOWN
+
+
+def _some_number(function: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
+    """What arithmetic with numbers of unknown value gives: such a number again."""
+    if not isinstance(a, int | float) or not isinstance(b, int | float):
+        return UNKNOWN
+    if function in COMPARISONS.values():
+        return UNKNOWN
+    whole = isinstance(a, int) and isinstance(b, int) and function is not operator.truediv
+    return SOME_INT if whole else SOME_FLOAT
 
 
 def _too_large(function: Callable[[Any, Any], Any], a: Any, b: Any) -> bool:

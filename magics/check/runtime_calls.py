@@ -19,7 +19,7 @@ from .calls import Handler
 from .devices import CPU
 from .recurrent import pack, unpack
 from .training import LOSSES, Training
-from .values import SOME_FLOAT, UNKNOWN, Stream
+from .values import SOME_FLOAT, SOME_INT, UNKNOWN, Stream
 
 Args = list[Any]
 Kwargs = dict[str, Any]
@@ -78,7 +78,7 @@ def _item(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
             "Use tolist() for all elements."
         )
         run.fail(node, error, "shape", (flambeau.Tensor.item.__get__(args[0]), (), {}))
-    return SOME_FLOAT if args[0].is_floating_point() else UNKNOWN
+    return SOME_FLOAT if args[0].is_floating_point() else SOME_INT
 
 
 def _numpy(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
@@ -204,6 +204,7 @@ METHODS: dict[tuple[type, str], Handler] = {
     (Tensor, "item"): _item,
     (Tensor, "numpy"): _numpy,
     (Tensor, "tolist"): unknown,
+    (flambeau.Generator, "manual_seed"): _returned,
     (Tensor, "zero_"): _zero_,
     (Tensor, "backward"): _backward,
     (Optimizer, "step"): _step,

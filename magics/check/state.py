@@ -14,7 +14,7 @@ from typing import Any
 from flambeau.nn import Module
 
 from .symbols import Symbols
-from .values import MISSING, UNKNOWN, SomeFloat, Stream, Unknown, alike, join
+from .values import MISSING, UNKNOWN, SomeFloat, SomeInt, Stream, Unknown, alike, join
 
 REGISTRIES = ("_parameters", "_buffers", "_modules")
 
@@ -65,7 +65,7 @@ class State:
     def is_opaque(self, value: Any, depth: int = 4) -> bool:
         """Whether something within `value` is not known."""
         kind = value.__class__
-        if kind is Unknown or kind is SomeFloat:
+        if kind in (Unknown, SomeFloat, SomeInt, SomeInt):
             return True
         if depth == 0:
             return False
