@@ -58,7 +58,8 @@ CLASSES: set[Any] = {
     types.SimpleNamespace,
     functools.partial, staticmethod, classmethod, property, functools.cached_property, enum.auto,
     itertools.product, itertools.repeat, itertools.count, itertools.cycle, itertools.combinations,
-    itertools.permutations, itertools.accumulate, itertools.islice, typing.TypeVar, flambeau.Generator,
+    itertools.permutations, itertools.accumulate, itertools.islice, typing.TypeVar,
+    flambeau.Generator,
 }  # fmt: skip
 
 FUNCTIONS: set[Any] = {
