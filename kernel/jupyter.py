@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ipykernel.ipkernel import IPythonKernel
@@ -11,6 +15,9 @@ import flambeau
 
 from .session import Session
 from .shell import FlambeauShell
+
+PROTOCOL = "5.5"
+"""ipykernel 7 says 5.3 here, and 5.5 in its kernelspec."""
 
 
 class FlambeauKernel(IPythonKernel):
@@ -24,6 +31,11 @@ class FlambeauKernel(IPythonKernel):
         super().__init__(**kwargs)
         self.workbench = Session(self.shell)
 
+    @property
+    def kernel_info(self) -> dict[str, Any]:
+        """ipykernel's answer with the protocol that its messages follow: subshells are of 5.5."""
+        return {**super().kernel_info, "protocol_version": PROTOCOL}
+
     def finish_metadata(
         self, parent: dict[str, Any], metadata: dict[str, Any], reply_content: dict[str, Any]
     ) -> dict[str, Any]:
@@ -33,6 +45,24 @@ class FlambeauKernel(IPythonKernel):
         if receipt is not None and not parent["content"].get("silent"):
             metadata["flambeau"] = {"receipt": receipt.as_dict()}
         return metadata
+
+    @contextmanager
+    def _cancel_on_sigint(self, future: asyncio.Future[Any]) -> Iterator[None]:
+        """Ctrl-C cancels an awaiting cell at once.
+
+        ipykernel schedules that from the signal handler in a way that does not wake a loop that
+        sleeps; it then waits for the next message.
+        """
+        loop = asyncio.get_running_loop()
+
+        def cancel(*signal_and_frame: Any) -> None:
+            loop.call_soon_threadsafe(future.cancel)
+
+        before = signal.signal(signal.SIGINT, cancel)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     async def do_complete(self, code: str, cursor_pos: int | None) -> dict[str, Any]:
         """Completions, with types and details where front ends look for them."""
@@ -60,6 +90,13 @@ class FlambeauKernel(IPythonKernel):
         """What is known of the name at the cursor."""
         data = self.workbench.inspect(code, cursor_pos, detail_level)
         return {"status": "ok", "found": data is not None, "data": data or {}, "metadata": {}}
+
+    async def do_history(self, hist_access_type: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Past cells; IPython calls its own session 0 in a range, by which nobody can ask again."""
+        reply: dict[str, Any] = super().do_history(hist_access_type, *args, **kwargs)
+        own = self.shell.history_manager.session_number
+        reply["history"] = [(own if row[0] == 0 else row[0], *row[1:]) for row in reply["history"]]
+        return reply
 
     @property
     def banner(self) -> str:

@@ -25,6 +25,9 @@ from .snapshot import Facts, Photographer, Snapshot, facts_of
 SNAPSHOT_INTERVAL = 0.5
 """Seconds between two snapshots while one cell runs."""
 
+LONGEST_KEPT = 1_000_000
+"""Characters of a cell's output that IPython's history may keep."""
+
 
 class Session:
     """What every door leads to. It lives in one IPython shell, which executes and completes.
@@ -92,6 +95,16 @@ class Session:
         if before is not None and not success:
             print(before.undo())
         self._photographer.changed()
+        self._forget_long_outputs()
+
+    def _forget_long_outputs(self) -> None:
+        """IPython keeps all that cells print, for `%notebook`; a flood it must not keep."""
+        outputs = self.shell.history_manager.outputs
+        for number in list(outputs)[-2:]:
+            parts = [part for output in outputs[number] for part in output.bundle.values()]
+            lengths = (sum(map(len, p)) if isinstance(p, list) else len(p) for p in parts)
+            if sum(lengths) > LONGEST_KEPT:
+                del outputs[number]
 
     # -- running ---------------------------------------------------------------------------------
 
