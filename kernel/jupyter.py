@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
 from ipykernel.ipkernel import IPythonKernel
 from traitlets import Type
 
-import flambeau
-
-from .session import Session
 from .shell import FlambeauShell
+
+if TYPE_CHECKING:
+    from .session import Session
 
 PROTOCOL = "5.5"
 """ipykernel 7 says 5.3 here, and 5.5 in its kernelspec."""
@@ -24,12 +26,30 @@ class FlambeauKernel(IPythonKernel):
     """A Python kernel whose namespace holds the runtime."""
 
     implementation = "flambeau"
-    implementation_version = flambeau.__version__
+    implementation_version = version("flambeau")
     shell_class = Type(FlambeauShell)
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.workbench = Session(self.shell)
+        self._session: Session | None = None
+        self._beginning = threading.Lock()  # subshells may be first
+
+    @property
+    def workbench(self) -> Session:
+        """The session, which begins with the first question: a kernel that waits holds no
+        runtime."""
+        with self._beginning:
+            if self._session is None:
+                from .session import Session
+
+                self._session = Session(self.shell)
+        return self._session
+
+    async def do_execute(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Run a cell in the session."""
+        self.workbench  # noqa: B018 - it begins with its first cell
+        reply: dict[str, Any] = await super().do_execute(*args, **kwargs)
+        return reply
 
     @property
     def kernel_info(self) -> dict[str, Any]:
@@ -102,6 +122,6 @@ class FlambeauKernel(IPythonKernel):
     def banner(self) -> str:
         """One line at the start of a front end."""
         return (
-            f"Flambeau {flambeau.__version__}: torch, nn, F and optim are there. "
+            f"Flambeau {self.implementation_version}: torch, nn, F and optim are there. "
             "%graph, %%trace, %%profile, %clip and %free look inside; ? explains."
         )
