@@ -2,14 +2,50 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+import sys
+from types import ModuleType
+from typing import Any
+
 from ipykernel.kernelapp import IPKernelApp
 
 from .jupyter import FlambeauKernel
+from .launch import TEXT_DOOR
+from .parent import ParentWatch
+
+
+class KernelProgram(IPKernelApp):
+    """ipykernel's program, but for what happens when the front end is gone."""
+
+    def init_poller(self) -> None:
+        """Watch the process that started us, if there is one that can be watched."""
+        if os.name != "posix":
+            super().init_poller()
+        elif self.parent_handle not in (0, 1) and self.parent_handle == os.getppid():
+            self.poller = ParentWatch(self.parent_handle, lambda: self.kernel, self._end)
+
+    def _end(self) -> None:
+        self.cleanup_connection_file()
+        os._exit(1)
+
+
+class TerminalBars(ModuleType):
+    """Stands for `tqdm.autonotebook`, which takes every kernel for a notebook with widgets: gives
+    the bars of text."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(importlib.import_module("tqdm.std"), name)
 
 
 def main() -> None:
     """Serve until a shutdown request."""
-    IPKernelApp.launch_instance(kernel_class=FlambeauKernel)
+    if os.environ.get(TEXT_DOOR) == "1":
+        name = "tqdm.autonotebook"
+        sys.modules[name] = TerminalBars(name)
+    KernelProgram.launch_instance(kernel_class=FlambeauKernel)
 
 
 if __name__ == "__main__":

@@ -95,6 +95,8 @@ class Cells:
         self.shell.events.unregister("post_run_cell", self._finish)
 
     def _begin(self, info: Any) -> None:
+        if self._is_aside():
+            return
         cell = self._placed(info)
         self._on_start(cell, not self._running)
         running = Running(info, threading.get_ident(), cell, os.getpid())
@@ -104,7 +106,7 @@ class Cells:
         self._running.append(running)
 
     def _finish(self, result: Any) -> None:
-        if not self._running or not self._is_last(result):
+        if not self._running or self._is_aside() or not self._is_last(result):
             return  # an empty cell ends without having begun
         running = self._running.pop()
         success = result is not None and result.success
@@ -120,6 +122,10 @@ class Cells:
         if running.meter is not None:
             self.receipt = running.meter.receipt(self._changes, self.shell.user_ns)
             self._on_end(success)
+
+    def _is_aside(self) -> bool:
+        """Whether a subshell looks at something while the cell of another thread runs."""
+        return bool(self._running) and self._running[0].thread != threading.get_ident()
 
     def _is_last(self, result: Any) -> bool:
         """Whether `result` is of the innermost cell; after Ctrl-C it has another description."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -33,6 +34,9 @@ class FlambeauKernel(IPythonKernel):
         super().__init__(**kwargs)
         self._session: Session | None = None
         self._beginning = threading.Lock()  # subshells may be first
+        self.stays = False  # whether it outlives its front end, see parent
+        self.last_request = time.monotonic()
+        self.shell_handlers["flambeau_request"] = self.flambeau_request
 
     @property
     def workbench(self) -> Session:
@@ -45,16 +49,49 @@ class FlambeauKernel(IPythonKernel):
                 self._session = Session(self.shell)
         return self._session
 
-    async def do_execute(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    async def do_execute(self, code: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Run a cell in the session."""
-        self.workbench  # noqa: B018 - it begins with its first cell
-        reply: dict[str, Any] = await super().do_execute(*args, **kwargs)
+        if self._session is None and self._begin():
+            code = "raise KeyboardInterrupt"
+        reply: dict[str, Any] = await super().do_execute(code, *args, **kwargs)
         return reply
+
+    def _begin(self) -> bool:
+        """Begin the session; whether Ctrl-C came meanwhile, which would leave it half loaded and
+        the request without a reply."""
+        came: list[Any] = []
+        in_main = threading.current_thread() is threading.main_thread()
+        before = signal.signal(signal.SIGINT, lambda *_: came.append(True)) if in_main else None
+        try:
+            self.workbench  # noqa: B018 - it begins when it is asked for
+        finally:
+            if in_main:
+                signal.signal(signal.SIGINT, before)
+        return bool(came)
 
     @property
     def kernel_info(self) -> dict[str, Any]:
         """ipykernel's answer with the protocol that its messages follow: subshells are of 5.5."""
         return {**super().kernel_info, "protocol_version": PROTOCOL}
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a cell is under way."""
+        return self._session is not None and self._session.running
+
+    def should_handle(self, stream: Any, msg: Any, idents: Any) -> bool:
+        """Note that somebody speaks to us."""
+        self.last_request = time.monotonic()
+        return bool(super().should_handle(stream, msg, idents))
+
+    def flambeau_request(self, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
+        """Answer a question of our own front ends, see `questions`; any subshell will do."""
+        if parent["content"].get("question") == "stay":
+            self.stays = True
+        from . import questions  # it needs the runtime
+
+        reply = questions.answer(self.workbench, parent["content"])
+        self.session.send(stream, "flambeau_reply", reply, parent, ident=ident)
 
     def finish_metadata(
         self, parent: dict[str, Any], metadata: dict[str, Any], reply_content: dict[str, Any]

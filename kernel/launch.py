@@ -16,8 +16,11 @@ LONGEST_SOCKET_PATH = 100
 """Bytes of a socket's path; the address structure holds 104 on macOS, 108 on Linux."""
 
 
-ENVIRONMENT = {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-"""Spares five lines of warning about the debugger at every start."""
+TEXT_DOOR = "FLAMBEAU_TEXT_DOOR"
+"""Environment variable: set to 1, the front end is a terminal or a log and shows no widgets."""
+
+ENVIRONMENT = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", TEXT_DOOR: "1"}
+"""Spares five lines of warning about the debugger at every start, and says who starts it."""
 
 
 START = (

@@ -7,10 +7,11 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from flambeau import initial_seed, is_grad_enabled
 from flambeau.magics.base import UsageError
 from flambeau.magics.safe import SafeCell
 
-from . import completion, display, inspection, saved_sessions, torch_alias
+from . import completion, display, inspection, saved_sessions, signature, status, torch_alias
 from .completion import Completion
 from .execution import Cells, Execution
 from .explanations import explanation
@@ -20,7 +21,9 @@ from .policy import Policy
 from .receipts import Receipt
 from .script_services import ScriptServices
 from .shell import Workbench, close_shell, plain_shell
+from .signature import Signature
 from .snapshot import Facts, Photographer, Snapshot, facts_of
+from .status import Status
 
 SNAPSHOT_INTERVAL = 0.5
 """Seconds between two snapshots while one cell runs."""
@@ -47,6 +50,8 @@ class Session:
 
     def __init__(self, shell: Any = None) -> None:
         self._owns_shell = shell is None
+        self.grad_enabled = True
+        self.first_seed = initial_seed()  # what nobody has chosen
         self.shell = shell = plain_shell() if shell is None else shell
         torch_alias.install(first=os.environ.get(AS_TORCH) == "1")
         self._begin()
@@ -94,6 +99,7 @@ class Session:
         before, self._before = self._before, None
         if before is not None and not success:
             print(before.undo())
+        self.grad_enabled = is_grad_enabled()  # of this thread; those that look have their own
         self._photographer.changed()
         self._forget_long_outputs()
 
@@ -204,6 +210,16 @@ class Session:
         """
         place = len(source) if cursor is None else cursor
         return inspection.inspect(self, source, place, detail_level)
+
+    def signature(self, source: str, cursor: int | None = None) -> Signature | None:
+        """The signature of the call that `cursor` is in; None outside calls."""
+        place = len(source) if cursor is None else cursor
+        return signature.signature_at(self.namespace, source, place)
+
+    @property
+    def status(self) -> Status:
+        """Device, memory, gradient mode and rules, as a status row shows them."""
+        return status.status_of(self)
 
     def is_complete(self, source: str) -> tuple[str, str]:
         """`complete`, `incomplete` or `invalid`, and the indentation to go on with."""

@@ -5,18 +5,41 @@ from __future__ import annotations
 import importlib
 import importlib.abc
 import importlib.machinery
+import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 ALIAS, NAME = "torch", "flambeau"
 
 
+ELSEWHERE = {
+    "_tensor": "core.tensor",
+    "_tensor_str": "core.printing",
+    "autograd.anomaly_mode": "autograd.anomaly",
+    "autograd.gradcheck": "autograd.numeric",
+    "autograd.variable": "autograd",
+    "cuda.amp.autocast_mode": "cuda.amp",
+    "cuda.amp.grad_scaler": "cuda.amp",
+    "cuda.memory": "cuda",
+    "cuda.random": "cuda",
+    "distributed.distributed_c10d": "distributed",
+    "functional": "",
+    "storage": "ops.legacy",
+    "utils.data._utils": "utils.data",
+    "utils.data._utils.collate": "utils.data.collate",
+    "utils.hooks": "autograd.node",
+}
+"""Modules of PyTorch's that programs import from, and which of ours has what they seek."""
+
+
 def our_name(name: str) -> str:
     """The runtime's name of the module that PyTorch calls `name`."""
-    return NAME + name.removeprefix(ALIAS)
+    path = name.removeprefix(ALIAS).removeprefix(".")
+    return f"{NAME}.{ELSEWHERE.get(path, path)}".rstrip(".")
 
 
 class TorchAlias(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -47,6 +70,11 @@ class TorchAlias(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             )
         return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
 
+    def find_distributions(self, context: Any) -> Iterable[importlib.metadata.Distribution]:
+        """What programs that look for an installed PyTorch find: the version of the API."""
+        wanted = getattr(context, "name", None) == ALIAS
+        return [_Metadata()] if wanted and (self.replaces or not _is_installed()) else []
+
     def _exists(self, name: str) -> bool:
         return name in sys.modules or importlib.util.find_spec(name) is not None
 
@@ -60,6 +88,18 @@ class TorchAlias(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         module.__spec__, module.__loader__ = self._own_spec
         if module.__spec__ is not None:
             module.__package__ = module.__spec__.parent
+
+
+class _Metadata(importlib.metadata.Distribution):
+    """An installed PyTorch, as far as libraries ask before they use it."""
+
+    def read_text(self, filename: str) -> str | None:
+        version = importlib.import_module(f"{NAME}.version").__version__
+        text = f"Metadata-Version: 2.1\nName: {ALIAS}\nVersion: {version}\n"
+        return text if filename == "METADATA" else None
+
+    def locate_file(self, path: Any) -> Any:
+        return Path(path)
 
 
 def _is_installed() -> bool:

@@ -1,7 +1,8 @@
 """The instruments of a session: `%load_ext flambeau.magics` in any IPython.
 
 Each is a library function first and a magic second:
-`%graph` (`flambeau.magics.graph`), `%%trace`, `%%profile`, `%clip` and `%free`.
+`%check` (`flambeau.magics.check`), `%graph` (`flambeau.magics.graph`), `%%trace`, `%%profile`,
+`%clip` and `%free`.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from .base import Instrument
+from .check.magic import CheckMagics
 from .clip import ClipMagics
 from .graph.magic import GraphMagics
 from .memory.magic import MemoryMagics
@@ -17,6 +18,7 @@ from .trace.magic import TraceMagics
 from .why.magic import WhyMagics
 
 INSTRUMENTS: tuple[type[Instrument], ...] = (
+    CheckMagics,
     GraphMagics,
     TraceMagics,
     ProfileMagics,

@@ -9,17 +9,20 @@ from collections.abc import Coroutine
 from typing import Any
 
 from . import completeness
+from .advice import Advisor
 from .client import Client, Content, KernelDiedError, Message
 from .completer import KernelCompleter
+from .front_end import FrontEnd
 from .history import DiskHistory, history_path
 from .keeper import Keeper
-from .kernels import Kernel
+from .kernels import Kernel, OwnKernel
 from .output import Output
 from .pager import page
 from .peeking import Peek, is_peek
 from .prompt import CodePrompt, ask
 from .runner import Runner
 from .screen import Screen
+from .settings import load, settings_path
 from .stage import Stage
 from .terminal import typing_held
 from .toolbar import Toolbar
@@ -39,14 +42,23 @@ class Repl:
         self._own_output = Output(self._screen)
         self._other_output = Output(self._screen, marked=True)
         self._history = DiskHistory(history_path())
-        self._toolbar = Toolbar(self._busy_since, lambda: self._runner.waiting)
+        path = settings_path()
+        settings, self._fault = load(path)
+        self._advisor = Advisor(self._question, lambda: self._front_end.settings)
+        self._toolbar = Toolbar(
+            self._busy_since,
+            lambda: self._runner.waiting,
+            lambda: self._advisor.row(self._prompt.document),
+        )
         self._prompt = CodePrompt(
             self._prompt_number,
             self._screen,
             self._toolbar,
-            KernelCompleter(self._complete),
+            KernelCompleter(self._complete, lambda word: self._front_end.commands.beginning(word)),
             self._history,
-            lambda: self._runner.press_interrupt() if not self._runner.is_idle else None,
+            self._advisor,
+            lambda: self._runner.press_interrupt(),
+            settings,
         )
         self._stage = Stage(self._prompt, self._screen)
         self._background: list[asyncio.Task[Any]] = []
@@ -59,6 +71,9 @@ class Repl:
             self._on_reply,
             self._on_return,
         )
+        self._front_end = FrontEnd(
+            self._keeper, self._runner, self._prompt, self._screen, path, self._leave
+        )
 
     async def run(self) -> None:
         """Serve the terminal until Ctrl-D, `exit` or a hangup; leave no kernel of ours behind."""
@@ -67,12 +82,14 @@ class Repl:
         assert task is not None
         loop.add_signal_handler(signal.SIGINT, self._on_interrupt)
         loop.add_signal_handler(signal.SIGTERM, task.cancel)
-        loop.add_signal_handler(signal.SIGHUP, task.cancel)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up, task)
         self._spawn(asyncio.to_thread(completeness.transformer))
         self._spawn(self._keep_toolbar())
         self._spawn(self._runner.serve())
         if self._history.fault:
             self._screen.note(f"History will not be kept: {self._history.fault}")
+        if self._fault:
+            self._screen.note(self._fault)
         try:
             await self._serve()
         finally:
@@ -99,6 +116,14 @@ class Repl:
         """Run, queue or answer what was typed; False if it says farewell."""
         if code.strip() in FAREWELLS and self._runner.is_idle:
             return False
+        if found := self._front_end.commands.find(code):
+            command, argument = found
+            await command.action(argument)
+            self._screen.write("\n")
+            return not self._leaving
+        if words := self._front_end.commands.help(code):
+            self._screen.write(words + "\n\n")
+            return True
         if not self._runner.is_idle and is_peek(code):
             self._spawn(self._peek(Peek(code)))
             return True
@@ -147,6 +172,7 @@ class Repl:
                     self._leave()
                     return
         self._toolbar.last_cell = self._runner.last_took
+        self._advisor.renew()
         self._screen.write("\n")
         await self._screen.drain()
         self._prompt.refresh()
@@ -156,6 +182,10 @@ class Repl:
         self._prompt.close()
 
     # -- what the kernel says --------------------------------------------------------------------
+
+    async def _question(self, question: str, **arguments: Any) -> Any:
+        client = self._keeper.client
+        return await client.question(question, **arguments) if client else None
 
     async def _complete(self, code: str, cursor: int) -> Content | None:
         client = self._keeper.client
@@ -183,8 +213,10 @@ class Repl:
             self._number = 1 if self._keeper.kernel.is_ours else None
         if state == "ended" and self._runner.cell is None and self._keeper.how_it_ended:
             self._runner.report(self._keeper.how_it_ended)
-        if state == "ready" and self._number is None:
-            self._spawn(self._learn_number())
+        if state == "ready":
+            self._advisor.renew()
+            if self._number is None:
+                self._spawn(self._learn_number())
         self._prompt.refresh()
 
     async def _learn_number(self) -> None:
@@ -202,11 +234,24 @@ class Repl:
 
     async def _keep_toolbar(self) -> None:
         shown = self._toolbar()
+        asked_after: float | None = -1.0  # the last cell that the status is newer than
         while True:
             await asyncio.sleep(TOOLBAR_REFRESH)
+            wanted = self._prompt.settings.status
+            if wanted and (not self._runner.is_idle or asked_after != self._runner.last_took):
+                asked_after = self._runner.last_took
+                self._toolbar.status = await self._question("status")
+            elif not wanted:
+                self._toolbar.status = None
             if self._toolbar() != shown:
                 shown = self._toolbar()
                 self._prompt.refresh()
+
+    def _hang_up(self, task: asyncio.Task[Any]) -> None:
+        """The terminal has gone: training goes on without it, an idle kernel ends."""
+        if not self._runner.is_idle and isinstance(self._keeper.kernel, OwnKernel):
+            self._keeper.kernel.let_go()
+        task.cancel()
 
     def _on_interrupt(self) -> None:
         """SIGINT, which Ctrl-C is while no prompt stands."""

@@ -15,6 +15,7 @@ TERMINATED = 128 + 15  # what a shell reports of a process ended by SIGTERM
 # Each module has add_arguments(parser) and run(args) -> exit status; it is imported when called.
 COMMANDS = {
     "run": ("flambeau.kernel.scripts", "run a .py or .ipynb file, or - for standard input"),
+    "check": ("flambeau.kernel.check", "find mistakes in a .py or .ipynb file without running it"),
     "serve": ("flambeau.kernel.serve", "keep a session for calls of exec"),
     "exec": ("flambeau.kernel.exec", "run code in the session that serve keeps"),
     "kernel": ("flambeau.kernel.install", "install the Jupyter kernel"),

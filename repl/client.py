@@ -19,7 +19,7 @@ Message = dict[str, Any]
 COMPLETION_PATIENCE = 1.0  # s until a completion is no longer worth showing
 PEEK_PATIENCE = 10.0  # s until a look beside a running cell is given up
 IDLE_PATIENCE = 2.0  # s from a reply to the last output; iopub may have dropped the end under load
-SUBSHELL_PATIENCE = (0.5, 1.0, 2.0)  # s for each request of a subshell
+SUBSHELL_PATIENCE = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # s for each request of a subshell
 GREETING_PATIENCE = 0.5  # s until the kernel is asked again to say something on iopub
 
 
@@ -73,6 +73,7 @@ class Client:
         self._replies: dict[str, asyncio.Future[Content]] = {}
         self._listeners: list[asyncio.Task[None]] = []
         self._subshell: str | None = None
+        self._opening: asyncio.Task[None] | None = None  # of the subshell
         self._failure: Exception | None = None
         self._greeted = asyncio.Event()
         self.execution: Execution | None = None
@@ -99,7 +100,7 @@ class Client:
             pass  # not connected yet
         self._listen(channels.stdin_channel, self._on_question)
         if "kernel subshells" in self.info.get("supported_features", ()):
-            await self._open_subshell()
+            self._opening = asyncio.ensure_future(self._open_subshell())
 
     async def _greet(self) -> None:
         """Ask for the kernel's info until it has answered and its output arrives here.
@@ -120,8 +121,8 @@ class Client:
     async def _open_subshell(self) -> None:
         """Ask for a thread that answers while a cell runs.
 
-        A kernel that has only just begun can leave the request without an answer. After a few
-        tries we do without: completion then waits for the cell.
+        A kernel that has only just begun can leave the request without an answer, and so can a
+        busy machine. Until there is one, completion waits for the cell.
         """
         for patience in SUBSHELL_PATIENCE:
             try:
@@ -129,11 +130,15 @@ class Client:
                     reply = await self.request("create_subshell_request", {}, channel="control")
             except TimeoutError:
                 continue
+            except KernelDiedError:
+                return
             self._subshell = reply.get("subshell_id")
             return
 
     async def close(self) -> None:
         """Leave the kernel as it was found."""
+        if self._opening is not None:
+            self._opening.cancel()
         if self._subshell is not None and not self._channels.shell_channel.socket.closed:
             self._send("control", "delete_subshell_request", {"subshell_id": self._subshell})
         self.fail(KernelDiedError("The connection was closed."))
@@ -195,6 +200,13 @@ class Client:
         be now."""
         asked = {"code": code, "silent": True, "store_history": False, "allow_stdin": False}
         return await self._ask_aside("execute_request", asked, PEEK_PATIENCE)
+
+    async def question(self, question: str, **arguments: Any) -> Any:
+        """The kernel's answer to a question of ours (see kernel.questions); None if there is
+        none soon, from a kernel of another kind too."""
+        content = {"question": question, **arguments}
+        reply = await self._ask_aside("flambeau_request", content, COMPLETION_PATIENCE)
+        return None if reply is None else reply.get("answer")
 
     async def _ask_aside(self, kind: str, content: Content, patience: float) -> Content | None:
         """The reply to a request that must not wait for the cell under way."""

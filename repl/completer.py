@@ -9,6 +9,8 @@ from typing import Any
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
+from .commands import Command
+
 Content = dict[str, Any]
 Ask = Callable[[str, int], Awaitable[Content | None]]  # code, cursor -> the reply's content
 
@@ -34,8 +36,9 @@ def _is_open_at_end(found: re.Match[str], line: str) -> bool:
 class KernelCompleter(Completer):
     """Asks the kernel, and lets typing go on meanwhile; a late answer is dropped by the buffer."""
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: Ask, commands: Callable[[str], list[Command]]) -> None:
         self._ask = ask
+        self._commands = commands
 
     def get_completions(
         self, document: Document, complete_event: CompleteEvent
@@ -49,6 +52,10 @@ class KernelCompleter(Completer):
         """The kernel's matches, with their kind and signature beside them."""
         if complete_event.text_inserted and not invites_completion(document.text_before_cursor):
             return
+        line = document.text_before_cursor
+        if line.startswith("%") and "\n" not in line:
+            for command in self._commands(line):
+                yield Completion(f"%{command.name}", -len(line), display_meta=command.summary)
         reply = await self._ask(document.text, document.cursor_position)
         for completion in _completions(reply or {}, document.cursor_position):
             yield completion
@@ -64,8 +71,15 @@ def _completions(reply: Content, cursor: int) -> Iterator[Completion]:
             text,
             start_position=min(0, match["start"] - cursor),
             display=_last_name(text),
-            display_meta="" if kind == "<unknown>" else kind + (match.get("signature") or ""),
+            display_meta=_meta(kind, match.get("signature") or ""),
         )
+
+
+def _meta(kind: str, detail: str) -> str:
+    """`function(input, dim)`, `Tensor (2, 3) float32 cpu`, `module`."""
+    if kind == "instance" and detail:
+        return detail
+    return "" if kind == "<unknown>" else kind + detail
 
 
 def _last_name(text: str) -> str:

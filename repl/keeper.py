@@ -45,11 +45,12 @@ class Keeper:
         """
         return await asyncio.shield(self._ready)
 
-    async def replace(self) -> None:
-        """Put a fresh kernel of our own in the place of this one, which is shut down if ours."""
+    async def replace(self, kernel: Kernel | None = None) -> None:
+        """Put `kernel`, or a fresh one of our own, in the place of this one, which is shut down if
+        it is ours."""
         await self._end_life()
         self.how_it_ended = None
-        self.kernel = OwnKernel()
+        self.kernel = OwnKernel() if kernel is None else kernel
         self._ready = asyncio.get_running_loop().create_future()
         self._life = asyncio.ensure_future(self._live(self.kernel))
 

@@ -7,6 +7,7 @@ import signal
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flambeau.kernel.launch import manager
@@ -50,13 +51,17 @@ class Kernel(ABC):
     async def close(self) -> None:
         """Disconnect, and shut the kernel down if it is ours."""
 
+    @property
+    @abstractmethod
+    def name(self) -> str | None:
+        """What `--existing` takes to find it again, once it runs."""
+
 
 class OwnKernel(Kernel):
-    """A kernel started here, which ends with the front end."""
-
-    is_ours = True
+    """A kernel started here. It ends with the front end, unless that lets go of it."""
 
     def __init__(self) -> None:
+        self.is_ours = True
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - held as long as the kernel
         self._manager: Any = None
         self._is_ready = False
@@ -88,11 +93,22 @@ class OwnKernel(Kernel):
     async def interrupt(self) -> None:
         await self._manager.interrupt_kernel()
 
+    def let_go(self) -> None:
+        """From now on the kernel is its own, and stays when we leave."""
+        self.is_ours = False
+        self._manager.cleanup_connection_file = lambda: None  # which its end would call
+
+    @property
+    def name(self) -> str | None:
+        return _short_name(self._manager.connection_file) if self._is_ready else None
+
     async def close(self) -> None:
         if self._manager is None or not self._manager.has_kernel:
             return
         if hasattr(self, "client"):
             await self.client.close()
+        if not self.is_ours:
+            return
         gone = not await self._manager.is_alive()
         await self._manager.shutdown_kernel(now=gone or not self._is_ready)
         self._log.close()
@@ -112,9 +128,15 @@ class RunningKernel(Kernel):
     def __init__(self, connection: str | None) -> None:
         self._connection = connection
         self._channels: Any = None
+        self._name: str | None = None
+
+    @property
+    def name(self) -> str | None:
+        return self._name
 
     async def open(self, on_output: OutputHandler, on_question: OutputHandler) -> None:
         self._channels, name = await asyncio.to_thread(_connect, self._connection)
+        self._name = _short_name(name)
         self.client = Client(self._channels, on_output, on_question)
         self._channels.hb_channel.start()
         try:
@@ -142,13 +164,20 @@ def _connect(connection: str | None) -> tuple[AsyncKernelClient, str]:
     from jupyter_client.connect import find_connection_file
 
     try:
-        path = find_connection_file(connection or "kernel-*.json")
+        wanted = connection or ""
+        # Beside the files lie sockets whose names begin alike.
+        pattern = wanted if Path(wanted).is_file() else f"kernel-*{wanted}*.json"
+        path = find_connection_file(pattern)
     except OSError:
         sought = f"no connection file matches {connection!r}" if connection else "none is running"
         raise KernelDiedError(f"There is no kernel to attach to: {sought}.") from None
     channels = AsyncKernelClient(connection_file=path)
     channels.load_connection_file()
     return channels, path
+
+
+def _short_name(connection_file: str) -> str:
+    return Path(connection_file).stem.removeprefix("kernel-")
 
 
 def _how_it_ended(status: int | None) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from prompt_toolkit.application import get_app
 from prompt_toolkit.buffer import Buffer
@@ -52,7 +53,11 @@ def _has_text() -> bool:
     return bool(_buffer().text)
 
 
-def code_bindings(is_running: Callable[[], bool], interrupt: Callable[[], object]) -> KeyBindings:
+def code_bindings(
+    is_running: Callable[[], bool],
+    interrupt: Callable[[], object],
+    search_history: Callable[[], Coroutine[Any, Any, None]],
+) -> KeyBindings:
     """Enter, Tab, Backspace, Up and Ctrl-C as they serve a cell of many lines.
 
     While a cell runs, Ctrl-C stops it and leaves what is typed alone, and Enter queues.
@@ -93,6 +98,10 @@ def code_bindings(is_running: Callable[[], bool], interrupt: Callable[[], object
     def _up_past_menu(event: KeyPressEvent) -> None:
         event.current_buffer.cancel_completion()
         event.current_buffer.auto_up(event.arg)
+
+    @bindings.add("c-r", filter=in_code)
+    def _search(event: KeyPressEvent) -> None:
+        event.app.create_background_task(search_history())
 
     @bindings.add("c-c", filter=in_code & running)
     def _interrupt(event: KeyPressEvent) -> None:

@@ -2,25 +2,62 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 from collections.abc import Callable
 from typing import Any
 
+from . import images
 from .screen import Screen
 from .style import DIM, RESULT, RESULT_NUMBER, paint
+from .terminal import has_colour, has_cursor
 
 Content = dict[str, Any]
+SCREENS = 3  # that a result may fill
+PAGE_WIDTH = 100  # columns of Markdown; longer lines are hard to read
 OTHER_MARK = paint("│ ", DIM)  # stands before every line that another client's cell put out
 
-# How to show a MIME type, best first.
-RENDERERS: dict[str, Callable[[Any], str]] = {"text/plain": str}
+PICTURES = ("image/png", "image/jpeg", "image/gif")
 
 
 def render(data: Content) -> str:
-    """The best representation of a MIME bundle that a terminal can show."""
-    for mime, renderer in RENDERERS.items():
-        if mime in data:
-            return renderer(data[mime])
+    """The best representation of a MIME bundle that this terminal can show."""
+    if has_colour() and (how := images.protocol()) != "none":
+        for mime in PICTURES:
+            if mime in data:
+                with contextlib.suppress(OSError, ImportError):  # then as text
+                    return images.show(data[mime], how)
+    if "text/markdown" in data:
+        return _markdown(str(data["text/markdown"]))
+    if "text/plain" in data:
+        return str(data["text/plain"])
     return f"<{', '.join(sorted(data))}>" if data else ""
+
+
+def _markdown(source: str) -> str:
+    """Markdown set for the terminal; as it is where there are no faces to set it in."""
+    if not has_colour():
+        return source
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    columns = shutil.get_terminal_size().columns
+    console = Console(width=min(columns, PAGE_WIDTH), force_terminal=True, color_system="standard")
+    with console.capture() as capture:
+        console.print(Markdown(source))
+    return capture.get().rstrip("\n")
+
+
+def _shortened(text: str) -> str:
+    """A result that would fill many screens, but for its middle."""
+    height = shutil.get_terminal_size().lines
+    lines = text.split("\n")
+    if len(lines) <= SCREENS * height or not has_cursor():
+        return text
+    half = max(2, height // 3)
+    left_out = len(lines) - 2 * half
+    note = paint(f"... {left_out:,} more lines; %page _ shows them all", DIM)
+    return "\n".join([*lines[:half], note, *lines[-half:]])
 
 
 class Output:
@@ -52,7 +89,7 @@ class Output:
             self._write(prompt + content["code"].rstrip() + "\n")
 
     def _result(self, content: Content) -> None:
-        text = render(content["data"])
+        text = _shortened(render(content["data"]))
         number = paint(str(content["execution_count"]), RESULT_NUMBER)
         prompt = paint("Out[", RESULT) + number + paint("]: ", RESULT)
         self._start_row()

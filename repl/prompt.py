@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application import in_terminal
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory, ThreadedAutoSuggest
 from prompt_toolkit.completion import Completer
 from prompt_toolkit.document import Document
+from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.filters import is_done, to_filter
 from prompt_toolkit.formatted_text import ANSI, StyleAndTextTuples, to_formatted_text
 from prompt_toolkit.history import History
@@ -18,13 +20,14 @@ from prompt_toolkit.layout.processors import (
 )
 from prompt_toolkit.output import ColorDepth
 
+from .advice import Advisor, Marks
+from .history_search import HistorySearch
 from .key_bindings import code_bindings
 from .lexer import LazyLexer
 from .screen import Screen
-from .style import PROMPT, STYLE, paint
+from .settings import Settings
+from .style import PROMPT, STYLE, paint, style_of
 from .terminal import has_colour
-
-MENU_HEIGHT = 6  # rows kept free below the prompt
 
 
 class SteppedAside(Exception):
@@ -41,10 +44,13 @@ class CodePrompt:
         toolbar: Callable[[], StyleAndTextTuples],
         completer: Completer,
         history: History,
+        advisor: Advisor,
         on_interrupt: Callable[[], object],
+        settings: Settings,
     ) -> None:
         self._number = number
         self._screen = screen
+        self._settings = settings
         self._draft = Document()
         self.session: PromptSession[str] = PromptSession(
             self._message,
@@ -53,24 +59,44 @@ class CodePrompt:
             lexer=LazyLexer(),
             completer=completer,
             history=history,
-            auto_suggest=ThreadedAutoSuggest(AutoSuggestFromHistory()),
-            key_bindings=code_bindings(self._is_running, on_interrupt),
+            key_bindings=code_bindings(self._is_running, on_interrupt, self._search_history),
             bottom_toolbar=toolbar,
             input_processors=[
-                ConditionalProcessor(HighlightMatchingBracketProcessor("()[]{}"), ~is_done)
+                ConditionalProcessor(HighlightMatchingBracketProcessor("()[]{}"), ~is_done),
+                ConditionalProcessor(Marks(advisor), ~is_done),
             ],
-            search_ignore_case=True,
             enable_suspend=True,
             enable_open_in_editor=True,
             tempfile_suffix=".py",
-            reserve_space_for_menu=MENU_HEIGHT,
-            style=STYLE,
             include_default_pygments_style=False,
             color_depth=_color_depth(),
         )
         # Up after some letters finds what began with them. The session's own option of this name
         # would turn completion while typing off.
         self.session.default_buffer.enable_history_search = to_filter(True)
+        advisor.watch(self.session.default_buffer, self.refresh)
+        self.apply(settings)
+
+    @property
+    def settings(self) -> Settings:
+        """Those in force."""
+        return self._settings
+
+    @property
+    def document(self) -> Document:
+        """What is typed."""
+        return self.session.default_buffer.document
+
+    def apply(self, settings: Settings) -> None:
+        """Follow the settings from now on. Raises: SettingsError for a theme that is not there."""
+        session = self.session
+        session.style = style_of(settings.theme)
+        session.editing_mode = EditingMode[settings.editing_mode.upper()]
+        suggester = ThreadedAutoSuggest(AutoSuggestFromHistory())
+        session.auto_suggest = suggester if settings.autosuggest else None
+        session.complete_while_typing = settings.completion
+        session.reserve_space_for_menu = settings.menu_rows
+        self._settings = settings
 
     async def read(self) -> str | None:
         """The next cell, or None if the prompt had to step aside; its draft then comes back.
@@ -135,6 +161,14 @@ class CodePrompt:
     def refresh(self) -> None:
         """Draw again what may have changed below the prompt."""
         self.session.app.invalidate()
+
+    async def _search_history(self) -> None:
+        buffer = self.session.default_buffer
+        cells = reversed(self.session.history.get_strings())
+        async with in_terminal():
+            found = await HistorySearch(cells, buffer.text, self.session.style or STYLE).run()
+        if found is not None:
+            buffer.document = Document(found)
 
     def _message(self) -> StyleAndTextTuples:
         """The prompt, below a row of output that is not finished: a progress bar moves there."""

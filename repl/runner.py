@@ -44,6 +44,7 @@ class Runner:
         self._is_idle = asyncio.Event()
         self._is_idle.set()
         self._starting: asyncio.Future[Client] | None = None
+        self._done: list[str] = []  # cells that this kernel has run, to be run again if it dies
         self.cell: Cell | None = None  # the one under way
         self.last_took: float | None = None  # s
 
@@ -62,6 +63,19 @@ class Runner:
         self._queue.append((code, not self.is_idle))
         self._is_idle.clear()
         self._came.set()
+
+    def replay(self) -> None:
+        """Run the cells of this session once more."""
+        cells, self._done = self._done, []
+        for code in cells:
+            self._queue.append((code, True))
+        if cells:
+            self._is_idle.clear()
+            self._came.set()
+
+    def forget(self) -> None:
+        """Another kernel begins: what the old one has run is not its past."""
+        self._done.clear()
 
     def press_interrupt(self) -> None:
         """Ctrl-C: stop the cell, or do not wait any longer for the kernel to start."""
@@ -101,7 +115,9 @@ class Runner:
             self.report(str(error))
             await self.offer_restart()
             return
-        if reply["status"] != "ok":
+        if reply["status"] == "ok":
+            self._done.append(code)
+        else:
             self._return_queue()
         await self._on_reply(reply)
 
@@ -151,11 +167,20 @@ class Runner:
         """Ask whether to start a new kernel, and do so."""
         async with self._stage.taken():
             wanted = await ask("Start a new kernel?", default=True)
+            count = len(self._done)
+            again = wanted and count > 0 and await ask(_offer(count), default=False)
         if wanted:
             await self._keeper.replace()
+        if again:
+            self.replay()
         return wanted
 
     def report(self, text: str) -> None:
         """Say what went wrong, on a row of its own."""
         self._screen.start_row()
         self._screen.warn(text)
+
+
+def _offer(count: int) -> str:
+    cells = "the cell" if count == 1 else f"the {count} cells"
+    return f"Run {cells} of this session again in it?"

@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from prompt_toolkit.utils import get_cwidth, is_dumb_terminal
 
 _SGR = re.compile(r"\x1b\[[0-9;:]*m")
-_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
+_ESCAPE = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[_P^X][^\x1b]*\x1b\\|[@-Z\\^_78])"
+)
 ERASURE_END = "\x1b[J"
 _BRACKETED_PASTE_ON = "\x1b[?2004h"
 

@@ -1,10 +1,11 @@
-"""The line below the prompt: what the kernel is doing, and how long the last cell took."""
+"""The rows below the prompt: what the kernel advises, what it is doing, what is in force."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 
@@ -15,15 +16,21 @@ class Toolbar:
 
     busy_since: Callable[[], float | None]  # time.monotonic() of the kernel's word
     waiting: Callable[[], int]  # cells in the queue
+    advice: Callable[[], StyleAndTextTuples]  # a row of its own, or nothing
     state: str = "starting"
     last_cell: float | None = None  # s
+    status: dict[str, Any] | None = None  # what the kernel answered last, see kernel.status
 
     def __call__(self) -> StyleAndTextTuples:
-        fragments: StyleAndTextTuples = [self._state()]
+        advice = self.advice()
+        fragments: StyleAndTextTuples = [*advice, ("", "\n")] if advice else []
+        fragments.append(self._state())
         if waiting := self.waiting():
             fragments.append(("", f" · {waiting} queued"))
-        if self.last_cell is not None:
+        if self.last_cell is not None and self.busy_since() is None:
             fragments.append(("", f" · last cell {duration(self.last_cell)}"))
+        if self.status is not None:
+            fragments.append(("", "".join(f" · {fact}" for fact in facts(self.status))))
         return fragments
 
     def _state(self) -> tuple[str, str]:
@@ -33,6 +40,26 @@ class Toolbar:
             return "class:bottom-toolbar.busy", f"kernel busy for {running}"
         style = "" if self.state == "ready" else "class:bottom-toolbar.busy"
         return style, f"kernel {self.state}"
+
+
+def facts(status: dict[str, Any]) -> list[str]:
+    """`cpu`, `512 MB`, and what is not as it is by default."""
+    found = [status["device"], amount(status["memory"])]
+    if status["loss"] is not None:
+        found.insert(0, f"loss {status['loss']:.4g}")
+    if not status["grad"]:
+        found.append("no grad")
+    if status["clip"]:
+        found.append(status["clip"].partition(":")[0].lower())
+    if status["seed"] is not None:
+        found.append(f"seed {status['seed']}")
+    return found
+
+
+def amount(count: int) -> str:
+    """Bytes as `512 MB` or `1.3 GB`."""
+    mega = count / 1e6
+    return f"{mega:.0f} MB" if mega < 1000 else f"{mega / 1000:.1f} GB"
 
 
 def duration(seconds: float) -> str:

@@ -6,7 +6,7 @@ import platform
 
 import numpy as np
 
-from . import __version__, cuda, settings
+from . import cuda, settings, version
 
 __all__ = ["parallel_info", "show"]
 
@@ -17,7 +17,7 @@ def show() -> str:
 
     blas = (np.show_config(mode="dicts") or {}).get("Build Dependencies", {}).get("blas", {})
     lines = [
-        f"Flambeau {__version__} on:",
+        f"Flambeau {version.release} on:",
         f"  - Python {platform.python_version()}, {platform.machine()}, {platform.system()}",
         f"  - NumPy {np.__version__}",
         f"  - SciPy {scipy.__version__}",

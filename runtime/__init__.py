@@ -97,6 +97,7 @@ from .sparse.products import smm as smm
 from .sparse.products import spmm as spmm
 from .sparse.products import sspaddmm as sspaddmm
 from .symbols import *
+from .version import __version__ as __version__
 
 if TYPE_CHECKING:
     from . import (
@@ -116,7 +117,6 @@ if TYPE_CHECKING:
     from .func import vmap
     from .serialization import load, save
 
-__version__ = "0.1.0"
 
 bool = _dtypes.bool_
 half, double, short, int, long = float16, float64, int16, int32, int64
@@ -135,8 +135,9 @@ inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
 newaxis = None
 
 _LAZY_MODULES = """
-_C __config__ _dynamo accelerator amp backends compiler cpu cuda distributions fft func hub jit
-linalg nn optim serialization signal special testing types utils version
+_C __config__ _dynamo accelerator amp backends compiler cpu cuda distributed distributions fft
+func hub jit linalg multiprocessing nn onnx optim serialization signal special testing types utils
+version
 """.split()
 _LAZY_NAMES = {
     "compile": "compiler",

@@ -23,7 +23,11 @@ class Asleep(ModuleType):
         with waking:
             if type(self) is Asleep:
                 self.__class__ = ModuleType  # type: ignore[assignment]
-                self.__spec__.loader.exec_module(self)  # type: ignore[union-attr]
+                try:
+                    self.__spec__.loader.exec_module(self)  # type: ignore[union-attr]
+                except BaseException:
+                    self.__class__ = Asleep  # the next use tries again
+                    raise
         return getattr(self, name)
 
 

@@ -2,7 +2,7 @@
 
     >>> from flambeau.magics.check import check_cell
     >>> [finding.code for finding in check_cell("nn.Linear(3, 4)(torch.ones(2, 5))", namespace)]
-    ['shape']
+    ['shape', 'shape']
 
 The cell is interpreted over abstract values: tensors without memory, on which the runtime's own
 shape rules run. Nothing of the user's is executed, no live value is touched, and what is not known
@@ -11,41 +11,84 @@ draws no finding.
 
 from __future__ import annotations
 
-from typing import Any
+import ast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from . import findings, source
+from . import findings
 from .findings import Edit, Finding, Hint
+from .source import parse
 
-__all__ = ["Edit", "Finding", "Hint", "check_cell", "infer_shapes"]
+if TYPE_CHECKING:
+    from .interpreter import Interpreter
+
+__all__ = ["Edit", "Finding", "Hint", "check_cell", "check_cells", "infer_shapes"]
+
+SECONDS = 1.0
+"""How long the interpretation of one cell may take; usual cells take some milliseconds."""
 
 
-def check_cell(source_text: str, namespace: dict[str, Any]) -> list[Finding]:
-    """What would go wrong if `source_text` ran with the names of `namespace`, in order of lines.
+def check_cell(source: str, namespace: dict[str, Any]) -> list[Finding]:
+    """What would go wrong if `source` ran with the names of `namespace`, in order of lines.
 
-    Takes at most about a second, and far less for usual cells. Never raises.
+    What could not be looked at within a second is left out. Never raises.
     """
-    run = _interpreted(source_text, namespace)
-    if run is None:
-        return []
-    return sorted(run.findings.values(), key=findings.order)
+    return check_cells([source], namespace)[0]
 
 
-def infer_shapes(source_text: str, namespace: dict[str, Any]) -> list[Hint]:
+def check_cells(
+    sources: list[str], namespace: dict[str, Any], seconds: float = SECONDS
+) -> list[list[Finding]]:
+    """What would go wrong if cells ran one after the other, for each of them.
+
+    A function of one cell that fails when another one calls it is blamed where it fails. Never
+    raises.
+    """
+    run, starts = _interpreted(sources, namespace, seconds)
+    found: list[list[Finding]] = [[] for _ in sources]
+    for finding in sorted(run.findings.values(), key=findings.order):
+        number = max(k for k, start in enumerate(starts) if start < finding.line)
+        found[number].append(_moved(finding, starts[number]))
+    return found
+
+
+def infer_shapes(source: str, namespace: dict[str, Any]) -> list[Hint]:
     """Shape and dtype at the end of each assignment of a tensor, by line. Never raises."""
-    run = _interpreted(source_text, namespace)
-    if run is None:
-        return []
+    run, _ = _interpreted([source], namespace, SECONDS)
     return sorted(run.hints.values(), key=lambda hint: (hint.line, hint.column))
 
 
-def _interpreted(source_text: str, namespace: dict[str, Any]) -> Any:
-    """The finished run of a cell; None if it is no Python."""
+def _interpreted(
+    sources: list[str], namespace: dict[str, Any], seconds: float
+) -> tuple[Interpreter, list[int]]:
+    """The finished run of all cells that are Python, as one text, and the lines before each."""
     from .interpreter import Interpreter
 
-    try:
-        tree = source.parse(source_text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    run = Interpreter(namespace)
-    run.run(tree)
-    return run
+    body: list[ast.stmt] = []
+    starts, line = [], 0
+    for text in sources:
+        starts.append(line)
+        try:
+            tree = parse(text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            tree = ast.Module([], [])
+        body += ast.increment_lineno(tree, line).body
+        line += text.count("\n") + 1
+    run = Interpreter(namespace, seconds=seconds)
+    run.run(ast.Module(body, []))
+    return run, starts
+
+
+def _moved(finding: Finding, start: int) -> Finding:
+    """`finding` with its lines counted from behind line `start`."""
+    if not start:
+        return finding
+    return replace(
+        finding,
+        line=finding.line - start,
+        end_line=finding.end_line - start,
+        edits=tuple(
+            replace(e, line=e.line - start, end_line=e.end_line - start) for e in finding.edits
+        ),
+        related=tuple((line - start, text) for line, text in finding.related),
+    )

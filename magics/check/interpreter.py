@@ -21,8 +21,7 @@ from .recurrent import Recurrent
 from .runtime_calls import METHODS, RUNTIME
 from .values import MISSING, UNKNOWN
 
-STEPS = 200_000
-SECONDS = 1.0
+STEPS = 1_000_000
 PASSED_THROUGH = ("tqdm",)
 """Packages whose functions give back the iterable that they are given."""
 
@@ -38,10 +37,8 @@ class Interpreter(Recurrent):
     handlers: ClassVar[dict[Any, Handler]] = {**BUILTINS, **RUNTIME}
     method_handlers: ClassVar[dict[tuple[type, str], Handler]] = METHODS
 
-    def __init__(
-        self, namespace: dict[str, Any], steps: int = STEPS, seconds: float = SECONDS
-    ) -> None:
-        super().__init__(steps, seconds)
+    def __init__(self, namespace: dict[str, Any], seconds: float) -> None:
+        super().__init__(STEPS, seconds)
         scope = self.cell_scope(namespace)
         self.frames.append(Frame(scope, in_cell=True))
         self.hints: dict[tuple[int, int], Hint] = {}

@@ -38,35 +38,37 @@ class _Pass:
         self.needed: set[Any] | None = None  # edges that lead to a wanted one; None means all
         self.found: dict[int, Any] = {}
         self.heap: list[tuple[int, Any]] = []
-        self.pending: dict[Any, Any] = {}  # edge -> gradient, or list of them for several outputs
-        self.owned: set[Any] = set()  # edges whose pending gradient nobody else can see
+        # edge -> its gradient and whether nobody else can see that memory; for a node of several
+        # outputs a list of gradients instead of one
+        self.pending: dict[Any, tuple[Any, bool]] = {}
 
     def send(self, edge: Any, g: Any, fresh: bool) -> None:
         """Add `g` to what waits for `edge`; `fresh` says that `g` is new memory."""
-        pending = self.pending
-        before = pending.get(edge)
-        if before is None:
-            pending[edge] = g
-            if fresh:
-                self.owned.add(edge)
+        waiting = self.pending.get(edge)
+        if waiting is None:
             heapq.heappush(self.heap, (-edge.sequence, edge))
-        elif self.create_graph:
-            pending[edge] = before + g
-        elif edge in self.owned and before.__class__ is np.ndarray:
-            np.add(before, g, before)
-        elif before.__class__ is not Spec:
-            pending[edge] = before + g
-            self.owned.add(edge)
+            self.pending[edge] = g, fresh
+        else:
+            self.pending[edge] = self._sum(*waiting, g)
+
+    def _sum(self, before: Any, owned: bool, g: Any) -> tuple[Any, bool]:
+        if self.create_graph:
+            return before + g, False
+        if owned and before.__class__ is np.ndarray:
+            return np.add(before, g, before), True
+        return (before, False) if before.__class__ is Spec else (before + g, True)
 
     def run(self) -> None:
         """Process edges until none is left."""
-        heap, pending, owned = self.heap, self.pending, self.owned
-        while heap:
-            edge = heapq.heappop(heap)[1]
-            g = pending.pop(edge)
-            fresh = edge in owned
-            if fresh:
-                owned.discard(edge)
+        heap, pending = self.heap, self.pending
+        following = None
+        while following is not None or heap:
+            if following is None:
+                edge = heapq.heappop(heap)[1]
+                g, fresh = pending.pop(edge)
+            else:
+                edge, g, fresh = following
+                following = None
             if edge.prehooks:
                 g, fresh = self._run_prehooks(edge, g, fresh)
             if self.wanted is not None and self._capture(edge, g):
@@ -77,9 +79,10 @@ class _Pass:
             elif edge.__class__ is OutputEdge:
                 self._collect(edge, g)
             else:
-                self._run_node(edge, g, fresh)
+                following = self._hand_on(edge, *self._run_node(edge, g), fresh)
 
-    def _run_node(self, node: Node, g: Any, fresh: bool) -> None:
+    def _run_node(self, node: Node, g: Any) -> tuple[Any, Any]:
+        """The node's gradients, one per edge, and which of them are new memory."""
         if node.output_shapes is not None:
             g = self._with_zeros(node, g)  # a list, as from all nodes of several outputs
         started = 0.0
@@ -87,8 +90,9 @@ class _Pass:
             for observer in observers.active:
                 observer.backward_entered(node, (g,) if node.outputs == 1 else tuple(g))
             started = perf_counter()
+        freshness: Any = None
         if self.create_graph:
-            grads, freshness = node.apply_recorded(g), _NEVER
+            grads = node.apply_recorded(g)
         else:
             grads, freshness = node.apply(g)
         if observers.active:
@@ -96,35 +100,53 @@ class _Pass:
             for observer in observers.active:
                 observer.backward_left(node, grads, seconds)
         if node.hooks:
-            grads, freshness = self._run_hooks(node, grads, g), _NEVER
+            grads, freshness = self._run_hooks(node, grads, g), None
         if anomaly.state.enabled:
             anomaly.inspect(node, grads)
         if not self.retain_graph and node.saves_arrays:
             node.saved = None
             if g.__class__ is not list:
                 node.result_shape = g.shape
+        return grads, freshness
+
+    def _hand_on(self, node: Node, grads: Any, freshness: Any, fresh: bool) -> Any:
+        """Send `grads` to the node's edges. The one edge that can only be next, since nothing that
+        waits is younger, is returned with its gradient instead: most graphs are long chains."""
         needed, direct = self.needed, self.wanted is None and not self.create_graph
+        following: Any = None
         for k, edge in enumerate(node.edges):
-            if edge is not None and (needed is None or edge in needed):
-                gradient = grads[k]
-                if gradient is None:
-                    continue
-                is_fresh = freshness[k] if freshness is not _NEVER else False
-                if is_fresh is None:
-                    is_fresh = fresh
-                if edge.__class__ is AccumulateGrad and direct and not edge.is_watched:
-                    accumulate(edge, gradient, is_fresh, False)  # nobody waits for its sum
+            if edge is None or (needed is not None and edge not in needed):
+                continue
+            g = grads[k]
+            if g is None:
+                continue
+            is_fresh = False if not freshness else freshness[k]
+            if is_fresh is None:
+                is_fresh = fresh
+            if edge.__class__ is AccumulateGrad:
+                if direct and not edge.is_watched:
+                    accumulate(edge, g, is_fresh, False)  # nobody waits for its sum
                 else:
-                    self.send(edge, gradient, is_fresh)
+                    self.send(edge, g, is_fresh)
+            elif following is None and edge not in self.pending:
+                following = edge, g, is_fresh
+            else:
+                if following is not None and following[0] is edge:
+                    self.send(*following)
+                    following = None
+                self.send(edge, g, is_fresh)
+        if following is not None and self.heap and self.heap[0][0] < -following[0].sequence:
+            self.send(*following)
+            return None
+        return following
 
     def _collect(self, edge: OutputEdge, g: Any) -> None:
         node = edge.node
-        slots = self.pending.get(node)
-        if slots is None:
+        if node not in self.pending:
             count = len(node.output_shapes) if node.output_shapes is not None else node.outputs
-            slots = self.pending[node] = [None] * count
+            self.pending[node] = [None] * count, False
             heapq.heappush(self.heap, (-node.sequence, node))
-        slots[edge.index] = g
+        self.pending[node][0][edge.index] = g
 
     def _with_zeros(self, node: Node, slots: list[Any]) -> Any:
         """Zeros for the outputs that no gradient reached."""
@@ -175,10 +197,6 @@ class _Pass:
         if index is not None:
             self.found[index] = self._as_tensor(g, edge)
         return edge.__class__ is AccumulateGrad
-
-
-_NEVER: tuple[bool, ...] = ()
-"""Freshness of gradients that others may hold."""
 
 
 def _key(edge: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 from ..core.callsite import last_write
 from ..core.tensor import Tensor, wrap
 from ..errors import GradientError, ShapeError
-from .grad_mode import is_grad_enabled, no_grad
+from .grad_mode import enable_grad, is_grad_enabled, no_grad
 from .node import Node, OutputEdge, tick
 
 __all__ = ["Function", "FunctionCtx", "once_differentiable"]
@@ -38,6 +38,8 @@ class FunctionCtx:
                     "other values as attributes of ctx."
                 )
         self._to_save = tensors
+
+    save_for_forward = save_for_backward  # for `jvp`; either keeps them for both
 
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
@@ -72,10 +74,14 @@ class FunctionNode(Node):
     context: FunctionCtx
     shapes: tuple[tuple[int, ...], ...]
     saves_arrays = True
+    transposed: Callable[..., Any] | None = None  # what stands for a backward that is not given
 
     def name(self) -> str:
         """The class's name with Backward behind it."""
         return f"{self.function.__name__}Backward"
+
+    def __repr__(self) -> str:
+        return f"<torch.autograd.function.{self.name()} object at {id(self):#x}>"
 
     def apply(self, g: Any) -> Any:
         """Bare gradients from what the user's `backward` returns."""
@@ -94,7 +100,8 @@ class FunctionNode(Node):
             self.context._saved = None
         if self.context.materialize_grads:
             gs = [self._zeros(k) if x is None else x for k, x in enumerate(gs)]
-        result = self.function.backward(self.context, *gs)
+        backward = self.transposed or self.function.backward
+        result = backward(self.context, *gs)
         grads = list(result) if isinstance(result, tuple | list) else [result]
         while len(grads) > len(self.edges) and grads[-1] is None:
             grads.pop()
@@ -164,6 +171,12 @@ class Function:
         """The gradients of the arguments. Give it in the subclass."""
         raise NotImplementedError("Function: define a static method backward in the subclass.")
 
+    @staticmethod
+    def jvp(ctx: FunctionCtx, *grad_inputs: Any) -> Any:
+        """The tangents of the outputs, linear in those of the arguments. Needed only where there is
+        no `backward`, whose derivative it is otherwise."""
+        raise NotImplementedError("Function: define a static method jvp in the subclass.")
+
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Compute, and record this function's own gradient."""
@@ -182,6 +195,8 @@ class Function:
         node = cls._recorded(ctx, tensors, outputs) if records else None
         outputs = [cls._output(ctx, node, k, out, args) for k, out in enumerate(outputs)]
         _keep(ctx, node, outputs)
+        if node is not None and cls.backward is Function.backward and cls.jvp is not Function.jvp:
+            node.transposed = _transposed(cls, ctx, tensors)
         return tuple(outputs) if isinstance(result, tuple | list) else outputs[0]
 
     @classmethod
@@ -222,6 +237,34 @@ def _keep(ctx: FunctionCtx, node: FunctionNode | None, outputs: list[Any]) -> No
     else:
         ctx._saved = [_getter(t, node, outputs) for t in ctx._to_save]
     ctx._to_save = ()
+
+
+def _transposed(
+    function: type[Function], ctx: FunctionCtx, tensors: list[Tensor | None]
+) -> Callable[..., Any]:
+    """A backward for a function with `jvp` alone, which is called once, now: as it is linear in the
+    tangents, its gradient by them at any tangents is the product with a vector from the left."""
+    from .engine import grad
+
+    tangents = [None if t is None else (t.detach() * 0).requires_grad_() for t in tensors]
+    with enable_grad():
+        result = function.jvp(ctx, *tangents)
+    results = list(result) if isinstance(result, tuple | list) else [result]
+    places = [k for k, t in enumerate(tangents) if t is not None]
+
+    def backward(ctx: FunctionCtx, *grads: Any) -> tuple[Any, ...]:
+        found: list[Any] = [None] * len(tensors)
+        pairs = [(r, g) for r, g in zip(results, grads, strict=True) if r is not None]
+        with enable_grad():
+            parts = grad(
+                [r for r, _ in pairs], [tangents[k] for k in places], [g for _, g in pairs],
+                retain_graph=True, create_graph=True, allow_unused=True,
+            )  # fmt: skip
+        for k, part in zip(places, parts, strict=True):
+            found[k] = part
+        return tuple(found)
+
+    return backward
 
 
 def _same(tensor: Any) -> Any:

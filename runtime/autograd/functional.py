@@ -10,7 +10,8 @@ from ..core.tensor import Tensor
 from ..errors import GradientError, ShapeError
 from .crossing import lifted
 from .engine import grad
-from .grad_mode import enable_grad
+from .grad_mode import enable_grad, is_grad_enabled
+from .node import AccumulateGrad, OutputEdge
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
 
@@ -43,6 +44,29 @@ def own_leaf(x: Tensor, tied: bool) -> Tensor:
     leaf = x.detach()
     leaf.requires_grad = True
     return leaf
+
+
+def reaches_others(outputs: list[Tensor], leaves: list[Tensor]) -> bool:
+    """Whether gradients of `outputs` also flow to tensors that are none of `leaves`: then the
+    caller may differentiate by those, and the pass must be recorded."""
+    if not is_grad_enabled():
+        return False
+    own = {id(x._edge) for x in leaves}
+    stack = [x._edge for x in outputs] + [e for x in leaves for e in _below(x._edge)]
+    seen: set[int] = set()
+    while stack:
+        edge = stack.pop()
+        if edge is None or id(edge) in seen or id(edge) in own:
+            continue
+        seen.add(id(edge))
+        if edge.__class__ is AccumulateGrad:
+            return True
+        stack.extend(_below(edge))
+    return False
+
+
+def _below(edge: Any) -> Any:
+    return [edge.node] if edge.__class__ is OutputEdge else edge.edges
 
 
 def _called(func: Callable[..., Any], leaves: tuple[Tensor, ...]) -> tuple[bool, tuple[Any, ...]]:

@@ -125,7 +125,9 @@ def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Remo
         )
     if self._edge.prehooks is None:
         self._edge.prehooks = []
-    return RemovableHandle(self._edge.prehooks, hook)
+    handle = RemovableHandle(self._edge.prehooks, hook)
+    self._edge.prehooks.sort(key=lambda h: h.__class__ is _Keep)  # `grad` is what all hooks made
+    return handle
 
 
 def register_post_accumulate_grad_hook(
@@ -149,11 +151,18 @@ def retain_grad(self: Tensor) -> None:
     if self.is_leaf or self.retains_grad:
         return
     self.retains_grad = True
+    register_hook(self, _Keep(self))
 
-    def keep(g: Tensor) -> None:
-        self._grad = g.detach() if self._grad is None else self._grad + g.detach()
 
-    register_hook(self, keep)
+class _Keep:
+    """The hook that adds the gradient to a non-leaf's `grad`."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._tensor = tensor
+
+    def __call__(self, g: Tensor) -> None:
+        before = self._tensor._grad
+        self._tensor._grad = g.detach() if before is None else before + g.detach()
 
 
 _ATTRIBUTES = {

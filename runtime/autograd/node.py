@@ -117,8 +117,12 @@ class Node:
 
     def apply(self, g: Any) -> Any:
         """Gradients for the edges from the bare gradient `g` (a tuple for several outputs)."""
-        if self.versions or self.saved is None:
+        if self.saved is None:
             self.check()
+        versions = self.versions
+        for k in range(0, len(versions), 2):  # what `check` looks for, without its call
+            if versions[k][0] != versions[k + 1]:
+                self.check()
         vjp = record.compiled_vjp(self, g)
         return vjp(g, self.saved, self.attributes), vjp.fresh
 
@@ -148,7 +152,8 @@ class Node:
         outputs = []
         for index, array in enumerate(self.saved[count:]):
             edge = self if self.outputs == 1 else OutputEdge.of(self, index)
-            outputs.append(wrap(array, self.key.of_array(array), edge))
+            is_saved = array.__class__ is not tuple  # only where a gradient that is needed reads it
+            outputs.append(wrap(array, self.key.of_array(array), edge) if is_saved else None)
         return ([inputs] if self.operation.takes_list else inputs), outputs
 
     def _rewrap(self, value: Any, edge: Any) -> Any:

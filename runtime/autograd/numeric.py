@@ -51,11 +51,21 @@ def gradcheck(
     atol: float = 1e-5,
     rtol: float = 1e-3,
     raise_exception: bool = True,
+    nondet_tol: float = 0.0,
+    check_undefined_grad: bool = True,
+    check_grad_dtypes: bool = False,
+    check_batched_grad: bool = False,
+    check_batched_forward_grad: bool = False,
+    check_forward_ad: bool = False,
+    check_backward_ad: bool = True,
+    fast_mode: bool = False,
+    masked: bool | None = None,
 ) -> bool:
     """Whether the gradients of `func` at float64 `inputs` agree with central differences.
 
     Each output is weighted by fixed pseudo-random numbers, so that one backward pass checks all of
-    them.
+    them. The options about how to check are PyTorch's: forward mode is derived from the backward
+    pass here, so checking that checks both.
     Raises: GradientError that says which input differs and how, unless `raise_exception` is off.
     """
     inputs = list(inputs) if isinstance(inputs, tuple | list) else [inputs]
@@ -92,6 +102,7 @@ def gradgradcheck(
     atol: float = 1e-5,
     rtol: float = 1e-3,
     raise_exception: bool = True,
+    **options: Any,
 ) -> bool:
     """`gradcheck` of the gradients of `func`, as functions of the inputs and of the incoming
     gradient."""
@@ -112,7 +123,7 @@ def gradgradcheck(
         return tuple(g for g in grads if g is not None)  # all are there: zeros if unused
 
     with_graph = _always_recorded(first_order)
-    return gradcheck(with_graph, [*inputs, *weights], eps, atol, rtol, raise_exception)
+    return gradcheck(with_graph, [*inputs, *weights], eps, atol, rtol, raise_exception, **options)
 
 
 def _always_recorded(function: Callable[..., Any]) -> Callable[..., Any]:

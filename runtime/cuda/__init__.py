@@ -5,27 +5,66 @@ Without a GPU questions are answered with False or 0 and `empty_cache` does noth
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, Self
 
 from ..backends import cuda as _backend
 from ..core.devices import device as _Device
+from ..ops.tensor_types import _BY_NAME, tensor_type
+from ..random import get_rng_state as _get_rng_state
+from ..random import initial_seed, seed
 from ..random import manual_seed as _manual_seed
+from ..random import set_rng_state as _set_rng_state
 from . import amp
+from .streams import (
+    Event,
+    Stream,
+    current_stream,
+    default_stream,
+    set_stream,
+    stream,
+)
 
 __all__ = [
+    "Event",
+    "OutOfMemoryError",
+    "Stream",
     "amp",
     "current_device",
+    "current_stream",
+    "default_stream",
     "device",
     "device_count",
     "empty_cache",
+    "get_arch_list",
+    "get_device_capability",
     "get_device_name",
+    "get_device_properties",
+    "get_rng_state",
+    "get_rng_state_all",
+    "init",
+    "initial_seed",
+    "ipc_collect",
     "is_available",
+    "is_bf16_supported",
+    "is_current_stream_capturing",
+    "is_initialized",
     "manual_seed",
     "manual_seed_all",
+    "max_memory_allocated",
+    "max_memory_reserved",
     "mem_get_info",
     "memory_allocated",
     "memory_reserved",
+    "reset_max_memory_allocated",
+    "reset_peak_memory_stats",
+    "seed",
+    "seed_all",
     "set_device",
+    "set_rng_state",
+    "set_rng_state_all",
+    "set_stream",
+    "stream",
     "synchronize",
 ]
 
@@ -91,6 +130,60 @@ def get_device_name(device: Any = None) -> str:
     return name.decode() if isinstance(name, bytes) else str(name)
 
 
+def _properties(device: Any) -> dict[str, Any]:
+    index = _index(device)  # first: it explains a missing CuPy
+    found: dict[str, Any] = _backend.xp.cuda.runtime.getDeviceProperties(index)
+    return found
+
+
+def get_device_capability(device: Any = None) -> tuple[int, int]:
+    """The GPU's compute capability, such as (9, 0). Raises: DeviceError if it is not there."""
+    found = _properties(device)
+    return int(found["major"]), int(found["minor"])
+
+
+def get_device_properties(device: Any = None) -> SimpleNamespace:
+    """Name, capability, memory in bytes and number of multiprocessors of the GPU. Raises:
+    DeviceError if it is not there."""
+    found = _properties(device)
+    return SimpleNamespace(
+        name=get_device_name(device),
+        major=int(found["major"]),
+        minor=int(found["minor"]),
+        total_memory=int(found["totalGlobalMem"]),
+        multi_processor_count=int(found["multiProcessorCount"]),
+    )
+
+
+def get_arch_list() -> list[str]:
+    """The architectures that kernels are compiled for in advance: none, they are when needed."""
+    return []
+
+
+def is_bf16_supported(including_emulation: bool = True) -> bool:
+    """Whether there is a GPU that computes in bfloat16 (capability 8.0 on, or by emulation)."""
+    return is_available() and (including_emulation or get_device_capability() >= (8, 0))
+
+
+def is_initialized() -> bool:
+    """Whether the GPU is in use; it is from the start where there is one."""
+    return is_available()
+
+
+def init() -> None:
+    """Begin to use the GPU. Raises: DeviceError if there is none."""
+    _gpu()
+
+
+def ipc_collect() -> None:
+    """Nothing: no memory of a GPU is shared among processes."""
+
+
+def is_current_stream_capturing() -> bool:
+    """Whether work is being recorded into a graph."""
+    return is_available() and bool(current_stream().handle.is_capturing())
+
+
 def synchronize(device: Any = None) -> None:
     """Wait until the GPU has done all it was asked for. Raises: DeviceError if it is not there."""
     _gpu(device).synchronize()
@@ -113,6 +206,23 @@ def memory_reserved(device: Any = None) -> int:
     return _pooled("total_bytes", device)
 
 
+max_memory_reserved = memory_reserved
+
+
+def max_memory_allocated(device: Any = None) -> int:
+    """The most bytes that tensors can have occupied since `reset_peak_memory_stats`: what the pool
+    grew to meanwhile; 0 without a GPU."""
+    return memory_reserved(device)
+
+
+def reset_peak_memory_stats(device: Any = None) -> None:
+    """Begin anew to find the peak: unused memory goes back to the driver."""
+    empty_cache()
+
+
+reset_max_memory_allocated = reset_peak_memory_stats
+
+
 def _pooled(what: str, device: Any) -> int:
     if not is_available():
         return 0
@@ -133,3 +243,37 @@ def manual_seed(seed: int) -> None:
 
 
 manual_seed_all = manual_seed
+seed_all = seed
+
+
+def get_rng_state(device: Any = None) -> Any:
+    """The state of the generator, one for all devices."""
+    return _get_rng_state()
+
+
+def set_rng_state(new_state: Any, device: Any = None) -> None:
+    """Let the generator go on from `new_state`."""
+    _set_rng_state(new_state)
+
+
+def get_rng_state_all() -> list[Any]:
+    """The states of the generators of all GPUs; empty without one."""
+    return [_get_rng_state() for _ in range(device_count())]
+
+
+def set_rng_state_all(new_states: Any) -> None:
+    """Let the generators of all GPUs go on from `new_states`."""
+    for state in new_states:
+        _set_rng_state(state)
+
+
+class OutOfMemoryError(RuntimeError):
+    """The GPU has no memory left."""
+
+
+def __getattr__(name: str) -> Any:
+    """`FloatTensor` and its like: the types of tensors on the GPU."""
+    found = _BY_NAME.get(name)
+    if found is not None:
+        return tensor_type(name, found.dtype, "cuda")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

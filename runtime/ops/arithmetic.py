@@ -67,6 +67,12 @@ def divide(m: Any, input: Spec, other: Spec) -> Spec:
     return input / other
 
 
+@divide.gradient
+def divide_gradient(m: Any, g: Any, out: Any, input: Any, other: Any) -> Any:
+    """Of the inputs alone, so that the quotient may be written to."""
+    return g / other, -g * (input / other / other)
+
+
 @composite
 def add(F: Any, input: Spec, other: Spec, *, alpha: float = 1) -> Spec:
     """input + alpha * other.

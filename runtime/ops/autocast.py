@@ -85,7 +85,7 @@ FUNCTIONS: dict[str, dict[str, dict[Any, str]]] = {
         LOWER: {
             norms: "vecdot",
             products: "addbmm baddbmm",
-            recurrent_layers: "lstm rnn_relu rnn_relu_cell rnn_tanh rnn_tanh_cell",
+            recurrent_layers: "padded_lstm rnn_relu rnn_relu_cell rnn_tanh rnn_tanh_cell",
         },
         FLOAT32: {
             **_SOLVERS,
@@ -111,6 +111,7 @@ multilabel_margin_loss poisson_nll_loss soft_margin_loss triplet_margin_loss
         KEEP: {
             numbered_losses: "bilinear",
             products: "addmv vdot",
+            recurrent_layers: "packed_lstm",
             updates: "index_reduce scatter_reduce",
         },
     },

@@ -135,7 +135,7 @@ def convolution_array(
     return out
 
 
-@convolution.vjp(saves="input weight", static="stride")
+@convolution.vjp(saves="input:weight weight:input", static="stride")
 def convolution_vjp(
     F: Any,
     g: Any,

@@ -12,6 +12,7 @@ annotated `float` are numbers given at each call; the others are fixed when the 
 
 from __future__ import annotations
 
+import dis
 import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -53,7 +54,9 @@ def _public(operation: Operation) -> Any:
     function: Any = operation.function
     function.operation = operation
     function.array = lambda f: _set(operation, "array", f)
-    function.vjp = lambda saves="", static="": lambda f: _set_vjp(operation, f, saves, static)
+    function.vjp = lambda saves="", static="", copies_out=False: (
+        lambda f: _set_vjp(operation, f, saves, static, copies_out)
+    )
     function.gradient = lambda f: _set_gradient(operation, f)
     return function
 
@@ -63,9 +66,20 @@ def _set(operation: Operation, what: str, function: Function) -> Function:
     return function
 
 
-def _set_vjp(operation: Operation, rule: Function, saves: str, static: str) -> Function:
+def _set_vjp(
+    operation: Operation, rule: Function, saves: str, static: str, copies_out: bool
+) -> Function:
+    """`saves` names inputs and "out"; "input:weight" is an input that only the gradient of `weight`
+    reads. With `copies_out` a copy of the result is saved, and so the result may be written to."""
     operation.vjp_rule = rule
-    operation.saves = frozenset(saves.split())
+    operation.copies_out = copies_out
+    pairs = [word.partition(":")[::2] for word in saves.split()]
+    operation.saves = frozenset(name for name, _ in pairs)
+    operation.readers = {
+        name: [operation.array_names.index(r) for r in readers.split(",")]
+        for name, readers in pairs
+        if readers
+    }
     operation.static_names = tuple(static.split())
     unknown = operation.saves - {*operation.array_names, "out"}
     if unknown:
@@ -214,8 +228,7 @@ class _PointwiseGradient:
                 continue
             for used in self._reads(name):
                 saves.add(used)
-                if used != "out":
-                    operation.readers.setdefault(used, []).append(k)
+                operation.readers.setdefault(used, []).append(k)
         operation.saves = frozenset(saves)
 
     def _can_differentiate(self) -> bool:
@@ -228,7 +241,8 @@ class _PointwiseGradient:
         operation = self.operation
         if operation.statics:
             found = set(operation.array_names)
-            return found | {"out"} if self.given is not None else found
+            reads_out = self.given is not None and _reads_argument(self.given, "out")
+            return found | {"out"} if reads_out else found
         expression = self._gradient(name, {})
         return {n for n in expressions.leaves(expression, "input") if n != "g"}
 
@@ -348,6 +362,12 @@ def _transplant(
         else:
             done[id(node)] = leaves[node.op, node.value]
     return done[id(expression)]
+
+
+def _reads_argument(function: Any, name: str) -> bool:
+    """Whether the function's code reads its argument `name`."""
+    loads = (i.argval for i in dis.get_instructions(function) if i.opname.startswith("LOAD"))
+    return any(name in (found if isinstance(found, tuple) else (found,)) for found in loads)
 
 
 def _set_gradient(operation: Operation, formula: Function) -> Function:

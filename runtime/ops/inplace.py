@@ -240,6 +240,9 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     if self.dtype.category == dtypes.INTEGER and value:
         dtypes.require_fitting(value, value, self.dtype)
         value = dtypes.wrapped(value, self.dtype)
+    if self._edge is not None and is_grad_enabled():
+        everywhere = self.new_ones((), dtype=dtypes.bool_)  # zeros flow back to what was here
+        return overwrite(self, self.masked_fill(everywhere, value), "fill_")
     write(self, value, "fill_")
     if is_grad_enabled():
         _adopt_edge(self, None)

@@ -15,6 +15,7 @@ from ..core.spec import Spec, contiguous_strides
 from ..core.tensor import Tensor, wrap
 from ..errors import ShapeError
 from .inplace import check_writable, write
+from .shared_memory import is_shared, share_memory_
 from .slicewise import slicewise
 from .strided import diagonal, storage_length
 from .tensor_types import made
@@ -310,9 +311,10 @@ METHODS = {
     "new": new, "storage": storage, "untyped_storage": untyped_storage, "resize_": resize_,
     "resize_as_": resize_as_, "new_empty_strided": new_empty_strided,
     "fill_diagonal_": fill_diagonal_, "frexp": frexp, "pin_memory": itself,
-    "share_memory_": itself, "record_stream": itself, "is_pinned": no, "is_shared": no,
-    "is_inference": no, "apply_": apply_, "is_same_size": is_same_size,
+    "record_stream": itself, "is_pinned": no, "is_inference": no,
+    "apply_": apply_, "is_same_size": is_same_size,
     "__array_wrap__": array_wrap, "__dlpack__": dlpack, "__dlpack_device__": dlpack_device,
+    "share_memory_": share_memory_, "is_shared": is_shared,
     "names": property(lambda self: (None,) * self.ndim),
 }  # fmt: skip
 for _name, _member in METHODS.items():

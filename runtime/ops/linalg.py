@@ -58,7 +58,7 @@ def matmul_array(xp: Any, input: Any, other: Any) -> Any:
     return xp.matmul(input, other)
 
 
-@matmul.vjp(saves="input other")
+@matmul.vjp(saves="input:other other:input")
 def matmul_vjp(F: Any, g: Any, needs: Any, input: Any, other: Any) -> Any:
     """g @ other.mT and input.mT @ g, summed over broadcast batches."""
     return (
@@ -253,7 +253,7 @@ def linear_array(xp: Any, input: Any, weight: Any, bias: Any = None) -> Any:
     return out
 
 
-@linear.vjp(saves="input weight")
+@linear.vjp(saves="input:weight weight:input")
 def linear_vjp(F: Any, g: Any, needs: Any, input: Any, weight: Any, bias: Any) -> Any:
     """g @ weight, g.mT @ input, and g summed over all but the last dimension."""
     return (

@@ -64,7 +64,7 @@ def max_pool_array(
     return out
 
 
-@max_pool.vjp(saves="input out")
+@max_pool.vjp(saves="input out", copies_out=True)
 def max_pool_vjp(
     F: Any,
     g: Any,

@@ -94,11 +94,14 @@ def scale_shift(m: Any, input: Spec, weight: Spec, bias: Spec) -> Spec:
 
 
 def _scaled(F: Any, x: Any, weight: Any, bias: Any) -> Any:
+    """x * weight + bias, in the dtype of x: parameters in float32 do not widen a half type."""
     if weight is not None and bias is not None:
-        return F.scale_shift(x, weight, bias)
-    if weight is not None:
-        return F.mul(x, weight)
-    return x if bias is None else F.plus(x, bias)
+        out = F.scale_shift(x, weight, bias)
+    elif weight is not None:
+        out = F.mul(x, weight)
+    else:
+        out = x if bias is None else F.plus(x, bias)
+    return out if out.dtype is x.dtype or x.dtype.itemsize > 2 else F.cast(out, dtype=x.dtype)
 
 
 # -- over a layer ----------------------------------------------------------------------------------
@@ -289,10 +292,11 @@ def rms_norm(
         raise ShapeError(
             f"rms_norm: expected input that ends in {sizes}. Got {tuple(input.shape)}."
         )
-    small = finfo(input.dtype).eps if eps is None else eps
-    mean = input.square().mean(list(range(-len(sizes), 0)), True)
-    out = input * (mean + small).rsqrt()
-    return out if weight is None else out * weight
+    wide = input.float() if input.dtype.itemsize == 2 else input
+    small = finfo(wide.dtype).eps if eps is None else eps
+    mean = wide.square().mean(list(range(-len(sizes), 0)), True)
+    out = wide * (mean + small).rsqrt()
+    return (out if weight is None else out * weight).to(input.dtype)
 
 
 def local_response_norm(

@@ -56,6 +56,7 @@ class Operation:
         self.vjp_rule: Any = None
         self.saves: frozenset[str] = frozenset()
         self.readers: dict[str, list[int]] = {}
+        self.copies_out = False
         self.static_names: tuple[str, ...] = ()
         self.kernels: dict[str, list[tuple[Any, Any]]] = {}
         self.vjp_identity: Callable[..., Any] | None = None  # see autograd.record

@@ -144,7 +144,18 @@ def lstm(input: Tensor, *args: Any, **options: Any) -> tuple[Tensor, Tensor, Ten
     params are for each layer and direction w_ih, w_hh, b_ih and b_hh if `has_biases`, and a
     projection if there is one. See `nn.LSTM`.
     """
+    is_packed = bool(args) and isinstance(args[0], Tensor)
+    return (packed_lstm if is_packed else padded_lstm)(input, *args, **options)
+
+
+def padded_lstm(input: Tensor, *args: Any, **options: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """`lstm` of sequences of one length, which autocast runs in its dtype."""
     return _network(_lstm, "lstm", input, args, options)  # type: ignore[return-value]
+
+
+def packed_lstm(data: Tensor, *args: Any, **options: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """`lstm` of packed rows, which autocast leaves alone on the CPU."""
+    return _network(_lstm, "lstm", data, args, options)  # type: ignore[return-value]
 
 
 def gru(input: Tensor, *args: Any, **options: Any) -> tuple[Tensor, Tensor]:

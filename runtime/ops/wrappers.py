@@ -344,9 +344,14 @@ class _Source:
             else:
                 versions += ["NEVER", "0"]
         if "out" in operation.saves:
-            saved.append("r_" if operation.outputs == 1 else "*r_")
-            if operation.outputs == 1:
+            if operation.copies_out:
+                saved.append("r_ if key_.device.type == 'meta' else r_.copy()")
+            elif operation.outputs == 1:
+                needed = self._needed("out")
+                saved.append(f"r_ if {needed} else ()" if needed else "r_")
                 versions += ["out_._writes", "out_._writes[0]"]
+            else:
+                saved.append("*r_")
         while versions[-2:] == ["NEVER", "0"]:
             versions = versions[:-2]
         lines = [f"node_.saved = ({', '.join(saved)},)"]
@@ -363,11 +368,15 @@ class _Source:
             if operation.formula is not None and len(operation.arrays) == 1:
                 return "None"  # the gradient has the shape of g
             return shape
-        readers = operation.readers.get(p.name)
+        needed = self._needed(p.name)
+        return f"a{k} if {needed} else {shape}" if needed else f"a{k}"
+
+    def _needed(self, name: str) -> str:
+        """The condition on which a gradient that is needed reads `name`; "" if that is always."""
+        readers = self.operation.readers.get(name)
         if readers is None or len(readers) == len(self.main):
-            return f"a{k}"
-        needed = " or ".join(f"e{i} is not None" for i in readers)
-        return f"a{k} if {needed} else {shape}"
+            return ""
+        return " or ".join(f"e{i} is not None" for i in readers)
 
     def _attach(self) -> list[str]:
         operation = self.operation

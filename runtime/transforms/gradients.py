@@ -9,7 +9,6 @@ from typing import Any
 from ..autograd import functional
 from ..autograd.engine import grad as engine_grad
 from ..autograd.grad_mode import enable_grad, is_grad_enabled, set_grad_enabled
-from ..autograd.node import AccumulateGrad, OutputEdge
 from ..core.tensor import Tensor
 from ..errors import DTypeError, GradientError, ShapeError
 from ..utils._pytree import tree_flatten, tree_map_only, tree_unflatten
@@ -32,29 +31,6 @@ def own_leaves(tree: Any) -> tuple[list[Tensor], Any]:
     with enable_grad():
         leaves = [own_leaf(x) for x in flat]
     return leaves, tree_unflatten(leaves, spec)
-
-
-def reaches_others(outputs: list[Tensor], leaves: list[Tensor]) -> bool:
-    """Whether gradients of `outputs` also flow to tensors that are none of `leaves`: then the
-    caller may differentiate by those, and the pass must be recorded."""
-    if not is_grad_enabled():
-        return False
-    own = {id(x._edge) for x in leaves}
-    stack = [x._edge for x in outputs] + [e for x in leaves for e in _below(x._edge)]
-    seen: set[int] = set()
-    while stack:
-        edge = stack.pop()
-        if edge is None or id(edge) in seen or id(edge) in own:
-            continue
-        seen.add(id(edge))
-        if edge.__class__ is AccumulateGrad:
-            return True
-        stack.extend(_below(edge))
-    return False
-
-
-def _below(edge: Any) -> Any:
-    return [edge.node] if edge.__class__ is OutputEdge else edge.edges
 
 
 def tensors_of(tree: Any) -> list[Tensor]:
@@ -115,7 +91,7 @@ def grad_and_value(
                 f"grad: expected the function to return a 0-d tensor. Got {kind}. Use vjp or "
                 "jacrev for more elements."
             )
-        tied = reaches_others([value], leaves)
+        tied = functional.reaches_others([value], leaves)
         slopes = gradients([value], leaves, None, tied, False)
         tree = tree_unflatten(slopes, tree_flatten(chosen)[1])
         slope = tree[0] if isinstance(argnums, int) else tree
@@ -182,7 +158,7 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     outputs = tensors_of(result)
     if len(outputs) != len(flat):
         raise RuntimeError("vjp: expected the function to return tensors only.")
-    tied = reaches_others(outputs, leaves)
+    tied = functional.reaches_others(outputs, leaves)
 
     def product(
         *cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None
@@ -240,7 +216,7 @@ def _linear(
             )
         if strict and not out.requires_grad:
             raise RuntimeError("jvp: expected outputs that depend on the primals (strict=True).")
-    tied = reaches_others(outputs, leaves)
+    tied = functional.reaches_others(outputs, leaves)
     with enable_grad():
         # One for each output, and of its level: what is unknown when the slopes are recorded.
         weights = [

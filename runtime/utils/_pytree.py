@@ -7,7 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["TreeSpec", "tree_flatten", "tree_leaves", "tree_map", "tree_map_only", "tree_unflatten"]
+__all__ = [
+    "TreeSpec", "register_pytree_node", "tree_flatten", "tree_leaves", "tree_map", "tree_map_only",
+    "tree_unflatten",
+]  # fmt: skip
+
+Flatten = Callable[[Any], tuple[Any, Any]]
+Unflatten = Callable[[Any, Any], Any]
+_registered: dict[type, tuple[Flatten, Unflatten]] = {}
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,24 @@ class TreeSpec:
 LEAF = TreeSpec(None, None, ())
 
 
+def register_pytree_node(
+    cls: type, flatten_fn: Flatten, unflatten_fn: Unflatten, **options: Any
+) -> None:
+    """Let objects of `cls` be trees: `flatten_fn(object)` gives (children, context), and
+    `unflatten_fn(children, context)` an object again.
+
+    Raises: ValueError for a class that is registered already.
+    """
+    if cls in _registered:
+        raise ValueError(f"register_pytree_node: {cls.__qualname__} is registered already.")
+    _registered[cls] = flatten_fn, unflatten_fn
+
+
 def _children(tree: Any) -> tuple[Any, list[Any]] | None:
+    own = _registered.get(type(tree))
+    if own is not None:
+        children, context = own[0](tree)
+        return context, list(children)
     if isinstance(tree, dict):
         return tuple(tree), list(tree.values())
     if isinstance(tree, tuple | list):
@@ -70,6 +94,8 @@ def _built(values: Any, spec: TreeSpec) -> Any:
     if spec.type is None:
         return next(values)
     children = [_built(values, child) for child in spec.children_specs]
+    if spec.type in _registered:
+        return _registered[spec.type][1](children, spec.context)
     if issubclass(spec.type, defaultdict):
         factory, keys = spec.context
         return defaultdict(factory, zip(keys, children, strict=True))

@@ -165,3 +165,11 @@ def test_a_broken_notebook_is_named(script: Any) -> None:
     result = flambeau(script("{}", "broken.ipynb"))
     assert result.returncode == 2
     assert "notebook of format 4" in result.stderr
+
+
+def test_progress_bars_are_text_without_a_word_about_notebooks(script: Any) -> None:
+    path = script("from tqdm.auto import tqdm\nfor _ in tqdm(range(3), desc='work'): pass\n")
+    result = flambeau(path)
+    assert result.returncode == 0
+    assert "work: 100%" in result.stderr
+    assert "Warning" not in result.stderr

@@ -52,6 +52,35 @@ def test_the_alias_leaves_modules_their_own_names() -> None:
     assert python(code) == "True flambeau.nn.modules.linear flambeau.nn.modules.linear True"
 
 
+def test_programs_find_what_they_import_by_pytorchs_names() -> None:
+    code = (
+        "from flambeau.kernel import torch_alias as a; a.install()\n"
+        "import importlib\n"
+        "for name in a.ELSEWHERE: importlib.import_module('torch.' + name)\n"
+        "from torch.autograd.variable import Variable\n"
+        "from torch.utils.data._utils.collate import default_collate\n"
+        "from torch.utils.hooks import RemovableHandle\n"
+        "from torch.cuda.amp.grad_scaler import GradScaler\n"
+        "from torch.distributed.distributed_c10d import get_rank\n"
+        "from torch.storage import UntypedStorage\n"
+        "from torch.utils.model_zoo import load_url\n"
+        "import torch.onnx, torch.multiprocessing as mp; print(mp.spawn.__name__)"
+    )
+    assert python(code) == "spawn"
+
+
+def test_libraries_that_look_for_an_installed_pytorch_find_one() -> None:
+    code = (
+        "from flambeau.kernel import torch_alias as a; a.install(first=True)\n"
+        "import importlib.metadata as m, importlib.util as u, torch\n"
+        "print(m.version('torch') == torch.__version__, u.find_spec('torch') is not None)\n"
+        "a.remove()\n"
+        "found = [d.metadata['Version'] for d in m.distributions(name='torch')]\n"
+        "print(torch.__version__ in found)"
+    )
+    assert python(code) == "True True\nFalse"
+
+
 def test_a_script_is_cut_at_its_cell_marks() -> None:
     text = "import os\n\n# %% first\nx = 1\n\n# %%\n\ny = 2\n#%%\n# %%timeit is no mark\n"
     found = [(c.source, c.first_line) for c in cells.python_cells(text)]
@@ -119,9 +148,31 @@ def test_an_impossible_place_is_an_error_not_a_traceback(
 def test_jupyter_finds_the_kernel_with_no_further_step() -> None:
     spec = KernelSpecManager().get_kernel_spec("flambeau")
     assert spec.display_name == "Flambeau"
-    assert spec.argv[1:3] == ["-m", "flambeau.kernel"]
+    assert spec.argv[1:] == launch.command()[1:]
 
 
 def test_talking_to_a_kernel_needs_no_runtime() -> None:
     code = "import sys, flambeau.kernel.launch as l; l.command(); print('IPython' in sys.modules)"
     assert python(code) == "False"
+
+
+def test_a_kernel_waits_without_the_runtime_and_has_all_of_it_when_asked() -> None:
+    code = (
+        "import sys; sys.argv = ['x']; "
+        + launch.START.rpartition(";")[0]
+        + "\nimport flambeau.kernel.jupyter, flambeau\n"
+        "print('numpy' in sys.modules, flambeau.__name__, end=' ')\n"
+        "from flambeau import nn\nimport flambeau.optim\n"
+        "print(flambeau.ones(2).sum().item(), nn is flambeau.nn, 'numpy' in sys.modules)"
+    )
+    assert python(code) == "False flambeau 2.0 True True"
+
+
+def test_a_package_that_was_disturbed_when_it_woke_wakes_again() -> None:
+    code = (
+        launch.START.rpartition(";")[0].rpartition(";")[0]
+        + "\nimport sys, flambeau\nsys.modules['numpy'] = None\n"
+        "try: flambeau.ones\nexcept ImportError: print('disturbed', end=' ')\n"
+        "del sys.modules['numpy']\nprint(flambeau.ones(3).sum().item())"
+    )
+    assert python(code) == "disturbed 3.0"

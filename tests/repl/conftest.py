@@ -31,15 +31,17 @@ class Screen(pyte.Screen):  # type: ignore[misc]
 
 
 class Terminal:
-    """A program on a pseudo-terminal of 100 x 40 characters, and what it shows."""
+    """A program on a pseudo-terminal of `size` rows and columns, and what it shows."""
 
-    def __init__(self, *arguments: str, **environment: str) -> None:
+    def __init__(
+        self, *arguments: str, size: tuple[int, int] = (40, 100), **environment: str
+    ) -> None:
         variables = {**os.environ, "TERM": "xterm-256color", **environment}
         self.process = pexpect.spawn(
-            FLAMBEAU, list(arguments), env=variables, dimensions=(40, 100), timeout=PATIENCE
+            FLAMBEAU, list(arguments), env=variables, dimensions=size, timeout=PATIENCE
         )
         self.process.delaybeforesend = None
-        self.screen = Screen(100, 40)
+        self.screen = Screen(size[1], size[0])
         self.screen.answer = self.process.send
         self.stream = pyte.ByteStream(self.screen)
 
@@ -116,9 +118,14 @@ def terminal(tmp_path: Path) -> Iterator[Open]:
     """Opens `flambeau` with a history of its own; all are closed at the end."""
     opened: list[Terminal] = []
 
-    def open_terminal(*arguments: str, **environment: str) -> Terminal:
-        settings = {"FLAMBEAU_HISTORY": str(tmp_path / "history"), **environment}
-        opened.append(Terminal(*arguments, **settings))
+    def open_terminal(
+        *arguments: str, size: tuple[int, int] = (40, 100), **environment: str
+    ) -> Terminal:
+        own = {
+            "FLAMBEAU_HISTORY": str(tmp_path / "history"),
+            "FLAMBEAU_CONFIG": str(tmp_path / "config.toml"),
+        }
+        opened.append(Terminal(*arguments, size=size, **{**own, **environment}))
         return opened[-1]
 
     yield open_terminal

@@ -69,7 +69,7 @@ def test_completion_comes_while_typing_and_tab_takes_it(terminal: Open) -> None:
     repl.run(1, "my_favourite_tensor = torch.ones(2)")
     repl.wait_for("kernel ready")
     repl.type("my_fav")
-    repl.wait_for("my_favourite_tensor  variable")
+    repl.wait_for("my_favourite_tensor  Tensor (2,) float32 cpu")
     repl.press("tab")
     repl.type(".sum()")
     repl.wait_for("In [2]: my_favourite_tensor.sum()")
@@ -165,6 +165,8 @@ def test_a_dead_kernel_is_reported_and_restarted_on_request(terminal: Open) -> N
     repl.line("import os; os.kill(os.getpid(), 9)")
     repl.wait_for("The kernel was killed by SIGKILL.", "Start a new kernel?")
     repl.type("y")
+    repl.wait_for("Run the cell of this session again in it?")
+    repl.type("n")
     repl.wait_for("In [1]:")
     repl.run(1, "'kept' in globals()", "Out[1]: False")
 
@@ -244,3 +246,19 @@ def test_farewells_leave(terminal: Open, word: str) -> None:
     repl.wait_for("In [1]:")
     repl.line(word)
     assert repl.wait_for_end() == 0
+
+
+def test_a_result_of_many_screens_is_shown_but_for_its_middle(terminal: Open) -> None:
+    repl = terminal(PAGER="cat")
+    repl.run(1, "list(range(999))", "... 973 more lines; %page _ shows them all", " 998]")
+    assert "\n 500," not in repl.text
+    repl.run(2, "len(_)", "Out[2]: 999")
+
+
+def test_doctest_prompts_may_be_pasted(terminal: Open) -> None:
+    repl = terminal()
+    repl.wait_for("In [1]:")
+    repl.type("\x1b[200~>>> total = 0\n>>> for k in range(4):\n...     total += k\x1b[201~")
+    repl.wait_for("total += k")
+    repl.press("enter", "enter")
+    repl.run(2, "total", "Out[2]: 6")

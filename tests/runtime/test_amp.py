@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import flambeau as torch
+from flambeau import nn
 from flambeau.core.dispatch import operations
 from flambeau.nn import functional as F
 from flambeau.ops import autocast as lists
@@ -275,3 +276,20 @@ def test_a_scaler_that_is_not_enabled_stands_aside() -> None:
     assert scaler.state_dict() == {}
     with torch.cuda.amp.autocast():
         assert torch.is_autocast_enabled()
+
+
+@pytest.mark.parametrize("layer", [nn.BatchNorm2d(4), nn.GroupNorm(2, 4), nn.LayerNorm(3),
+                                   nn.InstanceNorm2d(4, affine=True), nn.RMSNorm(3)])  # fmt: skip
+def test_norms_with_parameters_in_float32_keep_a_half_type(layer: Any) -> None:
+    x = torch.randn(2, 4, 3, 3)
+    out = layer(x.bfloat16())
+    assert out.dtype is torch.bfloat16
+    assert torch.allclose(out.float(), layer(x.bfloat16().float()), atol=0.03, rtol=2**-7)
+
+
+def test_autocast_leaves_packed_lstms_in_float32_but_not_other_recurrent_layers() -> None:
+    x = torch.randn(4, 2, 3)
+    packed = nn.utils.rnn.pack_padded_sequence(x, torch.tensor([4, 2]))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = [nn.LSTM(3, 2)(packed)[0].data, nn.LSTM(3, 2)(x)[0], nn.RNN(3, 2)(packed)[0].data]
+    assert [out.dtype for out in found] == [torch.float32, torch.bfloat16, torch.bfloat16]

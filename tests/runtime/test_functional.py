@@ -188,3 +188,23 @@ def test_trees() -> None:
     assert tree_leaves([[]]) == []
     with pytest.raises(ValueError, match=r"expected 6 leaves. Got 1"):
         tree_unflatten([1], spec)
+
+
+class Pair:
+    def __init__(self, left: Any, right: Any, name: str) -> None:
+        self.left, self.right, self.name = left, right, name
+
+
+def test_classes_of_ones_own_can_be_trees() -> None:
+    from flambeau.utils import _pytree
+
+    _pytree.register_pytree_node(
+        Pair, lambda p: ([p.left, p.right], p.name), lambda c, name: Pair(*c, name)
+    )
+    with pytest.raises(ValueError, match="Pair is registered already"):
+        _pytree.register_pytree_node(Pair, list, list)
+    found = _pytree.tree_map(lambda x: x * 2, {"a": Pair(1, [2, 3], "p")})["a"]
+    assert (found.left, found.right, found.name) == (2, [4, 6], "p")
+    primals = (Pair(torch.tensor(2.0), torch.tensor(3.0), "p"),)
+    grads = torch.func.grad(lambda p: p.left * p.right)(*primals)
+    assert (grads.left.item(), grads.right.item()) == (3.0, 2.0)

@@ -59,6 +59,16 @@ def test_switches_of_libraries() -> None:
 
 def test_versions() -> None:
     assert torch.version.__version__ == torch.__version__
+    assert torch.__version__.endswith(f"+flambeau.{torch.version.release}")
+    assert torch.__version__ >= "2.4"
+    assert torch.__version__ > "1.9"
+    assert torch.__version__ >= (2, 13, 0)
+    assert not torch.__version__ < (2, 13)
+    assert torch.__version__ < "3"
+    assert torch.__version__ <= "2.13.0"
+    assert tuple(int(n) for n in torch.__version__.split("+")[0].split(".")[:2]) == (2, 13)
+    with pytest.raises(TypeError, match="a version to compare with"):
+        _ = torch.__version__ < 2
     assert torch.version.hip is None
     if not torch.cuda.is_available():
         assert torch.version.cuda is None
@@ -108,3 +118,22 @@ def test_sizes_are_taken_by_keyword() -> None:
     assert set(torch.randint(low=3, high=4, size=(4,)).tolist()) == {3}
     with pytest.raises(TypeError, match="expected high and size"):
         torch.randint(5)
+
+
+def test_without_a_gpu_questions_about_it_are_answered_and_wishes_refused() -> None:
+    cuda = torch.cuda
+    if cuda.is_available():
+        pytest.skip("there is a GPU")
+    assert not cuda.is_bf16_supported()
+    assert not cuda.is_initialized()
+    assert cuda.max_memory_allocated() == cuda.max_memory_reserved() == 0
+    assert cuda.get_rng_state_all() == []
+    cuda.reset_peak_memory_stats()
+    cuda.ipc_collect()
+    assert not isinstance(torch.ones(1), cuda.FloatTensor)
+    assert issubclass(cuda.OutOfMemoryError, RuntimeError)
+    with cuda.stream(None):
+        pass
+    for wish in (cuda.Stream, cuda.Event, cuda.current_stream, cuda.get_device_properties):
+        with pytest.raises(RuntimeError, match=r"GPU|CUDA"):
+            wish()

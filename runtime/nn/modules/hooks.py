@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 from ...autograd.node import RemovableHandle
@@ -27,10 +27,60 @@ def forward_pre_hooks(module: Any, kind: type) -> list[Any]:
     return [hook for hook, _ in module._hooks.get("forward_pre", ()) if isinstance(hook, kind)]
 
 
+class HookTable(MutableMapping[int, Hook]):
+    """The hooks of one kind that a module has, to look at and to take off, as older code does in
+    `module._forward_hooks`."""
+
+    def __init__(self, entries: list[Any]) -> None:
+        self._entries = entries
+
+    def __iter__(self) -> Iterator[int]:
+        return iter([id(entry) for entry in self._entries])
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def _place(self, key: int) -> int:
+        return list(self).index(key) if key in list(self) else _missing(key)
+
+    def __getitem__(self, key: int) -> Hook:
+        entry = self._entries[self._place(key)]
+        return entry[0] if isinstance(entry, tuple) else entry  # type: ignore[no-any-return]
+
+    def __delitem__(self, key: int) -> None:
+        del self._entries[self._place(key)]
+
+    def __setitem__(self, key: int, hook: Hook) -> None:
+        raise TypeError("Expected hooks to be added by the module's register_..._hook methods.")
+
+
+def _missing(key: int) -> int:
+    raise KeyError(key)
+
+
+def _table(kind: str) -> property:
+    """The hooks of `kind`; an empty mapping put in their place takes all of them off."""
+
+    def get(module: Hooks) -> HookTable:
+        return HookTable(module._hooks.get(kind, []))
+
+    def set(module: Hooks, hooks: Mapping[int, Hook]) -> None:
+        if hooks:
+            raise TypeError("Expected hooks to be added by the module's register_..._hook methods.")
+        module._hooks.get(kind, []).clear()
+
+    return property(get, set)
+
+
 class Hooks:
     """The part of a module that keeps hooks and calls them around `forward`."""
 
     _hooks: dict[str, list[Any]] = {}  # noqa: RUF012 - empty for all; an own one is made on demand
+
+    _forward_hooks = _table("forward")
+    _forward_pre_hooks = _table("forward_pre")
+    _backward_hooks = _table("backward")
+    _backward_pre_hooks = _table("backward_pre")
 
     def _register(self, kind: str, entry: Any, prepend: bool = False) -> RemovableHandle:
         own = vars(self).setdefault("_hooks", {})

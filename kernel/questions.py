@@ -1,0 +1,69 @@
+"""Questions that our front ends ask beside Jupyter's own, as `flambeau_request` messages.
+
+The content names the `question` and gives its arguments; the reply has `status` and `answer`. They
+are for a subshell: they are answered while a cell runs, without touching a device.
+
+    status                 what the status row shows: device, memory, gradient mode, clip rule, seed
+    diagnostics  source    what the checker finds wrong in a cell that has not run
+    hints        source    shapes and dtypes at the ends of its assignments
+    signature    source, cursor    the call that the cursor is in, and its parameters
+    summary  source, cursor      one line about what the path before the cursor names
+    stay                   outlive the front end
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from .session import Session
+from .signature import summary_at
+
+
+def answer(session: Session, content: dict[str, Any]) -> dict[str, Any]:
+    """The reply's content. What goes wrong is in it, never raised."""
+    asked = content.get("question")
+    known = _ANSWERS.get(str(asked))
+    if known is None:
+        expected = ", ".join(_ANSWERS)
+        return {"status": "error", "evalue": f"Expected one of {expected}. Got {asked!r}."}
+    try:
+        return {"status": "ok", "answer": known(session, content)}
+    except Exception as error:
+        return {"status": "error", "ename": type(error).__name__, "evalue": str(error)}
+
+
+def _status(session: Session, content: dict[str, Any]) -> dict[str, Any]:
+    return asdict(session.status)
+
+
+def _diagnostics(session: Session, content: dict[str, Any]) -> list[dict[str, Any]]:
+    return [asdict(finding) for finding in session.diagnostics(content["source"])]
+
+
+def _hints(session: Session, content: dict[str, Any]) -> list[dict[str, Any]]:
+    return [asdict(hint) for hint in session.hints(content["source"])]
+
+
+def _signature(session: Session, content: dict[str, Any]) -> dict[str, Any] | None:
+    found = session.signature(content["source"], content["cursor"])
+    return None if found is None else asdict(found)
+
+
+def _summary(session: Session, content: dict[str, Any]) -> str | None:
+    return summary_at(session.namespace, content["source"], content["cursor"])
+
+
+def _stay(session: Session, content: dict[str, Any]) -> None:
+    """The kernel itself has noted it."""
+
+
+_ANSWERS: dict[str, Callable[[Session, dict[str, Any]], Any]] = {
+    "status": _status,
+    "diagnostics": _diagnostics,
+    "hints": _hints,
+    "signature": _signature,
+    "summary": _summary,
+    "stay": _stay,
+}
