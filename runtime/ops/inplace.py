@@ -7,6 +7,7 @@ from typing import Any
 
 from ..autograd.grad_mode import is_grad_enabled
 from ..autograd.node import AccumulateGrad, Node, tick
+from ..autograd.record import TAPE
 from ..core import batched, dtypes
 from ..core.callsite import count_write
 from ..core.creation import as_tensor
@@ -14,14 +15,13 @@ from ..core.dispatch import key_of
 from ..core.spec import Spec
 from ..core.tensor import Tensor, wrap
 from ..errors import DTypeError, GradientError, ShapeError
+from .complex_numbers import view_as_complex, view_as_real
 from .copies import cast
 from .indexing import (
-    index_elements,
     index_put_values,
     parse_index,
     slice_view,
     split_numbers,
-    zero_at,
 )
 from .strided import storage_length, strided
 
@@ -130,16 +130,32 @@ def _renew_views(base: Tensor, written: Tensor) -> None:
             continue
         if base._edge is None:
             view._edge = None
-        elif view.dtype is base.dtype:  # not the parts of complex numbers
-            offset = 0 if base.is_meta else (view.data_ptr() - base.data_ptr()) // base.itemsize
-            again = strided(
-                base,
-                size=tuple(view.shape),
-                stride=tuple(view.stride()),
-                offset=offset,
-                geometry=(tuple(base.shape), tuple(base.stride())),
-            )
-            view._edge = again._edge
+        else:
+            view._edge = _seen_again(base, view)._edge
+
+
+def _seen_again(base: Tensor, view: Tensor) -> Tensor:
+    """The elements of `base` that `view` shows, with the past that base has now."""
+    if view.is_complex() and not base.is_complex():
+        return view_as_complex(_seen_again(base, _as_real(view)))
+    if base.is_complex() and not view.is_complex():
+        base = view_as_real(base)
+    offset = 0 if base.is_meta else (view.data_ptr() - base.data_ptr()) // base.itemsize
+    return strided(
+        base,
+        size=tuple(view.shape),
+        stride=tuple(view.stride()),
+        offset=offset,
+        geometry=(tuple(base.shape), tuple(base.stride())),
+    )
+
+
+def _as_real(tensor: Tensor) -> Tensor:
+    """Complex numbers as pairs, outside the graph; real ones as they are."""
+    if not tensor.is_complex():
+        return tensor
+    key = key_of(tensor.device, tensor.dtype.to_real())
+    return wrap(tensor._key.view_as_real(tensor._array), key)
 
 
 class ViewWrite(Node):
@@ -151,6 +167,10 @@ class ViewWrite(Node):
         self.key = base._key
         self.saved = (None, None)
         self.sequence = tick()
+        # Parts of complex numbers, or pairs seen as such, have their places among real numbers.
+        self.is_parted = base.is_complex() != view.is_complex()
+        if self.is_parted:
+            base, view = _as_real(base), _as_real(view)
         self.index = _positions(base, view)
 
     def name(self) -> str:
@@ -159,13 +179,21 @@ class ViewWrite(Node):
 
     def apply(self, g: Any) -> Any:
         """Bare gradients for the old base and the written values."""
-        outside = self.key.zero_at(g, index=self.index)
-        inside = self.key.index_elements(g, index=self.index)
-        return (outside, inside), (True, True)
+        return self._parts(self.key, g), (True, True)
 
     def apply_recorded(self, g: Any) -> Any:
         """The same by recorded operations."""
-        return zero_at(g, index=self.index), index_elements(g, index=self.index)
+        return self._parts(TAPE, g)
+
+    def _parts(self, F: Any, g: Any) -> tuple[Any, Any]:
+        if not self.is_parted:
+            return F.zero_at(g, index=self.index), F.index_elements(g, index=self.index)
+        is_complex = self.key.dtype.is_complex
+        g = F.view_as_real(g) if is_complex else g
+        outside, inside = F.zero_at(g, index=self.index), F.index_elements(g, index=self.index)
+        if is_complex:
+            return F.view_as_complex(outside), inside
+        return outside, F.view_as_complex(inside)
 
 
 def _positions(base: Tensor, view: Tensor) -> Any:
