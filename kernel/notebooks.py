@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from .cells import Cell
+from flambeau.magics.export import KERNELSPEC
+from flambeau.serialization.replacing import replace_file
 
-KERNELSPEC = {"display_name": "Flambeau", "language": "python", "name": "flambeau"}
+from .cells import Cell
 
 
 class ExecutedNotebook:
@@ -45,16 +44,7 @@ class ExecutedNotebook:
         Raises: OSError if it cannot be written.
         """
         text = json.dumps(self.notebook, indent=1, ensure_ascii=False) + "\n"
-        target = Path(path)
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.chmod(name, 0o644)
-            os.replace(name, target)
-        except BaseException:
-            os.unlink(name)
-            raise
+        replace_file(Path(path), lambda file: file.write(text.encode()))
 
 
 def _is_run(cell: dict[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from .base import Instrument
 from .check.magic import CheckMagics
 from .clip import ClipMagics
+from .export import ExportMagics
 from .graph.magic import GraphMagics
 from .memory.magic import MemoryMagics
 from .nan import NanMagics
@@ -28,6 +29,7 @@ INSTRUMENTS: tuple[type[Instrument], ...] = (
     SummaryMagics,
     WhyMagics,
     SafeMagics,
+    ExportMagics,
 )
 
 

@@ -23,6 +23,7 @@ from .amp.grad_scaler import *
 from .autograd.anomaly import *
 from .autograd.grad_mode import *
 from .checks import *
+from .control_flow import *
 from .core import dtypes as _dtypes
 from .core.creation import *
 from .core.devices import *
@@ -131,6 +132,7 @@ dsmm, hsmm = spmm, hspmm
 clip, greater, less, greater_equal, less_equal, not_equal = clamp, gt, lt, ge, le, ne
 swapdims = transpose
 moveaxis = movedim
+OutOfMemoryError = MemoryError  # which NumPy's and CuPy's own derive from
 inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
 newaxis = None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..autograd.node import named
 from ..core.expressions import INV_SQRT_2, SQRT_2_OVER_PI
 from ..errors import ShapeError
 from . import shapes
@@ -207,7 +208,8 @@ def glu(F: Any, input: Spec, dim: int = -1) -> Spec:
             f"glu: expected an even size along dimension {dim}. Got shape {tuple(input.shape)}."
         )
     first = F.narrow(input, dim=d, start=0, length=n // 2)
-    return F.mul(first, F.sigmoid(F.narrow(input, dim=d, start=n // 2, length=n // 2)))
+    gate = F.sigmoid(F.narrow(input, dim=d, start=n // 2, length=n // 2))
+    return named(F.mul(first, gate), "Glu")
 
 
 def _softmax_rule(input: Spec, dim: int, operation: str) -> Spec:

@@ -27,6 +27,12 @@ def avg_pool(
     return Spec((*input.shape[:2], *sizes), input.dtype)
 
 
+@avg_pool.naming
+def avg_pool_name(node: Any) -> str:
+    """With the number of dimensions that are pooled."""
+    return f"AvgPool{len(node.attributes[0])}DBackward0"
+
+
 @avg_pool.array
 def avg_pool_array(
     xp: Any,
@@ -181,6 +187,12 @@ def adaptive_avg_pool(input: Spec, *, sizes: Shape) -> Spec:
     """Means over windows that divide the input as evenly as can be into `sizes`: along n elements,
     window i of m is from floor(i * n / m) to ceil((i + 1) * n / m)."""
     return Spec((*input.shape[:2], *sizes), input.dtype)
+
+
+@adaptive_avg_pool.naming
+def adaptive_avg_pool_name(node: Any) -> str:
+    """With the number of dimensions that are pooled."""
+    return f"AdaptiveAvgPool{len(node.attributes[0])}DBackward0"
 
 
 @adaptive_avg_pool.array

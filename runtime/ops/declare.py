@@ -58,6 +58,7 @@ def _public(operation: Operation) -> Any:
         lambda f: _set_vjp(operation, f, saves, static, copies_out)
     )
     function.gradient = lambda f: _set_gradient(operation, f)
+    function.naming = lambda f: _set(operation, "naming", f)
     return function
 
 

@@ -5,6 +5,8 @@ Generated functions (see `wrappers`) come here with numbers, mixed dtypes, obser
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -125,6 +127,8 @@ def _notify(operation: Operation, arguments: dict[str, Any], out: Any, seconds: 
 def _conform(operation: Operation, arguments: dict[str, Any]) -> DispatchKey:
     """Make the tensor arguments tensors of one device, and the main ones of one dtype."""
     for p in operation.arrays:
+        if p.role == "list":
+            arguments[p.name] = _listed(operation, p.name, arguments[p.name])
         if isinstance(arguments[p.name], np.ndarray):
             arguments[p.name] = as_tensor(arguments[p.name])
     for name in operation.array_names[: operation.tensors]:
@@ -140,7 +144,6 @@ def _conform(operation: Operation, arguments: dict[str, Any]) -> DispatchKey:
         if value is None and p.optional:
             continue
         if p.role == "list":
-            value = arguments[p.name] = list(value)
             _require_tensors(operation, p.name, value)
             mains.update({f"{p.name}[{k}]": t for k, t in enumerate(value)})
         elif p.role == "main":
@@ -183,13 +186,34 @@ def _lift(operation: Operation, arguments: dict[str, Any], depth: int) -> None:
             arguments[p.name] = lifted(value, depth)
 
 
+def _title(operation: Operation) -> str:
+    """The name that users call the operation by: add for what addition is made of."""
+    offered = [sys.modules.get(f"flambeau{place}") for place in ("", ".nn.functional")]
+    is_public = any(m is not None and hasattr(m, operation.name) for m in offered)
+    return operation.name if is_public else operation.label
+
+
+def _listed(operation: Operation, name: str, values: Any) -> list[Any]:
+    """`values` as a list. Raises: TypeError for what is none."""
+    if not isinstance(values, Iterable) or isinstance(values, str):
+        raise TypeError(
+            f"{_title(operation)}: expected a list or tuple of tensors as {name}. Got "
+            f"{type(values).__name__}."
+        )
+    return list(values)
+
+
 def _require_tensors(operation: Operation, name: str, values: list[Any]) -> None:
+    """Raises: TypeError for what is no tensor, RuntimeError for none at all."""
     if not values:
-        raise RuntimeError(f"{operation.name}: expected at least one tensor in {name}. Got none.")
+        raise RuntimeError(
+            f"{_title(operation)}: expected at least one tensor in {name}. Got none."
+        )
     for k, value in enumerate(values):
         if not isinstance(value, Tensor):
             raise TypeError(
-                f"{operation.name}: expected a tensor as {name}[{k}]. Got {type(value).__name__}."
+                f"{_title(operation)}: expected a tensor as {name}[{k}]. Got "
+                f"{type(value).__name__}."
             )
 
 
@@ -211,14 +235,14 @@ def _common_device(operation: Operation, arguments: dict[str, Any]) -> device:
         names = ", ".join(operation.array_names)
         found = ", ".join(type(arguments[n]).__name__ for n in operation.array_names)
         raise TypeError(
-            f"{operation.name}: expected a tensor among {names}. Got {found}. Use "
+            f"{_title(operation)}: expected a tensor among {names}. Got {found}. Use "
             "torch.tensor(...)."
         )
     places = dict.fromkeys(t.device for t in tensors if t.ndim or t.device.type != "cpu")
     if len(places) > 1:
         listed = ", ".join(f"{tuple(t.shape)} on {t.device}" for t in tensors)
         raise DeviceError(
-            f"{operation.name}: expected all tensors on one device. Got {listed}. Move them "
+            f"{_title(operation)}: expected all tensors on one device. Got {listed}. Move them "
             "together "
             f"with .to({str(tensors[0].device)!r})."
         )
@@ -253,7 +277,7 @@ def _require_one_dtype(operation: Operation, mains: dict[str, Any]) -> None:
     if len(set(found.values())) > 1:
         listed = ", ".join(f"{n} {tuple(mains[n].shape)} of {d}" for n, d in found.items())
         raise DTypeError(
-            f"{operation.name}: expected tensors of one dtype. Got {listed}. Convert one with "
+            f"{_title(operation)}: expected tensors of one dtype. Got {listed}. Convert one with "
             ".to()."
         )
 
@@ -272,7 +296,7 @@ def _as_tensor(
         return value
     if not isinstance(value, NUMBERS):
         raise TypeError(
-            f"{operation.name}: expected a tensor or a number as {name}. Got "
+            f"{_title(operation)}: expected a tensor or a number as {name}. Got "
             f"{type(value).__name__}. "
             "Use torch.tensor(...) or torch.from_numpy(...) first."
         )
@@ -298,7 +322,7 @@ def _explained(operation: Operation, arguments: dict[str, Any], error: Exception
     if isinstance(error, TypeError) and ("ufunc" in str(error) or "numpy" in str(error)):
         mains = ", ".join(f"{n} of {arguments[n].dtype}" for n in operation.array_names)
         return DTypeError(
-            f"{operation.name}: expected another dtype. Got {mains}. Convert with .to()."
+            f"{_title(operation)}: expected another dtype. Got {mains}. Convert with .to()."
         )
     return error
 

@@ -42,6 +42,12 @@ def _padded_input(
     return padded_array(xp, input, 2, pairs, _lowest(input.dtype))
 
 
+@max_pool.naming
+def max_pool_name(node: Any) -> str:
+    """PyTorch pools one dimension by two."""
+    return f"MaxPool{max(len(node.attributes[0]), 2)}DWithIndicesBackward0"
+
+
 @max_pool.array
 def max_pool_array(
     xp: Any,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..autograd.grad_mode import no_grad
+from ..autograd.node import named
 from ..core.limits import finfo
 from ..core.tensor import Tensor
 from ..errors import ShapeError
@@ -124,7 +125,8 @@ def layer_norm(
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     _require_layer(shape, input=input, weight=weight, bias=bias)
     dims = tuple(range(-len(shape), 0))
-    return _scaled(F, F.normalize_over(input, dims=dims, eps=eps)[0], weight, bias)
+    standard = F.normalize_over(input, dims=dims, eps=eps)[0]
+    return named(_scaled(F, standard, weight, bias), "NativeLayerNorm")
 
 
 def _require_layer(shape: Shape, *, input: Any, weight: Any, bias: Any) -> None:
@@ -185,7 +187,7 @@ def batch_norm(
     scale = scale if weight is None else mul(scale, weight)
     shift = neg(mul(running_mean, scale))
     shift = shift if bias is None else add(shift, bias)
-    return scale_shift_channels(input, scale, shift)
+    return named(scale_shift_channels(input, scale, shift), "NativeBatchNorm")
 
 
 def _batch_norm_training(
@@ -212,7 +214,7 @@ def _batch_norm_training(
         for running, now in ((running_mean, mean), (running_var, var * (count / (count - 1)))):
             if running is not None:
                 running.mul_(1 - momentum).add_(now.reshape(-1), alpha=momentum)
-    return scale_shift_channels(out, weight, bias)
+    return named(scale_shift_channels(out, weight, bias), "NativeBatchNorm")
 
 
 @composite
@@ -254,7 +256,7 @@ def group_norm(
     each = input.shape[1] // num_groups * math.prod(input.shape[2:])
     groups = input.reshape(input.shape[0], num_groups, each)
     out = normalize_over(groups, dims=(2,), eps=eps)[0].reshape(input.shape)
-    return scale_shift_channels(out, weight, bias)
+    return named(scale_shift_channels(out, weight, bias), "NativeGroupNorm")
 
 
 def instance_norm(

@@ -43,6 +43,7 @@ class Operation:
         self.declared = function
         self.name = name or function.__name__
         self.node_name = (node_name or camel(self.name)) + "Backward0"
+        self.naming: Callable[[Node], str] | None = None  # where it depends on the call
         self.signature = inspect.signature(function)
         found = list(self.signature.parameters.values())
         if found and found[0].name in ("m", "F"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..autograd.node import named
 from ..core.spec import contiguous_strides
 from ..errors import ShapeError
 from .declare import Spec, primitive
@@ -270,4 +271,4 @@ def trace(input: Spec) -> Spec:
     """The sum of a matrix's diagonal. Raises: RuntimeError for another number of dimensions."""
     if len(input.shape) != 2:
         raise ShapeError(f"trace: expected a matrix. Got shape {tuple(input.shape)}.")
-    return diagonal(input).sum()
+    return named(diagonal(input).sum(), "Trace")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 from ..ops.transfer import resolve
 from . import gguf, pytorch_files, safetensors_files
 from .allowed import Builder
+from .replacing import replace_file
 
 __all__ = [
     "add_safe_globals",
@@ -53,7 +53,7 @@ def save(obj: Any, f: Any, **unused: Any) -> None:
             file.write(content)
 
     if is_path:
-        _replace(Path(f), write)
+        replace_file(Path(f), write)
     else:
         write(f)
 
@@ -71,27 +71,6 @@ def _packed(obj: Any) -> bytes | None:
         else:
             return None
         raise
-
-
-def _replace(path: Path, write: Callable[[Any], Any]) -> None:
-    """Let `write` fill a new file, which takes the place of the old one once it is on the disk."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 # -- loading ---------------------------------------------------------------------------------------

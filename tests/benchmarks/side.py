@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import importlib
 import sys
+from time import perf_counter, process_time
 
 from .case import Case, Step
 from .memory import peak_growth
 from .tables import find
-from .turns import block
+from .turns import block, is_single
 
 
 def main() -> None:
@@ -24,6 +25,8 @@ def main() -> None:
     torch = importlib.import_module(library)
     answers, sys.stdout = sys.stdout, sys.stderr  # what the work prints is no answer
 
+    clock = process_time if is_single() and not case.forks else perf_counter
+
     def ready() -> Step:
         torch.manual_seed(0)
         return case.work(torch, **({} if library == "flambeau" else options))
@@ -34,7 +37,7 @@ def main() -> None:
             answer = peak_growth(ready)
         else:
             step = step or ready()
-            answer = block(step, float(line))
+            answer = block(step, float(line), clock)
         print(answer, file=answers, flush=True)
 
 

@@ -81,6 +81,19 @@ SEARCHES: dict[str, Callable[[Any], Any]] = {
     "one_hot": lambda x: torch.nn.functional.one_hot((x * 0).long(), 3),
     "masked_scatter": lambda x: x.masked_scatter(x > 0, x),
     "multinomial": lambda x: torch.multinomial(x, 2),
+    "histogram": lambda x: torch.histogram(x, 4, range=(0.0, 9.0)),
+    "histogram of edges": lambda x: torch.histogram(x, x[0]),
+    "ctc": lambda x: torch.nn.functional.ctc_loss(
+        x[:, None],
+        (x[:1] * 0).long() + 1,
+        (x[:1, 0] * 0).long() + 2,
+        (x[:1, 0] * 0).long() + 1,
+        reduction="none",
+    ),
+    "fractional pooling": lambda x: torch.nn.functional.fractional_max_pool2d(
+        x[None], 1, output_size=(1, 2), return_indices=True
+    ),
+    "segments": lambda x: torch.segment_reduce(x, "max", lengths=(x[:1, 0] * 0).long() + 2),
 }
 
 
