@@ -10,7 +10,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from itertools import chain, combinations
-from time import perf_counter
+from time import thread_time
 from typing import Any
 
 import flambeau as torch
@@ -24,7 +24,7 @@ from .naming import Operand
 
 MOST = 3  # remedies that are named
 TRIED = 12  # rearrangements that are looked at for those that people mean
-PATIENCE = 0.3  # s for trying
+PATIENCE = 0.5  # s of processor time for trying
 RARE = re.compile(r"\.(un)?squeeze\(|\.transpose\(|\.reshape\(|\.permute\(2")
 """Rearrangements that make many a call run and are seldom meant."""
 
@@ -34,7 +34,7 @@ class Trial:
 
     def __init__(self, call: FailedCall) -> None:
         self.call = call
-        self.ends = perf_counter() + PATIENCE
+        self.ends = thread_time() + PATIENCE
         self._module = None if call.module is None else on_meta(call.module)
 
     def run(self, replaced: dict[str, Any]) -> Any:
@@ -42,7 +42,7 @@ class Trial:
 
         Raises: whatever the call raises; what it warns of is no remedy either.
         """
-        if perf_counter() > self.ends:
+        if thread_time() > self.ends:
             raise TimeoutError
         values = {role: _as_meta(v, role, replaced) for role, v in self.call.arguments.items()}
         with torch.random.fork_rng(), apart(gradients=False):
