@@ -32,7 +32,7 @@ _entries: dict[int, _Entry] = {}
 def announce(array: Any, writes: list[Any]) -> None:
     """Let copies of `array` be kept, the writes to which are counted in `writes[0]`.
 
-    Only NumPy's arrays have copies: on meta there is none, and other devices arrange for themselves.
+    Only NumPy's arrays have copies: on meta there is nothing to copy.
     """
     if not isinstance(array, np.ndarray):
         return
