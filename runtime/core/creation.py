@@ -475,4 +475,6 @@ def eye(
     if n < 0 or (m is not None and m < 0):
         raise RuntimeError(f"eye: expected sizes of at least 0. Got {n} and {m}.")
     key = key_for(dtype, device)
+    if key.device.type == "meta":
+        return _filled((n, n if m is None else m), None, key, requires_grad)
     return _place(np.eye(n, m, dtype=key.dtype.numpy), key, requires_grad)
