@@ -87,6 +87,14 @@ class Generator:
             found: np.ndarray[Any, Any] = self._bits.random_raw(count)
             return found
 
+    def _narrow_words(self, count: int) -> np.ndarray[Any, Any]:
+        """The next `count` words, many, as uint32."""
+        from .backends.cpu.loops import twister
+
+        with self._lock:
+            found: np.ndarray[Any, Any] = twister.words(self._bits, count)
+            return found
+
     def long_words(self, count: int) -> np.ndarray[Any, Any]:
         """The next `count` 64-bit words, each of two, the first the higher."""
         pairs = self.words(2 * count).reshape(count, 2)
@@ -98,14 +106,13 @@ class Generator:
             if count >= LARGE and loops.is_available():
                 from .backends.cpu.loops import normals
 
-                return normals.uniform_double(self.words(2 * count))
+                return normals.uniform_double(self._narrow_words(2 * count))
             return (self.long_words(count) & np.uint64(2**53 - 1)) / 2.0**53
-        words = self.words(count)
-        if count >= LARGE and loops.is_fusing():
+        if count >= LARGE and loops.is_available():
             from .backends.cpu.loops import normals
 
-            return normals.uniform(words)
-        return (words & np.uint64(2**24 - 1)).astype(np.float32) * np.float32(2**-24)
+            return normals.uniform(self._narrow_words(count))
+        return (self.words(count) & np.uint64(2**24 - 1)).astype(np.float32) * np.float32(2**-24)
 
     def normal(self, count: int, dtype: Any) -> np.ndarray[Any, Any]:
         """`count` standard normal numbers by the Box-Muller transform (1958), in PyTorch's
