@@ -37,9 +37,10 @@ NAMESPACES = ("", "nn.functional", "linalg", "fft", "special")
 
 METADATA = """
 size dim numel nelement stride storage_offset data_ptr element_size is_floating_point is_complex
-numpy_values as_subclass
+numpy_values as_subclass __iter__
 """
-"""Methods that only tell what a tensor is: the same for every class, and never asked about."""
+"""Methods that only tell what a tensor is, the same for every class, and what is made of methods
+that are asked: never asked about."""
 
 VIEWS = "T mT H mH real imag data"
 """Attributes that are tensors, and so of the class of the tensor they belong to."""
