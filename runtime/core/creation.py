@@ -228,12 +228,20 @@ def from_numpy(ndarray: Any) -> Tensor:
     """
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"from_numpy: expected a NumPy array. Got {type(ndarray).__name__}.")
-    if any(s < 0 for s in ndarray.strides):
+    if min(ndarray.strides, default=0) < 0:
         raise ValueError(
             "from_numpy: expected an array without negative strides. Got strides "
             f"{ndarray.strides}. Pass array.copy()."
         )
-    return wrap(ndarray, key_of(Device("cpu"), dtypes.from_numpy(ndarray.dtype)))
+    key = _keys_of_arrays.get(ndarray.dtype)
+    if key is None:
+        key = key_of(Device("cpu"), dtypes.from_numpy(ndarray.dtype))
+        _keys_of_arrays[ndarray.dtype] = key
+    return wrap(ndarray, key)
+
+
+_keys_of_arrays: dict[Any, DispatchKey] = {}
+"""The CPU's keys by NumPy's dtypes."""
 
 
 def legacy_constructor(cls: type[Tensor], *args: Any, device: Any = None) -> Tensor:

@@ -71,6 +71,7 @@ class DispatchKey:
         self.vjps: dict[Any, Any] = {}  # compiled raw gradients, see autograd.record
         self.one: Any = None  # a bare 0-d 1, where backward passes begin
         self.constants: dict[Any, Any] = {}  # 0-d tensors of Python numbers, see ops.general
+        self.relatives: dict[Any, DispatchKey] = {}  # by class and dtype of arrays, see of_array
 
     def __getattr__(self, name: str) -> Any:
         operation = operations.get(name)
@@ -89,10 +90,16 @@ class DispatchKey:
         """The key of `array`, which lies on this key's device."""
         if array.dtype == self.array_dtype:
             return self
-        dtype = array.dtype
-        if not isinstance(dtype, dtypes.dtype):
-            return key_of(self.device, dtypes.from_numpy(dtype))
-        return key_makers.get(array.__class__, key_of)(self.device, dtype)
+        sort = array.__class__, array.dtype
+        found = self.relatives.get(sort)
+        if found is None:
+            dtype = array.dtype
+            if not isinstance(dtype, dtypes.dtype):
+                found = key_of(self.device, dtypes.from_numpy(dtype))
+            else:
+                found = key_makers.get(array.__class__, key_of)(self.device, dtype)
+            self.relatives[sort] = found
+        return found
 
     def as_array(self, value: Any) -> Any:
         """`value`, usually a scalar that NumPy made of a 0-d result, as an array."""

@@ -71,6 +71,7 @@ class Tensor:
     _base: Tensor | None = None  # for a view, the tensor whose memory it shows
     _views: list[Any] | None = None  # weak references to the views of this memory
     _grad: Tensor | None = None
+    _shows_address = False  # whether the address of its memory was asked for
 
     __array_priority__ = 1000  # NumPy arrays and scalars leave mixed operators to us
 
@@ -179,6 +180,7 @@ class Tensor:
             return 0
         if self.is_cuda:
             return int(self._array.data.ptr)
+        self._shows_address = True
         return int(self._array.ctypes.data)
 
     # -- where it stands in the graph ------------------------------------------------------------

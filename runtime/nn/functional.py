@@ -122,7 +122,7 @@ fractional_max_pool3d_with_indices = _functools.partial(fractional_max_pool3d, r
 
 
 def _stored(input: Tensor, result: Tensor, inplace: bool, name: str) -> Tensor:
-    return _overwrite(input, result, name) if inplace else result
+    return _overwrite(input, result, name, is_new=True) if inplace else result
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:

@@ -71,7 +71,7 @@ def general(operation: Operation, values: tuple[Any, ...]) -> Any:
         found = _routed(operation, arguments)
         if found is not NotImplemented:
             return found
-    key = _conform(operation, arguments)
+    key = _shared_key(operation, arguments) or _conform(operation, arguments)
     body = operation.unguarded
     started = perf_counter()
     try:
@@ -122,6 +122,25 @@ def _notify(operation: Operation, arguments: dict[str, Any], out: Any, seconds: 
         observer.operation_done(operation.label, inputs, outputs, seconds)
         if recorded:
             observer.node_recorded(node)
+
+
+def _shared_key(operation: Operation, arguments: dict[str, Any]) -> DispatchKey | None:
+    """The key of all tensors, where none needs to be converted: what comes here under observers
+    mostly is so, and looking costs a quarter of `_conform`. None where that may not hold."""
+    if operation.takes_list or batched.in_use:
+        return None
+    key: DispatchKey | None = None
+    for p in operation.arrays:
+        value = arguments[p.name]
+        if value is None and p.optional:
+            continue
+        if not isinstance(value, Tensor):
+            return None
+        if p.role == "main" and (key is None or value._key is key):
+            key = value._key
+        elif p.role == "main" or key is None or value._key.device is not key.device:
+            return None
+    return key if key is not None and key.is_float else None
 
 
 def _conform(operation: Operation, arguments: dict[str, Any]) -> DispatchKey:

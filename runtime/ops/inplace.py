@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
+
+import numpy as np
 
 from ..autograd.grad_mode import is_grad_enabled
 from ..autograd.node import AccumulateGrad, Node, tick
@@ -11,7 +15,7 @@ from ..autograd.record import TAPE
 from ..core import batched, dtypes
 from ..core.callsite import count_write
 from ..core.creation import as_tensor
-from ..core.dispatch import key_of
+from ..core.dispatch import key_of, operations
 from ..core.spec import Spec
 from ..core.tensor import Tensor, wrap
 from ..errors import DTypeError, GradientError, ShapeError
@@ -68,11 +72,54 @@ def _keep_past(tensor: Tensor, result: Tensor, since: int) -> None:
             break
 
 
-def overwrite(tensor: Tensor, result: Tensor, operation: str, since: int | None = None) -> Tensor:
+def _references(tensor: Any) -> int:
+    return sys.getrefcount(tensor._array)
+
+
+_ONE_HOLDER = _references(SimpleNamespace(_array=object()))
+
+
+def _may_move(tensor: Tensor, result: Tensor) -> bool:
+    """Whether nobody could notice it if the tensor took the memory of `result` for its own instead
+    of a copy: no view, node, array or address of its present one is known elsewhere."""
+    before, after = tensor._array.__class__, result._array.__class__
+    if before is not np.ndarray or after is not np.ndarray or tensor._shows_address:
+        return False
+    return (
+        _references(tensor) == _ONE_HOLDER
+        and tensor._edge.__class__ is not AccumulateGrad
+        and tensor._base is None
+        and all(view() is None for view in tensor._views or ())
+        and tensor._array.base is None is result._array.base
+        and tensor._array.strides == result._array.strides
+    )
+
+
+def _move(tensor: Tensor, result: Tensor, operation: str) -> None:
+    """Give the tensor the memory of `result`, which its node may have saved."""
+    tensor._array = result._array
+    count_write(tensor._writes, operation)
+    node = result._edge
+    if node is not None:
+        versions = list(node.versions)
+        for k in range(0, len(versions), 2):
+            if versions[k] is result._writes:
+                versions[k : k + 2] = tensor._writes, tensor._writes[0]
+        node.versions = tuple(versions)
+
+
+def overwrite(
+    tensor: Tensor,
+    result: Tensor,
+    operation: str,
+    since: int | None = None,
+    is_new: bool = False,
+) -> Tensor:
     """Write `result` into `tensor`, whose place in the graph it takes over.
 
     What the operation itself saved of the tensor, its nodes being those younger than `since` (the
-    result's own if not given), keeps the values from before.
+    result's own if not given), keeps the values from before. `is_new` says that nobody else has
+    the result; it need not be copied then.
     Raises: RuntimeError if the result does not fit the tensor's shape or dtype.
     """
     if tuple(result.shape) != tuple(tensor.shape):
@@ -88,6 +135,11 @@ def overwrite(tensor: Tensor, result: Tensor, operation: str, since: int | None 
         )
     if result.dtype is not tensor.dtype:
         result = cast(result, dtype=tensor.dtype)
+    if is_new and _may_move(tensor, result):
+        _move(tensor, result, operation)
+        if is_grad_enabled():
+            _adopt_edge(tensor, result._edge)
+        return tensor
     if is_grad_enabled() and result._edge is not None and not tensor.is_meta:
         own = result._edge.as_target()
         _keep_past(tensor, result, own.sequence - 1 if since is None else since)
@@ -216,11 +268,12 @@ def _positions(base: Tensor, view: Tensor) -> Any:
 
 def inplace(function: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
     """The method `name` that does `function` in place."""
+    is_new = getattr(operations.get(function.__name__), "formula", None) is not None
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         check_writable(self, name)
         since = tick()
-        return overwrite(self, function(self, *args, **kwargs), name, since)
+        return overwrite(self, function(self, *args, **kwargs), name, since, is_new)
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"`{function.__name__}`, written into this tensor, which is returned."

@@ -138,8 +138,6 @@ class _Source:
             lines.append(f"        return again(operation_{self.name}, ({names},))\n")
             return "\n".join([*head, *lines])
         calls = f"general(operation_{self.name}, ({names},))"
-        if operation.takes_list:
-            return "\n".join([*head, f"    return {calls}\n\n\n"]) + self._body_text(names)
         lines = [*head, *self._numbers()]
         if operation.body is not None and not operation.is_differentiable:
             # A fused kernel without a gradient of its own: the tape takes the body's.
@@ -147,8 +145,9 @@ class _Source:
             lines.append(f"        {composed}")
         lines.append("    try:")
         assert self.lead is not None
+        lead = f"{self.lead.name}[0]" if operation.takes_list else self.lead.name
         lines += [
-            f"        key_ = {self.lead.name}._key",
+            f"        key_ = {lead}._key",
             f"        plain_ = not ({' or '.join(['observed', *self._guards()])})",
             "        if plain_:",
             *("            " + line for line in self._compute()),
@@ -226,6 +225,13 @@ class _Source:
         ]
 
     def _guards(self) -> list[str]:
+        if self.operation.takes_list:
+            name = self.operation.array_names[0]
+            same = f"all([t_._key is key_ for t_ in {name}])"
+            return [
+                f"{name}.__class__ is not list and {name}.__class__ is not tuple",
+                f"not {same}",
+            ]
         guards = []
         for p in self.operation.arrays:
             if p is self.lead:

@@ -2,8 +2,9 @@
 
 `cpu`, which is the default, means all tables: small, products, pointwise, convolutions, images,
 sequences, optimizers, data, import, memory. Words choose rows by a part of their name, as in
-`python -m tests.benchmarks cpu lstm gpt`. Install PyTorch by hand first; the product and its tests
-never do.
+`python -m tests.benchmarks cpu lstm gpt`. With THREADS=1 in the environment each side has one
+thread and processor time counts, for machines that have other work to do. Install PyTorch by hand
+first; the product and its tests never do.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from .case import HEADER, Measurable, Row
 from .tables import GEOMETRIC_MEAN, TABLES
+from .turns import is_single
 
 
 def main() -> int:
@@ -75,7 +77,8 @@ def machine() -> str:
     info = Path("/proc/cpuinfo")
     found = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return ", ".join([*versions, found[1] if found else "unknown processor", f"{cores} cores"])
+    how = "one thread a side, processor time" if is_single() else f"{cores} cores"
+    return ", ".join([*versions, found[1] if found else "unknown processor", how])
 
 
 if __name__ == "__main__":
