@@ -175,20 +175,17 @@ def resolve_name(f: Callable[..., Any]) -> str | None:
 
 def _asking(public: Any, original: Any) -> Callable[..., Any]:
     """The call of `original`, unless its arguments or a mode override the function `public`."""
-    asks = overriding.overrides
+    plain = overriding.plain
 
     def ask(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if not state.disabled or state.modes:
-            values = (*args, *kwargs.values()) if kwargs else args
-            for value in values:
-                cls = value.__class__
-                if asks(cls) or cls is tuple or cls is list:
-                    asked = [] if state.disabled else overriding.overriding(values)
-                    break
-            else:
-                asked = []
-            if asked or state.modes:
-                return overriding.answer(public, asked, args, kwargs)
+        values = (*args, *kwargs.values()) if kwargs else args
+        asked: list[Any] = []
+        for value in values:
+            if value.__class__ not in plain and not state.disabled:
+                asked = overriding.overriding(values)
+                break
+        if asked or state.modes:
+            return overriding.answer(public, asked, args, kwargs)
         return original(*args, **kwargs)
 
     return ask
