@@ -12,6 +12,7 @@ import linecache
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..core.concealed import revealed_key
 from ..core.dispatch import operations
 
 if TYPE_CHECKING:
@@ -307,7 +308,8 @@ def _compile(node: Node, g: Any, needs: tuple[bool, ...]) -> Any:
     grads = (True,) if operation.outputs == 1 else tuple(x is not None for x in g)
     names = operation.attribute_names
     statics = {names[k]: node.attributes[k] for k in operation.static_positions}
-    return Recording(operation, node.key, needs, given, grads, statics).compile()
+    key = revealed_key(node.key)
+    return Recording(operation, key, needs, given, grads, statics).compile()
 
 
 def _execute(source: str, names: dict[str, Any], label: str) -> Any:

@@ -12,6 +12,7 @@ from . import dtypes, layouts, sparse_arrays
 from .batched import BatchedArray
 from .devices import device as Device
 from .dispatch import DispatchKey, backends, key_of
+from .exposure import expose
 from .spec import Spec
 from .tensor import Tensor, wrap
 
@@ -184,6 +185,7 @@ def as_tensor(data: Any, dtype: dtypes.dtype | None = None, device: Any = None) 
     if isinstance(data, Tensor):
         return data.to(data.device if device is None else device, dtype or data.dtype)
     array = _array_of(data, dtype)
+    expose(array)
     return _place(array, key_for(dtypes.from_numpy(array.dtype), device))
 
 
@@ -233,6 +235,7 @@ def from_numpy(ndarray: Any) -> Tensor:
             "from_numpy: expected an array without negative strides. Got strides "
             f"{ndarray.strides}. Pass array.copy()."
         )
+    expose(ndarray)
     key = _keys_of_arrays.get(ndarray.dtype)
     if key is None:
         key = key_of(Device("cpu"), dtypes.from_numpy(ndarray.dtype))
@@ -470,4 +473,6 @@ def eye(
     if n < 0 or (m is not None and m < 0):
         raise RuntimeError(f"eye: expected sizes of at least 0. Got {n} and {m}.")
     key = key_for(dtype, device)
+    if key.device.type == "meta":
+        return _filled((n, n if m is None else m), None, key, requires_grad)
     return _place(np.eye(n, m, dtype=key.dtype.numpy), key, requires_grad)

@@ -45,6 +45,9 @@ class Backend(Protocol):
     def to_numpy(self, array: Any) -> Any:
         """The array's values as a NumPy array (shared where the memory is the CPU's)."""
 
+    def row_major(self, array: Any) -> Any:
+        """`array`, or a copy that lies row by row."""
+
     def check(self, place: device) -> device:
         """`place` with its index filled in. Raises: DeviceError if it is not there."""
 
@@ -59,6 +62,8 @@ class DispatchKey:
     array_class: type
     array_dtype: Any
     level = 0  # of the vmap whose batches the arrays are, see core.batched
+    is_concealed = False  # whether users see other strides than the arrays', see core.concealed
+    concealed: DispatchKey | None = None  # the concealed key beside this one
 
     def __init__(self, place: device, dtype: dtypes.dtype) -> None:
         self.device = place
@@ -126,7 +131,8 @@ def key_of(place: device, dtype: dtypes.dtype) -> DispatchKey:
 
 def forget_kernels() -> None:
     """Drop all resolved kernels, after a backend or a kernel was registered or replaced."""
-    for key in _keys.values():
+    concealed = [key.concealed for key in _keys.values() if key.concealed is not None]
+    for key in [*_keys.values(), *concealed]:
         for name in operations.keys() & vars(key).keys():
             delattr(key, name)
         key.vjps.clear()

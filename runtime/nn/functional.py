@@ -21,6 +21,7 @@ from ..ops.activations import softmax as _softmax
 from ..ops.activations import softplus as softplus
 from ..ops.activations import tanhshrink as tanhshrink
 from ..ops.arithmetic import mul as _mul
+from ..ops.batch_norm import batch_norm as batch_norm
 from ..ops.convolution import conv1d as conv1d
 from ..ops.convolution import conv2d as conv2d
 from ..ops.convolution import conv3d as conv3d
@@ -71,7 +72,6 @@ from ..ops.margins import triplet_margin_loss as triplet_margin_loss
 from ..ops.margins import triplet_margin_with_distance_loss as triplet_margin_with_distance_loss
 from ..ops.multi_head import multi_head_attention_forward as multi_head_attention_forward
 from ..ops.noise import rrelu_ as rrelu_
-from ..ops.normalization import batch_norm as batch_norm
 from ..ops.normalization import group_norm as group_norm
 from ..ops.normalization import instance_norm as instance_norm
 from ..ops.normalization import layer_norm as layer_norm

@@ -16,7 +16,7 @@ from ..autograd.crossing import lifted
 from ..autograd.node import Node
 from ..autograd.record import TAPE
 from ..backends.batched import key_at
-from ..core import batched, dtypes, observers, sparse_arrays
+from ..core import batched, concealed, dtypes, observers, sparse_arrays
 from ..core.creation import as_tensor
 from ..core.devices import device
 from ..core.dispatch import DispatchKey, key_of, operations
@@ -71,7 +71,10 @@ def general(operation: Operation, values: tuple[Any, ...]) -> Any:
         found = _routed(operation, arguments)
         if found is not NotImplemented:
             return found
+    is_concealed = concealed.in_use and _seen_through(operation, arguments)
     key = _shared_key(operation, arguments) or _conform(operation, arguments)
+    if is_concealed:
+        key = concealed.concealed_key(key)
     body = operation.unguarded
     started = perf_counter()
     try:
@@ -84,6 +87,19 @@ def general(operation: Operation, values: tuple[Any, ...]) -> Any:
     if observers.active:
         _notify(operation, arguments, out, perf_counter() - started)
     return out
+
+
+def _seen_through(operation: Operation, arguments: dict[str, Any]) -> bool:
+    """Whether some arguments are concealed and may stay so; otherwise they are revealed."""
+    if operation.takes_list:
+        name = operation.array_names[0]
+        arguments[name] = _listed(operation, name, arguments[name])
+    hidden = [t for t in _tensors(operation, arguments) if t._key.is_concealed]
+    if hidden and operation.keeps_layout:
+        return True
+    for tensor in hidden:
+        concealed.reveal(tensor)
+    return False
 
 
 def again(operation: Operation, values: tuple[Any, ...]) -> Any:

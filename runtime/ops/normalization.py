@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from ..autograd.grad_mode import no_grad
@@ -12,9 +11,8 @@ from ..core.limits import finfo
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from . import shapes
-from .arithmetic import add, mul, neg
-from .declare import Spec, composite, pointwise
-from .elementary import rsqrt
+from .batch_norm import affine_channels, batch_norm, scaled
+from .declare import Spec, composite
 from .rearrangement import pad_constant
 from .shapes import Shape
 
@@ -88,23 +86,6 @@ def normalize_gradient_array(
     return out
 
 
-@pointwise(name="scale_shift", node_name="Affine")
-def scale_shift(m: Any, input: Spec, weight: Spec, bias: Spec) -> Spec:
-    """input * weight + bias."""
-    return input * weight + bias
-
-
-def _scaled(F: Any, x: Any, weight: Any, bias: Any) -> Any:
-    """x * weight + bias, in the dtype of x: parameters in float32 do not widen a half type."""
-    if weight is not None and bias is not None:
-        out = F.scale_shift(x, weight, bias)
-    elif weight is not None:
-        out = F.mul(x, weight)
-    else:
-        out = x if bias is None else F.plus(x, bias)
-    return out if out.dtype is x.dtype or x.dtype.itemsize > 2 else F.cast(out, dtype=x.dtype)
-
-
 # -- over a layer ----------------------------------------------------------------------------------
 
 
@@ -126,7 +107,7 @@ def layer_norm(
     _require_layer(shape, input=input, weight=weight, bias=bias)
     dims = tuple(range(-len(shape), 0))
     standard = F.normalize_over(input, dims=dims, eps=eps)[0]
-    return named(_scaled(F, standard, weight, bias), "NativeLayerNorm")
+    return named(scaled(F, standard, weight, bias), "NativeLayerNorm")
 
 
 def _require_layer(shape: Shape, *, input: Any, weight: Any, bias: Any) -> None:
@@ -145,96 +126,7 @@ def _require_layer(shape: Shape, *, input: Any, weight: Any, bias: Any) -> None:
             )
 
 
-# -- over a batch ----------------------------------------------------------------------------------
-
-
-def batch_norm(
-    input: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Tensor:
-    """(input - mean) / sqrt(var + eps) * weight + bias for each channel.
-
-    `input` is (N, C, ...), everything else (C,). In training, mean and biased variance are the
-    batch's, and the running ones move towards them by `momentum` (the variance unbiased there);
-    else the running ones serve.
-    Raises: RuntimeError for shapes that do not fit, ValueError for one value per channel in
-    training. Source: arXiv:1502.03167, algorithm 1.
-    """
-    if tuple(input.shape) == (0,):
-        return mul(input, 1)  # as PyTorch, which looks for channels only where something is
-    shapes.require_ndim("batch_norm", "input", input, *range(2, 8))
-    if eps < 0 or (training and eps == 0):
-        least = "above 0 in training" if training else "of at least 0"
-        raise ValueError(f"batch_norm: expected an eps {least}. Got {eps}.")
-    channels = input.shape[1]
-    _require_channels(channels, input, running_mean, running_var, weight, bias)
-    if training:
-        return _batch_norm_training(
-            input, running_mean, running_var, weight, bias, momentum=momentum, eps=eps
-        )
-    if running_mean is None or running_var is None:
-        raise RuntimeError(
-            "batch_norm: expected running_mean and running_var outside training. Got None. Pass "
-            "them, or training=True."
-        )
-    scale = rsqrt(add(running_var, eps))
-    scale = scale if weight is None else mul(scale, weight)
-    shift = neg(mul(running_mean, scale))
-    shift = shift if bias is None else add(shift, bias)
-    return named(scale_shift_channels(input, scale, shift), "NativeBatchNorm")
-
-
-def _batch_norm_training(
-    input: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    *,
-    momentum: float,
-    eps: float,
-) -> Tensor:
-    dims = (0, *range(2, input.ndim))
-    count = math.prod(input.shape[d] for d in dims)
-    if count == 1:
-        raise ValueError(
-            "batch_norm: expected more than one value per channel in training. Got input of shape "
-            f"{tuple(input.shape)}. Use a larger batch, or model.eval()."
-        )
-    if count == 0:  # nothing was seen that running statistics could follow
-        return scale_shift_channels(input, weight, bias)
-    out, mean, var = normalize_over(input, dims=dims, eps=eps)
-    with no_grad():
-        for running, now in ((running_mean, mean), (running_var, var * (count / (count - 1)))):
-            if running is not None:
-                running.mul_(1 - momentum).add_(now.reshape(-1), alpha=momentum)
-    return named(scale_shift_channels(out, weight, bias), "NativeBatchNorm")
-
-
-@composite
-def scale_shift_channels(
-    F: Any, input: Spec, weight: Spec | None = None, bias: Spec | None = None
-) -> Spec:
-    """input * weight + bias with (N, C, ...), (C,) and (C,)."""
-    sizes = (-1, *[1] * (len(input.shape) - 2))
-    columns = (x if x is None else F.view_as_shape(x, shape=sizes) for x in (weight, bias))
-    return _scaled(F, input, *columns)
-
-
-def _require_channels(channels: int, input: Tensor, *vectors: Tensor | None) -> None:
-    names: Sequence[str] = ("running_mean", "running_var", "weight", "bias")
-    for name, x in zip(names, vectors, strict=True):
-        if x is not None and tuple(x.shape) != (channels,):
-            raise ShapeError(
-                f"batch_norm: expected {name} of shape {(channels,)}, one per channel of input "
-                f"{tuple(input.shape)}. Got {tuple(x.shape)}. Change num_features, or the input."
-            )
+# -- over groups of channels -----------------------------------------------------------------------
 
 
 def group_norm(
@@ -256,7 +148,7 @@ def group_norm(
     each = input.shape[1] // num_groups * math.prod(input.shape[2:])
     groups = input.reshape(input.shape[0], num_groups, each)
     out = normalize_over(groups, dims=(2,), eps=eps)[0].reshape(input.shape)
-    return named(scale_shift_channels(out, weight, bias), "NativeGroupNorm")
+    return named(affine_channels(out, weight, bias), "NativeGroupNorm")
 
 
 def instance_norm(

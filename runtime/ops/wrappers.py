@@ -17,6 +17,7 @@ from ..autograd import grad_mode
 from ..autograd.node import OutputEdge, tick
 from ..autograd.record import TAPE
 from ..core import observers
+from ..core.concealed import conceal
 from ..core.overriding import noticed
 from ..core.tensor import Tensor, note_view
 from . import numpy_names
@@ -43,6 +44,7 @@ _namespace = _share(
         "Tensor": Tensor,
         "OutputEdge": OutputEdge,
         "note_view": note_view,
+        "conceal": conceal,
         "tick": tick,
         "is_grad_enabled": grad_mode.is_grad_enabled,
     }
@@ -276,6 +278,8 @@ class _Source:
             f"{out}._array = {array}",
             f"{out}._key = key_ if {array}.dtype is key_.array_dtype else key_.of_array({array})",
         ]
+        if self.lead is not None and self.operation.layout == "channels_last":
+            lines.append(f"conceal({out}, a{self.operation.arrays.index(self.lead)})")
         if not self.operation.is_view:
             return [*lines, f"{out}._writes = [0]"]
         assert self.lead is not None
@@ -357,7 +361,7 @@ class _Source:
                 saved.append(f"r_ if {needed} else ()" if needed else "r_")
                 versions += ["out_._writes", "out_._writes[0]"]
             else:
-                saved.append("*r_")
+                saved.append("*r_" if operation.saves_first_out else "(), *r_[1:]")
         while versions[-2:] == ["NEVER", "0"]:
             versions = versions[:-2]
         lines = [f"node_.saved = ({', '.join(saved)},)"]

@@ -12,6 +12,7 @@ from ...core.dispatch import DispatchKey
 from ...errors import DeviceError
 from ..array import ArrayBackend
 from .buffers import keep_freed
+from .onednn import layouts
 
 keep_freed()
 
@@ -37,6 +38,9 @@ class CPUBackend(ArrayBackend):
 
     def as_array(self, value: Any, dtype: dtypes.dtype | None, index: int | None) -> Any:
         return np.asarray(value, None if dtype is None else dtype.numpy)
+
+    def row_major(self, array: Any) -> Any:
+        return layouts.row_major(array)
 
     def to_numpy(self, array: Any) -> Any:
         return array
