@@ -191,20 +191,17 @@ def _asking(public: Any, original: Any) -> Callable[..., Any]:
     return ask
 
 
-def _code(function: Any) -> Any:
-    """Code that leaves every call of `function` to its keyword `_ask`, with the free variables that
-    it must have to take the place of the function's own."""
-    free = function.__code__.co_freevars
+@functools.cache
+def _asking_code(free: tuple[str, ...]) -> Any:
+    """Code that leaves every call to the keyword `_ask`, with the free variables `free`, which it
+    must have to take the place of a function's own."""
     source = "def outer():\n"
     source += "".join(f"    {name} = None\n" for name in free)
     source += "    def inner(*args, _ask, **kwargs):\n        return _ask(args, kwargs)\n"
     source += "".join(f"        {name}\n" for name in free)
     namespace: dict[str, Any] = {}
     exec(source + "    return inner\n", namespace)
-    code = function.__code__
-    return namespace["outer"]().__code__.replace(
-        co_filename=code.co_filename, co_firstlineno=code.co_firstlineno, co_name=code.co_name
-    )
+    return namespace["outer"]().__code__
 
 
 def _generated_from(function: Any) -> Any:
@@ -228,7 +225,10 @@ def _switch_over(function: Any, public: Any) -> None:
     operation = _generated_from(function)
     if operation is not None:
         operation.written = original  # where its code will be generated
-    function.__code__ = _code(function)
+    code = function.__code__
+    function.__code__ = _asking_code(code.co_freevars).replace(
+        co_filename=code.co_filename, co_firstlineno=code.co_firstlineno, co_name=code.co_name
+    )
     function.__defaults__ = None
     function.__kwdefaults__ = {"_ask": _asking(public, original)}
     function.__signature__ = signature
