@@ -125,3 +125,9 @@ def test_ranges_on_meta_take_no_memory():
     assert torch.arange(10**12, device="meta").shape == (10**12,)
     assert torch.linspace(0, 1, 10**12, device="meta").shape == (10**12,)
     assert torch.eye(10**6, device="meta").shape == (10**6, 10**6)
+
+
+def test_a_convolution_on_meta_needs_no_gradient_mode() -> None:
+    image, weight = torch.empty(2, 3, 8, 8, device="meta"), torch.empty(4, 3, 3, 3, device="meta")
+    with torch.no_grad():
+        assert torch.conv2d(image, weight).shape == (2, 4, 6, 6)
