@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ __all__ = [
     "named_tensors",
     "shape_text",
     "table",
+    "time_text",
 ]
 
 
@@ -151,6 +153,15 @@ def count_text(count: float) -> str:
             return f"{count:.3g} {unit}".rstrip()
         count /= 1000
     raise AssertionError
+
+
+def time_text(seconds: float) -> str:
+    """`12.3 ms`: three digits, in the unit that fits."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size:
+            digits = max(0, 2 - math.floor(math.log10(seconds / size)))
+            return f"{seconds / size:.{min(digits, 2)}f} {unit}"
+    return f"{seconds * 1e9:.0f} ns"
 
 
 def joined(words: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from IPython.display import display
 
 from flambeau import cuda
 
-from .base import Instrument, UsageError, table
+from .base import Instrument, UsageError, table, time_text
 
 BLOCK = 0.1  # s of each block: long against timers and thread wake-ups
 BLOCKS = 9  # of each side; their median leaves disturbed ones out
@@ -88,14 +88,6 @@ def _repetitions(run: Run, block: float) -> int:
         if seconds >= block / 2 or count > 10**9:
             return max(1, round(count * block / max(seconds, 1e-9)))
         count *= max(2, min(100, int(block / max(seconds, 1e-7))))
-
-
-def time_text(seconds: float) -> str:
-    """`12.3 ms`, in the unit that fits."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1e9:.3g} ns"
 
 
 @magics_class

@@ -7,7 +7,7 @@ import io
 from dataclasses import dataclass, field
 from html import escape
 
-from ..base import counted, table
+from ..base import counted, table, time_text
 from ..memory.pins import bytes_text
 from .ceilings import Ceilings, ceilings
 from .flame import flame_svg
@@ -151,11 +151,3 @@ def _change(now: Cost, before: Cost | None) -> str:
         return "new"
     ratio = now.total / before.total if before.total else 1.0
     return f"{time_text(before.total)} ({ratio - 1:+.0%})"
-
-
-def time_text(seconds: float) -> str:
-    """`12.3 ms`, in the unit that fits."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3)):
-        if seconds >= size:
-            return f"{seconds / size:.2f} {unit}"
-    return f"{seconds * 1e6:.1f} µs"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..core import dtypes
 from ..core.layouts import (
     empty_in_order,
     is_laid_out,
@@ -80,6 +81,8 @@ def cast_array(xp: Any, input: Any, dtype: Any) -> Any:
     """Converts as C does; complex to real drops the imaginary part."""
     if input.dtype.kind == "c" and not dtype.is_complex:
         input = input.real
+    if dtype is dtypes.float8_e4m3fn:  # it has no infinities: what is too large saturates
+        input = xp.clip(input, -448.0, 448.0)
     return xp.asarray(input).astype(dtype.numpy)
 
 

@@ -11,11 +11,10 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from ..core import observers
+from ..core.tensor import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from ..core.tensor import Tensor
 
 FORWARD, BACKWARD, STEP, RANGE = "forward", "backward", "step", "range"
 """Kinds of events."""
@@ -80,12 +79,12 @@ class Recorder(observers.Observer):
             seconds = perf_counter() - start
         shapes, moved, made = [], 0, 0
         for value in inputs:
-            if hasattr(value, "_array"):
+            if isinstance(value, Tensor):
                 shapes.append(value._array.shape)
                 moved += value._array.nbytes
             elif value.__class__ is list:
                 for x in value:
-                    if hasattr(x, "_array"):
+                    if isinstance(x, Tensor):
                         shapes.append(x._array.shape)
                         moved += x._array.nbytes
         for out in outputs:
@@ -120,7 +119,7 @@ class Recorder(observers.Observer):
             nbytes = getattr(g, "nbytes", None)
             if nbytes is not None:
                 made += nbytes
-                self._hold(getattr(g, "_array", g))
+                self._hold(g._array if isinstance(g, Tensor) else g)
         recorder, origin = node.metadata.get("event", (None, -1))
         event = Event(node.name(), BACKWARD, end - seconds, seconds, threading.get_ident())
         event.made, event.moved = made, 2 * made
