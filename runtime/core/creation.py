@@ -102,9 +102,14 @@ def _nested_tensors(data: Any) -> Any:
     """Lists with tensors in them as lists of numbers; anything else as it is."""
     if isinstance(data, Tensor):
         return data.numpy_values()
-    if isinstance(data, list | tuple) and any(isinstance(d, Tensor | list | tuple) for d in data):
+    if not isinstance(data, list | tuple) or set(map(type, data)) <= _NUMBERS:
+        return data
+    if any(isinstance(d, Tensor | list | tuple) for d in data):
         return [_nested_tensors(d) for d in data]
     return data
+
+
+_NUMBERS = {bool, int, float, complex}
 
 
 def _array_of(data: Any, dtype: dtypes.dtype | None) -> np.ndarray[Any, Any]:
@@ -470,4 +475,6 @@ def eye(
     if n < 0 or (m is not None and m < 0):
         raise RuntimeError(f"eye: expected sizes of at least 0. Got {n} and {m}.")
     key = key_for(dtype, device)
+    if key.device.type == "meta":
+        return _filled((n, n if m is None else m), None, key, requires_grad)
     return _place(np.eye(n, m, dtype=key.dtype.numpy), key, requires_grad)

@@ -110,6 +110,16 @@ def _move(tensor: Tensor, result: Tensor, operation: str) -> None:
         node.versions = tuple(versions)
 
 
+def _fitted(tensor: Tensor, result: Tensor, operation: str) -> Tensor:
+    """`result` in the tensor's dtype. Raises: DTypeError for a kind of number that does not fit."""
+    if result.dtype.category > tensor.dtype.category:
+        raise DTypeError(
+            f"{operation}: expected a result that fits into {tensor.dtype}. The operands give "
+            f"{result.dtype}. Use the out-of-place operation."
+        )
+    return result if result.dtype is tensor.dtype else cast(result, dtype=tensor.dtype)
+
+
 def overwrite(
     tensor: Tensor,
     result: Tensor,
@@ -124,25 +134,20 @@ def overwrite(
     the result; it need not be copied then.
     Raises: RuntimeError if the result does not fit the tensor's shape or dtype.
     """
-    if tuple(result.shape) != tuple(tensor.shape):
+    if result._array.shape != tensor._array.shape:
         raise ShapeError(
             f"{operation}: expected a result of the tensor's own shape {tuple(tensor.shape)}. The "
             "operands "
             f"give {tuple(result.shape)}. Use the out-of-place operation."
         )
-    if result.dtype.category > tensor.dtype.category:
-        raise DTypeError(
-            f"{operation}: expected a result that fits into {tensor.dtype}. The operands give "
-            f"{result.dtype}. Use the out-of-place operation."
-        )
-    if result.dtype is not tensor.dtype:
-        result = cast(result, dtype=tensor.dtype)
+    if result._key is not tensor._key:
+        result = _fitted(tensor, result, operation)
     if is_new and _may_move(tensor, result):
         _move(tensor, result, operation)
         if is_grad_enabled():
             _adopt_edge(tensor, result._edge)
         return tensor
-    if is_grad_enabled() and result._edge is not None and not tensor.is_meta:
+    if result._edge is not None and is_grad_enabled() and not tensor.is_meta:
         own = result._edge.as_target()
         _keep_past(tensor, result, own.sequence - 1 if since is None else since)
     write(tensor, result._array, operation)

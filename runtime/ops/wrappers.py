@@ -306,7 +306,7 @@ class _Source:
         if operation.takes_list:
             name = operation.array_names[0]
             lines.append(f"edges_ = tuple([t_._edge for t_ in {name}])")
-            condition = "any([e is not None for e in edges_])"
+            condition = "edges_.count(None) != len(edges_)"
         else:
             for k, p in enumerate(operation.arrays):
                 if p.role != "main":

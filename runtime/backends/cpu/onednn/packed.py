@@ -12,6 +12,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ....core.exposure import is_private
 
 COPIES = 2
@@ -28,7 +30,12 @@ _entries: dict[int, _Entry] = {}
 
 
 def announce(array: Any, writes: list[Any]) -> None:
-    """Let copies of `array` be kept, the writes to which are counted in `writes[0]`."""
+    """Let copies of `array` be kept, the writes to which are counted in `writes[0]`.
+
+    Only NumPy's arrays have copies: on meta there is nothing to copy.
+    """
+    if not isinstance(array, np.ndarray):
+        return
     entry = _entries.get(id(array))
     if entry is None or entry.array() is not array or entry.writes is not writes:
         key = id(array)
