@@ -225,7 +225,8 @@ STYLE = (
 def _document(width: float, height: float, body: str, summary: str) -> str:
     marker = (
         '<marker id="flambeau-arrow" viewBox="0 0 8 8" refX="7" refY="4" '
-        'markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z" fill="#8a97a8"/></marker>'
+        'markerWidth="7" markerHeight="7" orient="auto">'
+        '<path d="M0 0L8 4L0 8z" fill="#8a97a8"/></marker>'
     )
     return (
         f'<svg class="flambeau-graph" xmlns="http://www.w3.org/2000/svg" '
