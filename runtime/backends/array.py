@@ -51,7 +51,7 @@ class ArrayBackend:
     def _pointwise(self, operation: Operation, key: DispatchKey) -> Callable[..., Any]:
         if not operation.statics:
             return self.compile(operation.expression({}), operation, key)
-        return _by_statics(operation, lambda e: self.compile(e, operation, key))
+        return by_statics(operation, lambda e: self.compile(e, operation, key))
 
     def constant(self, value: float, key: DispatchKey) -> Any:
         """A number in a formula as the library's functions take it soonest."""
@@ -87,7 +87,7 @@ def _preferring(fast: Any, when: Callable[..., bool], plain: Any) -> Callable[..
     return kernel
 
 
-def _by_statics(operation: Operation, compiled: Callable[[Expression], Any]) -> Callable[..., Any]:
+def by_statics(operation: Operation, compiled: Callable[[Expression], Any]) -> Callable[..., Any]:
     """A kernel that picks the code for the values of the attributes its formula branches on."""
     codes: dict[Any, Any] = {}
     statics = operation.statics

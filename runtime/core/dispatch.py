@@ -7,6 +7,7 @@ eager operation compares keys by identity, and finds the kernel of operation `f`
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import DTypeError
@@ -56,6 +57,24 @@ backends: dict[str, Backend] = {}
 """Backends by device type; `flambeau.backends` fills it."""
 
 
+LARGE = 32_768
+"""Elements from which on a formula is worth a look at how it is computed best. Generated code tests
+for it inline, which costs small operations 30 ns."""
+
+
+class LargeKernels:
+    """The kernels of a dispatch key for large arrays, found like its own."""
+
+    def __init__(self, key: DispatchKey) -> None:
+        self._key = key
+
+    def __getattr__(self, name: str) -> Any:
+        key: Any = self._key
+        kernel = key.backend.large_kernel(operations[name], key)
+        setattr(self, name, kernel)
+        return kernel
+
+
 class DispatchKey:
     """A device and a dtype, with the kernels that compute there as attributes."""
 
@@ -90,6 +109,12 @@ class DispatchKey:
         kernel = self.backend.kernel(operation, self)
         setattr(self, name, kernel)
         return kernel
+
+    @cached_property
+    def large(self) -> Any:
+        """Where to find the kernels of formulas for large arrays; here, unless the backend has
+        others (`large_kernel(operation, key)`)."""
+        return LargeKernels(self) if hasattr(self.backend, "large_kernel") else self
 
     def of_array(self, array: Any) -> DispatchKey:
         """The key of `array`, which lies on this key's device."""
@@ -135,4 +160,5 @@ def forget_kernels() -> None:
     for key in [*_keys.values(), *concealed]:
         for name in operations.keys() & vars(key).keys():
             delattr(key, name)
+        vars(key).pop("large", None)
         key.vjps.clear()

@@ -86,6 +86,11 @@ def normalize_gradient_array(
     return out
 
 
+def _as_narrow(F: Any, out: Any, x: Any) -> Any:
+    """`out` in the dtype of x if that is a half type, which parameters in float32 do not widen."""
+    return out if out.dtype is x.dtype or x.dtype.itemsize > 2 else F.cast(out, dtype=x.dtype)
+
+
 # -- over a layer ----------------------------------------------------------------------------------
 
 
@@ -106,8 +111,68 @@ def layer_norm(
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     _require_layer(shape, input=input, weight=weight, bias=bias)
     dims = tuple(range(-len(shape), 0))
-    standard = F.normalize_over(input, dims=dims, eps=eps)[0]
-    return named(scaled(F, standard, weight, bias), "NativeLayerNorm")
+    return _as_narrow(F, F.layer_norm_over(input, weight, bias, dims=dims, eps=eps), input)
+
+
+@composite(node_name="NativeLayerNorm")
+def layer_norm_over(
+    F: Any, input: Spec, weight: Spec | None, bias: Spec | None, *, dims: Shape, eps: float
+) -> Spec:
+    """(input - mean) / sqrt(var + eps) * weight + bias over the last dimensions, `dims`."""
+    return scaled(F, F.normalize_over(input, dims=dims, eps=eps)[0], weight, bias)
+
+
+@layer_norm_over.array
+def layer_norm_array(xp: Any, input: Any, weight: Any, bias: Any, dims: Shape, eps: float) -> Any:
+    """Scaled and shifted in place."""
+    out = normalize_array(xp, input, dims, eps)[0]
+    if weight is not None:
+        out *= weight
+    if bias is not None:
+        out += bias
+    return out
+
+
+@layer_norm_over.vjp(saves="input weight")
+def layer_norm_vjp(
+    F: Any, g: Any, needs: Any, input: Any, weight: Any, bias: Any, dims: Any, eps: Any
+) -> Any:
+    """The statistics are computed again: the input is there, and has to be read anyway."""
+    if weight is None and bias is None:
+        normalized, _, var = F.normalize_over(input, dims=dims, eps=eps)
+        return F.normalize_gradient(g, normalized, var, dims=dims, eps=eps), None, None
+    like = bias if weight is None else weight
+    grads = F.layer_norm_gradient(g, input, weight, like=like, dims=dims, eps=eps)
+    return tuple([part if need else None for part, need in zip(grads, needs, strict=True)])
+
+
+@composite
+def layer_norm_gradient(
+    F: Any, g: Spec, input: Spec, weight: Spec | None, *, like: Shape, dims: Shape, eps: float
+) -> tuple[Spec, Spec, Spec]:
+    """The gradients of `layer_norm_over` by input, weight and bias; those are of shape `like`."""
+    normalized, _, var = F.normalize_over(input, dims=dims, eps=eps)
+    weighted = g if weight is None else F.mul(g, weight)
+    return (
+        F.normalize_gradient(weighted, normalized, var, dims=dims, eps=eps),
+        F.sum_to(F.mul(g, normalized), like=like),
+        F.sum_to(g, like=like),
+    )
+
+
+@layer_norm_gradient.array
+def layer_norm_gradient_array(
+    xp: Any, g: Any, input: Any, weight: Any, like: Shape, dims: Shape, eps: float
+) -> tuple[Any, Any, Any]:
+    """The same on arrays."""
+    normalized, _, var = normalize_array(xp, input, dims, eps)
+    weighted = g if weight is None else g * weight
+    samples = tuple(range(g.ndim - len(like)))
+    return (
+        normalize_gradient_array(xp, weighted, normalized, var, dims, eps),
+        xp.asarray((g * normalized).sum(samples)),
+        xp.asarray(g.sum(samples)),
+    )
 
 
 def _require_layer(shape: Shape, *, input: Any, weight: Any, bias: Any) -> None:

@@ -18,6 +18,7 @@ from ..autograd.node import OutputEdge, tick
 from ..autograd.record import TAPE
 from ..core import observers
 from ..core.concealed import conceal
+from ..core.dispatch import LARGE
 from ..core.overriding import noticed
 from ..core.tensor import Tensor, note_view
 from . import numpy_names
@@ -163,7 +164,7 @@ class _Source:
 
     def _body_text(self, names: str) -> str:
         lines = [f"def {self.name}_body(key_, {names}):"]
-        lines += ["    " + line for line in self._compute() + self._finish()]
+        lines += ["    " + line for line in self._compute(True) + self._finish()]
         return "\n".join(lines) + "\n"
 
     # -- signature -------------------------------------------------------------------------------
@@ -248,7 +249,9 @@ class _Source:
 
     # -- computation -----------------------------------------------------------------------------
 
-    def _compute(self) -> list[str]:
+    def _compute(self, is_general: bool = False) -> list[str]:
+        """Lines that fetch the arrays and call the kernel: for a formula the one for large arrays
+        if the first operand is large, and if it `is_general` any of them."""
         operation = self.operation
         lines = []
         words = []
@@ -260,8 +263,12 @@ class _Source:
                 lines.append(f"a{k} = {optional}{p.name}._array")
             words.append(f"a{k}")
         words += [f"{p.name}={p.name}" for p in operation.attributes]
-        lines.append(f"r_ = key_.{self.name}({', '.join(words)})")
-        return lines
+        call = f"{self.name}({', '.join(words)})"
+        if operation.formula is None:
+            return [*lines, f"r_ = key_.{call}"]
+        tested = operation.arrays if is_general else operation.arrays[:1]
+        sizes = [f"a{k}.size < {LARGE}" for k, p in enumerate(tested) if not p.optional]
+        return [*lines, f"r_ = key_.{call} if {' and '.join(sizes)} else key_.large.{call}"]
 
     def _finish(self) -> list[str]:
         operation = self.operation

@@ -34,6 +34,16 @@ thread_limit: int | None = None
 """What `limit_threads` was told last, for a pool that is yet to come."""
 
 
+@cache
+def is_fusing() -> bool:
+    """Whether loops are there, and the processor multiplies and adds with one rounding."""
+    if not is_available():
+        return False
+    from .machine import fuses
+
+    return fuses()
+
+
 def limit_threads(threads: int) -> None:
     """Let one loop run on at most `threads`, that of the caller among them."""
     global thread_limit
