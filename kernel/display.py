@@ -1,4 +1,4 @@
-"""How values show in a notebook: a line about the tensor above its values."""
+"""How values show in a notebook: a line about the tensor and a picture of it above its values."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 STYLE = (
     "font-size:85%;opacity:.75;margin:0 0 .2em 0;font-family:var(--jp-code-font-family,monospace)"
 )
+UNFOLDED = 100  # elements up to which values are shown at once
 STATISTICS_LIMIT = 10_000_000
 """Elements up to which the statistics are worth their time (about 20 ms)."""
 
@@ -21,11 +22,16 @@ def register(formatter: Any) -> None:
 
 
 def tensor_html(tensor: Any) -> str:
-    """A line of facts, then the values as they print, both escaped."""
-    return (
-        f'<div style="{STYLE}">{escape(" · ".join(facts(tensor)))}</div>'
-        f"<pre>{escape(repr(tensor))}</pre>"
-    )
+    """A line of facts, a picture, then the values as they print; many values are folded."""
+    from flambeau.magics.pictures import picture
+    from flambeau.nn.parameter import is_lazy
+
+    line = f'<div style="{STYLE}">{escape(" · ".join(facts(tensor)))}</div>'
+    values = f"<pre>{escape(repr(tensor))}</pre>"
+    image = "" if is_lazy(tensor) else picture(tensor)
+    if not image or tensor.numel() <= UNFOLDED:
+        return line + image + values
+    return f"{line}{image}<details><summary>values</summary>{values}</details>"
 
 
 def facts(tensor: Any) -> list[str]:

@@ -23,9 +23,17 @@ ENVIRONMENT = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", TEXT_DOOR: "1"}
 """Spares five lines of warning about the debugger at every start, and says who starts it."""
 
 
+START = (
+    "from importlib.util import find_spec as f; "
+    "exec(open(f('flambeau').submodule_search_locations[0] + '/asleep.py').read()); "
+    "from flambeau.kernel.__main__ import main; main()"
+)
+"""`python -m flambeau.kernel`, but for the runtime, which sleeps until the first cell."""
+
+
 def command() -> list[str]:
     """What starts a kernel with this interpreter; Jupyter fills in the connection file."""
-    return [sys.executable, "-m", "flambeau.kernel", "-f", "{connection_file}"]
+    return [sys.executable, "-c", START, "-f", "{connection_file}"]
 
 
 def manager(asynchronous: bool = False, name: str = "", **options: Any) -> Any:

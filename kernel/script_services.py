@@ -86,9 +86,10 @@ class ScriptServices:
             sys.path[0:0] = [str(Path(path).resolve().parent)]
 
     def _profile(self) -> None:
-        from flambeau.magics.profile import profiling
+        from flambeau.magics.profile import profile_report, profiling
 
-        self._reports.append(self._watching.enter_context(profiling()).report)
+        profiler = self._watching.enter_context(profiling())
+        self._reports.append(lambda: profile_report(profiler))
 
     def _trace(self) -> None:
         from flambeau.magics.modules import named_modules

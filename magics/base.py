@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,7 +12,17 @@ from IPython.core.magic_arguments import parse_argstring
 
 from flambeau import Tensor
 
-__all__ = ["Instrument", "UsageError", "counted", "joined", "named_tensors", "shape_text", "table"]
+__all__ = [
+    "Instrument",
+    "UsageError",
+    "count_text",
+    "counted",
+    "joined",
+    "named_tensors",
+    "shape_text",
+    "table",
+    "time_text",
+]
 
 
 @magics_class
@@ -45,10 +56,16 @@ class Instrument(Magics):
         """Run `cell` as if typed; whether it succeeded. Its traceback is shown as always.
 
         A comment stands in for the line of the magic, so that lines keep the numbers they have
-        for the user; not before another magic, which must come first.
+        for the user; not before another magic, which must come first. The cell also keeps its own
+        number: IPython has counted on already.
         """
         first = "" if cell.lstrip().startswith("%%") else "#\n"
-        return bool(self.shell.run_cell(first + cell).success)
+        following = self.shell.execution_count
+        self.shell.execution_count = len(self.namespace.get("In", ())) - 1 or following
+        try:
+            return bool(self.shell.run_cell(first + cell).success)
+        finally:
+            self.shell.execution_count = following
 
     def complete(self, name: str, event: Any) -> list[str]:
         """What may stand at the cursor in a line of the magic `name`: options, their choices,
@@ -127,6 +144,24 @@ def shape_text(shape: Any) -> str:
 def counted(count: int, one: str, many: str) -> str:
     """`1 leaf`, `1,200 leaves`."""
     return f"{count:,} {one if count == 1 else many}"
+
+
+def count_text(count: float) -> str:
+    """`1.23 M`, in powers of 1000."""
+    for unit in ("", "k", "M", "G", "T"):
+        if count < 999.5 or unit == "T":
+            return f"{count:.3g} {unit}".rstrip()
+        count /= 1000
+    raise AssertionError
+
+
+def time_text(seconds: float) -> str:
+    """`12.3 ms`: three digits, in the unit that fits."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size:
+            digits = max(0, 2 - math.floor(math.log10(seconds / size)))
+            return f"{seconds / size:.{min(digits, 2)}f} {unit}"
+    return f"{seconds * 1e9:.0f} ns"
 
 
 def joined(words: Sequence[str]) -> str:

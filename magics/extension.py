@@ -6,16 +6,21 @@ from functools import partial
 from typing import Any
 
 from .base import Instrument
+from .bench import BenchMagics
 from .check.magic import CheckMagics
 from .clip import ClipMagics
 from .export import ExportMagics
 from .graph.magic import GraphMagics
+from .lr_find import LearningRateMagics
 from .memory.magic import MemoryMagics
 from .nan import NanMagics
-from .profile import ProfileMagics
+from .plot import PlotMagics
+from .profile.magic import ProfileMagics
 from .safe import SafeMagics
+from .settings import SettingMagics
 from .summary import SummaryMagics
 from .trace.magic import TraceMagics
+from .watch import WatchMagics
 from .why.magic import WhyMagics
 
 INSTRUMENTS: tuple[type[Instrument], ...] = (
@@ -29,6 +34,11 @@ INSTRUMENTS: tuple[type[Instrument], ...] = (
     SummaryMagics,
     WhyMagics,
     SafeMagics,
+    BenchMagics,
+    LearningRateMagics,
+    PlotMagics,
+    SettingMagics,
+    WatchMagics,
     ExportMagics,
 )
 

@@ -16,9 +16,9 @@ from flambeau import Tensor
 from flambeau.core import observers
 from flambeau.nn import Embedding, Module, ModuleDict, ModuleList
 from flambeau.nn.parameter import is_lazy
+from flambeau.profiler.flops import flops
 
-from .base import Instrument, UsageError, shape_text, table
-from .flops import count_text, flops
+from .base import Instrument, UsageError, count_text, shape_text, table
 from .memory.pins import bytes_text
 
 DEPTH = 4  # levels of modules that are listed unless told otherwise
@@ -175,7 +175,8 @@ class _Watch(observers.Observer):
     def operation_done(
         self, name: str, inputs: tuple[Any, ...], outputs: tuple[Tensor, ...], seconds: float
     ) -> None:
-        count = flops(name, inputs, outputs)
+        shapes = [tuple(t.shape) for t in _tensors(list(inputs))]
+        count = flops(name, shapes, tuple(outputs[0].shape))
         for module in dict.fromkeys(self.running):
             self.layers[module].flops += count
 

@@ -23,6 +23,7 @@ from .amp.grad_scaler import *
 from .autograd.anomaly import *
 from .autograd.grad_mode import *
 from .checks import *
+from .control_flow import *
 from .core import dtypes as _dtypes
 from .core.creation import *
 from .core.devices import *
@@ -131,13 +132,14 @@ dsmm, hsmm = spmm, hspmm
 clip, greater, less, greater_equal, less_equal, not_equal = clamp, gt, lt, ge, le, ne
 swapdims = transpose
 moveaxis = movedim
+OutOfMemoryError = MemoryError  # which NumPy's and CuPy's own derive from
 inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
 newaxis = None
 
 _LAZY_MODULES = """
 _C __config__ _dynamo accelerator amp backends compiler cpu cuda distributed distributions fft
-func hub jit linalg multiprocessing nn onnx optim serialization signal special testing types utils
-version
+func fx hub jit linalg multiprocessing nn onnx optim profiler serialization signal special testing
+types utils version
 """.split()
 _LAZY_NAMES = {
     "compile": "compiler",

@@ -6,6 +6,8 @@ Example:
     >>> print(graph(x**2 + 3 * x, names={id(x): "x"}))
 """
 
+from .diff import GraphDiff, graph_diff
+from .folding import folded, readable
 from .nodes import Graph, GraphNode, graph
 
-__all__ = ["Graph", "GraphNode", "graph"]
+__all__ = ["Graph", "GraphDiff", "GraphNode", "folded", "graph", "graph_diff", "readable"]

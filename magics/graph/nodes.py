@@ -10,8 +10,10 @@ from flambeau import Tensor
 from flambeau.core.spec import Spec
 
 from ..base import counted
+from ..statistics import Statistics, values_of
+from .modules import infer_paths, recorded_line, recorded_path
 
-SHAPES = ("shape", "like")  # attributes that repeat the shape of the result
+FOLDED = "(module)"  # in the place of a backward node's name
 SHOWN_ATTRIBUTES = 48  # characters of all attributes together
 
 
@@ -20,7 +22,10 @@ class GraphNode:
     """One operation, or one leaf tensor.
 
     `shape` and `dtype` are of the result; None where a finished backward pass has freed what told
-    them. `inputs` are the keys of the nodes it was computed from.
+    them. `inputs` are the keys of the nodes it was computed from, `path` the modules it ran in (the
+    outermost first), `line` the user's line, `saved` bytes kept for the backward pass, `grad_norm`
+    that of a leaf's gradient. A folded node stands for `operations` others, with the leaves that
+    only they read: `parameters` elements, and the norm of all their gradients.
     """
 
     key: int
@@ -32,6 +37,17 @@ class GraphNode:
     device: str = ""
     attributes: str = ""
     inputs: list[int] = field(default_factory=list)
+    path: tuple[str, ...] = ()
+    line: str = ""
+    saved: int = 0
+    grad_norm: float | None = None
+    operations: int = 1
+    parameters: int = 0
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether this stands for a whole module."""
+        return self.backward_name == FOLDED
 
     @property
     def count(self) -> int:
@@ -44,11 +60,16 @@ class GraphNode:
 
 @dataclass
 class Graph:
-    """All that `roots` were computed from, youngest operation first, leaves last."""
+    """All that `roots` were computed from, youngest operation first, leaves last.
+
+    Where it was folded, `whole` is what it was before, and `depth` how deep modules are shown.
+    """
 
     roots: list[int]
     nodes: dict[int, GraphNode]
     is_cut: bool = False
+    whole: Graph | None = None
+    depth: int | None = None
 
     @property
     def operations(self) -> list[GraphNode]:
@@ -62,11 +83,15 @@ class Graph:
 
     def summary(self) -> str:
         """How large it is, in one line."""
-        elements = sum(leaf.count for leaf in self.leaves)
-        cut = ", cut at the depth asked for" if self.is_cut else ""
-        operations = counted(len(self.operations), "operation", "operations")
-        leaves = counted(len(self.leaves), "leaf", "leaves")
-        return f"{operations}, {leaves} with {counted(elements, 'element', 'elements')}{cut}"
+        whole = self.whole or self
+        elements = sum(leaf.count for leaf in whole.leaves)
+        operations = counted(len(whole.operations), "operation", "operations")
+        leaves = counted(len(whole.leaves), "leaf", "leaves")
+        text = f"{operations}, {leaves} with {counted(elements, 'element', 'elements')}"
+        text += ", cut at the steps asked for" if self.is_cut else ""
+        if self.whole is not None:
+            text += f", modules folded at depth {self.depth}"
+        return text
 
     def __str__(self) -> str:
         from .text import graph_text
@@ -81,19 +106,25 @@ class Graph:
 
         return graph_svg(self)
 
+    def _repr_html_(self) -> str:
+        from .folding_html import graph_html
+
+        return graph_html(self)
+
 
 def graph(
     tensors: Tensor | Sequence[Tensor],
     names: Mapping[int, str] | None = None,
-    depth: int | None = None,
+    steps: int | None = None,
 ) -> Graph:
     """The graph behind `tensors`, with leaves called by `names` (id of a tensor -> its name).
 
-    `depth` limits the steps from the tensors. Raises: ValueError for a tensor that was computed
+    Names with dots tell the modules that operations ran in, where nobody watched them run. `steps`
+    limits the way from the tensors. Raises: ValueError for a tensor that was computed
     from none which requires a gradient.
     """
     roots = [tensors] if isinstance(tensors, Tensor) else list(tensors)
-    reader = _Reader(names or {}, depth)
+    reader = _Reader(names or {}, steps)
     for root in roots:
         if not root.requires_grad:
             raise ValueError(
@@ -107,8 +138,8 @@ def graph(
 class _Reader:
     """Walks the tape from the roots, without recursion."""
 
-    def __init__(self, names: Mapping[int, str], depth: int | None) -> None:
-        self.names, self.depth = names, depth
+    def __init__(self, names: Mapping[int, str], steps: int | None) -> None:
+        self.names, self.steps = names, steps
         self.roots: list[int] = []
         self.found: dict[int, GraphNode] = {}
         self.sequence: dict[int, int] = {}
@@ -130,7 +161,10 @@ class _Reader:
             target, depth = self.stack.pop()
             self._expand(target, depth)
         order = sorted(self.found.values(), key=lambda n: (n.is_leaf, -self.sequence[n.key]))
-        return Graph(self.roots, {n.key: n for n in order}, self.is_cut)
+        found = Graph(self.roots, {n.key: n for n in order}, self.is_cut)
+        if not any(n.path for n in found.operations):
+            infer_paths(found)
+        return found
 
     def _visit(self, target: Any, depth: int) -> GraphNode:
         key = id(target)
@@ -142,7 +176,7 @@ class _Reader:
         return self.found[key]
 
     def _expand(self, target: Any, depth: int) -> None:
-        if self.depth is not None and depth >= self.depth:
+        if self.steps is not None and depth >= self.steps:
             self.is_cut = True
             return
         node = self.found[id(target)]
@@ -159,6 +193,8 @@ class _Reader:
         if tensor is None:
             return GraphNode(id(target), "gone", True, target.name())
         kind = type(tensor).__name__.lower()
+        grad = tensor.grad
+        values = None if grad is None else values_of(grad)
         return GraphNode(
             id(target),
             self.names.get(id(tensor), f"a {kind} without name"),
@@ -167,6 +203,7 @@ class _Reader:
             tuple(tensor.shape),
             _short(tensor.dtype),
             str(tensor.device),
+            grad_norm=None if values is None else Statistics.of(values).norm,
         )
 
     def _operation(self, target: Any) -> GraphNode:
@@ -180,6 +217,9 @@ class _Reader:
             _short(target.key.dtype),
             str(target.key.device),
             _attributes(target, operation),
+            path=recorded_path(target),
+            line=recorded_line(target),
+            saved=sum(getattr(value, "nbytes", 0) for value in target.saved or ()),
         )
 
 

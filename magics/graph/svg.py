@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from html import escape
 from itertools import pairwise
 from typing import Any
 
-from ..base import shape_text
+from ..base import count_text, counted, shape_text
+from ..memory.pins import bytes_text
 from .nodes import Graph, GraphNode
 
 CHARACTER = 7.0  # px, mean width of a letter at 12 px
@@ -20,23 +22,52 @@ LIMIT = 1500
 """Nodes up to which a drawing can be read (and a browser scrolls it)."""
 
 COLOURS = {"leaf": ("#e7f5e4", "#4c9a45"), "root": ("#fdecd8", "#e07a1f"),
-           "operation": ("#eef2f9", "#6b86b3")}  # fmt: skip
+           "operation": ("#eef2f9", "#6b86b3"), "module": ("#efe7f7", "#8e6bb0")}  # fmt: skip
 """Fill and line, light enough for dark text on light and on dark pages."""
+
+HEAT = ("#dbe9f6", "#fff3b0", "#f6a67a", "#ee8b80")
+"""Of gradient norms, from the smallest of the graph to the largest, on a logarithmic scale."""
 
 Point = tuple[float, float]
 
 
-def graph_svg(graph: Graph) -> str:
-    """An SVG document. Graphs beyond LIMIT nodes are drawn as a note that says how to cut them."""
+def graph_svg(graph: Graph, panels: str = "") -> str:
+    """An SVG document. Graphs beyond LIMIT nodes are drawn as a note that says how to fold them.
+
+    Where a leaf has a gradient, boxes are coloured by its norm. With `panels`, a click on a module
+    unfolds the element of the page whose id is `panels` and the node's key.
+    """
     if len(graph.nodes) > LIMIT:
         return _note(f"{graph.summary()}: too many to draw. Use %graph --depth N, or the text.")
+    heat = _Heat(graph)
     widths = {key: _width(node) for key, node in graph.nodes.items()}
     places, lines = _laid_out(graph, widths)
     right = max(x + widths[key] / 2 for key, (x, _) in places.items()) + MARGIN
     bottom = max(y for _, y in places.values()) + HEIGHT / 2 + MARGIN
     body = [_line(points) for points in lines]
-    body += [_box(graph, graph.nodes[key], place, widths[key]) for key, place in places.items()]
+    for key, place in places.items():
+        body.append(_box(graph, graph.nodes[key], place, widths[key], heat, panels))
     return _document(right, bottom, "".join(body), graph.summary())
+
+
+class _Heat:
+    """Colours of gradient norms."""
+
+    def __init__(self, graph: Graph) -> None:
+        norms = (n.grad_norm for n in graph.nodes.values())
+        logs = [math.log10(n) for n in norms if n is not None and 0 < n < math.inf]
+        self.low, self.high = (min(logs), max(logs)) if logs else (0.0, 0.0)
+
+    def fill(self, norm: float | None) -> str | None:
+        """The colour of `norm`; None where there is none. NaN and infinity are as hot as it gets,
+        zero as cold."""
+        if norm is None:
+            return None
+        if not norm < math.inf:
+            return HEAT[-1]
+        span = self.high - self.low
+        share = (math.log10(norm) - self.low) / span if norm > 0 and span else 0.0
+        return HEAT[round(share * (len(HEAT) - 1))]
 
 
 def _width(node: GraphNode) -> float:
@@ -44,7 +75,11 @@ def _width(node: GraphNode) -> float:
 
 
 def _second_line(node: GraphNode) -> str:
-    return " ".join(w for w in (shape_text(node.shape), node.dtype) if w)
+    words = [shape_text(node.shape), node.dtype]
+    if node.is_folded:
+        words = [counted(node.operations, "op", "ops"), shape_text(node.shape)]
+        words += [f"{count_text(node.parameters)} par."] if node.parameters else []
+    return " ".join(w for w in words if w)
 
 
 # -- places ----------------------------------------------------------------------------------------
@@ -136,15 +171,40 @@ def _line(points: list[Point]) -> str:
     return f'<path d="{path}" class="e"/>'
 
 
-def _box(graph: Graph, node: GraphNode, place: Point, width: float) -> str:
-    kind = "leaf" if node.is_leaf else "root" if node.key in graph.roots else "operation"
+def _kind(graph: Graph, node: GraphNode) -> str:
+    if node.is_leaf:
+        return "leaf"
+    if node.is_folded:
+        return "module"
+    return "root" if node.key in graph.roots else "operation"
+
+
+def _title(node: GraphNode) -> str:
+    """All that is known of a node, shown when it is pointed at."""
+    facts = [node.backward_name, node.attributes, shape_text(node.shape), node.dtype, node.device]
+    if node.is_folded:
+        facts.append(counted(node.operations, "operation", "operations"))
+        facts += [f"{node.parameters:,} parameters"] if node.parameters else []
+    facts += [f"saves {bytes_text(node.saved)}"] if node.saved else []
+    facts += [f"gradient norm {node.grad_norm:.3g}"] if node.grad_norm is not None else []
+    facts += [node.path[-1]] if node.path and not node.is_folded else []
+    return escape(" · ".join(fact for fact in [*facts, node.line] if fact))
+
+
+def _box(
+    graph: Graph, node: GraphNode, place: Point, width: float, heat: _Heat, panels: str
+) -> str:
+    kind = _kind(graph, node)
     fill, line = COLOURS[kind]
+    fill = heat.fill(node.grad_norm) or fill
     x, y = place[0] - width / 2, place[1] - HEIGHT / 2
     radius = HEIGHT / 2 if node.is_leaf else 6
-    facts = [node.backward_name, node.attributes, shape_text(node.shape), node.dtype, node.device]
-    title = escape(" · ".join(fact for fact in facts if fact))
+    click = ""
+    if kind == "module" and panels:
+        toggled = f"var d=document.getElementById('{panels}{abs(node.key)}');if(d)d.open=!d.open"
+        click = f' style="cursor:pointer" onclick="{toggled}"'
     return (
-        f"<g><title>{title}</title>"
+        f"<g{click}><title>{_title(node)}</title>"
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{HEIGHT}" rx="{radius}" '
         f'fill="{fill}" stroke="{line}"/>'
         f'<text x="{place[0]:.1f}" y="{place[1] - 3:.1f}" class="n">{escape(node.label)}</text>'

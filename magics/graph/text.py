@@ -3,7 +3,7 @@ reads them."""
 
 from __future__ import annotations
 
-from ..base import shape_text
+from ..base import count_text, counted, shape_text
 from .nodes import Graph, GraphNode
 
 LIMIT = 400
@@ -69,7 +69,11 @@ class _Drawing:
         return before + "├" + "─┬" * (count - 2) + "─╮" + after
 
     def _words(self, node: GraphNode) -> str:
-        words = [node.label, shape_text(node.shape)]
+        words = [f"▣ {node.label}" if node.is_folded else node.label, shape_text(node.shape)]
+        if node.is_folded:
+            facts = counted(node.operations, "operation", "operations")
+            facts += f", {count_text(node.parameters)} parameters" if node.parameters else ""
+            words.append(f"({facts})")
         if node.attributes:
             words.append(f"({node.attributes})")
         leaves = [self.graph.nodes[key] for key in node.inputs if self.graph.nodes[key].is_leaf]

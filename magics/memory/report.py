@@ -14,6 +14,7 @@ from .pins import bytes_text, peak_bytes, resident_bytes
 from .roots import unclaimed_holders
 
 LIMIT = 20  # holders listed unless told otherwise
+WORTH = 100_000  # bytes held elsewhere, from which it is told: constants and caches always are
 ADVISED = 4  # holders named when memory ran out
 
 
@@ -33,7 +34,8 @@ class MemoryReport:
             left = len(self._holders()) - len(rows)
             lines += [f"... and {counted(left, 'holder', 'holders')} more"] if left > 0 else []
         lines += self._elsewhere()
-        hints = [h for h in (hint(found, root.name) for root in found.roots) if h]
+        hints = [hint(found, root.name) for root in found.roots if not root.is_pin]
+        hints = [words for words in hints if words]
         lines += ["", *hints[:ADVISED]] if hints else []
         if found.is_cut:
             lines.append("The session holds more objects than were looked at.")
@@ -66,10 +68,10 @@ class MemoryReport:
         return rows
 
     def _elsewhere(self) -> list[str]:
-        explained = unclaimed_holders(self.census)
-        if not explained:
-            return []
         whole = sum(b.nbytes for b in self.census.unclaimed)
+        if whole < WORTH:
+            return []
+        explained = unclaimed_holders(self.census)
         lines = ["", f"{bytes_text(whole)} held elsewhere:"]
         rows = [(bytes_text(b.nbytes), shape_text(b.shape), b.dtype, w) for b, w in explained]
         return lines + ["  " + line for line in table(rows, "><<<")]

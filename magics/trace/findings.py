@@ -47,7 +47,8 @@ def findings(trace: GradientTrace, names: Mapping[int, str], without: list[str])
             at = f", {units.line}" if units.line is not None else ""
             text = f"{units.dead} of {counted(units.units, 'unit', 'units')}{where}"
             found.append(f"{text} gave 0 for the whole batch{at}")
-    return found + _updates({names.get(k, ""): u for k, u in last.updates.items()})
+    weighty = {k for k, s in last.leaves.items() if len(s.shape) > 1}
+    return found + _updates({names.get(k, ""): u for k, u in last.updates.items() if k in weighty})
 
 
 def _rms(statistics: Statistics) -> float:
@@ -81,6 +82,7 @@ def _exploding(weights: Mapping[str, Statistics]) -> list[str]:
 
 
 def _updates(updates: Mapping[str, float]) -> list[str]:
+    """Of weights alone: a bias begins near 0, and its first steps are large beside it."""
     high = [name for name, u in updates.items() if u > UPDATE_HIGH and name]
     low = [name for name, u in updates.items() if u < UPDATE_LOW and name]
     found = []

@@ -44,8 +44,9 @@ class TraceReport:
         which = "1 backward pass" if self.passes == 1 else f"last of {self.passes} backward passes"
         lines = [f"Gradients, {which}"]
         lines += [f"  ! {finding}." for finding in self.findings]
-        lines += ["", *self._parameter_table(), "", *self._node_table()]
-        if len(self.nodes) > self.limit:
+        lines += ["", *self._parameter_table()]
+        lines += ["", *self._node_table()] if self.limit else []
+        if len(self.nodes) > self.limit > 0:
             lines.append(f"... and {len(self.nodes) - self.limit} more; %%trace --nodes N shows N")
         return "\n".join(lines)
 

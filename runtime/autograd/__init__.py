@@ -38,3 +38,11 @@ def Variable(data: Any, requires_grad: bool = False) -> Tensor:
     out = data.detach()
     out.requires_grad = requires_grad
     return out
+
+
+def __getattr__(name: str) -> Any:
+    if name == "profiler":  # where PyTorch has it too; it stands above this package
+        from .. import profiler
+
+        return profiler
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

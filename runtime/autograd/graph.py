@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Self
 
 from ..core import observers
+from ..core.callsite import count_write
+from ..core.dispatch import operations
 from ..core.tensor import Tensor, wrap
+from ..errors import GradientError
 from .node import Node
 
-__all__ = ["Node", "save_on_cpu", "saved_tensors_hooks"]
+__all__ = [
+    "Node", "allow_mutation_on_saved_tensors", "disable_saved_tensors_hooks", "increment_version",
+    "save_on_cpu", "saved_tensors_hooks",
+]  # fmt: skip
+
+_refusal: ContextVar[str | None] = ContextVar("_refusal", default=None)
+"""The words with which hooks are refused at present, see `disable_saved_tensors_hooks`."""
 
 
 class saved_tensors_hooks(observers.Observer):
@@ -28,6 +39,9 @@ class saved_tensors_hooks(observers.Observer):
         self.unpack_hook = unpack_hook
 
     def __enter__(self) -> Self:
+        words = _refusal.get()
+        if words is not None:
+            raise GradientError(words)
         observers.subscribe(self)
         return self
 
@@ -94,3 +108,35 @@ class save_on_cpu(saved_tensors_hooks):
 
     def __init__(self, pin_memory: bool = False) -> None:
         super().__init__(lambda t: (t.device, t.cpu()), lambda packed: packed[1].to(packed[0]))
+
+
+@contextmanager
+def disable_saved_tensors_hooks(error_message: str) -> Iterator[None]:
+    """In this block, entering `saved_tensors_hooks` raises GradientError with `error_message`."""
+    token = _refusal.set(error_message)
+    try:
+        yield
+    finally:
+        _refusal.reset(token)
+
+
+@contextmanager
+def allow_mutation_on_saved_tensors() -> Iterator[None]:
+    """In this block, what operations save for their gradients are copies, so that the tensors may
+    be written in place before backward.
+
+    Example:
+        >>> with torch.autograd.graph.allow_mutation_on_saved_tensors():
+        ...     b = a.exp()
+        ...     b.zero_()
+    """
+    copied = operations["copied"].function
+    with saved_tensors_hooks(lambda t: copied(t.detach()), lambda kept: kept):
+        yield
+
+
+def increment_version(tensor: Tensor | Iterable[Tensor]) -> None:
+    """Count a write into the memory of a tensor, or of several, that the tape did not see: what was
+    saved of it before is then refused at backward."""
+    for written in (tensor,) if isinstance(tensor, Tensor) else tuple(tensor):
+        count_write(written._writes, "increment_version")

@@ -51,9 +51,14 @@ class Node:
     output_edges: dict[int, weakref.ref[OutputEdge]] | None = None
     _metadata: dict[str, Any] | None = None
 
+    alias: str | None = None  # see `named`
+
     def name(self) -> str:
         """The operation's name as PyTorch would print it, such as `MulBackward0`."""
-        return self.operation.node_name
+        if self.alias is not None:
+            return self.alias
+        naming = self.operation.naming
+        return self.operation.node_name if naming is None else naming(self)
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -165,6 +170,28 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<{self.name()} object at {id(self):#x}>"
+
+
+def named(result: Any, name: str) -> Any:
+    """`result`, a new tensor or several. The node of the first is called `name` + Backward and a
+    number from now on: as the one node that PyTorch has where several are here."""
+    first = result[0] if isinstance(result, tuple) else result
+    edge = getattr(first, "_edge", None)
+    node = None if edge is None else edge.as_target()
+    if isinstance(node, Node):
+        cls = type(node)
+        node.__class__ = _renamed.get((cls, name)) or _rename(cls, name)
+    return result
+
+
+_renamed: dict[tuple[type[Node], str], type[Node]] = {}
+
+
+def _rename(cls: type[Node], name: str) -> type[Node]:
+    stem = name.rstrip("0123456789")
+    alias = f"{stem}Backward{name[len(stem) :] or 0}"
+    made = _renamed[cls, name] = type(alias, (cls,), {"alias": alias})
+    return made
 
 
 def _conjugate(g: Any) -> Any:

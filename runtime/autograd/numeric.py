@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..core import dtypes
+from ..core.dispatch import operations
 from ..core.tensor import Tensor
 from ..errors import GradientError
 from . import engine
@@ -18,7 +20,29 @@ __all__ = ["gradcheck", "gradgradcheck"]
 def _outputs(function: Callable[..., Any], inputs: Sequence[Any]) -> list[Tensor]:
     result = function(*inputs)
     found = list(result) if isinstance(result, tuple | list) else [result]
-    return [t for t in found if isinstance(t, Tensor) and t.is_floating_point()]
+    numbers = [t for t in found if isinstance(t, Tensor) and t.dtype.category >= dtypes.FLOAT]
+    return [operations["view_as_real"].function(t) if t.is_complex() else t for t in numbers]
+
+
+def _of_real_numbers(
+    function: Callable[..., Any], inputs: list[Any]
+) -> tuple[Callable[..., Any], list[Any]]:
+    """`function` and its inputs with those complex ones that require a gradient as pairs of real
+    numbers, which gradients are defined by."""
+    paired = [isinstance(x, Tensor) and x.is_complex() and x.requires_grad for x in inputs]
+    if not any(paired):
+        return function, inputs
+    pairs, joined = operations["view_as_real"].function, operations["view_as_complex"].function
+
+    def of_pairs(*values: Any) -> Any:
+        given = zip(values, paired, strict=False)
+        return function(*[joined(x) if p else x for x, p in given], *values[len(paired) :])
+
+    def leaf(x: Tensor) -> Tensor:
+        found: Any = pairs(x.detach().clone())
+        return found.detach().clone().requires_grad_()
+
+    return of_pairs, [leaf(x) if p else x for x, p in zip(inputs, paired, strict=True)]
 
 
 def _numeric(
@@ -61,7 +85,8 @@ def gradcheck(
     fast_mode: bool = False,
     masked: bool | None = None,
 ) -> bool:
-    """Whether the gradients of `func` at float64 `inputs` agree with central differences.
+    """Whether the gradients of `func` at float64 or complex128 `inputs` agree with central
+    differences.
 
     Each output is weighted by fixed pseudo-random numbers, so that one backward pass checks all of
     them. The options about how to check are PyTorch's: forward mode is derived from the backward
@@ -69,6 +94,7 @@ def gradcheck(
     Raises: GradientError that says which input differs and how, unless `raise_exception` is off.
     """
     inputs = list(inputs) if isinstance(inputs, tuple | list) else [inputs]
+    func, inputs = _of_real_numbers(func, inputs)
     checked = [x for x in inputs if isinstance(x, Tensor) and x._edge is not None]
     for x in checked:
         if x.dtype.itemsize != 8:
@@ -107,6 +133,7 @@ def gradgradcheck(
     """`gradcheck` of the gradients of `func`, as functions of the inputs and of the incoming
     gradient."""
     inputs = list(inputs) if isinstance(inputs, tuple | list) else [inputs]
+    func, inputs = _of_real_numbers(func, inputs)
     checked = [x for x in inputs if isinstance(x, Tensor) and x._edge is not None]
     stream = np.random.RandomState(1)
     outputs = [t for t in _outputs(func, inputs) if t._edge is not None]

@@ -9,8 +9,11 @@ from typing import Any
 from weakref import ref
 
 from . import dtypes, overriding, printing
+from .concealed import reveal
 from .devices import device
 from .dispatch import DispatchKey
+from .exposure import expose
+from .spec import contiguous_strides
 
 __all__ = ["Size", "Tensor"]
 
@@ -71,6 +74,7 @@ class Tensor:
     _base: Tensor | None = None  # for a view, the tensor whose memory it shows
     _views: list[Any] | None = None  # weak references to the views of this memory
     _grad: Tensor | None = None
+    _shows_address = False  # whether the address of its memory was asked for
 
     __array_priority__ = 1000  # NumPy arrays and scalars leave mixed operators to us
 
@@ -145,6 +149,8 @@ class Tensor:
     def stride(self, dim: int | None = None) -> Any:
         """Steps between neighbours of each dimension (or of `dim`), in elements."""
         strides = self._array.strides
+        if self._key.is_concealed:
+            strides = tuple([s * self.itemsize for s in contiguous_strides(self._array.shape)])
         if self._key.device.type != "meta":
             strides = tuple([s // self._key.dtype.itemsize for s in strides])
         return strides if dim is None else strides[dim]
@@ -179,6 +185,8 @@ class Tensor:
             return 0
         if self.is_cuda:
             return int(self._array.data.ptr)
+        self._shows_address = True
+        expose(reveal(self))
         return int(self._array.ctypes.data)
 
     # -- where it stands in the graph ------------------------------------------------------------
@@ -239,7 +247,7 @@ class Tensor:
 
         Raises: RuntimeError on meta, which has no values.
         """
-        return self._key.backend.to_numpy(self._array)
+        return self._key.backend.to_numpy(reveal(self))
 
     def numpy(self, *, force: bool = False) -> Any:
         """The NumPy array that shares this tensor's memory.
@@ -257,6 +265,7 @@ class Tensor:
                     f"numpy: expected a tensor in the CPU's memory. Got one on {self.device}. Use "
                     "tensor.cpu() first."
                 )
+        expose(self._array)
         return self.numpy_values()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
@@ -306,6 +315,7 @@ class Tensor:
 
 
 overriding.asks[Tensor] = False  # it is the rule that others are the exceptions to
+overriding.plain.add(Tensor)
 
 _new = object.__new__
 

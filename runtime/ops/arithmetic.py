@@ -6,6 +6,9 @@ import builtins
 import math
 from typing import Any
 
+import numpy as np
+
+from ..autograd.node import named
 from ..core import dtypes
 from ..errors import DTypeError, ShapeError
 from . import shapes
@@ -301,10 +304,15 @@ def masked_fill(F: Any, input: Spec, mask: Mask, value: Any) -> Spec:
     if mask.dtype.category:
         raise DTypeError(f"masked_fill: expected mask of torch.bool. Got {mask.dtype}.")
     if not hasattr(value, "shape"):
+        if not isinstance(value, bool | int | float | complex | np.number | np.bool_):
+            raise TypeError(
+                "masked_fill: expected a number or 0-d tensor as value. Got "
+                f"{type(value).__name__}."
+            )
         if input.dtype.category == dtypes.INTEGER:
             dtypes.require_fitting(value, value, input.dtype)
         kinds = (bool, int, float, complex)
-        return F.where(mask, kinds[input.dtype.category](value), input)
+        return named(F.where(mask, kinds[input.dtype.category](value), input), "MaskedFill")
     if len(value.shape):
         raise ShapeError(f"masked_fill: expected a 0-d value. Got shape {tuple(value.shape)}.")
     if value.dtype.is_complex and not input.dtype.is_complex:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from .convolution import padded_array
-from .declare import Spec, primitive
+from ..backends.cpu.onednn import pooling as onednn
+from .declare import Spec, kernel, primitive
 from .shapes import Shape
+from .window_matrices import padded_array
 from .windows import covering_pairs, inside, offsets, pooled_sizes, window_at
 
 
-@primitive(node_name="AvgPool")
+@primitive(node_name="AvgPool", layout="channels_last")
 def avg_pool(
     input: Spec,
     *,
@@ -25,6 +26,12 @@ def avg_pool(
     name, ones = f"avg_pool{len(kernel)}d", (1,) * len(kernel)
     sizes = pooled_sizes(name, tuple(input.shape), kernel, stride, padding, ones, ceil_mode)
     return Spec((*input.shape[:2], *sizes), input.dtype)
+
+
+@avg_pool.naming
+def avg_pool_name(node: Any) -> str:
+    """With the number of dimensions that are pooled."""
+    return f"AvgPool{len(node.attributes[0])}DBackward0"
 
 
 @avg_pool.array
@@ -108,7 +115,7 @@ def avg_pool_vjp(
     )
 
 
-@primitive
+@primitive(layout="channels_last")
 def avg_pool_gradient(
     g: Spec,
     *,
@@ -183,6 +190,12 @@ def adaptive_avg_pool(input: Spec, *, sizes: Shape) -> Spec:
     return Spec((*input.shape[:2], *sizes), input.dtype)
 
 
+@adaptive_avg_pool.naming
+def adaptive_avg_pool_name(node: Any) -> str:
+    """With the number of dimensions that are pooled."""
+    return f"AdaptiveAvgPool{len(node.attributes[0])}DBackward0"
+
+
 @adaptive_avg_pool.array
 def adaptive_avg_pool_array(xp: Any, input: Any, sizes: Shape) -> Any:
     """Along each dimension a product with the matrix of weights."""
@@ -246,3 +259,7 @@ def adaptive_avg_pool_like_array(xp: Any, input: Any, like: Shape) -> Any:
 def adaptive_avg_pool_like_vjp(F: Any, g: Any, needs: Any, input: Any, like: Any) -> Any:
     """The transposed map."""
     return F.adaptive_avg_pool_gradient(g, like=input)
+
+
+kernel(avg_pool, "cpu", onednn.serves_mean)(onednn.avg_pool)
+kernel(avg_pool_gradient, "cpu", onednn.serves_mean_gradient)(onednn.avg_pool_gradient)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..core import dtypes
 from ..core.limits import finfo
 from .arithmetic import plus
 from .declare import Spec, composite, pointwise
@@ -55,6 +56,12 @@ def clamp_numbers(m: Any, input: Spec, *, min: Any = None, max: Any = None) -> S
     return input
 
 
+@clamp_numbers.naming
+def clamp_numbers_name(node: Any) -> str:
+    """PyTorch's first is that of tensors."""
+    return "ClampBackward1"
+
+
 @clamp_numbers.gradient
 def clamp_numbers_gradient(
     m: Any, g: Any, out: Any, input: Any, min: Any = None, max: Any = None
@@ -101,13 +108,22 @@ def clamp(F: Any, input: Spec, min: Any = None, max: Any = None) -> Spec:
     if not hasattr(min, "shape") and not hasattr(max, "shape"):
         if input.dtype.category < 2 and (min.__class__ is float or max.__class__ is float):
             input = F.divide(input, 1)
-        return F.clamp_numbers(input, min=min, max=max)
+        limits = (_limit(input.dtype, n) for n in (min, max))
+        return F.clamp_numbers(input, **dict(zip(("min", "max"), limits, strict=True)))
     for name, limit in (("min", min), ("max", max)):
         if hasattr(limit, "shape"):
             input = (F.at_least if name == "min" else F.at_most)(input, limit)
         elif limit is not None:
-            input = F.clamp_numbers(input, **{name: limit})
+            input = F.clamp_numbers(input, **{name: _limit(input.dtype, limit)})
     return input
+
+
+def _limit(dtype: dtypes.dtype, number: Any) -> Any:
+    """`number` as `dtype` holds it: negative ones are wrapped by unsigned types, as in PyTorch."""
+    if dtype.category != dtypes.INTEGER or number.__class__ is not int:
+        return number
+    dtypes.require_fitting(number, number, dtype)
+    return dtypes.wrapped(number, dtype)
 
 
 @composite

@@ -250,7 +250,8 @@ def _lengths(name: str, lengths: Any, count: int, most: int) -> Shape:
     if isinstance(lengths, Tensor):
         if lengths.dtype.category > dtypes.INTEGER:
             raise DTypeError(f"ctc_loss: expected integers as {name}. Got {lengths.dtype}.")
-        lengths = lengths.reshape(-1).tolist()
+        lengths = lengths.reshape(-1)
+        lengths = [most] * len(lengths) if lengths.is_meta else lengths.tolist()
     found = (lengths,) if isinstance(lengths, int) else tuple(lengths)
     if len(found) != count:
         raise ShapeError(
@@ -293,7 +294,7 @@ def ctc_loss(
     inputs = _lengths("input_lengths", input_lengths, count, steps)
     most = targets.shape[-1]
     labels = _lengths("target_lengths", target_lengths, count, most)
-    if targets.ndim == 1 and sum(labels) != most:
+    if targets.ndim == 1 and sum(labels) != most and not targets.is_meta:
         raise ShapeError(
             f"ctc_loss: expected {sum(labels)} labels in targets, the sum of target_lengths. Got "
             f"{most}."

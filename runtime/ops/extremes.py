@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..autograd.node import named
 from ..core import dtypes
 from ..errors import ShapeError
 from . import shapes
 from .declare import Spec, composite, primitive
 from .return_types import SELECTIONS
-from .shapes import Dims, numpy_axis, reduced_shape
+from .shapes import Dims, Shape, numpy_axis, reduced_shape
 
 __all__ = [
     "amax",
@@ -21,12 +22,17 @@ __all__ = [
 ]
 
 
+def require_elements(name: str, shape: Shape, dims: Shape) -> None:
+    """Raises: ShapeError if one of the dimensions `dims` is empty."""
+    for d in dims:
+        if shape and shape[d] == 0:
+            raise ShapeError(f"{name}: expected elements in dimension {d}. Got shape {shape}.")
+
+
 def _extreme(name: str, doc: str) -> Any:
     def rule(input: Spec, dim: Dims = None, keepdim: bool = False) -> Spec:
         shape = tuple(input.shape)
-        for d in shapes.normalized_dims(dim, len(shape), name):
-            if shape and shape[d] == 0:
-                raise ShapeError(f"{name}: expected elements in dimension {d}. Got shape {shape}.")
+        require_elements(name, shape, shapes.normalized_dims(dim, len(shape), name))
         return Spec(reduced_shape(shape, dim, keepdim, name), input.dtype)
 
     rule.__name__, rule.__doc__, rule.__module__ = name, doc, __name__
@@ -58,8 +64,9 @@ amin = _extreme("amin", "The smallest element over `dim`; ties share the gradien
 
 def _arg_extreme(name: str, doc: str) -> Any:
     def rule(input: Spec, dim: int | None = None, keepdim: bool = False) -> Spec:
-        shape = reduced_shape(tuple(input.shape), dim, keepdim, name)
-        return Spec(shape, dtypes.int64)
+        shape = tuple(input.shape)
+        require_elements(name, shape, shapes.normalized_dims(dim, len(shape), name))
+        return Spec(reduced_shape(shape, dim, keepdim, name), dtypes.int64)
 
     rule.__name__, rule.__doc__, rule.__module__ = name, doc, __name__
     function = primitive(rule, name=name, layout="row_major", refuses="complex")
@@ -90,14 +97,15 @@ def _max_or_min(F: Any, name: str, input: Any, dim: Any, keepdim: bool, other: A
     if other is not None:
         return getattr(F, "maximum" if name == "max" else "minimum")(input, other)
     if dim is None:
-        return getattr(F, f"a{name}")(input)
+        require_elements(name, tuple(input.shape), tuple(range(len(input.shape))))
+        return named(getattr(F, f"a{name}")(input), f"{name.capitalize()}1")
     indices = getattr(F, f"arg{name}")(input, dim=dim, keepdim=True)
     if not len(input.shape):
         return SELECTIONS[name](F.copied(input), indices)
     values = F.take_along_dim(input, indices, dim=dim)
     if not keepdim:
         values, indices = F.squeeze(values, dim=dim), F.squeeze(indices, dim=dim)
-    return SELECTIONS[name](values, indices)
+    return SELECTIONS[name](named(values, name.capitalize()), indices)
 
 
 @composite

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.node import named
+from ..backends.accumulation import add_at
 from ..core import dtypes
 from ..core.batched import bare
 from ..core.creation import tensor
@@ -41,8 +43,8 @@ def _along(xp: Any, array: Any, index: Any, dim: int) -> Any:
 
     Raises: IndexError where an index lies outside its dimension.
     """
-    if not array.ndim:
-        array, index = array.reshape(1), index.reshape(-1)
+    if not (array.ndim and index.ndim):
+        array, index = array.reshape(array.shape or 1), index.reshape(-1)
     n = array.shape[dim]
     if index.size and (index.min() < 0 or index.max() >= n):
         raise OutOfBoundsError(
@@ -57,10 +59,11 @@ def _along(xp: Any, array: Any, index: Any, dim: int) -> Any:
 def _gather_rule(operation: str, input: Spec, dim: int, index: Any) -> None:
     require_integers(operation, index)
     d = normalized_dim(dim, len(input.shape), operation)
-    fits = 0 in index.shape or (
-        len(index.shape) == len(input.shape)
+    sizes = tuple(index.shape) or (1,)  # a 0-d index is one of a single place
+    fits = 0 in sizes or (
+        len(sizes) == len(input.shape)
         and builtins.all(
-            k == d or a <= b for k, (a, b) in enumerate(zip(index.shape, input.shape, strict=True))
+            k == d or a <= b for k, (a, b) in enumerate(zip(sizes, input.shape, strict=True))
         )
     )
     if not fits and input.shape:
@@ -95,11 +98,11 @@ def gather_array(xp: Any, input: Any, index: Any, dim: int, sparse_grad: bool = 
     if input.ndim == 0:
         return xp.broadcast_to(input, index.shape).copy()
     _gather_rule_arrays(input, index, dim)
-    return input[_along(xp, input, index, dim % input.ndim)]
+    return input[_along(xp, input, index, dim % input.ndim)].reshape(index.shape)
 
 
 def _gather_rule_arrays(input: Any, index: Any, dim: int) -> None:
-    if input.ndim != index.ndim or index.dtype.kind not in "iu":
+    if input.ndim != (index.ndim or 1) or index.dtype.kind not in "iu":
         raise ValueError("gather does not fit")
 
 
@@ -125,7 +128,7 @@ def scatter_add_array(xp: Any, g: Any, index: Any, like: Shape, dim: int) -> Any
         return out
     if not like:
         return out + g.reshape(-1)[: index.size].sum(dtype=g.dtype)
-    xp.add.at(out, _along(xp, out, index, dim % len(like)), g[tuple(map(slice, index.shape))])
+    add_at(xp, out, _along(xp, out, index, dim % len(like)), g[tuple(map(slice, index.shape))])
     return out
 
 
@@ -156,7 +159,8 @@ def scatter_values(input: Spec, index: Index, src: Spec, *, dim: int) -> Spec:
 def scatter_array(xp: Any, input: Any, index: Any, src: Any, dim: int) -> Any:
     """An advanced assignment."""
     out = input.copy()
-    _gather_rule_arrays(src, index, dim)
+    if src.ndim or index.ndim:
+        _gather_rule_arrays(src, index, dim)
     out[_along(xp, out, index, dim % out.ndim)] = src[tuple(map(slice, index.shape))]
     return out
 
@@ -317,7 +321,7 @@ def index_select(input: Spec, dim: int, index: Index) -> Spec:
     d = normalized_dim(dim, input.ndim, "index_select")
     if not input.ndim:
         return getitem(input.reshape(1), (index.reshape(-1),)).reshape(())
-    return getitem(input, (*[slice(None)] * d, index.reshape(-1)))
+    return named(getitem(input, (*[slice(None)] * d, index.reshape(-1))), "IndexSelect")
 
 
 def select_places(input: Spec, dim: int, places: Any) -> Spec:
@@ -330,7 +334,7 @@ def masked_select(input: Spec, mask: Spec) -> Spec:
     if mask.dtype is not dtypes.bool_:
         raise DTypeError(f"masked_select: expected mask of torch.bool. Got {mask.dtype}.")
     shape = shapes.broadcast("masked_select", {"input": input, "mask": mask})
-    return getitem(input.expand(shape), mask.expand(shape))
+    return named(getitem(input.expand(shape), mask.expand(shape)), "MaskedSelect")
 
 
 def nonzero(input: Spec, *, as_tuple: bool = False) -> Any:

@@ -5,6 +5,8 @@ Generated functions (see `wrappers`) come here with numbers, mixed dtypes, obser
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ from ..autograd.crossing import lifted
 from ..autograd.node import Node
 from ..autograd.record import TAPE
 from ..backends.batched import key_at
-from ..core import batched, dtypes, observers, sparse_arrays
+from ..core import batched, concealed, dtypes, observers, sparse_arrays
 from ..core.creation import as_tensor
 from ..core.devices import device
 from ..core.dispatch import DispatchKey, key_of, operations
@@ -69,7 +71,10 @@ def general(operation: Operation, values: tuple[Any, ...]) -> Any:
         found = _routed(operation, arguments)
         if found is not NotImplemented:
             return found
-    key = _conform(operation, arguments)
+    is_concealed = concealed.in_use and _seen_through(operation, arguments)
+    key = _shared_key(operation, arguments) or _conform(operation, arguments)
+    if is_concealed:
+        key = concealed.concealed_key(key)
     body = operation.unguarded
     started = perf_counter()
     try:
@@ -82,6 +87,19 @@ def general(operation: Operation, values: tuple[Any, ...]) -> Any:
     if observers.active:
         _notify(operation, arguments, out, perf_counter() - started)
     return out
+
+
+def _seen_through(operation: Operation, arguments: dict[str, Any]) -> bool:
+    """Whether some arguments are concealed and may stay so; otherwise they are revealed."""
+    if operation.takes_list:
+        name = operation.array_names[0]
+        arguments[name] = _listed(operation, name, arguments[name])
+    hidden = [t for t in _tensors(operation, arguments) if t._key.is_concealed]
+    if hidden and operation.keeps_layout:
+        return True
+    for tensor in hidden:
+        concealed.reveal(tensor)
+    return False
 
 
 def again(operation: Operation, values: tuple[Any, ...]) -> Any:
@@ -122,9 +140,30 @@ def _notify(operation: Operation, arguments: dict[str, Any], out: Any, seconds: 
             observer.node_recorded(node)
 
 
+def _shared_key(operation: Operation, arguments: dict[str, Any]) -> DispatchKey | None:
+    """The key of all tensors, where none needs to be converted: what comes here under observers
+    mostly is so, and looking costs a quarter of `_conform`. None where that may not hold."""
+    if operation.takes_list or batched.in_use:
+        return None
+    key: DispatchKey | None = None
+    for p in operation.arrays:
+        value = arguments[p.name]
+        if value is None and p.optional:
+            continue
+        if not isinstance(value, Tensor):
+            return None
+        if p.role == "main" and (key is None or value._key is key):
+            key = value._key
+        elif p.role == "main" or key is None or value._key.device is not key.device:
+            return None
+    return key if key is not None and key.is_float else None
+
+
 def _conform(operation: Operation, arguments: dict[str, Any]) -> DispatchKey:
     """Make the tensor arguments tensors of one device, and the main ones of one dtype."""
     for p in operation.arrays:
+        if p.role == "list":
+            arguments[p.name] = _listed(operation, p.name, arguments[p.name])
         if isinstance(arguments[p.name], np.ndarray):
             arguments[p.name] = as_tensor(arguments[p.name])
     for name in operation.array_names[: operation.tensors]:
@@ -140,7 +179,6 @@ def _conform(operation: Operation, arguments: dict[str, Any]) -> DispatchKey:
         if value is None and p.optional:
             continue
         if p.role == "list":
-            value = arguments[p.name] = list(value)
             _require_tensors(operation, p.name, value)
             mains.update({f"{p.name}[{k}]": t for k, t in enumerate(value)})
         elif p.role == "main":
@@ -183,13 +221,34 @@ def _lift(operation: Operation, arguments: dict[str, Any], depth: int) -> None:
             arguments[p.name] = lifted(value, depth)
 
 
+def _title(operation: Operation) -> str:
+    """The name that users call the operation by: add for what addition is made of."""
+    offered = [sys.modules.get(f"flambeau{place}") for place in ("", ".nn.functional")]
+    is_public = any(m is not None and hasattr(m, operation.name) for m in offered)
+    return operation.name if is_public else operation.label
+
+
+def _listed(operation: Operation, name: str, values: Any) -> list[Any]:
+    """`values` as a list. Raises: TypeError for what is none."""
+    if not isinstance(values, Iterable) or isinstance(values, str):
+        raise TypeError(
+            f"{_title(operation)}: expected a list or tuple of tensors as {name}. Got "
+            f"{type(values).__name__}."
+        )
+    return list(values)
+
+
 def _require_tensors(operation: Operation, name: str, values: list[Any]) -> None:
+    """Raises: TypeError for what is no tensor, RuntimeError for none at all."""
     if not values:
-        raise RuntimeError(f"{operation.name}: expected at least one tensor in {name}. Got none.")
+        raise RuntimeError(
+            f"{_title(operation)}: expected at least one tensor in {name}. Got none."
+        )
     for k, value in enumerate(values):
         if not isinstance(value, Tensor):
             raise TypeError(
-                f"{operation.name}: expected a tensor as {name}[{k}]. Got {type(value).__name__}."
+                f"{_title(operation)}: expected a tensor as {name}[{k}]. Got "
+                f"{type(value).__name__}."
             )
 
 
@@ -211,14 +270,14 @@ def _common_device(operation: Operation, arguments: dict[str, Any]) -> device:
         names = ", ".join(operation.array_names)
         found = ", ".join(type(arguments[n]).__name__ for n in operation.array_names)
         raise TypeError(
-            f"{operation.name}: expected a tensor among {names}. Got {found}. Use "
+            f"{_title(operation)}: expected a tensor among {names}. Got {found}. Use "
             "torch.tensor(...)."
         )
     places = dict.fromkeys(t.device for t in tensors if t.ndim or t.device.type != "cpu")
     if len(places) > 1:
         listed = ", ".join(f"{tuple(t.shape)} on {t.device}" for t in tensors)
         raise DeviceError(
-            f"{operation.name}: expected all tensors on one device. Got {listed}. Move them "
+            f"{_title(operation)}: expected all tensors on one device. Got {listed}. Move them "
             "together "
             f"with .to({str(tensors[0].device)!r})."
         )
@@ -253,7 +312,7 @@ def _require_one_dtype(operation: Operation, mains: dict[str, Any]) -> None:
     if len(set(found.values())) > 1:
         listed = ", ".join(f"{n} {tuple(mains[n].shape)} of {d}" for n, d in found.items())
         raise DTypeError(
-            f"{operation.name}: expected tensors of one dtype. Got {listed}. Convert one with "
+            f"{_title(operation)}: expected tensors of one dtype. Got {listed}. Convert one with "
             ".to()."
         )
 
@@ -272,7 +331,7 @@ def _as_tensor(
         return value
     if not isinstance(value, NUMBERS):
         raise TypeError(
-            f"{operation.name}: expected a tensor or a number as {name}. Got "
+            f"{_title(operation)}: expected a tensor or a number as {name}. Got "
             f"{type(value).__name__}. "
             "Use torch.tensor(...) or torch.from_numpy(...) first."
         )
@@ -298,7 +357,7 @@ def _explained(operation: Operation, arguments: dict[str, Any], error: Exception
     if isinstance(error, TypeError) and ("ufunc" in str(error) or "numpy" in str(error)):
         mains = ", ".join(f"{n} of {arguments[n].dtype}" for n in operation.array_names)
         return DTypeError(
-            f"{operation.name}: expected another dtype. Got {mains}. Convert with .to()."
+            f"{_title(operation)}: expected another dtype. Got {mains}. Convert with .to()."
         )
     return error
 

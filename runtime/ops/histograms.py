@@ -113,6 +113,9 @@ def histogramdd(
 def _counted_cells(points: Any, edges: list[Any], weight: Any) -> Any:
     """The sum of weights, or the number, of the points (n, d) in each cell. A cell has its lower
     edges, the last of each dimension its upper one too."""
+    shape = [e.shape[0] - 1 for e in edges]
+    if points.is_meta:
+        return points.new_empty(shape)
     xp = points._key.backend.xp
     place: Any = 0
     inside: Any = True
@@ -120,7 +123,6 @@ def _counted_cells(points: Any, edges: list[Any], weight: Any) -> Any:
         inside = inside & (values >= line[0]) & (values <= line[-1])
         cell = xp.searchsorted(line, values, "right") - 1
         place = place * (len(line) - 1) + xp.clip(cell, 0, max(len(line) - 2, 0))
-    shape = [e.shape[0] - 1 for e in edges]
     given = None if weight is None else weight.detach()._array.reshape(-1)[inside]
     counts = xp.bincount(place[inside], given, math.prod(shape))
     return wrap(xp.asarray(counts.reshape(shape), points.dtype.numpy), points._key)
@@ -157,7 +159,8 @@ def _edges(points: Any, bins: Any, limits: Any) -> list[Any]:
         if given <= 0:
             raise RuntimeError(f"histogramdd: expected at least one bin. Got {given}.")
         low, high = (0.0, 0.0) if limits is None else limits[2 * k : 2 * k + 2]
-        low, high = _range_of("histogramdd", points[:, k], low, high, 0.5)
+        if not points.is_meta:
+            low, high = _range_of("histogramdd", points[:, k], low, high, 0.5)
         found.append(linspace(low, high, given + 1, dtype=points.dtype, device=points.device))
     return found
 

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
+
+import numpy as np
 
 from ..autograd.grad_mode import is_grad_enabled
 from ..autograd.node import AccumulateGrad, Node, tick
+from ..autograd.record import TAPE
 from ..core import batched, dtypes
 from ..core.callsite import count_write
 from ..core.creation import as_tensor
-from ..core.dispatch import key_of
+from ..core.dispatch import key_of, operations
 from ..core.spec import Spec
 from ..core.tensor import Tensor, wrap
 from ..errors import DTypeError, GradientError, ShapeError
+from .complex_numbers import view_as_complex, view_as_real
 from .copies import cast
 from .indexing import (
-    index_elements,
     index_put_values,
     parse_index,
     slice_view,
     split_numbers,
-    zero_at,
 )
 from .strided import storage_length, strided
 
@@ -68,27 +72,82 @@ def _keep_past(tensor: Tensor, result: Tensor, since: int) -> None:
             break
 
 
-def overwrite(tensor: Tensor, result: Tensor, operation: str, since: int | None = None) -> Tensor:
-    """Write `result` into `tensor`, whose place in the graph it takes over.
+def _references(tensor: Any) -> int:
+    return sys.getrefcount(tensor._array)
 
-    What the operation itself saved of the tensor, its nodes being those younger than `since` (the
-    result's own if not given), keeps the values from before.
-    Raises: RuntimeError if the result does not fit the tensor's shape or dtype.
-    """
-    if tuple(result.shape) != tuple(tensor.shape):
-        raise ShapeError(
-            f"{operation}: expected a result of the tensor's own shape {tuple(tensor.shape)}. The "
-            "operands "
-            f"give {tuple(result.shape)}. Use the out-of-place operation."
-        )
+
+_ONE_HOLDER = _references(SimpleNamespace(_array=object()))
+
+
+def _may_move(tensor: Tensor, result: Tensor) -> bool:
+    """Whether nobody could notice it if the tensor took the memory of `result` for its own instead
+    of a copy: no view, node, array or address of its present one is known elsewhere."""
+    if tensor._key.is_concealed and result._key is tensor._key:
+        return True  # nobody has been shown memory of this order
+    before, after = tensor._array.__class__, result._array.__class__
+    if before is not np.ndarray or after is not np.ndarray or tensor._shows_address:
+        return False
+    return (
+        _references(tensor) == _ONE_HOLDER
+        and tensor._edge.__class__ is not AccumulateGrad
+        and tensor._base is None
+        and all(view() is None for view in tensor._views or ())
+        and tensor._array.base is None is result._array.base
+        and tensor._array.strides == result._array.strides
+    )
+
+
+def _move(tensor: Tensor, result: Tensor, operation: str) -> None:
+    """Give the tensor the memory of `result`, which its node may have saved."""
+    tensor._array = result._array
+    count_write(tensor._writes, operation)
+    node = result._edge
+    if node is not None:
+        versions = list(node.versions)
+        for k in range(0, len(versions), 2):
+            if versions[k] is result._writes:
+                versions[k : k + 2] = tensor._writes, tensor._writes[0]
+        node.versions = tuple(versions)
+
+
+def _fitted(tensor: Tensor, result: Tensor, operation: str) -> Tensor:
+    """`result` in the tensor's dtype. Raises: DTypeError for a kind of number that does not fit."""
     if result.dtype.category > tensor.dtype.category:
         raise DTypeError(
             f"{operation}: expected a result that fits into {tensor.dtype}. The operands give "
             f"{result.dtype}. Use the out-of-place operation."
         )
-    if result.dtype is not tensor.dtype:
-        result = cast(result, dtype=tensor.dtype)
-    if is_grad_enabled() and result._edge is not None and not tensor.is_meta:
+    return result if result.dtype is tensor.dtype else cast(result, dtype=tensor.dtype)
+
+
+def overwrite(
+    tensor: Tensor,
+    result: Tensor,
+    operation: str,
+    since: int | None = None,
+    is_new: bool = False,
+) -> Tensor:
+    """Write `result` into `tensor`, whose place in the graph it takes over.
+
+    What the operation itself saved of the tensor, its nodes being those younger than `since` (the
+    result's own if not given), keeps the values from before. `is_new` says that nobody else has
+    the result; it need not be copied then.
+    Raises: RuntimeError if the result does not fit the tensor's shape or dtype.
+    """
+    if result._array.shape != tensor._array.shape:
+        raise ShapeError(
+            f"{operation}: expected a result of the tensor's own shape {tuple(tensor.shape)}. The "
+            "operands "
+            f"give {tuple(result.shape)}. Use the out-of-place operation."
+        )
+    if result._key is not tensor._key:
+        result = _fitted(tensor, result, operation)
+    if is_new and _may_move(tensor, result):
+        _move(tensor, result, operation)
+        if is_grad_enabled():
+            _adopt_edge(tensor, result._edge)
+        return tensor
+    if result._edge is not None and is_grad_enabled() and not tensor.is_meta:
         own = result._edge.as_target()
         _keep_past(tensor, result, own.sequence - 1 if since is None else since)
     write(tensor, result._array, operation)
@@ -130,16 +189,32 @@ def _renew_views(base: Tensor, written: Tensor) -> None:
             continue
         if base._edge is None:
             view._edge = None
-        elif view.dtype is base.dtype:  # not the parts of complex numbers
-            offset = 0 if base.is_meta else (view.data_ptr() - base.data_ptr()) // base.itemsize
-            again = strided(
-                base,
-                size=tuple(view.shape),
-                stride=tuple(view.stride()),
-                offset=offset,
-                geometry=(tuple(base.shape), tuple(base.stride())),
-            )
-            view._edge = again._edge
+        else:
+            view._edge = _seen_again(base, view)._edge
+
+
+def _seen_again(base: Tensor, view: Tensor) -> Tensor:
+    """The elements of `base` that `view` shows, with the past that base has now."""
+    if view.is_complex() and not base.is_complex():
+        return view_as_complex(_seen_again(base, _as_real(view)))
+    if base.is_complex() and not view.is_complex():
+        base = view_as_real(base)
+    offset = 0 if base.is_meta else (view.data_ptr() - base.data_ptr()) // base.itemsize
+    return strided(
+        base,
+        size=tuple(view.shape),
+        stride=tuple(view.stride()),
+        offset=offset,
+        geometry=(tuple(base.shape), tuple(base.stride())),
+    )
+
+
+def _as_real(tensor: Tensor) -> Tensor:
+    """Complex numbers as pairs, outside the graph; real ones as they are."""
+    if not tensor.is_complex():
+        return tensor
+    key = key_of(tensor.device, tensor.dtype.to_real())
+    return wrap(tensor._key.view_as_real(tensor._array), key)
 
 
 class ViewWrite(Node):
@@ -151,6 +226,10 @@ class ViewWrite(Node):
         self.key = base._key
         self.saved = (None, None)
         self.sequence = tick()
+        # Parts of complex numbers, or pairs seen as such, have their places among real numbers.
+        self.is_parted = base.is_complex() != view.is_complex()
+        if self.is_parted:
+            base, view = _as_real(base), _as_real(view)
         self.index = _positions(base, view)
 
     def name(self) -> str:
@@ -159,13 +238,21 @@ class ViewWrite(Node):
 
     def apply(self, g: Any) -> Any:
         """Bare gradients for the old base and the written values."""
-        outside = self.key.zero_at(g, index=self.index)
-        inside = self.key.index_elements(g, index=self.index)
-        return (outside, inside), (True, True)
+        return self._parts(self.key, g), (True, True)
 
     def apply_recorded(self, g: Any) -> Any:
         """The same by recorded operations."""
-        return zero_at(g, index=self.index), index_elements(g, index=self.index)
+        return self._parts(TAPE, g)
+
+    def _parts(self, F: Any, g: Any) -> tuple[Any, Any]:
+        if not self.is_parted:
+            return F.zero_at(g, index=self.index), F.index_elements(g, index=self.index)
+        is_complex = self.key.dtype.is_complex
+        g = F.view_as_real(g) if is_complex else g
+        outside, inside = F.zero_at(g, index=self.index), F.index_elements(g, index=self.index)
+        if is_complex:
+            return F.view_as_complex(outside), inside
+        return outside, F.view_as_complex(inside)
 
 
 def _positions(base: Tensor, view: Tensor) -> Any:
@@ -188,11 +275,12 @@ def _positions(base: Tensor, view: Tensor) -> Any:
 
 def inplace(function: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
     """The method `name` that does `function` in place."""
+    is_new = getattr(operations.get(function.__name__), "formula", None) is not None
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         check_writable(self, name)
         since = tick()
-        return overwrite(self, function(self, *args, **kwargs), name, since)
+        return overwrite(self, function(self, *args, **kwargs), name, since, is_new)
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"`{function.__name__}`, written into this tensor, which is returned."

@@ -191,8 +191,11 @@ def _fractional_max_pool(
             raise ShapeError(
                 f"{name}: expected _random_samples {shape}. Got {tuple(samples.shape)}."
             )
-        drawn = samples[: shape[0]].detach().cpu().to(_of_windows(samples.dtype)).numpy()
-        drawn = drawn.reshape(-1, rank)
+        if samples.is_meta:  # any windows do, as all are of one size
+            drawn = np.zeros((math.prod(shape[:2]), rank), np.float32)
+        else:
+            drawn = samples[: shape[0]].detach().cpu().to(_of_windows(samples.dtype)).numpy()
+            drawn = drawn.reshape(-1, rank)
         windows = [
             # PyTorch draws the width first for images, the depth first for volumes.
             _fractional_windows(drawn[:, 1 - d if rank == 2 else d], n, m, k)

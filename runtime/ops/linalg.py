@@ -67,6 +67,17 @@ def matmul_vjp(F: Any, g: Any, needs: Any, input: Any, other: Any) -> Any:
     )
 
 
+@matmul.naming
+def matmul_name(node: Any) -> str:
+    """PyTorch has one for each number of dimensions of the result."""
+    if node.saved is None:
+        rank = 2 if node.result_shape is None else len(node.result_shape)
+    else:
+        ranks = [len(getattr(s, "shape", s)) for s in node.saved]
+        rank = max(max(ranks) - ranks.count(1), 0)
+    return ("Dot", "Mv", "Mm", "Bmm")[min(rank, 3)] + "Backward0"
+
+
 @primitive
 def matmul_input_gradient(g: Spec, other: Spec, *, like: shapes.Shape) -> Spec:
     """The gradient of input @ other by an input of shape `like`."""

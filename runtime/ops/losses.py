@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.node import named
 from ..errors import ShapeError
 from .declare import Spec, composite, pointwise
 
@@ -122,7 +123,7 @@ def mse_loss(
     """(input - target)**2, reduced."""
     _warn_of_broadcast("mse_loss", input, target)
     losses = _weighted(F, F.squared_difference(input, target), weight)
-    return reduced(F, losses, reduction_of(reduction, size_average, reduce))
+    return named(reduced(F, losses, reduction_of(reduction, size_average, reduce)), "MseLoss")
 
 
 @composite
@@ -162,7 +163,7 @@ def huber_loss(
         raise ValueError(f"huber_loss: expected a delta above 0. Got {delta}.")
     _warn_of_broadcast("huber_loss", input, target)
     losses = _weighted(F, F.huber(input, target, delta=delta), weight)
-    return reduced(F, losses, reduction_of(reduction))
+    return named(reduced(F, losses, reduction_of(reduction)), "HuberLoss")
 
 
 @composite
@@ -184,8 +185,10 @@ def smooth_l1_loss(
     reduction = reduction_of(reduction, size_average, reduce)
     _warn_of_broadcast("smooth_l1_loss", input, target)
     if beta == 0:
-        return reduced(F, F.absolute_difference(input, target), reduction)
-    return reduced(F, F.divide(F.huber(input, target, delta=beta), beta), reduction)
+        return named(reduced(F, F.absolute_difference(input, target), reduction), "SmoothL1Loss")
+    return named(
+        reduced(F, F.divide(F.huber(input, target, delta=beta), beta), reduction), "SmoothL1Loss"
+    )
 
 
 def _require_same_shape(operation: str, input: Any, target: Any) -> None:
@@ -221,7 +224,9 @@ def binary_cross_entropy(
             "logits."
         )
     losses = _weighted(F, F.binary_entropy(input, target), weight)
-    return reduced(F, losses, reduction_of(reduction, size_average, reduce))
+    return named(
+        reduced(F, losses, reduction_of(reduction, size_average, reduce)), "BinaryCrossEntropy"
+    )
 
 
 @composite
@@ -246,7 +251,10 @@ def binary_cross_entropy_with_logits(
     else:
         losses = F.weighted_logit_entropy(input, target, pos_weight)
     losses = _weighted(F, losses, weight)
-    return reduced(F, losses, reduction_of(reduction, size_average, reduce))
+    return named(
+        reduced(F, losses, reduction_of(reduction, size_average, reduce)),
+        "BinaryCrossEntropyWithLogits",
+    )
 
 
 @composite

@@ -41,6 +41,12 @@ def power(m: Any, input: Spec, other: Spec) -> Spec:
     return m.pow(input, other)
 
 
+@power.naming
+def power_name(node: Any) -> str:
+    """PyTorch's first is that of a number as exponent."""
+    return "PowBackward1"
+
+
 @pointwise(name="power_number", node_name="Pow")
 def power_number(m: Any, input: Spec, *, exponent: Any) -> Spec:
     """input**exponent for a Python number; small exponents are products."""

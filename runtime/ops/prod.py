@@ -36,6 +36,12 @@ def prod_vjp(F: Any, g: Any, needs: Any, input: Any, dim: Any, keepdim: Any) -> 
     return F.mul(expanded, F.product_of_others(input, dim=dim))
 
 
+@prod_over.naming
+def prod_name(node: Any) -> str:
+    """PyTorch numbers the form with `dim` 1."""
+    return "ProdBackward0" if node.attributes[0] is None else "ProdBackward1"
+
+
 @primitive
 def product_of_others(input: Spec, *, dim: Dims) -> Spec:
     """For each element, the product over `dim` of all others; same shape."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.node import named
 from ..core import creation, dtypes, ranges
 from ..errors import ShapeError
 from .copies import copied
@@ -98,7 +99,8 @@ def repeat(input: Spec, *repeats: Any) -> Spec:
     interleaved = [n for size in shape for n in (1, size)]
     repeated = [n for pair in zip(times, shape, strict=True) for n in pair]
     out = expand(reshape(input, *interleaved), *repeated)
-    return reshape(copied(out), *[a * b for a, b in zip(times, shape, strict=True)])
+    out = reshape(copied(out), *[a * b for a, b in zip(times, shape, strict=True)])
+    return named(out, "Repeat")
 
 
 def _triangle(name: str, doc: str) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.node import named
 from ..core import dtypes
 from ..errors import DTypeError
 from . import shapes
@@ -47,6 +48,12 @@ def sum_array(xp: Any, input: Any, dim: Dims = None, keepdim: bool = False) -> A
 def sum_vjp(F: Any, g: Any, needs: Any, input: Any, dim: Any, keepdim: Any) -> Any:
     """g for every element that was added."""
     return F.expand_reduced(g, like=input, dim=dim, keepdim=keepdim)
+
+
+@sum_over.naming
+def sum_name(node: Any) -> str:
+    """PyTorch numbers the form with `dim` 1."""
+    return "SumBackward0" if node.attributes[0] is None else "SumBackward1"
 
 
 @primitive(may_alias=True, moves=True)
@@ -175,6 +182,12 @@ def mean_vjp(F: Any, g: Any, needs: Any, input: Any, dim: Any, keepdim: Any) -> 
     return F.expand_mean(g, like=input, dim=dim, keepdim=keepdim)
 
 
+@mean_over.naming
+def mean_name(node: Any) -> str:
+    """PyTorch numbers the form with `dim` 1."""
+    return "MeanBackward0" if node.attributes[0] is None else "MeanBackward1"
+
+
 @primitive(may_alias=True)
 def expand_mean(g: Spec, *, like: Shape, dim: Dims, keepdim: bool) -> Spec:
     """`g` divided by the number of elements it is the mean of, repeated to the shape `like`."""
@@ -241,7 +254,7 @@ def var(
     centred = F.minus(input, F.mean_over(input, dim=dim, keepdim=True))
     squares = F.sum_over(F.square(centred), dim=dim, keepdim=keepdim)
     freedom = count - _correction(unbiased, correction)
-    return F.divide(squares, freedom if freedom > 0 else 0.0)
+    return named(F.divide(squares, freedom if freedom > 0 else 0.0), "Var")
 
 
 @composite
@@ -280,6 +293,8 @@ def norm(F: Any, input: Spec, p: Any = "fro", dim: Dims = None, keepdim: bool = 
         from .norms import matrix_norm  # built on the reductions
 
         return matrix_norm(input, "nuc", (-2, -1) if dim is None else dim, keepdim)
+    if p is not None and p != "fro" and not isinstance(p, int | float):
+        raise TypeError(f"norm: expected a number, 'fro' or 'nuc' as p. Got {p!r}.")
     if input.dtype.is_complex:
         input = F.abs(input)
     if p in ("fro", None, 2):

@@ -233,6 +233,8 @@ def randperm(
     pin_memory: bool = False,
 ) -> Tensor:
     """The integers below `n` in random order; int64."""
+    if n < 0:
+        raise RuntimeError(f"randperm: expected a number n not below 0. Got {n}.")
     key = key_for(dtype or dtypes.int64, device)
     out = placed(drawn("permutation", key, (n,), generator), key)
     return out.requires_grad_(requires_grad) if requires_grad else out

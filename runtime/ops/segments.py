@@ -86,7 +86,7 @@ def _segments(
     if lengths is None:
         counts = given.diff(dim=-1)
         return given.narrow(-1, 0, counts.shape[-1]), counts
-    if not unsafe:
+    if not (unsafe or given.is_meta):
         if bool((given < 0).any()):
             raise RuntimeError("segment_reduce: expected lengths of at least 0. Got negative ones.")
         if bool((given.sum(-1) != data.shape[d]).any()):
@@ -99,7 +99,10 @@ def _segments(
 
 def _padded(data: Any, d: int, starts: Any, counts: Any, neutral: float) -> Any:
     """Each segment as a row of dimension d + 1, filled up with `neutral` at its end."""
-    longest = max(int(counts.max()) if counts.numel() else 0, 1)
+    if counts.is_meta:
+        longest = 1  # which no shape of a reduction depends on
+    else:
+        longest = max(int(counts.max()) if counts.numel() else 0, 1)
     steps = arange(longest, device=data.device)
     places = starts.unsqueeze(-1) + steps
     missing = steps >= counts.unsqueeze(-1)

@@ -114,7 +114,12 @@ def require_values(operation: str, input: Any) -> None:
 
 
 def normalized_dim(dim: int, ndim: int, operation: str) -> int:
-    """`dim` counted from the front. Raises: IndexError if there is no such dimension."""
+    """`dim` counted from the front.
+
+    Raises: IndexError if there is no such dimension, TypeError for what is no integer.
+    """
+    if dim.__class__ is not int and not hasattr(dim, "__index__"):
+        raise TypeError(f"{operation}: expected an int as dim. Got {type(dim).__name__} {dim!r}.")
     bound = max(ndim, 1)
     if not -bound <= dim < bound:
         raise OutOfBoundsError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..autograd.node import named
 from ..core import dtypes
 from ..core.dispatch import key_of
 from ..core.tensor import wrap
@@ -47,7 +48,7 @@ def argsort(input: Spec, dim: int = -1, descending: bool = False, stable: bool =
 def sort(input: Spec, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
     """input sorted along `dim`: named tuple of values (with gradient) and int64 indices."""
     order = sort_order(input, dim=dim, descending=descending, stable=stable)
-    return SELECTIONS["sort"](gather(input, dim, order), order)
+    return SELECTIONS["sort"](named(gather(input, dim, order), "Sort"), order)
 
 
 @numpy_names
@@ -66,7 +67,7 @@ def topk(input: Spec, k: int, dim: int = -1, largest: bool = True, sorted: bool 
         )
     order = sort_order(input, dim=d, descending=largest, stable=True)
     chosen = order.narrow(d, 0, k) if input.ndim else order
-    return SELECTIONS["topk"](gather(input, d, chosen), chosen)
+    return SELECTIONS["topk"](named(gather(input, d, chosen), "Topk"), chosen)
 
 
 @slicewise

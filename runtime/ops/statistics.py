@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..autograd.node import named
 from ..core import dtypes
 from ..core.batched import anywhere
 from ..core.creation import tensor
@@ -118,7 +119,7 @@ def _at_rank(name: str, input: Any, dim: int, keepdim: bool, ranks: Any) -> Any:
     values = gather(input, d, place)
     if not keepdim:
         values, place = values.squeeze(d), place.squeeze(d)
-    return SELECTIONS[name](values, place)
+    return SELECTIONS[name](named(values, name.capitalize()), place)
 
 
 @numpy_names
@@ -140,7 +141,7 @@ def median(input: Spec, dim: Any = None, keepdim: bool = False) -> Any:
     if dim is None:
         if not input.numel():
             return input.new_full((), math.nan)
-        return median(_flat(input), 0).values
+        return named(median(_flat(input), 0).values, "Median")
     if not len(input.shape):
         return _at_rank("median", input, 0, keepdim, 0)
     d = normalized_dim(dim, len(input.shape), "median")
@@ -155,7 +156,7 @@ def median(input: Spec, dim: Any = None, keepdim: bool = False) -> Any:
     values = gather(input, d, place)
     if not keepdim:
         values, place = values.squeeze(d), place.squeeze(d)
-    return SELECTIONS["median"](values, place)
+    return SELECTIONS["median"](named(values, "Median1"), place)
 
 
 @numpy_names

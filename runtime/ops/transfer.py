@@ -123,6 +123,8 @@ def conversion(dtype: dtypes.dtype) -> Any:
     """The method that converts to `dtype`, such as `x.float()`."""
 
     def convert(input: Spec, memory_format: Any = None) -> Spec:
+        if memory_format is None:
+            return input if input.dtype is dtype else cast(input, dtype=dtype)
         return to(input, dtype, memory_format=memory_format)
 
     convert.__doc__ = f"input as {dtype}; itself if it is so already."

@@ -141,12 +141,12 @@ def scatter_reduce(
         whole = input.to(dtypes.int64), src.to(dtypes.int64)
         out = scatter_reduce(whole[0], dim, index, whole[1], reduce, include_self=include_self)
         return out.to(dtypes.bool_)
-    if not len(input.shape):
+    if not (len(input.shape) and len(index.shape)):
         rows = scatter_reduce(
-            input.reshape(1), 0, index.reshape(-1), src.reshape(-1), reduce,
-            include_self=include_self,
+            input.reshape(tuple(input.shape) or (1,)), 0, index.reshape(-1), src.reshape(-1),
+            reduce, include_self=include_self,
         )  # fmt: skip
-        return rows.reshape(())
+        return rows.reshape(tuple(input.shape))
     if not index.numel():
         return input.clone()
     _require_same("scatter_reduce", input, src)

@@ -6,6 +6,7 @@ import builtins
 from collections.abc import Sequence
 from typing import Any
 
+from ..autograd.node import named
 from ..core import dtypes
 from ..core.spec import contiguous_strides
 from ..errors import ShapeError
@@ -72,7 +73,11 @@ def resolved_shape(shape: Shape, wanted: Sequence[int], operation: str) -> Shape
     if unknown == 1 and known and count % known == 0:
         sizes = tuple(count // known if n == -1 else n for n in sizes)
         known = count
-    if known != count or unknown > 1 or builtins.any(n < 0 for n in sizes):
+    if unknown > 1:
+        raise ShapeError(
+            f"{operation}: expected one -1 at most, for a size to be worked out. Got {sizes}."
+        )
+    if known != count or builtins.any(n < 0 for n in sizes):
         raise ShapeError(
             f"{operation}: expected sizes whose product is {count}, the number of elements of a "
             "tensor "
@@ -311,7 +316,9 @@ def reshape(input: Spec, *sizes: Any, shape: Any = None) -> Spec:
     """
     given = sizes_of(sizes if shape is None else (shape,))
     wanted = resolved_shape(tuple(input.shape), given, "reshape")
-    if input.numel() and view_strides(tuple(input.shape), input.stride(), wanted) is None:
+    if input.is_contiguous() or not input.numel():
+        return view_as_shape(input, shape=wanted)
+    if view_strides(tuple(input.shape), input.stride(), wanted) is None:
         input = copied(input)
     return view_as_shape(input, shape=wanted)
 
@@ -354,7 +361,7 @@ def broadcast_to(input: Spec, size: Any) -> Spec:
 def t(input: Spec) -> Spec:
     """A matrix transposed; a vector as it is."""
     shapes.require_ndim("t", "input", input, 0, 1, 2)
-    return transpose(input, 0, 1) if len(input.shape) == 2 else input
+    return named(transpose(input, 0, 1), "T") if len(input.shape) == 2 else input
 
 
 def mT(input: Spec) -> Spec:
@@ -385,7 +392,7 @@ def unsqueeze(F: Any, input: Spec, dim: int) -> Spec:
     """A view with a dimension of size 1 inserted at `dim`."""
     shape = list(input.shape)
     shape.insert(normalized_dim(dim, len(shape) + 1, "unsqueeze"), 1)
-    return F.view_as_shape(input, shape=tuple(shape))
+    return named(F.view_as_shape(input, shape=tuple(shape)), "Unsqueeze")
 
 
 @composite
@@ -394,7 +401,7 @@ def squeeze(F: Any, input: Spec, dim: Any = None) -> Spec:
     shape = tuple(input.shape)
     dims = normalized_dims(dim, len(shape), "squeeze") if shape and dim != () else ()
     kept = tuple(n for k, n in enumerate(shape) if n != 1 or k not in dims)
-    return F.view_as_shape(input, shape=kept)
+    return named(F.view_as_shape(input, shape=kept), "Squeeze" if dim is None else "Squeeze1")
 
 
 def flatten(input: Spec, start_dim: int = 0, end_dim: int = -1) -> Spec:

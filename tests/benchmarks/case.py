@@ -60,7 +60,8 @@ class Case:
     """Work to be timed.
 
     `work(torch, **options)` sets it up with either library and returns the function that is timed.
-    With `best` only the fastest rival counts. `trains` has its peak of memory compared too.
+    With `best` only the fastest rival counts. `trains` has its peak of memory compared too;
+    `forks` says that other processes do a part of it.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Case:
     rivals: tuple[Rival, ...]
     best: bool = False
     trains: bool = False
+    forks: bool = False
 
     def rows(self) -> Iterator[Row]:
         """Time all sides in turn."""

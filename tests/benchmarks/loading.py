@@ -33,4 +33,4 @@ def epoch(torch: Any) -> Step:
     return step
 
 
-CASES = [Case("DataLoader, 20k images 28x28, 2 workers, epoch", epoch, (Rival(0.9),))]
+CASES = [Case("DataLoader, 20k images 28x28, 2 workers, epoch", epoch, (Rival(0.9),), forks=True)]

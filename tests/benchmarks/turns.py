@@ -13,6 +13,7 @@ import os
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,17 +32,25 @@ QUIET = 0.05
 """Share of all cores that others may take in a round that counts as undisturbed."""
 
 
-def block(step: Step, seconds: float = BLOCK_SECONDS) -> float:
+def block(step: Step, seconds: float, clock: Callable[[], float] = perf_counter) -> float:
     """Seconds per call, over as many calls as fill a block."""
     calls = 1
     while True:
-        started = perf_counter()
+        started = clock()
         for _ in range(calls):
             step()
-        elapsed = perf_counter() - started
+        elapsed = clock() - started
         if elapsed >= seconds:
             return elapsed / calls
         calls = max(calls * 2, int(calls * seconds / max(elapsed, 1e-9)) + 1)
+
+
+POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def is_single() -> bool:
+    """Whether one thread a side was asked for."""
+    return os.environ.get("THREADS") == "1"
 
 
 @dataclass(frozen=True)
@@ -62,15 +71,24 @@ class Times:
 
 
 class Side:
-    """A process that holds one side of a case ready and times a block when it is asked to."""
+    """A process that holds one side of a case ready and times a block when it is asked to.
+
+    With `THREADS=1` in the environment it uses one thread and counts processor time: a result that
+    a busy machine changes little.
+    """
 
     def __init__(self, library: str, case: str, rival: str = "") -> None:
         arguments = [sys.executable, "-m", "tests.benchmarks.side", library, case, rival]
+        limits = dict.fromkeys(POOLS, "1") if is_single() else {}
         self.process = subprocess.Popen(
-            arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            arguments,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | limits,
         )
 
-    def ask(self, request: object) -> float:
+    def ask(self, request: object) -> str:
         """Seconds per call in a block of at least so many seconds; or see `side.py`."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -78,7 +96,7 @@ class Side:
         answer = self.process.stdout.readline()
         if not answer:
             raise RuntimeError(f"{' '.join(self.process.args[3:])} ended early, see above")
-        return float(answer)
+        return answer
 
     def __enter__(self) -> Side:
         return self
@@ -125,9 +143,11 @@ def in_turn(case: Case) -> Times:
         others = OthersShare([os.getpid(), *[side.process.pid for side in sides]])
         rounds: list[tuple[float, list[float]]] = []
         began, quiet = perf_counter(), 0
-        while quiet < ROUNDS and (not rounds or perf_counter() - began < BUDGET):
-            times = [side.ask(BLOCK_SECONDS) for side in sides]
+        while max(quiet, len(rounds) * is_single()) < ROUNDS and (
+            not rounds or perf_counter() - began < BUDGET
+        ):
+            times = [float(side.ask(BLOCK_SECONDS)) for side in sides]
             rounds.append((others(), times))
             quiet += rounds[-1][0] <= QUIET
     rounds = sorted(rounds)[: max(quiet, 3)]
-    return Times([times for _, times in rounds], rounds[-1][0])
+    return Times([times for _, times in rounds], 0.0 if is_single() else rounds[-1][0])

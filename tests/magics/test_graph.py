@@ -65,14 +65,14 @@ def test_the_graph_holds_every_node_and_edge_once() -> None:
     assert add.inputs == [mul.key, mul.key]
 
 
-def test_a_depth_cuts_the_graph_and_says_so() -> None:
+def test_a_number_of_steps_cuts_the_graph_and_says_so() -> None:
     x = torch.ones(1, requires_grad=True)
     out = x
     for _ in range(10):
         out = out.sin()
-    found = graph(out, depth=3)
+    found = graph(out, steps=3)
     assert len(found.operations) == 4
-    assert "cut at the depth asked for" in str(found)
+    assert "cut at the steps asked for" in str(found)
 
 
 def test_a_graph_of_ten_thousand_nodes_needs_no_recursion() -> None:
@@ -167,10 +167,15 @@ def test_drawings_stop_at_a_size_that_can_be_read() -> None:
         ("%graph --colour y", "unrecognized arguments: --colour"),
         ("%graph nothing_of_the_name", "raised NameError"),
         ("%graph 3", "Got int"),
-        ("%graph nn.Linear(1, 1)", "Got Linear. Call it on an input"),
+        ("%graph nn.Linear(1, 1)", "Got Linear. Give its input too: %graph model input."),
         ("%graph torch.ones(2)", "requires_grad=True"),
         ("%graph []", "Got list"),
-        ("%graph -o graph.pdf torch.ones(1, requires_grad=True).exp()", "ends in .svg or .txt"),
+        ("%graph -d deep torch.ones(1, requires_grad=True).exp()", "a depth from 0 up, or all"),
+        ("%graph --diff torch.ones(1, requires_grad=True).cos()", "that %graph has shown before"),
+        (
+            "%graph -o graph.pdf torch.ones(1, requires_grad=True).exp()",
+            "that ends in .txt, .svg, .html, ",
+        ),
     ],
 )
 def test_arguments_that_make_no_graph_are_explained(run: Run, line: str, words: str) -> None:

@@ -190,3 +190,46 @@ def test_wrong_gradients_are_explained() -> None:
             Wrong.apply(doubles(1.0, 2.0)).sum().backward()
     with pytest.raises(TypeError, match=r"expected tensors or None. Got int"):
         torch.autograd.FunctionCtx().save_for_backward(3)  # type: ignore[arg-type]
+
+
+def test_saved_tensors_may_be_written_where_that_is_allowed() -> None:
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    with torch.autograd.graph.allow_mutation_on_saved_tensors():
+        y = x.exp()
+        z = y * 1
+        y.detach().zero_()
+        z.sum().backward()
+    assert x.grad is not None
+    torch.testing.assert_close(x.grad, x.detach().exp())
+
+
+def test_hooks_on_saved_tensors_can_be_refused() -> None:
+    hooks = torch.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t)
+    with (
+        torch.autograd.graph.disable_saved_tensors_hooks("not in here"),
+        pytest.raises(RuntimeError, match="not in here"),
+        hooks,
+    ):
+        pass
+    with hooks:
+        pass
+
+
+def test_a_write_that_the_tape_did_not_see_can_be_counted() -> None:
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = x.exp()
+    torch.autograd.graph.increment_version(y)
+    with pytest.raises(RuntimeError, match="changed in place 1 time"):
+        y.sum().backward()
+
+
+def test_branches_and_loops_run_as_statements_with_gradients() -> None:
+    x = torch.tensor(2.0, requires_grad=True)
+    torch.cond(x > 1, lambda t: t**2, lambda t: -t, (x,)).backward()
+    assert x.grad == 4
+    n, total = torch.while_loop(
+        lambda n, total: n < 3, lambda n, total: (n + 1, total * x), (torch.tensor(0), x * 1)
+    )
+    assert (int(n), float(total)) == (3, 16.0)
+    with pytest.raises(RuntimeError, match="as many values"):
+        torch.while_loop(lambda a: True, lambda a: (a, a), (x,))

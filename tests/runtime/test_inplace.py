@@ -65,3 +65,47 @@ def test_a_product_with_itself_in_place_is_refused_at_backward() -> None:
     y = (x * 2).clone()
     with pytest.raises(GradientError, match="other of mul"):
         y.mul_(y).sum().backward()
+
+
+def test_an_activation_in_place_needs_no_second_memory() -> None:
+    x = torch.randn(1000, requires_grad=True)
+    y = x * 2
+    torch.relu_(y)
+    assert y.grad_fn is not None
+    assert y.grad_fn.saved[-1] is y._array
+    y.sum().backward()
+    assert x.grad is not None
+    assert torch.equal(x.grad, 2.0 * (x > 0))
+
+
+def test_a_write_after_an_activation_in_place_is_noticed() -> None:
+    x = torch.randn(10, requires_grad=True)
+    y = torch.relu_(x * 2)
+    y.add_(1)
+    with pytest.raises(GradientError, match="changed in place"):
+        y.sum().backward()
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [
+        lambda y: y.detach(),
+        lambda y: y.view(-1),
+        lambda y: y.numpy(),
+        lambda y: memoryview(y.numpy()),
+        lambda y: np.from_dlpack(y),
+    ],
+)
+def test_who_shares_memory_sees_an_operation_in_place(hold: Any) -> None:
+    y = torch.tensor([[-1.0, 2.0]])
+    other = hold(y)
+    torch.relu_(y)
+    assert np.asarray(other).reshape(-1).tolist() == [0.0, 2.0]
+
+
+def test_an_address_that_was_asked_for_stays() -> None:
+    y = torch.tensor([-1.0, 2.0])
+    address = y.data_ptr()
+    torch.relu_(y)
+    assert y.data_ptr() == address
+    assert y.tolist() == [0.0, 2.0]

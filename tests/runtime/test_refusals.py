@@ -120,3 +120,33 @@ def test_arithmetic_with_numbers_that_do_not_fit_wraps() -> None:
         torch.tensor(float("nan"), dtype=torch.int64)
     with pytest.raises(ValueError, match="64 bits"):
         torch.tensor(2**63)
+
+
+X = torch.ones(4, 3)
+WORDS: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
+    "add of a list": (
+        lambda: torch.add(X, [1, 2]),
+        TypeError,
+        "add: expected a tensor or a number",
+    ),
+    "cat of a number": (lambda: torch.cat(3), TypeError, "cat: expected a list or tuple"),
+    "cat along a name": (lambda: torch.cat([X], "a"), TypeError, "expected an int as dim"),
+    "two unknown sizes": (lambda: X.reshape(-1, -1), RuntimeError, "one -1 at most"),
+    "argmax of nothing": (lambda: X[:0].argmax(), RuntimeError, "argmax: expected elements"),
+    "max of nothing": (lambda: X[:0].max(), RuntimeError, "max: expected elements"),
+    "filled with a word": (lambda: X.masked_fill(X > 0, "a"), TypeError, "masked_fill: expected"),
+    "norm of a word": (lambda: X.norm("a"), TypeError, "norm: expected a number, 'fro'"),
+    "permutation": (lambda: torch.randperm(-2), RuntimeError, "randperm: expected a number n"),
+    "dimensions": (
+        lambda: torch.nn.functional.batch_norm(torch.ones(3), None, None, training=True),
+        RuntimeError,
+        "2 to 7 dimensions",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_mistakes_are_named_by_the_function_that_was_called(name: str) -> None:
+    call, kind, words = WORDS[name]
+    with pytest.raises(kind, match=words):
+        call()

@@ -72,3 +72,67 @@ def test_a_write_through_a_view_of_memory_with_gaps_reaches_its_elements() -> No
     (base * torch.tensor([[1.0, 10.0], [100.0, 1000.0]], dtype=torch.float64)).sum().backward()
     np.testing.assert_array_equal(memory[::2, ::3], [[0, 3], [24, 75]])
     np.testing.assert_array_equal(w.grad.numpy(), [1200, 15000])
+
+
+def _pairs(x: torch.Tensor) -> torch.Tensor:
+    return torch.view_as_real(x)
+
+
+PARTED = {
+    "pairs": (True, _pairs),
+    "real part": (True, lambda x: x.real),
+    "a pair's half": (True, lambda x: _pairs(x)[..., 1]),
+    "complex": (False, torch.view_as_complex),
+}
+
+
+@pytest.mark.parametrize("name", PARTED)
+def test_a_write_through_parts_of_complex_numbers_has_gradients(name: str) -> None:
+    is_complex, view = PARTED[name]
+
+    def made(x: torch.Tensor) -> torch.Tensor:
+        return torch.complex(x[..., 0], x[..., 1]) if is_complex else x * 1
+
+    def written(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        base, other = made(x), made(y)
+        before = base[1:]
+        view(base).mul_(view(other))
+        out = base**2 * 3 + base * before.sum()
+        return torch.view_as_real(out) if is_complex else out
+
+    x = torch.randn(3, 2, 2, dtype=torch.float64, requires_grad=True)
+    y = torch.randn(3, 2, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(written, (x, y))
+    assert torch.autograd.gradgradcheck(written, (x, y))
+
+
+def test_other_parts_of_complex_numbers_see_what_was_written() -> None:
+    x = torch.ones(2, dtype=torch.complex64, requires_grad=True)
+    base = x * 1
+    real = base.real
+    base.mul_(3)
+    (slope,) = torch.autograd.grad(real.sum(), x)
+    assert slope.tolist() == [3, 3]
+
+
+def test_an_index_without_dimensions_is_one_place() -> None:
+    x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    place = torch.tensor(1)
+    picked = x.gather(0, place)
+    assert picked.shape == ()
+    (slope,) = torch.autograd.grad(picked * 5, x)
+    assert slope.tolist() == [0.0, 5.0, 0.0]
+    other = torch.tensor(7.0, requires_grad=True)
+    written = x.scatter(0, place, other)
+    assert written.tolist() == [1.0, 7.0, 3.0]
+    assert torch.autograd.grad(written.sum(), (x, other))[1] == 1
+    assert x.detach().scatter_reduce(0, place, torch.tensor(9.0), "amax").tolist() == [1, 9, 3]
+    assert x.detach().scatter_add(0, place, torch.tensor(9.0)).tolist() == [1, 11, 3]
+
+
+def test_limits_are_what_the_integer_type_holds() -> None:
+    x = torch.tensor([1, 200], dtype=torch.uint8)
+    assert x.clamp(min=-1).tolist() == [255, 255]  # wrapped, as PyTorch converts it
+    assert x.clamp(-5, 100).tolist() == [100, 100]
+    with pytest.raises(RuntimeError, match="from 0 to 255"):
+        x.clamp(max=300)

@@ -1,0 +1,171 @@
+"""Events of a profile: operations, backward nodes, optimizer steps and named ranges."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import weakref
+from dataclasses import dataclass
+from time import perf_counter
+from types import CodeType
+from typing import TYPE_CHECKING, Any
+
+from ..core import observers
+from ..core.tensor import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FORWARD, BACKWARD, STEP, RANGE = "forward", "backward", "step", "range"
+"""Kinds of events."""
+
+Place = tuple[CodeType, int]
+"""A point in the program: code and instruction."""
+
+HOST = ("IPython.", "ipykernel.", "runpy")
+"""Where the stack of a cell or script ends: what runs it is of no interest."""
+
+
+@dataclass(slots=True)
+class Event:
+    """Something that took `seconds` from `start` (of `perf_counter`) on.
+
+    `shapes` are of the tensor inputs, then of the first result; `moved` is bytes read and written,
+    `made` bytes of new results. `stack` has the user's places, the innermost first; `module` is
+    what the profile's `module_of` said. `origin` is the position of the forward event whose
+    gradient a backward event computes, -1 if there is none.
+    """
+
+    name: str
+    kind: str
+    start: float
+    seconds: float
+    thread: int
+    shapes: tuple[tuple[int, ...], ...] = ()
+    moved: int = 0
+    made: int = 0
+    stack: tuple[Place, ...] = ()
+    module: Any = None
+    origin: int = -1
+
+
+class Recorder(observers.Observer):
+    """Collects events while subscribed.
+
+    `with_stack` keeps the user's frames of each operation; `module_of()` is asked where it runs.
+    `peak` is the most bytes that results and gradients of the recording held at one time.
+    """
+
+    def __init__(
+        self, with_stack: bool = False, module_of: Callable[[], Any] | None = None
+    ) -> None:
+        self.events: list[Event] = []
+        self.with_stack = with_stack
+        self.module_of = module_of
+        self.live = self.peak = 0
+        self._self = weakref.ref(self)  # for nodes, which may outlive it
+        self._held: dict[int, Any] = {}  # id of an array -> weak reference that counts it down
+
+    def operation_done(
+        self, name: str, inputs: tuple[Any, ...], outputs: tuple[Tensor, ...], seconds: float
+    ) -> None:
+        """A forward operation, waited for if it ran on a GPU."""
+        end = perf_counter()
+        start = end - seconds
+        if outputs[0].is_cuda:
+            from .. import cuda
+
+            cuda.synchronize()
+            seconds = perf_counter() - start
+        shapes, moved, made = [], 0, 0
+        for value in inputs:
+            if isinstance(value, Tensor):
+                shapes.append(value._array.shape)
+                moved += value._array.nbytes
+            elif value.__class__ is list:
+                for x in value:
+                    if isinstance(x, Tensor):
+                        shapes.append(x._array.shape)
+                        moved += x._array.nbytes
+        for out in outputs:
+            if out._base is None:  # a view makes and moves nothing
+                made += out._array.nbytes
+                self._hold(out._array)
+        shapes.append(outputs[0]._array.shape)
+        self.events.append(
+            Event(
+                name,
+                FORWARD,
+                start,
+                seconds,
+                threading.get_ident(),
+                tuple(shapes),
+                moved + made if made else 0,
+                made,
+                user_stack() if self.with_stack else (),
+                self.module_of() if self.module_of is not None else None,
+            )
+        )
+
+    def node_recorded(self, node: Any) -> None:
+        """Know which event a backward node belongs to."""
+        node.metadata["event"] = self._self, len(self.events) - 1
+
+    def backward_left(self, node: Any, gradients: tuple[Any, ...], seconds: float) -> None:
+        """A backward node has run."""
+        end = perf_counter()
+        made = 0
+        for g in gradients:
+            nbytes = getattr(g, "nbytes", None)
+            if nbytes is not None:
+                made += nbytes
+                self._hold(g._array if isinstance(g, Tensor) else g)
+        recorder, origin = node.metadata.get("event", (None, -1))
+        event = Event(node.name(), BACKWARD, end - seconds, seconds, threading.get_ident())
+        event.made, event.moved = made, 2 * made
+        if recorder is self._self:
+            before = self.events[origin]
+            event.origin, event.stack, event.module = origin, before.stack, before.module
+            event.shapes = before.shapes
+        self.events.append(event)
+
+    def step_done(self, optimizer: Any, seconds: float) -> None:
+        """An optimizer has stepped."""
+        name = f"Optimizer.step#{type(optimizer).__name__}.step"
+        stack = user_stack() if self.with_stack else ()
+        start = perf_counter() - seconds
+        self.events.append(Event(name, STEP, start, seconds, threading.get_ident(), stack=stack))
+
+    def add_range(self, name: str, start: float, seconds: float) -> None:
+        """A range that the user named."""
+        self.events.append(Event(name, RANGE, start, seconds, threading.get_ident()))
+
+    def _hold(self, array: Any) -> None:
+        """Count an array's bytes until it is gone."""
+        key, nbytes = id(array), getattr(array, "nbytes", 0)
+        if key in self._held or not type(array).__weakrefoffset__:
+            return
+        held = self._held
+
+        def gone(_: Any) -> None:
+            self.live -= nbytes
+            held.pop(key, None)
+
+        held[key] = weakref.ref(array, gone)
+        self.live += nbytes
+        if self.live > self.peak:
+            self.peak = self.live
+
+
+def user_stack() -> tuple[Place, ...]:
+    """The frames that run and are neither the runtime's nor of what runs a cell."""
+    found = []
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if name[:9] != "flambeau.":
+            if name.startswith(HOST):
+                break
+            found.append((frame.f_code, frame.f_lasti))
+        frame = frame.f_back
+    return tuple(found)
