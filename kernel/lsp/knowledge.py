@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
@@ -53,7 +54,7 @@ class FileKnowledge:
                 found = signature_at(self._names, source, cursor)
                 return None if found is None else asdict(found)
             case "hover":
-                return summary_at(self._names, source, word_end(source, cursor))
+                return summary_at(self._names, source, cursor + len(rest_of_word(source, cursor)))
         return None
 
 
@@ -135,8 +136,13 @@ class KernelKnowledge:
                 return found
 
 
-def word_end(source: str, cursor: int) -> int:
-    """The offset behind the name that the cursor is in."""
-    while cursor < len(source) and (source[cursor].isalnum() or source[cursor] == "_"):
-        cursor += 1
-    return cursor
+def word_at(source: str, cursor: int) -> str:
+    """The name that the cursor is in, or behind."""
+    begun = re.search(r"\w*\Z", source[:cursor])
+    return (begun.group() if begun else "") + rest_of_word(source, cursor)
+
+
+def rest_of_word(source: str, cursor: int) -> str:
+    """What follows the cursor of the name that it is in."""
+    rest = re.compile(r"\w*").match(source, cursor)
+    return rest.group() if rest else ""

@@ -13,7 +13,7 @@ import flambeau
 
 from . import python_answers
 from .documents import Part, notebook_parts, part
-from .knowledge import Knowledge
+from .knowledge import Knowledge, word_at
 from .protocol import AnsweringProtocol
 
 PAUSE = 0.15  # s without a change before a document is checked
@@ -230,14 +230,9 @@ def _register_documents(server: FlambeauServer) -> None:
 async def _static_hover(ls: FlambeauServer, one: Part, position: types.Position) -> str | None:
     """The shape of the name at the position as far as the text tells, else jedi's words."""
     line, column = _jedi_place(one, position)
-    text = one.own.splitlines()[position.line] if one.own else ""
     shapes = {h["name"]: h["text"] for n, h in await ls.hints(one) if n <= position.line}
-    start = end = one.cursor(position) - sum(len(row) for row in one.lines[: position.line])
-    while start and (text[start - 1].isalnum() or text[start - 1] == "_"):
-        start -= 1
-    while end < len(text) and (text[end].isalnum() or text[end] == "_"):
-        end += 1
-    if (name := text[start:end]) in shapes:
+    name = word_at(one.own, one.cursor(position))
+    if name in shapes:
         return f"```text\n{name}: {shapes[name]}\n```"
     return await asyncio.to_thread(python_answers.documentation, one.source, line, column)
 
