@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from .knowledge import Knowledge
 from .server import FlambeauServer
 
 LOOPBACK = "127.0.0.1"
+CHUNK = 65_536  # bytes that a bridge passes on at a time
 _log = logging.getLogger(__name__)
 
 
@@ -28,7 +30,7 @@ async def serve_tcp(
 
     async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server = FlambeauServer(knowledge)
-        server.protocol.set_writer(writer)  # type: ignore[arg-type] # any writer will do
+        server.protocol.set_writer(writer)
         stop = threading.Event()
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ValueError):
             await run_async(stop, reader, server.protocol, _log, server.report_server_error)
@@ -79,13 +81,13 @@ async def bridge(port: int) -> None:
     loop = asyncio.get_running_loop()
 
     async def upwards() -> None:
-        while data := await loop.run_in_executor(None, sys.stdin.buffer.read1, 65536):
+        while data := await loop.run_in_executor(None, os.read, sys.stdin.fileno(), CHUNK):
             writer.write(data)
             await writer.drain()
         writer.close()
 
     async def downwards() -> None:
-        while data := await reader.read(65536):
+        while data := await reader.read(CHUNK):
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
 
