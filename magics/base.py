@@ -57,15 +57,23 @@ class Instrument(Magics):
 
         A comment stands in for the line of the magic, so that lines keep the numbers they have
         for the user; not before another magic, which must come first. The cell also keeps its own
-        number: IPython has counted on already.
+        number, in tracebacks and before results: IPython, which has counted on already, reads it
+        once before the event and once after it.
         """
         first = "" if cell.lstrip().startswith("%%") else "#\n"
-        following = self.shell.execution_count
-        self.shell.execution_count = len(self.namespace.get("In", ())) - 1 or following
+        shell = self.shell
+        following = shell.execution_count
+
+        def count_on() -> None:
+            shell.execution_count = following
+
+        shell.execution_count = len(self.namespace.get("In", ())) - 1 or following
+        shell.events.register("pre_execute", count_on)
         try:
-            return bool(self.shell.run_cell(first + cell).success)
+            return bool(shell.run_cell(first + cell).success)
         finally:
-            self.shell.execution_count = following
+            shell.events.unregister("pre_execute", count_on)
+            count_on()
 
     def complete(self, name: str, event: Any) -> list[str]:
         """What may stand at the cursor in a line of the magic `name`: options, their choices,

@@ -9,6 +9,8 @@ from html import escape
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH, HEIGHT = 640.0, 260.0  # px of a chart
 LEFT, RIGHT, TOP, BOTTOM = 62.0, 150.0, 14.0, 34.0  # px around it; names stand at the right
+NAMED = 13  # lines whose names stand beside the chart
+POSITIONS = 9  # up to so many are all named, as whole numbers
 COLOURS = ("#4c78a8", "#e07a1f", "#4c9a45", "#c0392b", "#8e6bb0", "#8d6e4b", "#d56fa5", "#6f7b87")
 """Of lines, in turn; each can be told from its neighbours without seeing colours well."""
 
@@ -52,6 +54,8 @@ def line_chart(
     places = [float(x) for x in xs] if xs is not None else [float(k) for k in range(longest)]
     x_axis = _Axis(places, log_x, LEFT, WIDTH - RIGHT)
     y_axis = _Axis([v for values in lines.values() for v in values], log, HEIGHT - BOTTOM, TOP)
+    if xs is None and not labels and 0 < longest <= POSITIONS:
+        labels = [str(k) for k in range(longest)]
     body = [_grid(y_axis), _x_labels(x_axis, places, labels)]
     if mark is not None:
         x = x_axis.at(mark)
@@ -62,9 +66,12 @@ def line_chart(
         colour = COLOURS[k % len(COLOURS)]
         points = [(x_axis.at(x), y_axis.at(v)) for x, v in zip(places, values, strict=False)]
         body.append(_line(points, colour))
-        if len(lines) <= 14:
+        if k < NAMED:
             place = f'x="{WIDTH - RIGHT + 12}" y="{TOP + 12 + 16 * k}"'
             body.append(f'<text {place} style="fill:{colour}">{escape(name[:22])}</text>')
+    if len(lines) > NAMED:
+        rest = f"and {len(lines) - NAMED} more"
+        body.append(f'<text x="{WIDTH - RIGHT + 12}" y="{TOP + 12 + 16 * NAMED}">{rest}</text>')
     return _document("".join(body), title)
 
 
@@ -143,11 +150,13 @@ def _line(points: Sequence[tuple[float, float]], colour: str) -> str:
 
 def _document(body: str, title: str) -> str:
     style = (
-        "text{font:11px system-ui,sans-serif;fill:#5a6675}.g{stroke:#e3e7ed}"
-        ".m{stroke:#c0392b;stroke-dasharray:4 3}"
+        ".flambeau-chart text{font:11px system-ui,sans-serif;fill:#5a6675}"
+        ".flambeau-chart .g{stroke:#e3e7ed}"
+        ".flambeau-chart .m{stroke:#c0392b;stroke-dasharray:4 3}"
     )
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH:.0f}" height="{HEIGHT:.0f}" '
+        f'<svg class="flambeau-chart" xmlns="http://www.w3.org/2000/svg" '
+        f'width="{WIDTH:.0f}" height="{HEIGHT:.0f}" '
         f'viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" role="img" aria-label="{escape(title)}">'
         f'<style>{style}</style><rect width="100%" height="100%" fill="#ffffff" rx="8"/>'
         f"{body}</svg>"

@@ -214,19 +214,23 @@ def _box(
 
 
 STYLE = (
-    "text{text-anchor:middle}.n{font:600 12px system-ui,sans-serif;fill:#1d2733}"
-    ".s{font:10px system-ui,sans-serif;fill:#5a6675}"
-    ".e{fill:none;stroke:#8a97a8;stroke-width:1.2;marker-end:url(#a)}"
+    ".flambeau-graph text{text-anchor:middle}"
+    ".flambeau-graph .n{font:600 12px system-ui,sans-serif;fill:#1d2733}"
+    ".flambeau-graph .s{font:10px system-ui,sans-serif;fill:#5a6675}"
+    ".flambeau-graph .e{fill:none;stroke:#8a97a8;stroke-width:1.2;marker-end:url(#flambeau-arrow)}"
 )
+"""A style holds for the whole page that the drawing stands in, so it names the drawing."""
 
 
 def _document(width: float, height: float, body: str, summary: str) -> str:
     marker = (
-        '<marker id="a" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
-        'orient="auto"><path d="M0 0L8 4L0 8z" fill="#8a97a8"/></marker>'
+        '<marker id="flambeau-arrow" viewBox="0 0 8 8" refX="7" refY="4" '
+        'markerWidth="7" markerHeight="7" orient="auto">'
+        '<path d="M0 0L8 4L0 8z" fill="#8a97a8"/></marker>'
     )
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
+        f'<svg class="flambeau-graph" xmlns="http://www.w3.org/2000/svg" '
+        f'width="{width:.0f}" height="{height:.0f}" '
         f'viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(summary)}">'
         f"<style>{STYLE}</style><defs>{marker}</defs>"
         f'<rect width="100%" height="100%" fill="#ffffff" rx="8"/>{body}</svg>'

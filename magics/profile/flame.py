@@ -74,9 +74,11 @@ def flame_svg(profiler: Profiler) -> str:
         for k, (kind, fill) in enumerate(FILLS.items())
     )
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH:.0f}" height="{height:.0f}" '
+        f'<svg class="flambeau-flame" xmlns="http://www.w3.org/2000/svg" '
+        f'width="{WIDTH:.0f}" height="{height:.0f}" '
         f'viewBox="0 0 {WIDTH:.0f} {height:.0f}" role="img" aria-label="Flame graph">'
-        "<style>text{font:11px system-ui,sans-serif;fill:#1d2733}rect{stroke:#fff}</style>"
+        "<style>.flambeau-flame text{font:11px system-ui,sans-serif;fill:#1d2733}"
+        ".flambeau-flame rect{stroke:#fff}</style>"
         f'<rect width="100%" height="100%" fill="#ffffff"/>{"".join(body)}{legend}</svg>'
     )
 

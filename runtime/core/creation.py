@@ -254,9 +254,12 @@ _keys_of_arrays: dict[Any, DispatchKey] = {}
 
 def legacy_constructor(cls: type[Tensor], *args: Any, device: Any = None) -> Tensor:
     """`torch.Tensor(2, 3)` is uninitialized of those sizes, `torch.Tensor([2, 3])` is a copy of
-    data."""
-    if len(args) == 1 and not isinstance(args[0], int):
-        out = tensor(args[0], dtype=dtypes.get_default_dtype(), device=device)
+    data; of a tensor of the default dtype it is another leaf over the same memory."""
+    given: Any = args[0] if len(args) == 1 else None
+    if isinstance(given, Tensor) and given.dtype is dtypes.get_default_dtype():
+        out: Any = given.detach()
+    elif len(args) == 1 and not isinstance(given, int):
+        out = tensor(given, dtype=dtypes.get_default_dtype(), device=device)
     else:
         out = empty(*args, device=device) if args else empty(0, device=device)
     out.__class__ = cls

@@ -315,6 +315,7 @@ class Tensor:
 
 
 overriding.asks[Tensor] = False  # it is the rule that others are the exceptions to
+overriding.plain.add(Tensor)
 
 _new = object.__new__
 

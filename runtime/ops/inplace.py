@@ -151,7 +151,8 @@ def overwrite(
         own = result._edge.as_target()
         _keep_past(tensor, result, own.sequence - 1 if since is None else since)
     write(tensor, result._array, operation)
-    if is_grad_enabled():
+    has_past = result._edge is not None or tensor._edge is not None or tensor._base is not None
+    if (has_past or tensor._views is not None) and is_grad_enabled():
         _adopt_edge(tensor, result._edge)
     return tensor
 
@@ -278,7 +279,8 @@ def inplace(function: Callable[..., Tensor], name: str) -> Callable[..., Tensor]
     is_new = getattr(operations.get(function.__name__), "formula", None) is not None
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        check_writable(self, name)
+        if self._edge is not None:
+            check_writable(self, name)
         since = tick()
         return overwrite(self, function(self, *args, **kwargs), name, since, is_new)
 

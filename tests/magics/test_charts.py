@@ -8,7 +8,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+import flambeau as torch
 from flambeau.magics.charts import line_chart, sparkline
+from flambeau.magics.graph import graph
+from flambeau.magics.profile import profile_report, profiling
 
 
 def test_sparklines_span_low_to_high() -> None:
@@ -33,3 +36,22 @@ def test_larger_values_stand_higher_and_axes_are_labelled() -> None:
     assert ys[0] > ys[1]
     assert "1e1" in text
     assert ">loss<" in text
+
+
+def test_styles_hold_for_their_own_drawing_only() -> None:
+    x = torch.ones(2, requires_grad=True)
+    with profiling() as profiler:
+        y = x.exp()
+    for drawing in (line_chart({"a": [1.0, 2.0]}), graph(y)._repr_svg_(),
+                    profile_report(profiler).flame):  # fmt: skip
+        root = ElementTree.fromstring(drawing)
+        (style,) = root.iter("{http://www.w3.org/2000/svg}style")
+        selectors = re.findall(r"([^{}]+)\{", style.text or "")
+        assert selectors
+        assert all(s.startswith(f".{root.get('class')} ") for s in selectors), selectors
+
+
+def test_few_positions_are_named_by_whole_numbers_and_many_lines_are_counted() -> None:
+    text = line_chart({f"line {k}": [1.0, 2.0, 3.0] for k in range(20)})
+    assert re.findall(r'text-anchor="middle">([^<]+)<', text) == ["0", "1", "2"]
+    assert "and 7 more" in text

@@ -49,3 +49,12 @@ def test_nonsense_is_refused_in_one_line(shell: Any, line: str, run: Any) -> Non
         text = run(cell)
         assert "Traceback" not in text, (name, text)
         assert text.strip(), name
+
+
+def test_a_cell_under_a_magic_keeps_its_number_and_its_lines(run: Any, shell: Any) -> None:
+    number = shell.execution_count
+    text = run("%%profile\n1 + 1\n2 * 21")
+    assert f"Out[{number}]: 42" in text
+    number = shell.execution_count
+    assert f"Cell In[{number}], line 3" in run("%%trace\n1\n1 / 0")
+    assert shell.execution_count == number + 1
