@@ -31,6 +31,9 @@ DEFAULT_SEED = 67280421310721
 LARGE = 32_768
 """Numbers from which on they are made in a fused loop, to the same bits."""
 
+PIECE = 1 << 18
+"""Numbers whose words (2 MiB) are still in the cache when they are read."""
+
 STATE_WORDS = 624
 """Words of the Mersenne Twister's state."""
 
@@ -113,6 +116,19 @@ class Generator:
 
             return normals.uniform(self._narrow_words(count))
         return (self.words(count) & np.uint64(2**24 - 1)).astype(np.float32) * np.float32(2**-24)
+
+    def kept(self, count: int, probability: float, value: float) -> np.ndarray[Any, Any]:
+        """`value` with a probability, else 0, as float32: where float64 numbers lie below it."""
+        if count < LARGE or not loops.is_available():
+            is_kept = self.uniform(count, np.float64) < probability
+            return is_kept.astype(np.float32) * np.float32(value)
+        from .backends.cpu.loops import normals
+
+        out = np.empty(count, np.float32)
+        for start in range(0, count, PIECE):
+            part = out[start : start + PIECE]
+            normals.write_kept(self._narrow_words(2 * len(part)), part, probability, value)
+        return out
 
     def normal(self, count: int, dtype: Any) -> np.ndarray[Any, Any]:
         """`count` standard normal numbers by the Box-Muller transform (1958), in PyTorch's

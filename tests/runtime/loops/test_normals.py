@@ -48,3 +48,13 @@ def test_the_twister_goes_on_where_numpys_is(drawn: int, count: int) -> None:
         bits.random_raw(drawn)
     np.testing.assert_array_equal(twister.words(ours, count), numpys.random_raw(count))
     np.testing.assert_array_equal(ours.random_raw(900), numpys.random_raw(900))
+
+
+@pytest.mark.parametrize("shape", [(3 * random.PIECE + 5,), (300, 400)])
+def test_dropout_keeps_the_same_elements_however_many_there_are(shape: tuple[int, ...]) -> None:
+    x = torch.ones(shape)
+    torch.manual_seed(4)
+    found = torch.nn.functional.dropout(x, 0.3).numpy()
+    torch.manual_seed(4)
+    kept = torch.rand(shape, dtype=torch.float64).numpy() < 0.7
+    np.testing.assert_array_equal(found, np.where(kept, np.float32(1 / 0.7), 0))
