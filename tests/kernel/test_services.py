@@ -177,6 +177,24 @@ def test_an_interrupt_from_another_thread_stops_a_cell(session: Session) -> None
     assert isinstance(results[0].error, KeyboardInterrupt)
 
 
+def test_an_interrupt_ends_a_sleep_of_the_main_thread(session: Session) -> None:
+    session.namespace["asleep"] = asleep = threading.Event()
+    waker = threading.Thread(target=lambda: asleep.wait(60) and session.interrupt())
+    waker.start()
+    result = session.execute("import time; asleep.set(); time.sleep(600)")
+    waker.join()
+    assert isinstance(result.error, KeyboardInterrupt)
+
+
+def test_the_checker_answers_before_a_cell_runs(session: Session) -> None:
+    session.execute("left = torch.ones(4, 3); right = torch.ones(5, 3)")
+    (finding,) = session.diagnostics("fine = left + 1\nwrong = left @ right")
+    assert finding.line == 2
+    hints = session.hints("fine = left @ right.mT")
+    assert "(4, 5)" in str(hints[0])
+    assert "wrong" not in session.namespace
+
+
 def test_history_and_completeness(session: Session) -> None:
     session.execute("first = 'told'")
     assert session.history(1) == ["first = 'told'"]

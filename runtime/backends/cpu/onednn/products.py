@@ -24,7 +24,6 @@ from .primitives import (
     Descriptor,
     Primitive,
     address,
-    kept,
     kept_if_repeated,
 )
 
@@ -129,7 +128,7 @@ def _batched(x: Any, y: Any) -> Any:
     left, right = (a.reshape(count, *a.shape[-2:]) for a in (x, y))
     left, right = (_dense_rows(a) for a in (left, right))
     identity = ("matmul", left.shape, left.strides, right.shape, right.strides)
-    multiply = kept(identity, lambda: _compiled(found, left, right, out))
+    multiply = kept_if_repeated(identity, lambda: _compiled(found, left, right, out))
     if multiply is None:
         return np.matmul(x, y)
     multiply.run(left, right, out)
@@ -172,7 +171,9 @@ class _NumPyWithProducts:
     matmul = staticmethod(matmul)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(np, name)
+        found = getattr(np, name)
+        setattr(self, name, found)  # which is found at once from now on
+        return found
 
 
 numpy_with_products = _NumPyWithProducts()
