@@ -110,7 +110,10 @@ class Training(Calls):
     def _check_zeroed(self, parameters: list[Any]) -> None:
         for parameter in parameters:
             _, state, place = self.gradients.get(id(parameter), (None, "", None))
-            elsewhere = (id(parameter), self._loop_around()) in self.zeroed_in  # in an order of its own
+            elsewhere = (
+                id(parameter),
+                self._loop_around(),
+            ) in self.zeroed_in  # in an order of its own
             if state == ADDED and place is not None and not elsewhere:
                 self.warn(
                     place,

@@ -76,7 +76,7 @@ def conceal(tensor: Tensor, lead: Any) -> None:
     if array.__class__ is not np.ndarray or array.flags.c_contiguous:
         return
     order = (0, *range(2, lead.ndim), 1)
-    if not lead.transpose(order).flags.c_contiguous:
+    if lead.flags.c_contiguous or not lead.transpose(order).flags.c_contiguous:  # or both, C = 1
         tensor._key = concealed_key(tensor._key)
 
 

@@ -108,3 +108,10 @@ def test_gradients_pass_through_formats() -> None:
     weights = torch.randn(2, 5, 4, 6)
     (x.to(memory_format=torch.channels_last) * weights).sum().backward()
     assert torch.equal(x.grad, weights)
+
+
+def test_images_of_one_channel_are_row_major_and_so_is_what_convolution_makes_of_them():
+    images, weight = torch.randn(2, 1, 28, 28), torch.randn(16, 1, 5, 5)
+    out = torch.nn.functional.conv2d(images, weight)
+    assert out.stride() == (16 * 576, 576, 24, 1)
+    assert out.view(2, -1).shape == (2, 16 * 576)
