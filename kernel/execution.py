@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import _thread
 import ctypes
+import os
+import signal
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,6 +42,7 @@ class Running:
     info: Any
     thread: int
     cell: CellSource
+    process: int
     meter: Meter | None = None
     failure: Any = None
     """The result of a cell that a magic ran inside, if it failed."""
@@ -80,7 +84,7 @@ class Cells:
             return False
         thread = self._running[0].thread
         if thread == threading.main_thread().ident:
-            _thread.interrupt_main()
+            interrupt_main(thread)
         else:
             raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
             raise_in(ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt))
@@ -96,7 +100,7 @@ class Cells:
             return
         cell = self._placed(info)
         self._on_start(cell, not self._running)
-        running = Running(info, threading.get_ident(), cell)
+        running = Running(info, threading.get_ident(), cell, os.getpid())
         if not self._running:
             self.receipt = None
             running.meter = Meter(self._observes())
@@ -107,6 +111,8 @@ class Cells:
             return  # an empty cell ends without having begun
         running = self._running.pop()
         success = result is not None and result.success
+        if os.getpid() != running.process:
+            end_child(result)
         if success and running.failure is not None:
             # The magic did its work; the cell that it ran has failed nevertheless.
             inner = running.failure
@@ -142,3 +148,23 @@ class Cells:
             return CellSource(source, script, compiler.first_line)
         number = self.shell.execution_count - bool(info.store_history)  # counted up already
         return CellSource(source, f"In[{number}]")
+
+
+def interrupt_main(thread: int) -> None:
+    """Raise SIGINT in the main thread; where it can be sent, it also ends a sleep."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(thread, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
+
+
+def end_child(result: Any) -> None:
+    """End a process that a cell forked and that came to the end of the cell.
+
+    It would go on as a second kernel and take messages from the first.
+    """
+    error = None if result is None else result.error_before_exec or result.error_in_exec
+    code = getattr(error, "code", None) if isinstance(error, SystemExit) else bool(error)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))

@@ -2,37 +2,84 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
+import threading
 import time
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
 from ipykernel.ipkernel import IPythonKernel
 from traitlets import Type
 
-import flambeau
-
-from . import questions
-from .session import Session
 from .shell import FlambeauShell
+
+if TYPE_CHECKING:
+    from .session import Session
+
+PROTOCOL = "5.5"
+"""ipykernel 7 says 5.3 here, and 5.5 in its kernelspec."""
 
 
 class FlambeauKernel(IPythonKernel):
     """A Python kernel whose namespace holds the runtime."""
 
     implementation = "flambeau"
-    implementation_version = flambeau.__version__
+    implementation_version = version("flambeau")
     shell_class = Type(FlambeauShell)
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.workbench = Session(self.shell)
+        self._session: Session | None = None
+        self._beginning = threading.Lock()  # subshells may be first
         self.stays = False  # whether it outlives its front end, see parent
         self.last_request = time.monotonic()
         self.shell_handlers["flambeau_request"] = self.flambeau_request
+        self._language_server_port: int | None = None
+        self.comm_manager.register_target("flambeau.lsp", self._open_language_server)
+
+    @property
+    def workbench(self) -> Session:
+        """The session, which begins with the first question: a kernel that waits holds no
+        runtime."""
+        with self._beginning:
+            if self._session is None:
+                from .session import Session
+
+                self._session = Session(self.shell)
+        return self._session
+
+    async def do_execute(self, code: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Run a cell in the session."""
+        if self._session is None and self._begin():
+            code = "raise KeyboardInterrupt"
+        reply: dict[str, Any] = await super().do_execute(code, *args, **kwargs)
+        return reply
+
+    def _begin(self) -> bool:
+        """Begin the session; whether Ctrl-C came meanwhile, which would leave it half loaded and
+        the request without a reply."""
+        came: list[Any] = []
+        in_main = threading.current_thread() is threading.main_thread()
+        before = signal.signal(signal.SIGINT, lambda *_: came.append(True)) if in_main else None
+        try:
+            self.workbench  # noqa: B018 - it begins when it is asked for
+        finally:
+            if in_main:
+                signal.signal(signal.SIGINT, before)
+        return bool(came)
+
+    @property
+    def kernel_info(self) -> dict[str, Any]:
+        """ipykernel's answer with the protocol that its messages follow: subshells are of 5.5."""
+        return {**super().kernel_info, "protocol_version": PROTOCOL}
 
     @property
     def is_running(self) -> bool:
         """Whether a cell is under way."""
-        return self.workbench.running
+        return self._session is not None and self._session.running
 
     def should_handle(self, stream: Any, msg: Any, idents: Any) -> bool:
         """Note that somebody speaks to us."""
@@ -43,8 +90,20 @@ class FlambeauKernel(IPythonKernel):
         """Answer a question of our own front ends, see `questions`; any subshell will do."""
         if parent["content"].get("question") == "stay":
             self.stays = True
+        from . import questions  # it needs the runtime
+
         reply = questions.answer(self.workbench, parent["content"])
         self.session.send(stream, "flambeau_reply", reply, parent, ident=ident)
+
+    def _open_language_server(self, comm: Any, message: dict[str, Any]) -> None:
+        """A front end opened the comm `flambeau.lsp`: it hears the port at which our language
+        server listens, on a thread of this process."""
+        from .lsp.knowledge import SessionKnowledge
+        from .lsp.transport import serve_in_thread
+
+        if self._language_server_port is None:
+            self._language_server_port = serve_in_thread(SessionKnowledge(self.workbench))
+        comm.send({"method": "server_started", "port": self._language_server_port})
 
     def finish_metadata(
         self, parent: dict[str, Any], metadata: dict[str, Any], reply_content: dict[str, Any]
@@ -55,6 +114,24 @@ class FlambeauKernel(IPythonKernel):
         if receipt is not None and not parent["content"].get("silent"):
             metadata["flambeau"] = {"receipt": receipt.as_dict()}
         return metadata
+
+    @contextmanager
+    def _cancel_on_sigint(self, future: asyncio.Future[Any]) -> Iterator[None]:
+        """Ctrl-C cancels an awaiting cell at once.
+
+        ipykernel schedules that from the signal handler in a way that does not wake a loop that
+        sleeps; it then waits for the next message.
+        """
+        loop = asyncio.get_running_loop()
+
+        def cancel(*signal_and_frame: Any) -> None:
+            loop.call_soon_threadsafe(future.cancel)
+
+        before = signal.signal(signal.SIGINT, cancel)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     async def do_complete(self, code: str, cursor_pos: int | None) -> dict[str, Any]:
         """Completions, with types and details where front ends look for them."""
@@ -83,10 +160,17 @@ class FlambeauKernel(IPythonKernel):
         data = self.workbench.inspect(code, cursor_pos, detail_level)
         return {"status": "ok", "found": data is not None, "data": data or {}, "metadata": {}}
 
+    async def do_history(self, hist_access_type: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Past cells; IPython calls its own session 0 in a range, by which nobody can ask again."""
+        reply: dict[str, Any] = super().do_history(hist_access_type, *args, **kwargs)
+        own = self.shell.history_manager.session_number
+        reply["history"] = [(own if row[0] == 0 else row[0], *row[1:]) for row in reply["history"]]
+        return reply
+
     @property
     def banner(self) -> str:
         """One line at the start of a front end."""
         return (
-            f"Flambeau {flambeau.version.release}: torch, nn, F and optim are there. "
+            f"Flambeau {self.implementation_version}: torch, nn, F and optim are there. "
             "%graph, %%trace, %%profile, %clip and %free look inside; ? explains."
         )

@@ -23,9 +23,17 @@ ENVIRONMENT = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", TEXT_DOOR: "1"}
 """Spares five lines of warning about the debugger at every start, and says who starts it."""
 
 
+START = (
+    "from importlib.util import find_spec as f; "
+    "exec(open(f('flambeau').submodule_search_locations[0] + '/asleep.py').read()); "
+    "from flambeau.kernel.__main__ import main; main()"
+)
+"""`python -m flambeau.kernel`, but for the runtime, which sleeps until the first cell."""
+
+
 def command() -> list[str]:
     """What starts a kernel with this interpreter; Jupyter fills in the connection file."""
-    return [sys.executable, "-m", "flambeau.kernel", "-f", "{connection_file}"]
+    return [sys.executable, "-c", START, "-f", "{connection_file}"]
 
 
 def manager(asynchronous: bool = False, name: str = "", **options: Any) -> Any:
@@ -63,6 +71,23 @@ def connection_file(identity: str) -> Path:
     from jupyter_core.paths import jupyter_runtime_dir
 
     return Path(jupyter_runtime_dir()) / f"kernel-{identity}.json"
+
+
+def running_connection(name: str) -> str:
+    """The connection file of the running kernel that `name` is a part of, or is the path of; of
+    the latest for no name.
+
+    Raises: OSError if there is none.
+    """
+    from jupyter_client.connect import find_connection_file
+
+    # Beside the files lie sockets whose names begin alike.
+    pattern = name if Path(name).is_file() else f"kernel-*{name}*.json"
+    try:
+        return str(find_connection_file(pattern))
+    except OSError:
+        sought = f"no connection file matches {name!r}" if name else "none is running"
+        raise OSError(f"There is no kernel to attach to: {sought}.") from None
 
 
 def connect_stdin(client: Any, wait: bool = False) -> None:

@@ -6,25 +6,27 @@ A remedy is only named if the call with it runs; nothing of the user's is comput
 from __future__ import annotations
 
 import copy
-import inspect
 import re
 import warnings
 from collections.abc import Iterator
 from itertools import chain, combinations
-from time import perf_counter
+from time import thread_time
 from typing import Any
 
 import flambeau as torch
 from flambeau import Tensor, nn
+from flambeau.magics.check.apart import apart
+from flambeau.magics.check.devices import shadow_device
+from flambeau.magics.check.fixes import layer_size, verified_fixes
 
 from .failures import FailedCall
 from .naming import Operand
 
 MOST = 3  # remedies that are named
-PATIENCE = 0.3  # s for trying
-LAYER_SIZES = ("in_features", "in_channels", "num_features", "input_size", "normalized_shape",
-               "num_channels", "embed_dim", "d_model")  # fmt: skip
-"""Arguments of layers that say what inputs they take."""
+TRIED = 12  # rearrangements that are looked at for those that people mean
+PATIENCE = 0.5  # s of processor time for trying
+RARE = re.compile(r"\.(un)?squeeze\(|\.transpose\(|\.reshape\(|\.permute\(2")
+"""Rearrangements that make many a call run and are seldom meant."""
 
 
 class Trial:
@@ -32,22 +34,27 @@ class Trial:
 
     def __init__(self, call: FailedCall) -> None:
         self.call = call
-        self.ends = perf_counter() + PATIENCE
+        self.ends = thread_time() + PATIENCE
         self._module = None if call.module is None else on_meta(call.module)
 
-    def works(self, replaced: dict[str, Any], module: nn.Module | None = None) -> bool:
-        """Whether the call runs with some of its tensors replaced, by role; or on another layer."""
-        if perf_counter() > self.ends:
-            return False
+    def run(self, replaced: dict[str, Any]) -> Any:
+        """The call's result with some of its arguments replaced, by role.
+
+        Raises: whatever the call raises; what it warns of is no remedy either.
+        """
+        if thread_time() > self.ends:
+            raise TimeoutError
         values = {role: _as_meta(v, role, replaced) for role, v in self.call.arguments.items()}
-        target = module or self._module
+        with torch.random.fork_rng(), apart(gradients=False):
+            warnings.simplefilter("error")
+            if self._module is not None:
+                return self._module.forward(**values)
+            return self.call.run(values)
+
+    def works(self, replaced: dict[str, Any]) -> bool:
+        """Whether the call runs with some of its arguments replaced."""
         try:
-            with torch.no_grad(), torch.random.fork_rng(), warnings.catch_warnings():
-                warnings.simplefilter("error")  # what is warned of is no remedy
-                if target is None:
-                    self.call.run(values)
-                else:
-                    target.forward(**values)
+            self.run(replaced)
         except Exception:
             return False
         return True
@@ -65,8 +72,10 @@ def _as_meta(value: Any, role: str, replaced: dict[str, Any]) -> Any:
 
 
 def meta_like(tensor: Any, shape: Any = None, dtype: Any = None) -> Any:
-    """A meta tensor of the same shape and dtype, or of others."""
-    return torch.empty(tuple(shape or tensor.shape), dtype=dtype or tensor.dtype, device="meta")
+    """A tensor without memory, on the shadow of the tensor's device, of the same shape and dtype,
+    or of others."""
+    place = shadow_device(tensor.device)
+    return torch.empty(tuple(shape or tensor.shape), dtype=dtype or tensor.dtype, device=place)
 
 
 def on_meta(module: nn.Module) -> nn.Module:
@@ -113,112 +122,72 @@ def remedies(trial: Trial) -> list[str]:
     call = trial.call
     given = [o for o in call.operands if o.is_given]
     if not call.on_one_device:
-        return _working(trial, _moves(call, given))
+        return list(_moves(call, given))
+    moved = _rearrangements(trial, given)
     likely = chain(
-        _conversions(call, given), _layers(call), *map(_turns, given), _sizes(call, given)
+        _conversions(trial, given),
+        _layers(call),
+        (text for text in moved if not RARE.search(text)),
+        _sizes(trial, given),
     )
-    return _working(trial, likely) or _working(trial, chain(*map(_reshapes, given)))
+    found = list(dict.fromkeys(likely))
+    return (found or moved)[:MOST]
 
 
-Candidate = tuple[str, dict[str, Any], nn.Module | None]
-"""What to say, tensors in place of operands (by role), a layer in place of the one that failed."""
-
-
-def _working(trial: Trial, candidates: Iterator[Candidate]) -> list[str]:
-    found: list[str] = []
-    for text, replaced, module in candidates:
-        if text not in found and trial.works(replaced, module):
-            found.append(text)
-        if len(found) == MOST or perf_counter() > trial.ends:
-            break
-    return found
-
-
-def _moves(call: FailedCall, given: list[Operand]) -> Iterator[Candidate]:
+def _moves(call: FailedCall, given: list[Operand]) -> Iterator[str]:
     """All operands on one device: the GPU if there is one, else that of the first."""
     places = [str(o.tensor.device) for o in call.operands]
     target = next((p for p in places if p.startswith("cuda")), places[0])
     moved = [o for o in given if str(o.tensor.device) != target]
     if moved:
-        yield "; ".join(f"{_name(o)}.to({target!r})" for o in moved), {}, None
+        yield "; ".join(f"{_name(o)}.to({target!r})" for o in moved)
 
 
-def _conversions(call: FailedCall, given: list[Operand]) -> Iterator[Candidate]:
+def _conversions(trial: Trial, given: list[Operand]) -> Iterator[str]:
     """Other dtypes: those of the other operands, indices, numbers."""
+    others = [o.tensor.dtype for o in trial.call.operands]
     for operand in given:
-        others = [o.tensor.dtype for o in call.operands]
         for dtype in dict.fromkeys([*others, torch.int64, torch.float32]):
-            if dtype != operand.tensor.dtype:
+            twin = meta_like(operand.tensor, dtype=dtype)
+            if dtype != operand.tensor.dtype and trial.works({operand.role: twin}):
                 short = {torch.int64: "long()", torch.float32: "float()"}.get(dtype, f"to({dtype})")
-                twin = meta_like(operand.tensor, dtype=dtype)
-                yield f"{_name(operand)}.{short}", {operand.role: twin}, None
+                yield f"{_name(operand)}.{short}"
 
 
-def _layers(call: FailedCall) -> Iterator[Candidate]:
-    """The layer with another size of input, taken from its input."""
-    module = call.module
-    if module is None:
+def _layers(call: FailedCall) -> Iterator[str]:
+    """The layer with the size that its input has."""
+    if call.module is None:
         return
-    sizes = [n for o in call.operands if o.is_given for n in reversed(o.tensor.shape)]
-    parameters = inspect.signature(type(module)).parameters
-    place = f" as {call.module_name}" if call.module_name else ""
-    for name in LAYER_SIZES:
-        if name in parameters and hasattr(module, name):
-            for size in dict.fromkeys(sizes):
-                twin = _rebuilt(module, name, size)
-                if twin is not None:
-                    yield f"{type(module).__name__}({name}={size}){place}", {}, twin
+    inputs = [o.tensor for o in call.operands if o.is_given]
+    found = layer_size(call.module, [meta_like(t) for t in inputs])
+    if found is not None:
+        name, _, wanted = found
+        place = f" as {call.module_name}" if call.module_name else ""
+        yield f"{type(call.module).__name__}({name}={wanted}){place}"
 
 
-def _rebuilt(module: nn.Module, name: str, size: int) -> nn.Module | None:
-    """A layer of the same kind on meta, with one argument of its constructor changed."""
-    options = {}
-    for key in inspect.signature(type(module)).parameters:
-        value = getattr(module, key, None)
-        if key == "bias":
-            value = value is not None and value is not False
-        if value is not None and key not in ("device", "dtype"):
-            options[key] = value
-    try:
-        return type(module)(**{**options, name: size, "device": "meta"}).train(module.training)
-    except Exception:
-        return None  # its constructor keeps its arguments under other names
+def _rearrangements(trial: Trial, given: list[Operand]) -> list[str]:
+    """The same elements of an operand in another arrangement."""
+    roles = [o.role for o in given]
+
+    def call(*tensors: Any) -> Any:
+        return trial.run(dict(zip(roles, tensors, strict=True)))
+
+    tensors, names = [meta_like(o.tensor) for o in given], [_name(o) for o in given]
+    return [fix.text for fix in verified_fixes(call, tensors, names=names, limit=TRIED)]
 
 
-def _turns(operand: Operand) -> Iterator[Candidate]:
-    """What people forget: transposing, channels first, flattening images."""
-    twin = meta_like(operand.tensor)
-    if twin.ndim >= 2:
-        yield f"{_name(operand)}.mT", {operand.role: twin.mT}, None
-    if twin.ndim == 4:
-        code = f"{_name(operand)}.permute(0, 3, 1, 2)"
-        yield code, {operand.role: twin.permute(0, 3, 1, 2)}, None
-    if twin.ndim > 2:
-        yield f"{_name(operand)}.flatten(1)", {operand.role: twin.flatten(1)}, None
-
-
-def _reshapes(operand: Operand) -> Iterator[Candidate]:
-    """Dimensions of size 1 taken away or put in, any two dimensions swapped."""
-    twin, name, role = meta_like(operand.tensor), _name(operand), operand.role
-    for k in range(twin.ndim):
-        if twin.shape[k] == 1:
-            yield f"{name}.squeeze({k})", {role: twin.squeeze(k)}, None
-    for k in (0, 1, -1) if 0 < twin.ndim < 4 else ():
-        yield f"{name}.unsqueeze({k})", {role: twin.unsqueeze(k)}, None
-    for a, b in combinations(range(twin.ndim), 2):
-        yield f"{name}.transpose({a}, {b})", {role: twin.transpose(a, b)}, None
-
-
-def _sizes(call: FailedCall, given: list[Operand]) -> Iterator[Candidate]:
+def _sizes(trial: Trial, given: list[Operand]) -> Iterator[str]:
     """A shape that was asked for, with one of its sizes left open."""
-    for role, value in call.arguments.items():
+    for role, value in trial.call.arguments.items():
         sizes = value[0] if isinstance(value, tuple) and len(value) == 1 else value
         if not isinstance(sizes, list | tuple) or any(type(n) is not int for n in sizes):
             continue
         for k in range(len(sizes)):
             opened = (*sizes[:k], -1, *sizes[k + 1 :])
-            text = ", ".join(str(n) for n in opened)
-            yield f"{_name(given[0])}.{call.label}({text})", {role: opened}, None
+            if trial.works({role: opened}):
+                text = ", ".join(str(n) for n in opened)
+                yield f"{_name(given[0])}.{trial.call.label}({text})"
 
 
 def _name(operand: Operand) -> str:

@@ -28,6 +28,9 @@ from .status import Status
 SNAPSHOT_INTERVAL = 0.5
 """Seconds between two snapshots while one cell runs."""
 
+LONGEST_KEPT = 1_000_000
+"""Characters of a cell's output that IPython's history may keep."""
+
 
 class Session:
     """What every door leads to. It lives in one IPython shell, which executes and completes.
@@ -55,6 +58,7 @@ class Session:
         display.register(shell.display_formatter)
         # jedi calls repr on big arrays, and takes seconds to start.
         shell.Completer.use_jedi = False
+        completion.limit(shell.Completer)
         shell.extension_manager.load_extension("flambeau.magics")
         self.policy = Policy(shell)
         self._before: SafeCell | None = None
@@ -98,6 +102,16 @@ class Session:
             print(before.undo())
         self.grad_enabled = is_grad_enabled()  # of this thread; those that look have their own
         self._photographer.changed()
+        self._forget_long_outputs()
+
+    def _forget_long_outputs(self) -> None:
+        """IPython keeps all that cells print, for `%notebook`; a flood it must not keep."""
+        outputs = self.shell.history_manager.outputs
+        for number in list(outputs)[-2:]:
+            parts = [part for output in outputs[number] for part in output.bundle.values()]
+            lengths = (sum(map(len, p)) if isinstance(p, list) else len(p) for p in parts)
+            if sum(lengths) > LONGEST_KEPT:
+                del outputs[number]
 
     # -- running ---------------------------------------------------------------------------------
 

@@ -138,7 +138,7 @@ newaxis = None
 
 _LAZY_MODULES = """
 _C __config__ _dynamo accelerator amp backends compiler cpu cuda distributed distributions fft
-func hub jit linalg multiprocessing nn onnx optim profiler serialization signal special testing
+func fx hub jit linalg multiprocessing nn onnx optim profiler serialization signal special testing
 types utils version
 """.split()
 _LAZY_NAMES = {

@@ -37,9 +37,10 @@ NAMESPACES = ("", "nn.functional", "linalg", "fft", "special")
 
 METADATA = """
 size dim numel nelement stride storage_offset data_ptr element_size is_floating_point is_complex
-numpy_values as_subclass
+numpy_values as_subclass __iter__
 """
-"""Methods that only tell what a tensor is: the same for every class, and never asked about."""
+"""Methods that only tell what a tensor is, the same for every class, and what is made of methods
+that are asked: never asked about."""
 
 VIEWS = "T mT H mH real imag data"
 """Attributes that are tensors, and so of the class of the tensor they belong to."""
@@ -174,39 +175,33 @@ def resolve_name(f: Callable[..., Any]) -> str | None:
 
 def _asking(public: Any, original: Any) -> Callable[..., Any]:
     """The call of `original`, unless its arguments or a mode override the function `public`."""
-    asks = overriding.overrides
+    plain = overriding.plain
 
     def ask(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if not state.disabled or state.modes:
-            values = (*args, *kwargs.values()) if kwargs else args
-            for value in values:
-                cls = value.__class__
-                if asks(cls) or cls is tuple or cls is list:
-                    asked = [] if state.disabled else overriding.overriding(values)
-                    break
-            else:
-                asked = []
-            if asked or state.modes:
-                return overriding.answer(public, asked, args, kwargs)
+        values = (*args, *kwargs.values()) if kwargs else args
+        asked: list[Any] = []
+        for value in values:
+            if value.__class__ not in plain and not state.disabled:
+                asked = overriding.overriding(values)
+                break
+        if asked or state.modes:
+            return overriding.answer(public, asked, args, kwargs)
         return original(*args, **kwargs)
 
     return ask
 
 
-def _code(function: Any) -> Any:
-    """Code that leaves every call of `function` to its keyword `_ask`, with the free variables that
-    it must have to take the place of the function's own."""
-    free = function.__code__.co_freevars
+@functools.cache
+def _asking_code(free: tuple[str, ...]) -> Any:
+    """Code that leaves every call to the keyword `_ask`, with the free variables `free`, which it
+    must have to take the place of a function's own."""
     source = "def outer():\n"
     source += "".join(f"    {name} = None\n" for name in free)
     source += "    def inner(*args, _ask, **kwargs):\n        return _ask(args, kwargs)\n"
     source += "".join(f"        {name}\n" for name in free)
     namespace: dict[str, Any] = {}
     exec(source + "    return inner\n", namespace)
-    code = function.__code__
-    return namespace["outer"]().__code__.replace(
-        co_filename=code.co_filename, co_firstlineno=code.co_firstlineno, co_name=code.co_name
-    )
+    return namespace["outer"]().__code__
 
 
 def _generated_from(function: Any) -> Any:
@@ -230,7 +225,10 @@ def _switch_over(function: Any, public: Any) -> None:
     operation = _generated_from(function)
     if operation is not None:
         operation.written = original  # where its code will be generated
-    function.__code__ = _code(function)
+    code = function.__code__
+    function.__code__ = _asking_code(code.co_freevars).replace(
+        co_filename=code.co_filename, co_firstlineno=code.co_firstlineno, co_name=code.co_name
+    )
     function.__defaults__ = None
     function.__kwdefaults__ = {"_ask": _asking(public, original)}
     function.__signature__ = signature

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from .backends.cpu import loops
 from .core.box_muller import normal_float32
 from .core.devices import device as Device
 
@@ -26,6 +27,9 @@ __all__ = [
 
 DEFAULT_SEED = 67280421310721
 """What PyTorch's generators are seeded with before anyone seeds them."""
+
+LARGE = 32_768
+"""Numbers from which on they are made in a fused loop, to the same bits."""
 
 STATE_WORDS = 624
 """Words of the Mersenne Twister's state."""
@@ -91,8 +95,17 @@ class Generator:
     def uniform(self, count: int, dtype: Any) -> np.ndarray[Any, Any]:
         """`count` numbers in [0, 1): multiples of 2**-53 as float64, of 2**-24 in smaller types."""
         if np.dtype(dtype) == np.float64:
+            if count >= LARGE and loops.is_available():
+                from .backends.cpu.loops import normals
+
+                return normals.uniform_double(self.words(2 * count))
             return (self.long_words(count) & np.uint64(2**53 - 1)) / 2.0**53
-        return (self.words(count) & np.uint64(2**24 - 1)).astype(np.float32) * np.float32(2**-24)
+        words = self.words(count)
+        if count >= LARGE and loops.is_fusing():
+            from .backends.cpu.loops import normals
+
+            return normals.uniform(words)
+        return (words & np.uint64(2**24 - 1)).astype(np.float32) * np.float32(2**-24)
 
     def normal(self, count: int, dtype: Any) -> np.ndarray[Any, Any]:
         """`count` standard normal numbers by the Box-Muller transform (1958), in PyTorch's
@@ -181,6 +194,10 @@ class Generator:
 def _box_muller(u: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Blocks of 16 uniform numbers as 16 normal ones: the first 8 give radii, the others angles."""
     if u.dtype == np.float32:
+        if len(u) >= LARGE and loops.is_fusing():
+            from .backends.cpu.loops import normals
+
+            return normals.normal(u)
         return normal_float32(u)
     blocks = u.reshape(-1, 2, 8)
     one = u.dtype.type(1)

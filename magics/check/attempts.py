@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
+import operator
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from time import perf_counter
+from time import thread_time
 from types import ModuleType
 from typing import Any, NoReturn
 
+import flambeau
 from flambeau.core.tensor import Tensor
 from flambeau.errors import (
     DeviceError,
@@ -42,6 +44,8 @@ CODES: tuple[tuple[type[BaseException], str], ...] = (
     (KeyError, "name"),
     (RuntimeError, "runtime"),
 )
+UNSURE = ("shape", "value", "runtime", "index", "arguments")
+"""Kinds of failures that depend on sizes."""
 _META = re.compile(r"\bmeta\b|with values|\bSpec\b|no values")
 _DEVICES = "expected all tensors on one device"
 
@@ -49,10 +53,12 @@ _DEVICES = "expected all tensors on one device"
 class Attempts(Parts):
     """Runs native steps within the budget, and turns what they raise into findings."""
 
+    hypothetical = False  # whether functions run on arguments that are made up
+
     def __init__(self, steps: int, seconds: float) -> None:
         super().__init__()
         self.steps_left = steps
-        self.started = perf_counter()
+        self.started = thread_time()
         self.deadline = self.started + seconds
         self.late = self.started + seconds / 2
         self.findings: dict[tuple[Any, ...], Finding] = {}
@@ -61,6 +67,7 @@ class Attempts(Parts):
         self.mishaps: list[Exception] = []  # errors of the checker itself
         self.made: dict[int, tuple[Any, ast.AST]] = {}  # modules made in the cell, by id
         self.writes: list[tuple[Tensor, ast.AST]] = []  # in place, in the checked cell
+        self.masked: dict[int, tuple[Tensor, int]] = {}  # masks, and how many they select
         self.loops: list[ast.AST] = []  # that run, the innermost last
         self.guarded = 0  # how many try blocks with handlers are around
         self.unknown_returns = 0  # how often an interpreted function gave something unknown
@@ -70,12 +77,12 @@ class Attempts(Parts):
     def tick(self) -> None:
         """Count a step. Raises: BudgetSpentError when steps or time are used up."""
         self.steps_left -= 1
-        if self.steps_left < 0 or (self.steps_left & 31 == 0 and perf_counter() > self.deadline):
+        if self.steps_left < 0 or (self.steps_left & 31 == 0 and thread_time() > self.deadline):
             raise BudgetSpentError
 
     def is_late(self) -> bool:
         """Whether so much time went by that loops should end early."""
-        return perf_counter() > self.late
+        return thread_time() > self.late
 
     # -- frames ----------------------------------------------------------------------------------
 
@@ -144,11 +151,34 @@ class Attempts(Parts):
     ) -> Any:
         """Answer a native failure: UNKNOWN if the checker itself is its cause."""
         code = self.code_of(error, function, args, kwargs or {})
+        if code in UNSURE and self.may_work(function, args, kwargs or {}):
+            return UNKNOWN
         if code is None and not self.guarded:
             return UNKNOWN
         if code is None and _META.search(str(error)):
             return UNKNOWN
         return self.fail(node, error, code, (function, args, kwargs or {}))
+
+    def may_work(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Whether a call that fails on symbolic sizes may work once these are numbers."""
+        if not self.symbols.names:
+            return False
+        operands = [*args, *kwargs.values()]
+        owner = getattr(function, "__self__", None)
+        if isinstance(owner, Tensor):
+            operands.append(owner)
+        held = list(function.parameters()) if isinstance(function, Module) else []
+        if not self.symbols.any_in([*operands, *held]):
+            return False
+        plain = [a for a in operands if not isinstance(a, Tensor)]
+        if self.symbols.any_in([*held, *plain]):
+            return True
+        sizes = {n for t in [*operands, *held] if isinstance(t, Tensor) for n in t.shape}
+        for symbol in [n for n in sizes if self.symbols.is_symbolic(n)]:
+            for size in (sizes | {1}) - {symbol}:
+                if _works(function, args, kwargs, symbol, size):
+                    return True
+        return function is operator.getitem
 
     def fail(
         self, node: ast.AST, error: BaseException, code: str | None, call: Any = None
@@ -233,7 +263,8 @@ class Attempts(Parts):
 
     def report(self, error: UserError) -> None:
         """Keep the finding of `error`, if it has one."""
-        if error.finding is not None:
+        sure = not self.hypothetical or error.code in ("shape", "attribute", "value")
+        if error.finding is not None and sure:
             for finding in error.finding:
                 self.add(finding)
 
@@ -252,9 +283,38 @@ class Attempts(Parts):
         **more: Any,
     ) -> None:
         """Report what runs but is hardly meant."""
+        if self.hypothetical:
+            return
         place = self.place(node)
         if place is not None:
             self.add(Finding(*span(place), severity, code, message, fix, **more))
+
+
+def _works(
+    function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], symbol: int, size: int
+) -> bool:
+    """Whether a call works with `size` in the place of `symbol`."""
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, Tensor):
+        function = getattr(_with_size(owner, symbol, size), function.__name__)
+    try:
+        function(
+            *(_with_size(a, symbol, size) for a in args),
+            **{k: _with_size(v, symbol, size) for k, v in kwargs.items()},
+        )
+    except Exception:
+        return False
+    return True
+
+
+def _with_size(value: Any, symbol: int, size: int) -> Any:
+    """`value` with `size` where `symbol` was."""
+    if isinstance(value, Tensor):
+        shape = [size if n == symbol else n for n in value.shape]
+        return flambeau.empty(tuple(shape), dtype=value.dtype, device=value.device)
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        return type(value)([_with_size(item, symbol, size) for item in value])
+    return value
 
 
 def concerns_runtime(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -268,6 +328,8 @@ def concerns_runtime(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any
 
 
 def _is_runtime(value: Any) -> bool:
+    if isinstance(value, tuple) and value and isinstance(value[0], Tensor):
+        return True
     if isinstance(value, ModuleType):
         return value.__name__.partition(".")[0] == "flambeau"
     return isinstance(value, Tensor | Module)

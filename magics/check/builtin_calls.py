@@ -12,8 +12,9 @@ from typing import Any
 from flambeau.core.tensor import Tensor
 from flambeau.nn import Module
 
+from .arrays import Array
 from .calls import Calls, Handler
-from .values import SOME_FLOAT, UNKNOWN, Stream
+from .values import SOME_FLOAT, SOME_INT, UNKNOWN, Stream
 
 Args = list[Any]
 Kwargs = dict[str, Any]
@@ -25,6 +26,8 @@ def _len(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
         return UNKNOWN
     if id(args[0]) in run.open:
         return UNKNOWN
+    if isinstance(args[0], Array):
+        return args[0].tensor.shape[0] if args[0].tensor.ndim else UNKNOWN
     return run.attempt(node, len, args[0])
 
 
@@ -173,6 +176,8 @@ def _extreme(function: Callable[..., Any]) -> Handler:
         items, exact = run.items_of(args[0], node) if len(args) == 1 else (args, True)
         if not exact or run.is_opaque(items) or any(isinstance(i, Tensor) for i in items):
             return UNKNOWN
+        if run.symbols.any_in(items):
+            return UNKNOWN
         return run.attempt(node, function, items, **kwargs)
 
     return find
@@ -197,8 +202,8 @@ def _type(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
 
 def _number(kind: type) -> Handler:
     def make(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
-        if run.is_opaque(args) or any(isinstance(a, Tensor) for a in args):
-            return SOME_FLOAT if kind is float else UNKNOWN
+        if run.is_opaque(args) or any(isinstance(a, Tensor | Array) for a in args):
+            return {int: SOME_INT, float: SOME_FLOAT}.get(kind, UNKNOWN)
         return run.attempt(node, kind, *args, **kwargs)
 
     return make

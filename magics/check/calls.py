@@ -152,12 +152,27 @@ class Calls(Sequences):
             return self.unknown_call(args, kwargs, node)
         if opaque and not (interpreted and exact):
             return self.unknown_result(function, args, kwargs, node)
+        if self._makes_too_much(function, args, kwargs):
+            return UNKNOWN
         return self.native(function, args, kwargs, node)
+
+    def _makes_too_much(self, function: Any, args: list[Any], kwargs: dict[str, Any]) -> bool:
+        """Whether a function of numbers alone would compute values for a symbolic size."""
+        if isinstance(function, type) or getattr(function, "__name__", "") in pure.SIZED:
+            return False
+        given = [*args, *kwargs.values()]
+        owner = getattr(function, "__self__", None)
+        if any(isinstance(a, Tensor | Module) for a in (owner, *given)):
+            return False
+        return self.symbols.any_in(given)
 
     def unknown_result(
         self, function: Any, args: list[Any], kwargs: dict[str, Any], node: ast.AST
     ) -> Any:
         """What a native function makes of arguments that are not all known."""
+        owner = getattr(function, "__self__", None)
+        if isinstance(owner, Module | Optimizer):
+            self.escape(owner)
         return UNKNOWN
 
     def native(self, function: Any, args: list[Any], kwargs: dict[str, Any], node: ast.AST) -> Any:

@@ -1,6 +1,6 @@
 """Devices of the abstract run: the meta device, numbered so that its shape rules tell them apart.
 
-`meta` stands for the CPU (and for meta itself), `meta:1` for `cuda:0`, `meta:2` for `cuda:1`.
+`meta` stands for the CPU, `meta:1` for `cuda:0`, `meta:2` for `cuda:1`, and the last for meta.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any
 from flambeau.core.devices import device as Device
 
 CPU = Device("meta")
+META = Device("meta", 1000)
 
 
 def shadow_device(place: Any) -> Device:
@@ -17,9 +18,11 @@ def shadow_device(place: Any) -> Device:
     found = place if isinstance(place, Device) else Device(place)
     if found.type == "cuda":
         return Device("meta", (found.index or 0) + 1)
-    return CPU
+    return META if found.type == "meta" else CPU
 
 
 def told_device(place: Device) -> Device:
     """The device that the user knows as `place`."""
+    if place == META:
+        return Device("meta")
     return Device("cuda", place.index - 1) if place.index else Device("cpu")

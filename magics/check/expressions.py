@@ -8,10 +8,11 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import flambeau
 from flambeau.core.tensor import Tensor
 
 from .attempts import Attempts
-from .values import MISSING, SOME_FLOAT, UNKNOWN, Stream
+from .values import MISSING, SOME_FLOAT, SOME_INT, UNKNOWN, Stream
 
 BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -80,10 +81,10 @@ class Expressions(Attempts):
     def eval_Set(self, node: ast.Set) -> Any:
         items, exact = self._elements(node.elts)
         try:
-            found = {item for item in items if item is not UNKNOWN}
+            found = {item for item in items if not self.is_opaque(item)}
         except TypeError:
             return UNKNOWN
-        return found if exact and UNKNOWN not in items else self.mark_open(found)
+        return found if exact and len(found) == len(items) else self.mark_open(found)
 
     def _elements(self, nodes: list[ast.expr]) -> tuple[list[Any], bool]:
         items: list[Any] = []
@@ -114,8 +115,9 @@ class Expressions(Attempts):
                 found[name] = item
             except TypeError:
                 exact = False
-            exact &= name is not UNKNOWN
-        found.pop(UNKNOWN, None)
+            exact &= not self.is_opaque(name)
+        for name in [key for key in found if self.is_opaque(key)]:
+            del found[name]
         return found if exact else self.mark_open(found)
 
     def eval_JoinedStr(self, node: ast.JoinedStr) -> Any:
@@ -162,9 +164,20 @@ class Expressions(Attempts):
     def binary(self, node: ast.AST, function: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
         """`function(a, b)` where that is known, and not too large to compute."""
         if self.is_opaque(a) or self.is_opaque(b) or _too_large(function, a, b):
-            numbers = isinstance(a, int | float) and isinstance(b, int | float)
-            return SOME_FLOAT if numbers and SOME_FLOAT in (a, b) else UNKNOWN
+            return _some_number(function, a, b)
+        if self.symbols.names and (self.symbols.is_symbolic(a) or self.symbols.is_symbolic(b)):
+            return self._sized(node, function, a, b)
         return self.attempt(node, function, a, b)
+
+    def _sized(self, node: ast.AST, function: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
+        """Arithmetic with a symbolic size: its result where that is a size again."""
+        if not isinstance(a, int) or not isinstance(b, int):
+            return self.attempt(node, function, a, b)
+        if function in (operator.add, operator.sub, operator.mul) or a == b:
+            return function(a, b)
+        if function in (operator.floordiv, operator.mod) and b and a % b == 0:
+            return function(a, b)
+        return SOME_FLOAT if function is operator.truediv else UNKNOWN
 
     def eval_UnaryOp(self, node: ast.UnaryOp) -> Any:
         value = self.evaluate(node.operand)
@@ -172,8 +185,12 @@ class Expressions(Attempts):
             truth = self.truth(value, node)
             return UNKNOWN if truth is UNKNOWN else not truth
         if self.is_opaque(value):
-            return value if value is SOME_FLOAT else UNKNOWN
-        return self.attempt(node, UNARY[node.op.__class__], value)
+            return value if isinstance(value, float | int) else UNKNOWN
+        return self.unary(node, UNARY[node.op.__class__], value)
+
+    def unary(self, node: ast.AST, function: Callable[[Any], Any], value: Any) -> Any:
+        """`function(value)`."""
+        return self.attempt(node, function, value)
 
     def eval_BoolOp(self, node: ast.BoolOp) -> Any:
         stops_at = isinstance(node.op, ast.Or)
@@ -213,7 +230,12 @@ class Expressions(Attempts):
             return UNKNOWN
         if isinstance(op, ast.In | ast.NotIn) and isinstance(right, Stream | Tensor):
             return UNKNOWN
-        return self.attempt(node, COMPARISONS[op.__class__], left, right)
+        if left != right if isinstance(left, int) and isinstance(right, int) else False:
+            if self.symbols.any_in((left, right)):
+                return UNKNOWN
+        elif isinstance(left, tuple) and self.symbols.any_in((left, right)):
+            return UNKNOWN
+        return self.binary(node, COMPARISONS[op.__class__], left, right)
 
     def _membership(self, op: ast.cmpop, left: Any, right: Any) -> Any:
         """Membership in a container known in part: certain only for an item that is there."""
@@ -245,12 +267,14 @@ class Expressions(Attempts):
         """`owner[index]`."""
         if owner is UNKNOWN or owner.__class__ is Stream:
             return UNKNOWN
+        if isinstance(owner, Tensor):
+            owner, index = self._selected(owner, index)
         if isinstance(owner, dict) and not self.is_opaque(index):
             if id(owner) in self.open and not self.quietly(owner.__contains__, index):
                 return UNKNOWN
             return self._entry(owner, index, node)
         if isinstance(owner, list | tuple):
-            if index is UNKNOWN:
+            if index is UNKNOWN or index is SOME_INT:
                 return self.one_of(owner)
             if id(owner) in self.open:
                 return self._open_item(owner, index)
@@ -259,6 +283,31 @@ class Expressions(Attempts):
         elif self.is_opaque(index) or self.is_opaque(owner):
             return UNKNOWN
         return self.attempt(node, operator.getitem, owner, index)
+
+    def _selected(self, owner: Tensor, index: Any) -> tuple[Any, Any]:
+        """Tensor and index as shape rules can take them: a mask selects a number of rows that is
+        not known, and a slice may end at a size that is not known."""
+        parts = list(index) if isinstance(index, tuple) else [index]
+        shape, dim = list(owner.shape), 0
+        for k, part in enumerate(parts):
+            if part is Ellipsis:
+                break
+            if isinstance(part, Tensor) and part.dtype is flambeau.bool and part.ndim == 1:
+                fits = dim < len(shape) and part.shape[0] == shape[dim]
+                if fits:
+                    size = self.masked.setdefault(id(part), (part, self.symbols.fresh("?")))[1]
+                    shape[dim], parts[k] = size, slice(None)
+            elif isinstance(part, slice) and dim < len(shape) and part.start in (None, 0):
+                known = not self.symbols.is_symbolic(shape[dim])
+                if known and self.symbols.is_symbolic(part.stop):
+                    shape[dim] = part.stop
+            dim += part is not None
+        if shape != list(owner.shape):
+            edge = owner.sum() if owner.is_floating_point() else None
+            owner = flambeau.empty(tuple(shape), dtype=owner.dtype, device=owner.device)
+            if edge is not None and edge.requires_grad:
+                owner = owner + edge
+        return owner, tuple(parts) if isinstance(index, tuple) else parts[0]
 
     def _entry(self, owner: dict[Any, Any], key: Any, node: ast.AST) -> Any:
         """`owner[key]` of a dict that is known in full."""
@@ -295,14 +344,15 @@ class Expressions(Attempts):
 
     def eval_SetComp(self, node: ast.SetComp) -> Any:
         items, exact = self._comprehend(node.generators, lambda: self.evaluate(node.elt))
-        found = self.quietly(set, [item for item in items if item is not UNKNOWN])
-        return found if exact and UNKNOWN not in items else self.mark_open(found)
+        known = [item for item in items if not self.is_opaque(item)]
+        found = self.quietly(set, known)
+        return found if exact and len(known) == len(items) else self.mark_open(found)
 
     def eval_DictComp(self, node: ast.DictComp) -> Any:
         pairs, exact = self._comprehend(
             node.generators, lambda: (self.evaluate(node.key), self.evaluate(node.value))
         )
-        known = [pair for pair in pairs if pair[0] is not UNKNOWN]
+        known = [pair for pair in pairs if not self.is_opaque(pair[0])]
         found = self.quietly(dict, known)
         return found if exact and len(known) == len(pairs) else self.mark_open(found)
 
@@ -349,6 +399,16 @@ class Expressions(Attempts):
         for item in items:
             self.yielded(item)
         return UNKNOWN
+
+
+def _some_number(function: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
+    """What arithmetic with numbers of unknown value gives: such a number again."""
+    if not isinstance(a, int | float) or not isinstance(b, int | float):
+        return UNKNOWN
+    if function in COMPARISONS.values():
+        return UNKNOWN
+    whole = isinstance(a, int) and isinstance(b, int) and function is not operator.truediv
+    return SOME_INT if whole else SOME_FLOAT
 
 
 def _too_large(function: Callable[[Any, Any], Any], a: Any, b: Any) -> bool:

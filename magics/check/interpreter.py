@@ -6,18 +6,20 @@ import ast
 import importlib
 import sys
 import types
+from functools import partial
 from typing import Any, ClassVar
 
 from flambeau.core.tensor import Tensor
 
-from . import pure
+from . import arrays, pure
 from .apart import apart
+from .arrays import Array
 from .builtin_calls import BUILTINS, NAMES
 from .calls import Handler, is_runtime_module, runtime_module
 from .findings import Hint
 from .frames import BudgetSpentError, Frame, Globals
+from .hypotheses import Hypotheses
 from .messages import described
-from .recurrent import Recurrent
 from .runtime_calls import METHODS, RUNTIME
 from .values import MISSING, UNKNOWN
 
@@ -31,10 +33,10 @@ def passed_through(iterable: Any = UNKNOWN, *args: Any, **kwargs: Any) -> Any:
     return iterable
 
 
-class Interpreter(Recurrent):
+class Interpreter(Hypotheses):
     """Runs a cell over abstract values, in the calling thread, and keeps what it found."""
 
-    handlers: ClassVar[dict[Any, Handler]] = {**BUILTINS, **RUNTIME}
+    handlers: ClassVar[dict[Any, Handler]] = {**BUILTINS, **RUNTIME, **arrays.HANDLERS}
     method_handlers: ClassVar[dict[tuple[type, str], Handler]] = METHODS
 
     def __init__(self, namespace: dict[str, Any], seconds: float) -> None:
@@ -49,6 +51,7 @@ class Interpreter(Recurrent):
         with apart(gradients=True):
             try:
                 self.run_block_to_the_end(tree.body)
+                self.look_into_uncalled(tree.body)
             except BudgetSpentError:
                 self.complete = False
 
@@ -102,9 +105,68 @@ class Interpreter(Recurrent):
 
     # -- what statements ask for -------------------------------------------------------------------
 
+    # -- NumPy -----------------------------------------------------------------------------------
+
     def array_of(self, tensor: Tensor) -> Any:
-        """The NumPy array of a tensor's values."""
-        return UNKNOWN
+        return Array(tensor)
+
+    def twin(self, value: Any) -> Any:
+        native = isinstance(value, types.MethodType | types.BuiltinFunctionType)
+        if (native or type(value).__module__ == "numpy") and callable(value):
+            return value if value in self.handlers else super().twin(value)
+        return super().twin(value)
+
+    def array_twin(self, value: Any) -> Any:
+        return arrays.made(value.shape, value.dtype)
+
+    def attribute(self, owner: Any, name: str, node: ast.AST) -> Any:
+        if isinstance(owner, Array):
+            return arrays.attribute(self, owner, name)
+        if isinstance(owner, arrays.Generator):
+            drawn = arrays.DRAWS.get(name)
+            return UNKNOWN if drawn is None else partial(drawn, self)
+        return super().attribute(owner, name, node)
+
+    def call(
+        self,
+        function: Any,
+        args: list[Any],
+        kwargs: dict[str, Any],
+        node: ast.AST,
+        exact: bool = True,
+    ) -> Any:
+        if isinstance(function, arrays.Method):
+            known = exact and not self.is_opaque(args) and not self.is_opaque(kwargs)
+            return self.quietly(function.function, *args, **kwargs) if known else UNKNOWN
+        if isinstance(function, partial) and function.func in arrays.DRAWS.values():
+            return function.func(self, args, kwargs, node) if exact else UNKNOWN
+        return super().call(function, args, kwargs, node, exact)
+
+    def binary(self, node: ast.AST, function: Any, a: Any, b: Any) -> Any:
+        if not isinstance(a, Array) and not isinstance(b, Array):
+            return super().binary(node, function, a, b)
+        if self.is_opaque(a) or self.is_opaque(b) or isinstance(a, Tensor) or isinstance(b, Tensor):
+            return UNKNOWN
+        operands = [v.tensor if isinstance(v, Array) else v for v in (a, b)]
+        return arrays.wrapped(self.quietly(function, *operands), [a, b])
+
+    def unary(self, node: ast.AST, function: Any, value: Any) -> Any:
+        if isinstance(value, Array):
+            return arrays.wrapped(self.quietly(function, value.tensor), [value])
+        return super().unary(node, function, value)
+
+    def item(self, owner: Any, index: Any, node: ast.AST) -> Any:
+        if isinstance(index, Array):
+            index = index.tensor
+        if not isinstance(owner, Array):
+            return super().item(owner, index, node)
+        return arrays.wrapped(self.quietly(super().item, owner.tensor, index, node), [owner])
+
+    def items_of(self, value: Any, node: ast.AST) -> tuple[list[Any], bool]:
+        if isinstance(value, Array):
+            rows, exact = super().items_of(value.tensor, node)
+            return [arrays.wrapped(row, [value]) for row in rows], exact
+        return super().items_of(value, node)
 
     # -- hints -----------------------------------------------------------------------------------
 
@@ -131,7 +193,7 @@ class Interpreter(Recurrent):
     def shape_text(self, value: Any) -> str | None:
         """`(32, 10) float32` of a tensor, several parted by commas of a tuple; else None."""
         if isinstance(value, Tensor):
-            return described(value)
+            return described(value, self.symbols)
         if isinstance(value, tuple) and value and len(value) <= 4:
             texts = [self.shape_text(item) for item in value]
             if all(text is not None for text in texts):

@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from flambeau.core.devices import device as Device
 from flambeau.core.tensor import Tensor
 from flambeau.nn import Module
 
+from .devices import told_device
 from .findings import Edit, Finding
 from .fixes import layer_size, verified_fixes
 from .source import span
+from .symbols import Symbols
 
 if TYPE_CHECKING:
     from .attempts import Attempts
@@ -133,7 +136,7 @@ def _written(node: ast.AST) -> list[ast.expr]:
 
 def _told_device(text: str) -> str:
     """Devices by the names that the user knows: checks number the meta device instead."""
-    return _META_DEVICE.sub(lambda m: "cpu" if m[1] is None else f"cuda:{int(m[1]) - 1}", text)
+    return _META_DEVICE.sub(lambda m: str(told_device(Device(m[0]))), text)
 
 
 def suggestion(error: BaseException) -> str | None:
@@ -164,10 +167,11 @@ def keyword_suggestion(call: Any, text: str) -> str | None:
     return f"Did you mean {close[0]}?" if close else f"Leave out {found[1]}."
 
 
-def described(value: Any) -> str | None:
+def described(value: Any, symbols: Symbols | None = None) -> str | None:
     """`(32, 10) float32` of a tensor, `Linear(in_features=...)` of a small module."""
     if isinstance(value, Tensor):
-        shape = tuple(value.shape)
+        sizes = [str(n) if symbols is None else symbols.text(n) or str(n) for n in value.shape]
+        shape = f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
         return f"{shape} {str(value.dtype).removeprefix('torch.')}"
     if isinstance(value, Module) and not value._modules:
         return f"{type(value).__name__}({value.extra_repr()})"

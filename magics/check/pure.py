@@ -59,6 +59,7 @@ CLASSES: set[Any] = {
     functools.partial, staticmethod, classmethod, property, functools.cached_property, enum.auto,
     itertools.product, itertools.repeat, itertools.count, itertools.cycle, itertools.combinations,
     itertools.permutations, itertools.accumulate, itertools.islice, typing.TypeVar,
+    flambeau.Generator,
 }  # fmt: skip
 
 FUNCTIONS: set[Any] = {
@@ -82,6 +83,12 @@ FUNCTIONS |= {
 CLASSES |= {
     e for e in vars(builtins).values() if isinstance(e, type) and issubclass(e, BaseException)
 }
+
+SIZED = frozenset(
+    "zeros ones empty full rand randn randint randperm arange linspace eye normal broadcast_shapes "
+    "zeros_like ones_like Size".split()
+)
+"""Functions of sizes alone that make no values on meta."""
 
 CONTAINERS = (list, dict, set, collections.deque)
 WRITING = frozenset(

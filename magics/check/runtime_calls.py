@@ -14,11 +14,12 @@ from flambeau.nn import Module
 from flambeau.nn.utils import rnn
 from flambeau.optim import Optimizer
 
+from .arrays import Array
 from .calls import Handler
-from .devices import CPU, shadow_device
+from .devices import CPU
 from .recurrent import pack, unpack
 from .training import LOSSES, Training
-from .values import SOME_FLOAT, UNKNOWN, Stream
+from .values import SOME_FLOAT, SOME_INT, UNKNOWN, Stream
 
 Args = list[Any]
 Kwargs = dict[str, Any]
@@ -54,7 +55,7 @@ def _to(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     if run.is_opaque(rest) or run.is_opaque(kwargs):
         return owner if isinstance(owner, Module) else UNKNOWN
     if rest and isinstance(rest[0], str):
-        rest[0] = run.attempt(node, shadow_device, rest[0])
+        rest[0] = run.attempt(node, flambeau.device, rest[0])
     if isinstance(owner, Module):
         run.will_write_modules(owner)
     return run.native(type(owner).to.__get__(owner), rest, kwargs, node)
@@ -77,7 +78,7 @@ def _item(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
             "Use tolist() for all elements."
         )
         run.fail(node, error, "shape", (flambeau.Tensor.item.__get__(args[0]), (), {}))
-    return SOME_FLOAT if args[0].is_floating_point() else UNKNOWN
+    return SOME_FLOAT if args[0].is_floating_point() else SOME_INT
 
 
 def _numpy(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
@@ -100,10 +101,10 @@ def _numpy(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
 def _tensor(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     """`torch.tensor(data)`: numbers that are not known still have a shape, if a list holds them."""
     data = args[0] if args else kwargs.get("data", UNKNOWN)
-    if run.is_opaque(data):
+    if run.is_opaque(data) or run.is_opaque(kwargs) or isinstance(data, Stream):
         return UNKNOWN
-    if isinstance(data, Stream):
-        return UNKNOWN
+    if isinstance(data, Array):
+        args = [data.tensor, *args[1:]]
     return run.native(flambeau.tensor, args, kwargs, node)
 
 
@@ -187,8 +188,8 @@ RUNTIME: dict[Any, Handler] = {
     flambeau.compile: same,
     flambeau.jit.script: same,
     flambeau.tensor: _tensor,
+    flambeau.as_tensor: _tensor,
     flambeau.cuda.is_available: _is_available,
-    flambeau.from_numpy: unknown,
     rnn.pack_padded_sequence: pack,
     rnn.pad_packed_sequence: unpack,
     **{getattr(flambeau.nn.functional, name): _loss(name) for name in set(LOSSES.values())},
@@ -203,6 +204,7 @@ METHODS: dict[tuple[type, str], Handler] = {
     (Tensor, "item"): _item,
     (Tensor, "numpy"): _numpy,
     (Tensor, "tolist"): unknown,
+    (flambeau.Generator, "manual_seed"): _returned,
     (Tensor, "zero_"): _zero_,
     (Tensor, "backward"): _backward,
     (Optimizer, "step"): _step,

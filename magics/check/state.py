@@ -13,7 +13,8 @@ from typing import Any
 
 from flambeau.nn import Module
 
-from .values import MISSING, UNKNOWN, SomeFloat, Stream, Unknown, alike, join
+from .symbols import Symbols
+from .values import MISSING, UNKNOWN, SomeFloat, SomeInt, Stream, Unknown, alike, join
 
 REGISTRIES = ("_parameters", "_buffers", "_modules")
 
@@ -27,6 +28,7 @@ class State:
     def __init__(self) -> None:
         self.trails: list[Trail] = []
         self.open: dict[int, Any] = {}  # containers of unknown length, kept alive by being here
+        self.symbols = Symbols()  # sizes that are not known
         self.maybe = 0  # how many branches around here may not be taken
 
     # -- writing ---------------------------------------------------------------------------------
@@ -63,7 +65,7 @@ class State:
     def is_opaque(self, value: Any, depth: int = 4) -> bool:
         """Whether something within `value` is not known."""
         kind = value.__class__
-        if kind is Unknown or kind is SomeFloat:
+        if kind in (Unknown, SomeFloat, SomeInt, SomeInt):
             return True
         if depth == 0:
             return False
@@ -75,6 +77,8 @@ class State:
             return id(value) in self.open or any(
                 self.is_opaque(item, depth - 1) for item in value.values()
             )
+        if kind is range:
+            return False
         if kind is slice:
             return Unknown in (value.start.__class__, value.stop.__class__, value.step.__class__)
         if kind is Stream:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 from contextlib import suppress
-from time import perf_counter
+from time import thread_time
 from typing import Any
 
 from flambeau.core.tensor import Tensor
@@ -19,7 +19,7 @@ from .values import MISSING, UNKNOWN
 RAISED = (ValueError, TypeError, RuntimeError, IndexError, KeyError, AttributeError)
 """What user code raises where something does not fit."""
 ROUNDS = 3  # of a loop whose number of rounds is not known, or whose body takes long
-LONG_LOOP = 0.02  # s that a loop may take before it is cut short
+LONG_LOOP = 0.03  # s of the processor that a loop may take before it is cut short
 
 
 class Statements(Expressions):
@@ -343,7 +343,7 @@ class Statements(Expressions):
         self, node: ast.For | ast.While | ast.AsyncFor, rounds: Any, exact: bool, known: Any = None
     ) -> Completion | None:
         """Run the body once for each of `rounds`, a few times if they are many."""
-        started = perf_counter()
+        started = thread_time()
         patience = 2 if _trains(node) else ROUNDS
         trail: Trail = {}
         count = 0
@@ -382,7 +382,7 @@ class Statements(Expressions):
     def _is_long(self, node: ast.AST, started: float, exact: bool, known: Any) -> bool:
         if known is not None and (not known or known[0] is UNKNOWN or not exact):
             return True
-        return _trains(node) or perf_counter() - started > LONG_LOOP
+        return _trains(node) or thread_time() - started > LONG_LOOP
 
     # -- with and try ----------------------------------------------------------------------------
 

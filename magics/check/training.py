@@ -140,6 +140,10 @@ class Training(Calls):
     def set_attribute(self, owner: Any, name: str, value: Any, node: ast.AST) -> None:
         if isinstance(owner, Tensor) and name == "grad":
             self.zeroed([owner])
+        if isinstance(owner, Tensor) and name == "data" and owner.requires_grad:
+            self._check_zeroed([owner])
+            self.will_write(self.gradients)
+            self.used(owner)
         super().set_attribute(owner, name, value, node)
 
     # -- where the graph ends ----------------------------------------------------------------------

@@ -7,7 +7,17 @@ from typing import Any, NoReturn
 
 from flambeau.core.tensor import Tensor
 
-__all__ = ["MISSING", "SOME_FLOAT", "UNKNOWN", "SomeFloat", "Stream", "Unknown", "UnknownUsedError"]
+__all__ = [
+    "MISSING",
+    "SOME_FLOAT",
+    "SOME_INT",
+    "UNKNOWN",
+    "SomeFloat",
+    "SomeInt",
+    "Stream",
+    "Unknown",
+    "UnknownUsedError",
+]
 
 
 class UnknownUsedError(Exception):
@@ -47,7 +57,14 @@ class SomeFloat(float):
     __slots__ = ()
 
 
+class SomeInt(int):
+    """An int whose value is not known; the only instance is `SOME_INT`."""
+
+    __slots__ = ()
+
+
 SOME_FLOAT = SomeFloat("nan")
+SOME_INT = SomeInt(-1)
 
 
 class Missing:

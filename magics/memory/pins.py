@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flambeau import cuda
-from flambeau.backends.cpu import buffers
-from flambeau.backends.cpu.onednn import primitives
+from flambeau.backends.cpu import buffers, onednn
 
 from ..base import counted, joined
 from .holders import living
@@ -65,7 +64,7 @@ def free(shell: Any, names: Sequence[str] = ()) -> Freed:
         shell.user_ns.pop(name, None)
     gc.collect()
     cuda.empty_cache()
-    primitives.free()
+    onednn.free()
     buffers.release()
     now = resident_bytes()
     return Freed(

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..core import batched, observers
+from ..core.concealed import conceal, concealed_key
 from ..core.dispatch import operations
 from ..core.sparse_arrays import SparseArray
 from ..core.spec import Spec
@@ -209,7 +210,10 @@ def wrap_gradient(g: Any, key: Any) -> Tensor:
     """The bare gradient `g` as a tensor on the device of `key`."""
     if g.__class__ is not key.array_class and g.__class__ is not SparseArray:
         g = key.as_array(g)
-    return wrap(g, key.of_array(g))
+    key = key.of_array(g)
+    if g.__class__ is np.ndarray and g.ndim > 2 and not g.flags.c_contiguous:
+        key = concealed_key(key)  # hooks may ask for a view
+    return wrap(g, key)
 
 
 def accumulate(edge: AccumulateGrad, g: Any, fresh: bool, create_graph: bool) -> None:
@@ -227,6 +231,8 @@ def accumulate(edge: AccumulateGrad, g: Any, fresh: bool, create_graph: bool) ->
             _add_to(leaf, g)
         elif fresh or key.device.type == "meta":
             leaf._grad = wrap(g, key.of_array(g))
+            if g.ndim > 2:  # images, maybe with channels innermost
+                conceal(leaf._grad, leaf._array)
         else:
             leaf._grad = wrap(g.copy(), key.of_array(g))
     if edge.post_hooks:

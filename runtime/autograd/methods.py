@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..core.exposure import expose
 from ..core.tensor import Tensor, wrap_view
 from ..errors import BatchingError, DTypeError, GradientError, ShapeError
 from . import engine
@@ -102,6 +103,7 @@ def detach_(self: Tensor) -> Tensor:
 def _get_data(self: Tensor) -> Tensor:
     """The same memory outside the graph; writes to it are not noticed by the tape."""
     out = detach(self)
+    expose(out._array)
     out._writes = [0]
     return out
 

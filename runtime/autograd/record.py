@@ -12,7 +12,8 @@ import linecache
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..core.dispatch import operations
+from ..core.concealed import revealed_key
+from ..core.dispatch import LARGE, operations
 
 if TYPE_CHECKING:
     from ..core.dispatch import DispatchKey
@@ -71,6 +72,10 @@ class Recorder:
         words = [self._data(a) for a in args]
         words += [f"{n}={self._attribute(n, v)}" for n, v in attributes.items()]
         call = f"k_{operation.name}({', '.join(words)})"
+        if operation.formula is not None and isinstance(args[0], Symbol):
+            self.names["key"] = self.key
+            large = f"key.large.{operation.name}({', '.join(words)})"
+            call = f"{call} if {words[0]}.size < {LARGE} else {large}"
         fresh = not operation.may_alias
         if operation.outputs == 1:
             return self._emit(call, fresh)
@@ -307,7 +312,8 @@ def _compile(node: Node, g: Any, needs: tuple[bool, ...]) -> Any:
     grads = (True,) if operation.outputs == 1 else tuple(x is not None for x in g)
     names = operation.attribute_names
     statics = {names[k]: node.attributes[k] for k in operation.static_positions}
-    return Recording(operation, node.key, needs, given, grads, statics).compile()
+    key = revealed_key(node.key)
+    return Recording(operation, key, needs, given, grads, statics).compile()
 
 
 def _execute(source: str, names: dict[str, Any], label: str) -> Any:

@@ -28,6 +28,10 @@ class ArrayBackend:
         """The module of special functions; imported when a formula first needs it."""
         raise NotImplementedError
 
+    def row_major(self, array: Any) -> Any:
+        """`array`, or a copy that lies row by row."""
+        return self.xp.ascontiguousarray(array)
+
     def kernel(self, operation: Operation, key: DispatchKey) -> Callable[..., Any]:
         """The function that computes `operation` on bare arrays."""
         if operation.formula is not None:
@@ -36,16 +40,18 @@ class ArrayBackend:
             plain = partial(operation.array, self.xp)
         else:
             plain = operation.composed(key)
+        if operation.layout == "channels_last":
+            plain = laid_out(plain, self.xp, operation.layout)  # the others see to it themselves
         for when, fast in operation.kernels.get(self.type, ()):
             plain = fast if when is None else _preferring(fast, when, plain)
         if key.is_half and not operation.moves:
             plain = in_single_precision(plain, self.xp, key.dtype.numpy)
-        return laid_out(plain, self.xp, operation.layout) if operation.layout else plain
+        return laid_out(plain, self.xp, "row_major") if operation.layout == "row_major" else plain
 
     def _pointwise(self, operation: Operation, key: DispatchKey) -> Callable[..., Any]:
         if not operation.statics:
             return self.compile(operation.expression({}), operation, key)
-        return _by_statics(operation, lambda e: self.compile(e, operation, key))
+        return by_statics(operation, lambda e: self.compile(e, operation, key))
 
     def constant(self, value: float, key: DispatchKey) -> Any:
         """A number in a formula as the library's functions take it soonest."""
@@ -81,7 +87,7 @@ def _preferring(fast: Any, when: Callable[..., bool], plain: Any) -> Callable[..
     return kernel
 
 
-def _by_statics(operation: Operation, compiled: Callable[[Expression], Any]) -> Callable[..., Any]:
+def by_statics(operation: Operation, compiled: Callable[[Expression], Any]) -> Callable[..., Any]:
     """A kernel that picks the code for the values of the attributes its formula branches on."""
     codes: dict[Any, Any] = {}
     statics = operation.statics

@@ -153,6 +153,8 @@ def _batching(operation: Operation, key: BatchedKey, rule: Rule) -> Callable[...
         else:
             out = rule(Batch(key, inner, length), *arrays, **attributes)
             is_batched = True
+        if operation.layout == "channels_last" and not inside:
+            out = inner.backend.row_major(out)
         if operation.outputs == 1:
             return _wrapped(out, key, inner, is_batched)
         return tuple([_wrapped(x, key, inner, is_batched) for x in out])

@@ -48,6 +48,9 @@ class MetaBackend:
             return Spec(value.shape, found)
         return Spec((), dtypes.of_number(value) if dtype is None else dtype)
 
+    def row_major(self, array: Any) -> Any:
+        return array
+
     def to_numpy(self, array: Any) -> Any:
         raise DeviceError(
             f"Expected a tensor with values. Got a meta tensor of shape {array.shape}, which has "

@@ -12,6 +12,7 @@ from . import dtypes, layouts, sparse_arrays
 from .batched import BatchedArray
 from .devices import device as Device
 from .dispatch import DispatchKey, backends, key_of
+from .exposure import expose
 from .spec import Spec
 from .tensor import Tensor, wrap
 
@@ -101,9 +102,14 @@ def _nested_tensors(data: Any) -> Any:
     """Lists with tensors in them as lists of numbers; anything else as it is."""
     if isinstance(data, Tensor):
         return data.numpy_values()
-    if isinstance(data, list | tuple) and any(isinstance(d, Tensor | list | tuple) for d in data):
+    if not isinstance(data, list | tuple) or set(map(type, data)) <= _NUMBERS:
+        return data
+    if any(isinstance(d, Tensor | list | tuple) for d in data):
         return [_nested_tensors(d) for d in data]
     return data
+
+
+_NUMBERS = {bool, int, float, complex}
 
 
 def _array_of(data: Any, dtype: dtypes.dtype | None) -> np.ndarray[Any, Any]:
@@ -184,6 +190,7 @@ def as_tensor(data: Any, dtype: dtypes.dtype | None = None, device: Any = None) 
     if isinstance(data, Tensor):
         return data.to(data.device if device is None else device, dtype or data.dtype)
     array = _array_of(data, dtype)
+    expose(array)
     return _place(array, key_for(dtypes.from_numpy(array.dtype), device))
 
 
@@ -233,6 +240,7 @@ def from_numpy(ndarray: Any) -> Tensor:
             "from_numpy: expected an array without negative strides. Got strides "
             f"{ndarray.strides}. Pass array.copy()."
         )
+    expose(ndarray)
     key = _keys_of_arrays.get(ndarray.dtype)
     if key is None:
         key = key_of(Device("cpu"), dtypes.from_numpy(ndarray.dtype))
@@ -246,9 +254,12 @@ _keys_of_arrays: dict[Any, DispatchKey] = {}
 
 def legacy_constructor(cls: type[Tensor], *args: Any, device: Any = None) -> Tensor:
     """`torch.Tensor(2, 3)` is uninitialized of those sizes, `torch.Tensor([2, 3])` is a copy of
-    data."""
-    if len(args) == 1 and not isinstance(args[0], int):
-        out = tensor(args[0], dtype=dtypes.get_default_dtype(), device=device)
+    data; of a tensor of the default dtype it is another leaf over the same memory."""
+    given: Any = args[0] if len(args) == 1 else None
+    if isinstance(given, Tensor) and given.dtype is dtypes.get_default_dtype():
+        out: Any = given.detach()
+    elif len(args) == 1 and not isinstance(given, int):
+        out = tensor(given, dtype=dtypes.get_default_dtype(), device=device)
     else:
         out = empty(*args, device=device) if args else empty(0, device=device)
     out.__class__ = cls
@@ -467,4 +478,6 @@ def eye(
     if n < 0 or (m is not None and m < 0):
         raise RuntimeError(f"eye: expected sizes of at least 0. Got {n} and {m}.")
     key = key_for(dtype, device)
+    if key.device.type == "meta":
+        return _filled((n, n if m is None else m), None, key, requires_grad)
     return _place(np.eye(n, m, dtype=key.dtype.numpy), key, requires_grad)

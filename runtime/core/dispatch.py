@@ -7,6 +7,7 @@ eager operation compares keys by identity, and finds the kernel of operation `f`
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import DTypeError
@@ -45,6 +46,9 @@ class Backend(Protocol):
     def to_numpy(self, array: Any) -> Any:
         """The array's values as a NumPy array (shared where the memory is the CPU's)."""
 
+    def row_major(self, array: Any) -> Any:
+        """`array`, or a copy that lies row by row."""
+
     def check(self, place: device) -> device:
         """`place` with its index filled in. Raises: DeviceError if it is not there."""
 
@@ -53,12 +57,32 @@ backends: dict[str, Backend] = {}
 """Backends by device type; `flambeau.backends` fills it."""
 
 
+LARGE = 32_768
+"""Elements from which on a formula is worth a look at how it is computed best. Generated code tests
+for it inline, which costs small operations 30 ns."""
+
+
+class LargeKernels:
+    """The kernels of a dispatch key for large arrays, found like its own."""
+
+    def __init__(self, key: DispatchKey) -> None:
+        self._key = key
+
+    def __getattr__(self, name: str) -> Any:
+        key: Any = self._key
+        kernel = key.backend.large_kernel(operations[name], key)
+        setattr(self, name, kernel)
+        return kernel
+
+
 class DispatchKey:
     """A device and a dtype, with the kernels that compute there as attributes."""
 
     array_class: type
     array_dtype: Any
     level = 0  # of the vmap whose batches the arrays are, see core.batched
+    is_concealed = False  # whether users see other strides than the arrays', see core.concealed
+    concealed: DispatchKey | None = None  # the concealed key beside this one
 
     def __init__(self, place: device, dtype: dtypes.dtype) -> None:
         self.device = place
@@ -85,6 +109,12 @@ class DispatchKey:
         kernel = self.backend.kernel(operation, self)
         setattr(self, name, kernel)
         return kernel
+
+    @cached_property
+    def large(self) -> Any:
+        """Where to find the kernels of formulas for large arrays; here, unless the backend has
+        others (`large_kernel(operation, key)`)."""
+        return LargeKernels(self) if hasattr(self.backend, "large_kernel") else self
 
     def of_array(self, array: Any) -> DispatchKey:
         """The key of `array`, which lies on this key's device."""
@@ -126,7 +156,9 @@ def key_of(place: device, dtype: dtypes.dtype) -> DispatchKey:
 
 def forget_kernels() -> None:
     """Drop all resolved kernels, after a backend or a kernel was registered or replaced."""
-    for key in _keys.values():
+    concealed = [key.concealed for key in _keys.values() if key.concealed is not None]
+    for key in [*_keys.values(), *concealed]:
         for name in operations.keys() & vars(key).keys():
             delattr(key, name)
+        vars(key).pop("large", None)
         key.vjps.clear()

@@ -14,6 +14,11 @@ __all__ = [
     "complex64",
     "complex128",
     "dtype",
+    "float8_e4m3fn",
+    "float8_e4m3fnuz",
+    "float8_e5m2",
+    "float8_e5m2fnuz",
+    "float8_e8m0fnu",
     "float16",
     "float32",
     "float64",
@@ -80,14 +85,22 @@ float16 = dtype("float16", np.float16, FLOAT)
 bfloat16 = dtype("bfloat16", ml_dtypes.bfloat16, FLOAT)
 float32 = dtype("float32", np.float32, FLOAT)
 float64 = dtype("float64", np.float64, FLOAT)
+float8_e4m3fn = dtype("float8_e4m3fn", ml_dtypes.float8_e4m3fn, FLOAT)
+float8_e4m3fnuz = dtype("float8_e4m3fnuz", ml_dtypes.float8_e4m3fnuz, FLOAT)
+float8_e5m2 = dtype("float8_e5m2", ml_dtypes.float8_e5m2, FLOAT)
+float8_e5m2fnuz = dtype("float8_e5m2fnuz", ml_dtypes.float8_e5m2fnuz, FLOAT)
+float8_e8m0fnu = dtype("float8_e8m0fnu", ml_dtypes.float8_e8m0fnu, FLOAT)
 complex64 = dtype("complex64", np.complex64, COMPLEX)
 complex128 = dtype("complex128", np.complex128, COMPLEX)
 
 WIDE_UNSIGNED = (uint16, uint32, uint64)
 ALL = (bool_, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64, complex64,
        complex128, *WIDE_UNSIGNED)  # fmt: skip
-_BY_NAME = {d.name: d for d in ALL}
-_BY_NUMPY = {d.numpy: d for d in ALL}
+STORED = (float8_e4m3fn, float8_e4m3fnuz, float8_e5m2, float8_e5m2fnuz, float8_e8m0fnu)
+"""Types that values are kept in: they take part in no promotion."""
+
+_BY_NAME = {d.name: d for d in (*ALL, *STORED)}
+_BY_NUMPY = {d.numpy: d for d in (*ALL, *STORED)}
 _PYTHON = {bool: bool_, int: int64}
 _default = float32
 
@@ -176,6 +189,11 @@ def promote_types(type1: dtype, type2: dtype) -> dtype:
     a, b = type1, type2
     if a is b:
         return a
+    if (a in STORED or b in STORED) and a.category == b.category:
+        raise DTypeError(
+            f"promote_types: expected types that are computed in. Got {a} and {b}. Convert the "
+            "values first, for example with .to(torch.float32)."
+        )
     if (a in WIDE_UNSIGNED or b in WIDE_UNSIGNED) and max(a.category, b.category) < FLOAT:
         raise DTypeError(
             f"promote_types: expected no other integers beside {a if a in WIDE_UNSIGNED else b}. "

@@ -24,11 +24,13 @@ class finfo:
                 f"finfo: expected a floating-point type. Got {found!r}. Use torch.iinfo."
             )
         real = found.to_real()
-        limits = (ml_dtypes.finfo if real is dtypes.bfloat16 else np.finfo)(real.numpy)
+        is_numpys = real.numpy.type.__module__ == "numpy"
+        limits = (np.finfo if is_numpys else ml_dtypes.finfo)(real.numpy)
         self.bits = int(limits.bits)
         self.eps, self.max, self.min = float(limits.eps), float(limits.max), float(limits.min)
         self.tiny = self.smallest_normal = float(limits.smallest_normal)
-        self.resolution = float(limits.resolution)
+        # Of decimal digits that a number keeps; types of 8 bits keep none.
+        self.resolution = 1.0 if real in dtypes.STORED else float(limits.resolution)
         self.dtype = real.name
 
     def __repr__(self) -> str:

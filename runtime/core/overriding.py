@@ -27,6 +27,8 @@ switches: list[Callable[[], None]] = []
 """What lets all public functions ask; `flambeau.overrides` puts it here."""
 asks: dict[type, bool] = {}
 """By class, whether its instances are asked."""
+plain: set[type] = set()
+"""Classes whose instances are not asked and hold none that could be: what calls see at a glance."""
 
 
 def switch_on() -> None:
@@ -55,6 +57,8 @@ def overrides(cls: type) -> bool:
         method = getattr(cls, "__torch_function__", None)
         found = method is not None and getattr(method, "__func__", method) is not not_implemented
         asks[cls] = found
+        if not (found or issubclass(cls, tuple | list)):
+            plain.add(cls)
     return found
 
 

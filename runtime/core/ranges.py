@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import DTypeError
 from . import dtypes
-from .creation import _place, key_for
+from .creation import _filled, _place, key_for
 from .tensor import Tensor
 
 __all__ = ["arange", "linspace", "logspace", "range"]
@@ -99,9 +99,12 @@ def _steps(
     """`count` numbers from `start` on."""
     if dtype.category < dtypes.FLOAT:
         start, step = int(start), int(step)
+    key = key_for(dtype, device)
+    if key.device.type == "meta":
+        return _filled((count,), None, key, requires_grad)
     exact = np.int64 if isinstance(start, int) and isinstance(step, int) else np.float64
     array = (start + np.arange(count, dtype=exact) * step).astype(dtype.numpy)
-    return _place(array, key_for(dtype, device), requires_grad)
+    return _place(array, key, requires_grad)
 
 
 def _spaced(name: str, start: Any, end: Any, steps: int, dtype: dtypes.dtype) -> Any:
@@ -153,8 +156,11 @@ def linspace(
     start, end, dtype = _bounds(start, end, dtype)
     if dtype is dtypes.bool_:
         raise DTypeError("linspace: expected a dtype of numbers. Got torch.bool.")
+    key = key_for(dtype, device)
+    if key.device.type == "meta" and steps >= 0:
+        return _filled((steps,), None, key, requires_grad)
     array = _spaced("linspace", start, end, steps, dtype)
-    return _place(array.astype(dtype.numpy), key_for(dtype, device), requires_grad)
+    return _place(array.astype(dtype.numpy), key, requires_grad)
 
 
 def logspace(

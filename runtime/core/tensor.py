@@ -9,8 +9,11 @@ from typing import Any
 from weakref import ref
 
 from . import dtypes, overriding, printing
+from .concealed import reveal
 from .devices import device
 from .dispatch import DispatchKey
+from .exposure import expose
+from .spec import contiguous_strides
 
 __all__ = ["Size", "Tensor"]
 
@@ -146,6 +149,8 @@ class Tensor:
     def stride(self, dim: int | None = None) -> Any:
         """Steps between neighbours of each dimension (or of `dim`), in elements."""
         strides = self._array.strides
+        if self._key.is_concealed:
+            strides = tuple([s * self.itemsize for s in contiguous_strides(self._array.shape)])
         if self._key.device.type != "meta":
             strides = tuple([s // self._key.dtype.itemsize for s in strides])
         return strides if dim is None else strides[dim]
@@ -181,6 +186,7 @@ class Tensor:
         if self.is_cuda:
             return int(self._array.data.ptr)
         self._shows_address = True
+        expose(reveal(self))
         return int(self._array.ctypes.data)
 
     # -- where it stands in the graph ------------------------------------------------------------
@@ -241,7 +247,7 @@ class Tensor:
 
         Raises: RuntimeError on meta, which has no values.
         """
-        return self._key.backend.to_numpy(self._array)
+        return self._key.backend.to_numpy(reveal(self))
 
     def numpy(self, *, force: bool = False) -> Any:
         """The NumPy array that shares this tensor's memory.
@@ -259,6 +265,7 @@ class Tensor:
                     f"numpy: expected a tensor in the CPU's memory. Got one on {self.device}. Use "
                     "tensor.cpu() first."
                 )
+        expose(self._array)
         return self.numpy_values()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
@@ -308,6 +315,7 @@ class Tensor:
 
 
 overriding.asks[Tensor] = False  # it is the rule that others are the exceptions to
+overriding.plain.add(Tensor)
 
 _new = object.__new__
 

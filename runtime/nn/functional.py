@@ -21,6 +21,8 @@ from ..ops.activations import softmax as _softmax
 from ..ops.activations import softplus as softplus
 from ..ops.activations import tanhshrink as tanhshrink
 from ..ops.arithmetic import mul as _mul
+from ..ops.attention import attention as _attention
+from ..ops.batch_norm import batch_norm as batch_norm
 from ..ops.convolution import conv1d as conv1d
 from ..ops.convolution import conv2d as conv2d
 from ..ops.convolution import conv3d as conv3d
@@ -71,7 +73,6 @@ from ..ops.margins import triplet_margin_loss as triplet_margin_loss
 from ..ops.margins import triplet_margin_with_distance_loss as triplet_margin_with_distance_loss
 from ..ops.multi_head import multi_head_attention_forward as multi_head_attention_forward
 from ..ops.noise import rrelu_ as rrelu_
-from ..ops.normalization import batch_norm as batch_norm
 from ..ops.normalization import group_norm as group_norm
 from ..ops.normalization import instance_norm as instance_norm
 from ..ops.normalization import layer_norm as layer_norm
@@ -281,6 +282,11 @@ def scaled_dot_product_attention(
         key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
         value = value.repeat_interleave(query.shape[-3] // value.shape[-3], -3)
     factor = query.shape[-1] ** -0.5 if scale is None else scale
+    is_plain = query.shape[:-2] == key.shape[:-2] == value.shape[:-2] and dropout_p == 0.0
+    if is_plain and (attn_mask is None or not attn_mask.requires_grad):
+        if attn_mask is not None and attn_mask.dtype is _bool:
+            attn_mask = query.new_zeros(()).masked_fill(attn_mask.logical_not(), float("-inf"))
+        return _attention(query, key, value, attn_mask, scale=factor, is_causal=is_causal)
     scores = query @ key.mT * factor
     if is_causal:
         attn_mask = scores.new_ones(scores.shape[-2:], dtype=_bool).tril()

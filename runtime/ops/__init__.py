@@ -4,6 +4,7 @@ offer them."""
 from . import (
     activations,
     arithmetic,
+    attention,
     attributes,
     autocast,
     avg_pool,
@@ -27,6 +28,7 @@ from . import (
     extremes,
     folding,
     fourier,
+    fused,
     gamma,
     gather,
     histograms,
@@ -86,6 +88,7 @@ from . import (
 __all__ = [
     "activations",
     "arithmetic",
+    "attention",
     "attributes",
     "autocast",
     "avg_pool",
@@ -109,6 +112,7 @@ __all__ = [
     "extremes",
     "folding",
     "fourier",
+    "fused",
     "gamma",
     "gather",
     "histograms",

@@ -237,9 +237,23 @@ def softmax_array(xp: Any, input: Any, dim: int) -> Any:
 
 @softmax_over.vjp(saves="out")
 def softmax_vjp(F: Any, g: Any, needs: Any, input: Any, out: Any, dim: Any) -> Any:
-    """out * (g - sum(g * out))."""
+    """See `softmax_gradient`."""
+    return F.softmax_gradient(g, out, dim=dim)
+
+
+@composite
+def softmax_gradient(F: Any, g: Spec, out: Spec, *, dim: int) -> Spec:
+    """out * (g - sum(g * out)), the sum along `dim`."""
     weighted = F.mul(g, out)
-    return F.minus(weighted, F.mul(out, F.sum(weighted, dim=dim, keepdim=True)))
+    return F.minus(weighted, F.mul(out, F.sum_over(weighted, dim=dim, keepdim=True)))
+
+
+@softmax_gradient.array
+def softmax_gradient_array(xp: Any, g: Any, out: Any, dim: int) -> Any:
+    """The same in place."""
+    weighted = g * out
+    weighted -= out * weighted.sum(dim, keepdims=True)
+    return weighted
 
 
 @primitive(node_name="LogSoftmax", layout="row_major", refuses="bool integer complex")
@@ -260,8 +274,22 @@ def log_softmax_array(xp: Any, input: Any, dim: int) -> Any:
 
 @log_softmax_over.vjp(saves="out")
 def log_softmax_vjp(F: Any, g: Any, needs: Any, input: Any, out: Any, dim: Any) -> Any:
-    """g - softmax * sum(g)."""
-    return F.minus(g, F.mul(F.exp(out), F.sum(g, dim=dim, keepdim=True)))
+    """See `log_softmax_gradient`."""
+    return F.log_softmax_gradient(g, out, dim=dim)
+
+
+@composite
+def log_softmax_gradient(F: Any, g: Spec, out: Spec, *, dim: int) -> Spec:
+    """g - exp(out) * sum(g), the sum along `dim`."""
+    return F.minus(g, F.mul(F.exp(out), F.sum_over(g, dim=dim, keepdim=True)))
+
+
+@log_softmax_gradient.array
+def log_softmax_gradient_array(xp: Any, g: Any, out: Any, dim: int) -> Any:
+    """The same in place."""
+    share = xp.exp(out)
+    share *= g.sum(dim, keepdims=True)
+    return xp.subtract(g, share, out=share)
 
 
 def _softmax_input(F: Any, input: Any, dtype: Any) -> Any:

@@ -47,7 +47,8 @@ LOWER, FLOAT32, WIDEST, KEEP = "lower", "float32", "widest", "keep"
 """What arguments are cast to; KEEP says that they are not, nor inside of the operation."""
 
 _MATRICES = """
-conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d linear matmul mm bmm addmm
+attention conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d linear matmul mm
+bmm addmm
 prelu
 """
 _SOLVERS = {

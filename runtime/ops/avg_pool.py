@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from .convolution import padded_array
-from .declare import Spec, primitive
+from ..backends.cpu.onednn import pooling as onednn
+from .declare import Spec, kernel, primitive
 from .shapes import Shape
+from .window_matrices import padded_array
 from .windows import covering_pairs, inside, offsets, pooled_sizes, window_at
 
 
-@primitive(node_name="AvgPool")
+@primitive(node_name="AvgPool", layout="channels_last")
 def avg_pool(
     input: Spec,
     *,
@@ -114,7 +115,7 @@ def avg_pool_vjp(
     )
 
 
-@primitive
+@primitive(layout="channels_last")
 def avg_pool_gradient(
     g: Spec,
     *,
@@ -258,3 +259,7 @@ def adaptive_avg_pool_like_array(xp: Any, input: Any, like: Shape) -> Any:
 def adaptive_avg_pool_like_vjp(F: Any, g: Any, needs: Any, input: Any, like: Any) -> Any:
     """The transposed map."""
     return F.adaptive_avg_pool_gradient(g, like=input)
+
+
+kernel(avg_pool, "cpu", onednn.serves_mean)(onednn.avg_pool)
+kernel(avg_pool_gradient, "cpu", onednn.serves_mean_gradient)(onednn.avg_pool_gradient)

@@ -1,6 +1,6 @@
 """Convolutions of any spatial rank: three bilinear maps, each one's gradient in the other two.
 
-Kernels gather windows into the rows of a matrix, block by block so that it stays in cache, and
+On the CPU oneDNN computes large ones; other kernels gather windows into the rows of a matrix and
 leave the arithmetic to matrix products. Shapes: input (N, C, *sizes), weight (O, C / groups,
 *kernel), output (N, O, *sizes'). `padding` holds a pair (before, after) per spatial dimension.
 Source: Dumoulin and Visin, arXiv:1603.07285, for the arithmetic of sizes.
@@ -10,23 +10,30 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
 from typing import Any
 
+from ..autograd.grad_mode import is_grad_enabled
+from ..autograd.record import TAPE
+from ..backends.cpu.onednn import convolution as onednn
+from ..backends.cpu.onednn import layouts, packed
 from ..errors import ShapeError
 from . import shapes
-from .declare import Spec, composite, primitive
+from .declare import Spec, composite, kernel, primitive
 from .shapes import Shape
+from .window_matrices import (
+    BLOCK,
+    Pairs,
+    correlation_first,
+    correlation_last,
+    prefers_last,
+    product_first,
+    product_last,
+    taps,
+    windows_first,
+    windows_last,
+)
 
 __all__ = ["conv1d", "conv2d", "conv3d"]
-
-Pairs = tuple[tuple[int, int], ...]
-
-BLOCK = 1 << 18
-"""Elements of a gathered matrix: 1 MiB of float32, which stays in the L2 cache."""
-
-FEW_CHANNELS = 4
-"""Up to here, runs along the last spatial dimension are longer than runs along channels."""
 
 
 # -- shapes ----------------------------------------------------------------------------------------
@@ -124,9 +131,9 @@ def convolution_array(
 ) -> Any:
     """Windows along channels where there are enough of them, else along the last dimension."""
     shape = _output_shape(input.shape, weight.shape, stride, padding, dilation, groups)
-    gather = _windows_last if _prefers_last(weight.shape, groups) else _windows_first
+    gather = windows_last if prefers_last(weight.shape, groups) else windows_first
     windows = gather(xp, input, weight.shape[2:], shape[2:], stride, padding, dilation)
-    multiply = _product_last if gather is _windows_last else _product_first
+    multiply = product_last if gather is windows_last else product_first
     out = multiply(xp, windows, weight, shape, groups)
     if bias is not None:
         if bias.shape != (shape[1],):
@@ -150,6 +157,8 @@ def convolution_vjp(
 ) -> Any:
     """The other two maps, and g summed over all but channels."""
     how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    if needs[0] and needs[1]:
+        g = F.arranged(g)
     return (
         F.convolution_input(g, weight, like=input, **how) if needs[0] else None,
         F.convolution_weight(g, input, like=weight, **how) if needs[1] else None,
@@ -257,9 +266,9 @@ def convolution_weight_array(
     groups: int,
 ) -> Any:
     """Products of windows and gradients over all positions at once."""
-    gather = _windows_last if _prefers_last(like, groups) else _windows_first
+    gather = windows_last if prefers_last(like, groups) else windows_first
     windows = gather(xp, input, like[2:], g.shape[2:], stride, padding, dilation)
-    correlate = _correlation_last if gather is _windows_last else _correlation_first
+    correlate = correlation_last if gather is windows_last else correlation_first
     return correlate(xp, windows, g, like, groups)
 
 
@@ -284,6 +293,24 @@ def convolution_weight_vjp(
     )
 
 
+@primitive(may_alias=True, moves=True)
+def arranged(g: Spec) -> Spec:
+    """g, as the convolutions of its device like it to lie: rearranged once for several of them."""
+    return Spec(tuple(g.shape), g.dtype)
+
+
+@arranged.array
+def arranged_array(xp: Any, g: Any) -> Any:
+    """As it is."""
+    return g
+
+
+@arranged.vjp()
+def arranged_vjp(F: Any, h: Any, needs: Any, g: Any) -> Any:
+    """The same for h."""
+    return h
+
+
 @primitive
 def channel_sum(input: Spec) -> Spec:
     """The sum over all dimensions but 1: (N, C, ...) -> (C,)."""
@@ -293,6 +320,10 @@ def channel_sum(input: Spec) -> Spec:
 @channel_sum.array
 def channel_sum_array(xp: Any, input: Any) -> Any:
     """By a product with ones, which NumPy does five times as fast as a sum over several axes."""
+    last = xp.moveaxis(input, 1, -1)
+    if last.flags.c_contiguous and not input.flags.c_contiguous:
+        columns = last.reshape(-1, last.shape[-1])
+        return xp.matmul(xp.ones(len(columns), columns.dtype), columns)
     rows = input.reshape(*input.shape[:2], math.prod(input.shape[2:]))
     return xp.matmul(rows, xp.ones(rows.shape[2], rows.dtype)).sum(0)
 
@@ -321,42 +352,10 @@ def channel_expand_vjp(F: Any, h: Any, needs: Any, g: Any, like: Any) -> Any:
     return F.channel_sum(h)
 
 
-# -- kernels ---------------------------------------------------------------------------------------
-
-
-def _prefers_last(weight: Shape, groups: int) -> bool:
-    return groups == 1 and weight[1] > FEW_CHANNELS and math.prod(weight[2:]) > 1
-
-
-def taps(offset: Shape, sizes: Shape, stride: Shape, dilation: Shape) -> tuple[slice, ...]:
-    """Where the kernel element `offset` meets a padded input, for all `sizes` output positions."""
-    return tuple(
-        slice(o * d, o * d + s * (n - 1) + 1, s)
-        for o, n, s, d in zip(offset, sizes, stride, dilation, strict=True)
-    )
-
-
-def padded_array(xp: Any, array: Any, first: int, padding: Pairs, value: float = 0) -> Any:
-    """`array` in row-major memory with `value` around its dimensions from `first` on.
-
-    Negative padding crops.
-    """
-    none = (0, 0)
-    pairs = [none] * first + list(padding) + [none] * (array.ndim - first - len(padding))
-    if any(low < 0 or high < 0 for low, high in pairs):
-        crop = [
-            slice(max(-low, 0), n - max(-high, 0))
-            for n, (low, high) in zip(array.shape, pairs, strict=True)
-        ]
-        array = array[tuple(crop)]
-        pairs = [(max(low, 0), max(high, 0)) for low, high in pairs]
-    if all(pair == none for pair in pairs):
-        return xp.ascontiguousarray(array)
-    sizes = [n + low + high for n, (low, high) in zip(array.shape, pairs, strict=True)]
-    out = xp.zeros(sizes, array.dtype) if value == 0 else xp.full(sizes, value, array.dtype)
-    inside = [slice(low, low + n) for n, (low, _) in zip(array.shape, pairs, strict=True)]
-    out[tuple(inside)] = array
-    return out
+kernel(arranged, "cpu", onednn.likes)(layouts.channels_last)
+kernel(convolution, "cpu", onednn.serves_convolution)(onednn.convolution)
+kernel(convolution_input, "cpu", onednn.serves_input)(onednn.convolution_input)
+kernel(convolution_weight, "cpu", onednn.serves_weight)(onednn.convolution_weight)
 
 
 def _mirrored(
@@ -380,97 +379,6 @@ def _mirrored(
         before = reach - low
         outside.append((before, like[axis] - g[axis] + reach - before))
     return exchanged, tuple(outside)
-
-
-def _windows_last(
-    xp: Any,
-    input: Any,
-    kernel: Shape,
-    sizes: Shape,
-    stride: Shape,
-    padding: Pairs,
-    dilation: Shape,
-) -> Any:
-    """All windows as a view (N, *sizes, *kernel, C) of the input with channels last."""
-    rank = len(kernel)
-    padded = padded_array(xp, xp.moveaxis(input, 1, -1), 1, padding)
-    batch, *spatial, channel = padded.strides
-    steps = [t * s for t, s in zip(spatial, stride, strict=True)]
-    reach = [t * d for t, d in zip(spatial, dilation, strict=True)]
-    return xp.lib.stride_tricks.as_strided(
-        padded,
-        (input.shape[0], *sizes, *kernel, input.shape[1]),
-        (batch, *steps, *reach[:rank], channel),
-    )
-
-
-def _blocks(windows: Any, rank: int) -> Iterator[tuple[slice, slice]]:
-    """Parts of the batch and of the first output dimension that make about BLOCK elements."""
-    row = max(1, math.prod(windows.shape[2:]))
-    rows, image = windows.shape[1], row * windows.shape[1]
-    images = max(1, BLOCK // max(1, image))
-    height = rows if image <= BLOCK else max(1, BLOCK // row)
-    for start in range(0, windows.shape[0], images):
-        for top in range(0, rows, max(1, height)):
-            yield slice(start, start + images), slice(top, top + height)
-
-
-def _product_last(xp: Any, windows: Any, weight: Any, shape: Shape, groups: int) -> Any:
-    """(positions, kernel * C) @ (kernel * C, O), written to (N, O, *sizes)."""
-    out = xp.empty(shape, windows.dtype)
-    channels_last = xp.moveaxis(out, 1, -1)
-    matrix = xp.moveaxis(weight, (0, 1), (-1, -2)).reshape(-1, shape[1])
-    for part in _blocks(windows, len(shape) - 2):
-        target = channels_last[part]
-        product = xp.matmul(windows[part].reshape(-1, matrix.shape[0]), matrix)
-        target[...] = product.reshape(target.shape)
-    return out
-
-
-def _correlation_last(xp: Any, windows: Any, g: Any, like: Shape, groups: int) -> Any:
-    """(kernel * C, positions) @ (positions, O), summed over blocks, as (O, C, *kernel)."""
-    channels_last = xp.ascontiguousarray(xp.moveaxis(g, 1, -1))
-    total = xp.zeros((math.prod(like[1:]), like[0]), g.dtype)
-    for part in _blocks(windows, g.ndim - 2):
-        columns = windows[part].reshape(-1, total.shape[0])
-        total += xp.matmul(columns.T, channels_last[part].reshape(-1, like[0]))
-    folded = total.reshape(*like[2:], like[1], like[0])
-    return xp.ascontiguousarray(xp.moveaxis(folded, (-1, -2), (0, 1)))
-
-
-def _windows_first(
-    xp: Any,
-    input: Any,
-    kernel: Shape,
-    sizes: Shape,
-    stride: Shape,
-    padding: Pairs,
-    dilation: Shape,
-) -> Any:
-    """All windows as a view (N, C, *kernel, *sizes) of the input."""
-    padded = padded_array(xp, input, 2, padding)
-    batch, channel, *spatial = padded.strides
-    steps = [t * s for t, s in zip(spatial, stride, strict=True)]
-    reach = [t * d for t, d in zip(spatial, dilation, strict=True)]
-    return xp.lib.stride_tricks.as_strided(
-        padded, (*input.shape[:2], *kernel, *sizes), (batch, channel, *reach, *steps)
-    )
-
-
-def _product_first(xp: Any, windows: Any, weight: Any, shape: Shape, groups: int) -> Any:
-    """(O, C * kernel) @ (C * kernel, positions) for each image and group; no copy for kernel 1."""
-    matrix = weight.reshape(groups, shape[1] // groups, -1)
-    columns = windows.reshape(shape[0], groups, matrix.shape[2], math.prod(shape[2:]))
-    return xp.matmul(matrix, columns).reshape(shape)
-
-
-def _correlation_first(xp: Any, windows: Any, g: Any, like: Shape, groups: int) -> Any:
-    """(O, N * positions) @ (N * positions, C * kernel) for each group."""
-    positions, count = math.prod(g.shape[2:]), len(g) * math.prod(g.shape[2:])
-    grouped = g.reshape(len(g), groups, like[0] // groups, positions)
-    left = xp.moveaxis(grouped, 0, 2).reshape(groups, like[0] // groups, count)
-    right = xp.moveaxis(windows, 0, len(like) - 1).reshape(groups, math.prod(like[1:]), count)
-    return xp.matmul(left, right.swapaxes(1, 2)).reshape(like)
 
 
 # -- what users call -------------------------------------------------------------------------------
@@ -523,6 +431,8 @@ def _convolve(
     dilation = per_dimension(operation, "dilation", dilation, rank, 1)
     padding = _pairs(operation, padding, tuple(weight.shape[2:]), stride, dilation)
     how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    if F is TAPE and not is_grad_enabled():
+        packed.announce(weight._array, weight._writes)
     if len(input.shape) == rank + 1:
         return F.squeeze(F.convolution(F.unsqueeze(input, dim=0), weight, bias, **how), dim=0)
     return F.convolution(input, weight, bias, **how)

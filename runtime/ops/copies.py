@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..core import dtypes
 from ..core.layouts import (
     empty_in_order,
     is_laid_out,
@@ -63,7 +64,7 @@ def contiguous(input: Spec, memory_format: Any = None) -> Spec:
 def is_contiguous(self: Any, memory_format: Any = None) -> bool:
     """Whether the elements lie in memory without gaps, in row-major order or that of the format."""
     if memory_format is None and not self.is_meta:
-        return bool(self._array.flags.c_contiguous)
+        return bool(self._array.flags.c_contiguous) or self._key.is_concealed
     if memory_format is preserve_format:
         raise RuntimeError("is_contiguous: expected a memory format other than preserve_format.")
     return is_laid_out(memory_format, self.shape, self.stride())
@@ -80,6 +81,8 @@ def cast_array(xp: Any, input: Any, dtype: Any) -> Any:
     """Converts as C does; complex to real drops the imaginary part."""
     if input.dtype.kind == "c" and not dtype.is_complex:
         input = input.real
+    if dtype is dtypes.float8_e4m3fn:  # it has no infinities: what is too large saturates
+        input = xp.clip(input, -448.0, 448.0)
     return xp.asarray(input).astype(dtype.numpy)
 
 

@@ -277,7 +277,7 @@ def cross_entropy_array(
     if input.dtype.kind in "biu" or not input.shape:
         raise ValueError("input does not fit")
     plain = input.ndim == 2 and target.shape == input.shape[:1] and weight is None
-    if not plain or how["label_smoothing"] or not _all_classes(xp, target, input.shape[1], how):
+    if not plain or how["label_smoothing"] or not holds_classes(xp, target, input.shape[1], how):
         logs = log_softmax_array(xp, input, _class_dim(input))
         return nll_array(xp, logs, target, weight, **how), xp.exp(logs)
     probabilities = input - input.max(1, keepdims=True)
@@ -292,7 +292,7 @@ def cross_entropy_array(
     return (loss / len(target) if how["reduction"] == "mean" else loss), probabilities
 
 
-def _all_classes(xp: Any, target: Any, classes: int, how: dict[str, Any]) -> bool:
+def holds_classes(xp: Any, target: Any, classes: int, how: dict[str, Any]) -> bool:
     """Whether every target is a class number and none is to be ignored."""
     if not target.size or target.dtype != xp.int64 or 0 <= how["ignore_index"] < classes:
         return False
@@ -351,7 +351,7 @@ def cross_entropy_gradient_array(
 ) -> Any:
     """In the plain case the probabilities with 1 taken off at the targets, scaled in place."""
     plain = probabilities.ndim == 2 and weight is None and not how["label_smoothing"]
-    if not plain or not _all_classes(xp, target, probabilities.shape[1], how):
+    if not plain or not holds_classes(xp, target, probabilities.shape[1], how):
         dense = nll_gradient_array(xp, g, target, weight, like=probabilities.shape, **how)
         return class_log_softmax_gradient_array(xp, dense, probabilities)
     out = probabilities.copy()

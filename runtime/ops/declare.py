@@ -70,11 +70,13 @@ def _set(operation: Operation, what: str, function: Function) -> Function:
 def _set_vjp(
     operation: Operation, rule: Function, saves: str, static: str, copies_out: bool
 ) -> Function:
-    """`saves` names inputs and "out"; "input:weight" is an input that only the gradient of `weight`
-    reads. With `copies_out` a copy of the result is saved, and so the result may be written to."""
+    """`saves` names inputs and "out", or "out[1:]" for all results but the first; "input:weight" is
+    an input that only the gradient of `weight` reads. With `copies_out` a copy of the result is
+    saved, and so the result may be written to."""
     operation.vjp_rule = rule
     operation.copies_out = copies_out
-    pairs = [word.partition(":")[::2] for word in saves.split()]
+    operation.saves_first_out = "out[1:]" not in saves
+    pairs = [word.partition(":")[::2] for word in saves.replace("out[1:]", "out").split()]
     operation.saves = frozenset(name for name, _ in pairs)
     operation.readers = {
         name: [operation.array_names.index(r) for r in readers.split(",")]

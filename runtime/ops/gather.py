@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd.node import named
+from ..backends.accumulation import add_at
 from ..core import dtypes
 from ..core.batched import bare
 from ..core.creation import tensor
@@ -127,7 +128,7 @@ def scatter_add_array(xp: Any, g: Any, index: Any, like: Shape, dim: int) -> Any
         return out
     if not like:
         return out + g.reshape(-1)[: index.size].sum(dtype=g.dtype)
-    xp.add.at(out, _along(xp, out, index, dim % len(like)), g[tuple(map(slice, index.shape))])
+    add_at(xp, out, _along(xp, out, index, dim % len(like)), g[tuple(map(slice, index.shape))])
     return out
 
 

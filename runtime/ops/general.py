@@ -16,7 +16,7 @@ from ..autograd.crossing import lifted
 from ..autograd.node import Node
 from ..autograd.record import TAPE
 from ..backends.batched import key_at
-from ..core import batched, dtypes, observers, sparse_arrays
+from ..core import batched, concealed, dtypes, observers, sparse_arrays
 from ..core.creation import as_tensor
 from ..core.devices import device
 from ..core.dispatch import DispatchKey, key_of, operations
@@ -71,7 +71,12 @@ def general(operation: Operation, values: tuple[Any, ...]) -> Any:
         found = _routed(operation, arguments)
         if found is not NotImplemented:
             return found
-    key = _shared_key(operation, arguments) or _conform(operation, arguments)
+    key = _shared_key(operation, arguments)
+    if key is None:
+        is_concealed = concealed.in_use and _seen_through(operation, arguments)
+        key = _conform(operation, arguments)
+        if is_concealed:
+            key = concealed.concealed_key(key)
     body = operation.unguarded
     started = perf_counter()
     try:
@@ -84,6 +89,19 @@ def general(operation: Operation, values: tuple[Any, ...]) -> Any:
     if observers.active:
         _notify(operation, arguments, out, perf_counter() - started)
     return out
+
+
+def _seen_through(operation: Operation, arguments: dict[str, Any]) -> bool:
+    """Whether some arguments are concealed and may stay so; otherwise they are revealed."""
+    if operation.takes_list:
+        name = operation.array_names[0]
+        arguments[name] = _listed(operation, name, arguments[name])
+    hidden = [t for t in _tensors(operation, arguments) if t._key.is_concealed]
+    if hidden and operation.keeps_layout:
+        return True
+    for tensor in hidden:
+        concealed.reveal(tensor)
+    return False
 
 
 def again(operation: Operation, values: tuple[Any, ...]) -> Any:
@@ -130,17 +148,23 @@ def _shared_key(operation: Operation, arguments: dict[str, Any]) -> DispatchKey 
     if operation.takes_list or batched.in_use:
         return None
     key: DispatchKey | None = None
+    is_concealed = False
     for p in operation.arrays:
         value = arguments[p.name]
         if value is None and p.optional:
             continue
         if not isinstance(value, Tensor):
             return None
-        if p.role == "main" and (key is None or value._key is key):
-            key = value._key
-        elif p.role == "main" or key is None or value._key.device is not key.device:
+        own = value._key
+        if own.is_concealed:
+            own, is_concealed = concealed.revealed_key(own), True
+        if p.role == "main" and (key is None or own is key):
+            key = own
+        elif p.role == "main" or key is None or own.device is not key.device:
             return None
-    return key if key is not None and key.is_float else None
+    if key is None or not key.is_float or (is_concealed and not operation.keeps_layout):
+        return None
+    return concealed.concealed_key(key) if is_concealed else key
 
 
 def _conform(operation: Operation, arguments: dict[str, Any]) -> DispatchKey:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backends.accumulation import add_at
 from ..core import dtypes
 from ..core.dispatch import key_of
 from ..core.spec import Spec as _Spec
@@ -103,7 +104,7 @@ def index_embed_array(xp: Any, g: Any, like: Shape, index: Any, unique: bool) ->
     if unique or not builtins.any(hasattr(i, "shape") and not _is_mask(i) for i in index):
         out[index] = g
     else:
-        xp.add.at(out, index, g)
+        add_at(xp, out, index, g)
     return out
 
 
@@ -171,7 +172,7 @@ def index_put_array(xp: Any, input: Any, values: Any, index: Any, accumulate: bo
         # Values of fewer dimensions than the index make NumPy 2.4 read beyond them.
         shape = out[index].shape
         values = values.reshape(values.shape[max(values.ndim - len(shape), 0) :])
-        xp.add.at(out, index, xp.broadcast_to(values, shape))
+        add_at(xp, out, index, xp.broadcast_to(values, shape))
     else:
         out[index] = values
     return out

@@ -82,6 +82,8 @@ _ONE_HOLDER = _references(SimpleNamespace(_array=object()))
 def _may_move(tensor: Tensor, result: Tensor) -> bool:
     """Whether nobody could notice it if the tensor took the memory of `result` for its own instead
     of a copy: no view, node, array or address of its present one is known elsewhere."""
+    if tensor._key.is_concealed and result._key is tensor._key:
+        return True  # nobody has been shown memory of this order
     before, after = tensor._array.__class__, result._array.__class__
     if before is not np.ndarray or after is not np.ndarray or tensor._shows_address:
         return False
@@ -108,6 +110,16 @@ def _move(tensor: Tensor, result: Tensor, operation: str) -> None:
         node.versions = tuple(versions)
 
 
+def _fitted(tensor: Tensor, result: Tensor, operation: str) -> Tensor:
+    """`result` in the tensor's dtype. Raises: DTypeError for a kind of number that does not fit."""
+    if result.dtype.category > tensor.dtype.category:
+        raise DTypeError(
+            f"{operation}: expected a result that fits into {tensor.dtype}. The operands give "
+            f"{result.dtype}. Use the out-of-place operation."
+        )
+    return result if result.dtype is tensor.dtype else cast(result, dtype=tensor.dtype)
+
+
 def overwrite(
     tensor: Tensor,
     result: Tensor,
@@ -122,29 +134,25 @@ def overwrite(
     the result; it need not be copied then.
     Raises: RuntimeError if the result does not fit the tensor's shape or dtype.
     """
-    if tuple(result.shape) != tuple(tensor.shape):
+    if result._array.shape != tensor._array.shape:
         raise ShapeError(
             f"{operation}: expected a result of the tensor's own shape {tuple(tensor.shape)}. The "
             "operands "
             f"give {tuple(result.shape)}. Use the out-of-place operation."
         )
-    if result.dtype.category > tensor.dtype.category:
-        raise DTypeError(
-            f"{operation}: expected a result that fits into {tensor.dtype}. The operands give "
-            f"{result.dtype}. Use the out-of-place operation."
-        )
-    if result.dtype is not tensor.dtype:
-        result = cast(result, dtype=tensor.dtype)
+    if result._key is not tensor._key:
+        result = _fitted(tensor, result, operation)
     if is_new and _may_move(tensor, result):
         _move(tensor, result, operation)
         if is_grad_enabled():
             _adopt_edge(tensor, result._edge)
         return tensor
-    if is_grad_enabled() and result._edge is not None and not tensor.is_meta:
+    if result._edge is not None and is_grad_enabled() and not tensor.is_meta:
         own = result._edge.as_target()
         _keep_past(tensor, result, own.sequence - 1 if since is None else since)
     write(tensor, result._array, operation)
-    if is_grad_enabled():
+    has_past = result._edge is not None or tensor._edge is not None or tensor._base is not None
+    if (has_past or tensor._views is not None) and is_grad_enabled():
         _adopt_edge(tensor, result._edge)
     return tensor
 
@@ -271,7 +279,8 @@ def inplace(function: Callable[..., Tensor], name: str) -> Callable[..., Tensor]
     is_new = getattr(operations.get(function.__name__), "formula", None) is not None
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        check_writable(self, name)
+        if self._edge is not None:
+            check_writable(self, name)
         since = tick()
         return overwrite(self, function(self, *args, **kwargs), name, since, is_new)
 

@@ -145,7 +145,7 @@ def stack(tensors: list[Spec], dim: int = 0) -> Spec:
 def stack_array(xp: Any, tensors: Any, dim: int = 0) -> Any:
     """One copy of each."""
     shape = tensors[0].shape
-    if dim == 0 and shape and all(t.shape == shape for t in tensors):
+    if dim == 0 and shape and [t.shape for t in tensors].count(shape) == len(tensors):
         # NumPy's stack makes views of all of them first: 128 images take 40 us, not 90.
         return xp.concatenate(tensors).reshape(len(tensors), *shape)
     return xp.stack(tensors, dim)

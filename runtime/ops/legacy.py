@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..core import creation, dtypes
+from ..core.concealed import reveal
 from ..core.dispatch import key_of
+from ..core.exposure import expose
 from ..core.sparse_arrays import refusal
 from ..core.spec import Spec, contiguous_strides
 from ..core.tensor import Tensor, wrap
@@ -266,6 +268,7 @@ def dlpack(self: Tensor, **options: Any) -> Any:
         raise BufferError("__dlpack__: expected a tensor that requires no gradient. Use detach().")
     if self.is_sparse:
         raise refusal("__dlpack__", self.shape)
+    expose(reveal(self))
     return self._array.__dlpack__(**options)
 
 

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from ..backends.cpu.onednn import pooling as onednn
 from ..core import dtypes
-from .convolution import padded_array
-from .declare import Spec, primitive
+from .declare import Spec, kernel, primitive
 from .shapes import Shape
+from .window_matrices import padded_array
 from .windows import covering_pairs, inside, offsets, pooled_sizes, window_at
 
 
-@primitive(node_name="MaxPool")
+@primitive(node_name="MaxPool", layout="channels_last")
 def max_pool(
     input: Spec,
     *,
@@ -89,7 +90,7 @@ def max_pool_vjp(
     )
 
 
-@primitive
+@primitive(layout="channels_last")
 def max_pool_gradient(
     g: Spec,
     input: Spec,
@@ -240,3 +241,7 @@ def max_pool_indices_array(
     for place, hit in _hits(xp, input, best, kernel, stride, padding, dilation):
         xp.copyto(indices, positions[place], where=hit)
     return indices
+
+
+kernel(max_pool, "cpu", onednn.serves_max)(onednn.max_pool)
+kernel(max_pool_gradient, "cpu", onednn.serves_max_gradient)(onednn.max_pool_gradient)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from ..autograd.grad_mode import no_grad
@@ -12,9 +11,8 @@ from ..core.limits import finfo
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from . import shapes
-from .arithmetic import add, mul, neg
-from .declare import Spec, composite, pointwise
-from .elementary import rsqrt
+from .batch_norm import affine_channels, batch_norm, scaled
+from .declare import Spec, composite
 from .rearrangement import pad_constant
 from .shapes import Shape
 
@@ -88,20 +86,8 @@ def normalize_gradient_array(
     return out
 
 
-@pointwise(name="scale_shift", node_name="Affine")
-def scale_shift(m: Any, input: Spec, weight: Spec, bias: Spec) -> Spec:
-    """input * weight + bias."""
-    return input * weight + bias
-
-
-def _scaled(F: Any, x: Any, weight: Any, bias: Any) -> Any:
-    """x * weight + bias, in the dtype of x: parameters in float32 do not widen a half type."""
-    if weight is not None and bias is not None:
-        out = F.scale_shift(x, weight, bias)
-    elif weight is not None:
-        out = F.mul(x, weight)
-    else:
-        out = x if bias is None else F.plus(x, bias)
+def _as_narrow(F: Any, out: Any, x: Any) -> Any:
+    """`out` in the dtype of x if that is a half type, which parameters in float32 do not widen."""
     return out if out.dtype is x.dtype or x.dtype.itemsize > 2 else F.cast(out, dtype=x.dtype)
 
 
@@ -125,8 +111,68 @@ def layer_norm(
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     _require_layer(shape, input=input, weight=weight, bias=bias)
     dims = tuple(range(-len(shape), 0))
-    standard = F.normalize_over(input, dims=dims, eps=eps)[0]
-    return named(_scaled(F, standard, weight, bias), "NativeLayerNorm")
+    return _as_narrow(F, F.layer_norm_over(input, weight, bias, dims=dims, eps=eps), input)
+
+
+@composite(node_name="NativeLayerNorm")
+def layer_norm_over(
+    F: Any, input: Spec, weight: Spec | None, bias: Spec | None, *, dims: Shape, eps: float
+) -> Spec:
+    """(input - mean) / sqrt(var + eps) * weight + bias over the last dimensions, `dims`."""
+    return scaled(F, F.normalize_over(input, dims=dims, eps=eps)[0], weight, bias)
+
+
+@layer_norm_over.array
+def layer_norm_array(xp: Any, input: Any, weight: Any, bias: Any, dims: Shape, eps: float) -> Any:
+    """Scaled and shifted in place."""
+    out = normalize_array(xp, input, dims, eps)[0]
+    if weight is not None:
+        out *= weight
+    if bias is not None:
+        out += bias
+    return out
+
+
+@layer_norm_over.vjp(saves="input weight")
+def layer_norm_vjp(
+    F: Any, g: Any, needs: Any, input: Any, weight: Any, bias: Any, dims: Any, eps: Any
+) -> Any:
+    """The statistics are computed again: the input is there, and has to be read anyway."""
+    if weight is None and bias is None:
+        normalized, _, var = F.normalize_over(input, dims=dims, eps=eps)
+        return F.normalize_gradient(g, normalized, var, dims=dims, eps=eps), None, None
+    like = bias if weight is None else weight
+    grads = F.layer_norm_gradient(g, input, weight, like=like, dims=dims, eps=eps)
+    return tuple([part if need else None for part, need in zip(grads, needs, strict=True)])
+
+
+@composite
+def layer_norm_gradient(
+    F: Any, g: Spec, input: Spec, weight: Spec | None, *, like: Shape, dims: Shape, eps: float
+) -> tuple[Spec, Spec, Spec]:
+    """The gradients of `layer_norm_over` by input, weight and bias; those are of shape `like`."""
+    normalized, _, var = F.normalize_over(input, dims=dims, eps=eps)
+    weighted = g if weight is None else F.mul(g, weight)
+    return (
+        F.normalize_gradient(weighted, normalized, var, dims=dims, eps=eps),
+        F.sum_to(F.mul(g, normalized), like=like),
+        F.sum_to(g, like=like),
+    )
+
+
+@layer_norm_gradient.array
+def layer_norm_gradient_array(
+    xp: Any, g: Any, input: Any, weight: Any, like: Shape, dims: Shape, eps: float
+) -> tuple[Any, Any, Any]:
+    """The same on arrays."""
+    normalized, _, var = normalize_array(xp, input, dims, eps)
+    weighted = g if weight is None else g * weight
+    samples = tuple(range(g.ndim - len(like)))
+    return (
+        normalize_gradient_array(xp, weighted, normalized, var, dims, eps),
+        xp.asarray((g * normalized).sum(samples)),
+        xp.asarray(g.sum(samples)),
+    )
 
 
 def _require_layer(shape: Shape, *, input: Any, weight: Any, bias: Any) -> None:
@@ -145,96 +191,7 @@ def _require_layer(shape: Shape, *, input: Any, weight: Any, bias: Any) -> None:
             )
 
 
-# -- over a batch ----------------------------------------------------------------------------------
-
-
-def batch_norm(
-    input: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Tensor:
-    """(input - mean) / sqrt(var + eps) * weight + bias for each channel.
-
-    `input` is (N, C, ...), everything else (C,). In training, mean and biased variance are the
-    batch's, and the running ones move towards them by `momentum` (the variance unbiased there);
-    else the running ones serve.
-    Raises: RuntimeError for shapes that do not fit, ValueError for one value per channel in
-    training. Source: arXiv:1502.03167, algorithm 1.
-    """
-    if tuple(input.shape) == (0,):
-        return mul(input, 1)  # as PyTorch, which looks for channels only where something is
-    shapes.require_ndim("batch_norm", "input", input, *range(2, 8))
-    if eps < 0 or (training and eps == 0):
-        least = "above 0 in training" if training else "of at least 0"
-        raise ValueError(f"batch_norm: expected an eps {least}. Got {eps}.")
-    channels = input.shape[1]
-    _require_channels(channels, input, running_mean, running_var, weight, bias)
-    if training:
-        return _batch_norm_training(
-            input, running_mean, running_var, weight, bias, momentum=momentum, eps=eps
-        )
-    if running_mean is None or running_var is None:
-        raise RuntimeError(
-            "batch_norm: expected running_mean and running_var outside training. Got None. Pass "
-            "them, or training=True."
-        )
-    scale = rsqrt(add(running_var, eps))
-    scale = scale if weight is None else mul(scale, weight)
-    shift = neg(mul(running_mean, scale))
-    shift = shift if bias is None else add(shift, bias)
-    return named(scale_shift_channels(input, scale, shift), "NativeBatchNorm")
-
-
-def _batch_norm_training(
-    input: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    *,
-    momentum: float,
-    eps: float,
-) -> Tensor:
-    dims = (0, *range(2, input.ndim))
-    count = math.prod(input.shape[d] for d in dims)
-    if count == 1:
-        raise ValueError(
-            "batch_norm: expected more than one value per channel in training. Got input of shape "
-            f"{tuple(input.shape)}. Use a larger batch, or model.eval()."
-        )
-    if count == 0:  # nothing was seen that running statistics could follow
-        return scale_shift_channels(input, weight, bias)
-    out, mean, var = normalize_over(input, dims=dims, eps=eps)
-    with no_grad():
-        for running, now in ((running_mean, mean), (running_var, var * (count / (count - 1)))):
-            if running is not None:
-                running.mul_(1 - momentum).add_(now.reshape(-1), alpha=momentum)
-    return named(scale_shift_channels(out, weight, bias), "NativeBatchNorm")
-
-
-@composite
-def scale_shift_channels(
-    F: Any, input: Spec, weight: Spec | None = None, bias: Spec | None = None
-) -> Spec:
-    """input * weight + bias with (N, C, ...), (C,) and (C,)."""
-    sizes = (-1, *[1] * (len(input.shape) - 2))
-    columns = (x if x is None else F.view_as_shape(x, shape=sizes) for x in (weight, bias))
-    return _scaled(F, input, *columns)
-
-
-def _require_channels(channels: int, input: Tensor, *vectors: Tensor | None) -> None:
-    names: Sequence[str] = ("running_mean", "running_var", "weight", "bias")
-    for name, x in zip(names, vectors, strict=True):
-        if x is not None and tuple(x.shape) != (channels,):
-            raise ShapeError(
-                f"batch_norm: expected {name} of shape {(channels,)}, one per channel of input "
-                f"{tuple(input.shape)}. Got {tuple(x.shape)}. Change num_features, or the input."
-            )
+# -- over groups of channels -----------------------------------------------------------------------
 
 
 def group_norm(
@@ -256,7 +213,7 @@ def group_norm(
     each = input.shape[1] // num_groups * math.prod(input.shape[2:])
     groups = input.reshape(input.shape[0], num_groups, each)
     out = normalize_over(groups, dims=(2,), eps=eps)[0].reshape(input.shape)
-    return named(scale_shift_channels(out, weight, bias), "NativeGroupNorm")
+    return named(affine_channels(out, weight, bias), "NativeGroupNorm")
 
 
 def instance_norm(

@@ -56,6 +56,7 @@ class Operation:
         self.formula: Rule | None = None
         self.vjp_rule: Any = None
         self.saves: frozenset[str] = frozenset()
+        self.saves_first_out = True  # or only the results after it
         self.readers: dict[str, list[int]] = {}
         self.copies_out = False
         self.static_names: tuple[str, ...] = ()
@@ -144,6 +145,11 @@ class Operation:
         """Whether one compiled gradient per choice of needs is not enough."""
         optional = any(p.optional for p in self.arrays)
         return bool(self.static_positions) or optional or self.outputs != 1 or self.takes_list
+
+    @property
+    def keeps_layout(self) -> bool:
+        """Whether results lie in the order of the operands, so that concealed ones stay so."""
+        return self.formula is not None or self.layout == "channels_last"
 
     @property
     def saves_out(self) -> bool:

@@ -9,12 +9,14 @@ product for all times; only the state's part is added step by step.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ..autograd.engine import grad
 from ..autograd.record import TAPE
+from ..backends.cpu.onednn.products import numpy_with_products
 from .copies import clone
-from .declare import Spec, composite, primitive
+from .declare import Spec, composite, kernel, primitive
 from .shapes import Shape
 
 # -- time ------------------------------------------------------------------------------------------
@@ -131,7 +133,7 @@ def rnn_array(
     out, last, turned = xp.empty_like(gates), state.copy(), weight.T
     for start, count in _times(batch_sizes, reverse):
         rows = slice(start, start + count)
-        total = last[:count] @ turned
+        total = xp.matmul(last[:count], turned)
         total += gates[rows]
         out[rows] = xp.tanh(total) if nonlinearity == "tanh" else xp.maximum(total, 0)
         last[:count] = out[rows]
@@ -173,8 +175,8 @@ def rnn_gradient_array(
         if g is not None:
             now += g[rows]
         total[rows] *= now
-        carry[:count] = total[rows] @ weight
-    return total, carry, total.T @ _previous(xp, out, state, times)
+        carry[:count] = xp.matmul(total[rows], weight)
+    return total, carry, xp.matmul(total.T, _previous(xp, out, state, times))
 
 
 # -- long short-term memory ------------------------------------------------------------------------
@@ -228,7 +230,7 @@ def lstm_array(
     h, c, turned = state.copy(), cell.copy(), weight.T
     for start, count in _times(batch_sizes, reverse):
         rows = slice(start, start + count)
-        act = h[:count] @ turned
+        act = xp.matmul(h[:count], turned)
         act += gates[rows]
         _sigmoid(xp, act[:, : 2 * width])
         middle = act[:, 2 * width : 3 * width]
@@ -237,7 +239,7 @@ def lstm_array(
         new = act[:, width : 2 * width] * c[:count]
         new += act[:, :width] * middle
         hidden = act[:, 3 * width :] * xp.tanh(new)
-        out[rows] = hidden if projection is None else hidden @ projection.T
+        out[rows] = hidden if projection is None else xp.matmul(hidden, projection.T)
         acts[rows], cells[rows] = act, new
         h[:count], c[:count] = out[rows], new
     return out, h, c, cells, acts
@@ -275,41 +277,37 @@ def lstm_gradient_array(
     xp: Any, g: Any, g_last: Any, g_cell: Any, state: Any, cell: Any, weight: Any,
     projection: Any, out: Any, cells: Any, acts: Any, batch_sizes: Shape, reverse: bool,
 ) -> Any:  # fmt: skip
-    """What does not depend on later times is computed for all times at once."""
+    """Time after time, as the arrays of one time stay in cache."""
     width = cell.shape[1]
     times = _times(batch_sizes, reverse)
-    i, f, m, o = (acts[:, k * width : (k + 1) * width] for k in range(4))
-    squashed = xp.tanh(cells)
-    to_cell = o * (1 - squashed * squashed)
     before = _previous(xp, cells, cell, times)
-    # How each gate's sum moves the cell, the output gate's how it moves the state.
-    total = xp.empty_like(acts)
-    total[:, :width] = m * i * (1 - i)
-    total[:, width : 2 * width] = before * f * (1 - f)
-    total[:, 2 * width : 3 * width] = i * (1 - m * m)
-    total[:, 3 * width :] = squashed * o * (1 - o)
+    total, arrived = xp.empty_like(acts), xp.empty_like(out)
     dh, dc = _started(g_last, state, xp), _started(g_cell, cell, xp)
-    arrived = xp.empty_like(out)
     for start, count in reversed(times):
         rows = slice(start, start + count)
-        now, inner = dh[:count], dc[:count]
+        now, inner, act = dh[:count], dc[:count], acts[rows]
         if g is not None:
             now += g[rows]
         arrived[rows] = now
-        hidden = now if projection is None else now @ projection
-        inner += hidden * to_cell[rows]
-        step = total[rows].reshape(count, 4, width)
-        step[:, :3] *= inner[:, None]
-        step[:, 3] *= hidden
-        inner *= f[rows]
-        dh[:count] = total[rows] @ weight
-    d_weight = total.T @ _previous(xp, out, state, times)
+        hidden = now if projection is None else xp.matmul(now, projection)
+        i, f, m, o = (act[:, k * width : (k + 1) * width] for k in range(4))
+        squashed = xp.tanh(cells[rows])
+        inner += hidden * o * (1 - squashed * squashed)
+        # How each gate's sum moves the cell, the output gate's how it moves the state.
+        step = total[rows]
+        xp.subtract(1, act, out=step)
+        step *= act
+        step[:, :width] *= m * inner
+        step[:, width : 2 * width] *= before[rows] * inner
+        step[:, 2 * width : 3 * width] = (1 - m * m) * i * inner
+        step[:, 3 * width :] *= squashed * hidden
+        inner *= f
+        dh[:count] = xp.matmul(step, weight)
+    d_weight = xp.matmul(total.T, _previous(xp, out, state, times))
     if projection is None:
         return total, dh, dc, d_weight, xp.zeros((0,), acts.dtype)
-    return total, dh, dc, d_weight, arrived.T @ (o * squashed)
-
-
-# -- gated -----------------------------------------------------------------------------------------
+    shown = acts[:, 3 * width :] * xp.tanh(cells)
+    return total, dh, dc, d_weight, xp.matmul(arrived.T, shown)
 
 
 @composite(node_name="Gru")
@@ -358,7 +356,7 @@ def gru_array(
     for start, count in _times(batch_sizes, reverse):
         rows = slice(start, start + count)
         act = acts[rows]
-        product = h[:count] @ turned
+        product = xp.matmul(h[:count], turned)
         if bias is not None:
             product += bias
         act[:, : 2 * width] = product[:, : 2 * width] + gates[rows, : 2 * width]
@@ -421,5 +419,9 @@ def gru_gradient_array(
         for sums in (total, product):
             step = sums[rows].reshape(count, 3, width)
             step *= now[:, None]
-        dh[:count] = now * z[rows] + product[rows] @ weight
-    return total, dh, product.T @ before, product.sum(0)
+        dh[:count] = now * z[rows] + xp.matmul(product[rows], weight)
+    return total, dh, xp.matmul(product.T, before), product.sum(0)
+
+
+for steps in (rnn_steps, rnn_gradient, lstm_steps, lstm_gradient, gru_steps, gru_gradient):
+    kernel(steps, "cpu")(partial(steps.operation.array, numpy_with_products))

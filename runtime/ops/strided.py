@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..autograd.node import named
+from ..backends.accumulation import add_at
 from ..core.spec import contiguous_strides
 from ..errors import ShapeError
 from .declare import Spec, primitive
@@ -124,7 +125,7 @@ def moved_between_array(xp: Any, g: Any, source: Any, target: Any) -> Any:
     first = min(int(there.min()), int(here.min()))
     last = max(int(there.max()), int(here.max()))
     memory = xp.zeros(last - first + 1, g.dtype)
-    xp.add.at(memory, there.reshape(-1) - first, g.reshape(-1))
+    add_at(xp, memory, there.reshape(-1) - first, g.reshape(-1))
     return memory[here - first]
 
 

@@ -316,7 +316,9 @@ def reshape(input: Spec, *sizes: Any, shape: Any = None) -> Spec:
     """
     given = sizes_of(sizes if shape is None else (shape,))
     wanted = resolved_shape(tuple(input.shape), given, "reshape")
-    if input.numel() and view_strides(tuple(input.shape), input.stride(), wanted) is None:
+    if input.is_contiguous() or not input.numel():
+        return view_as_shape(input, shape=wanted)
+    if view_strides(tuple(input.shape), input.stride(), wanted) is None:
         input = copied(input)
     return view_as_shape(input, shape=wanted)
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..errors import ShapeError
-from .convolution import Pairs, taps
 from .shapes import Shape
+from .window_matrices import Pairs, taps
 
 
 def pooled_sizes(

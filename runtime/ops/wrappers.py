@@ -17,6 +17,8 @@ from ..autograd import grad_mode
 from ..autograd.node import OutputEdge, tick
 from ..autograd.record import TAPE
 from ..core import observers
+from ..core.concealed import conceal
+from ..core.dispatch import LARGE
 from ..core.overriding import noticed
 from ..core.tensor import Tensor, note_view
 from . import numpy_names
@@ -43,6 +45,7 @@ _namespace = _share(
         "Tensor": Tensor,
         "OutputEdge": OutputEdge,
         "note_view": note_view,
+        "conceal": conceal,
         "tick": tick,
         "is_grad_enabled": grad_mode.is_grad_enabled,
     }
@@ -161,7 +164,7 @@ class _Source:
 
     def _body_text(self, names: str) -> str:
         lines = [f"def {self.name}_body(key_, {names}):"]
-        lines += ["    " + line for line in self._compute() + self._finish()]
+        lines += ["    " + line for line in self._compute(True) + self._finish()]
         return "\n".join(lines) + "\n"
 
     # -- signature -------------------------------------------------------------------------------
@@ -246,7 +249,9 @@ class _Source:
 
     # -- computation -----------------------------------------------------------------------------
 
-    def _compute(self) -> list[str]:
+    def _compute(self, is_general: bool = False) -> list[str]:
+        """Lines that fetch the arrays and call the kernel: for a formula the one for large arrays
+        if the first operand is large, and if it `is_general` any of them."""
         operation = self.operation
         lines = []
         words = []
@@ -258,8 +263,12 @@ class _Source:
                 lines.append(f"a{k} = {optional}{p.name}._array")
             words.append(f"a{k}")
         words += [f"{p.name}={p.name}" for p in operation.attributes]
-        lines.append(f"r_ = key_.{self.name}({', '.join(words)})")
-        return lines
+        call = f"{self.name}({', '.join(words)})"
+        if operation.formula is None:
+            return [*lines, f"r_ = key_.{call}"]
+        tested = operation.arrays if is_general else operation.arrays[:1]
+        sizes = [f"a{k}.size < {LARGE}" for k, p in enumerate(tested) if not p.optional]
+        return [*lines, f"r_ = key_.{call} if {' and '.join(sizes)} else key_.large.{call}"]
 
     def _finish(self) -> list[str]:
         operation = self.operation
@@ -276,6 +285,8 @@ class _Source:
             f"{out}._array = {array}",
             f"{out}._key = key_ if {array}.dtype is key_.array_dtype else key_.of_array({array})",
         ]
+        if self.lead is not None and self.operation.layout == "channels_last":
+            lines.append(f"conceal({out}, a{self.operation.arrays.index(self.lead)})")
         if not self.operation.is_view:
             return [*lines, f"{out}._writes = [0]"]
         assert self.lead is not None
@@ -302,7 +313,7 @@ class _Source:
         if operation.takes_list:
             name = operation.array_names[0]
             lines.append(f"edges_ = tuple([t_._edge for t_ in {name}])")
-            condition = "any([e is not None for e in edges_])"
+            condition = "edges_.count(None) != len(edges_)"
         else:
             for k, p in enumerate(operation.arrays):
                 if p.role != "main":
@@ -357,7 +368,7 @@ class _Source:
                 saved.append(f"r_ if {needed} else ()" if needed else "r_")
                 versions += ["out_._writes", "out_._writes[0]"]
             else:
-                saved.append("*r_")
+                saved.append("*r_" if operation.saves_first_out else "(), *r_[1:]")
         while versions[-2:] == ["NEVER", "0"]:
             versions = versions[:-2]
         lines = [f"node_.saved = ({', '.join(saved)},)"]

@@ -1,7 +1,7 @@
 """`python -m tests.benchmarks [cpu] [TABLE ...] [WORD ...]`: our time over PyTorch's, row by row.
 
 `cpu`, which is the default, means all tables: small, products, pointwise, convolutions, images,
-sequences, optimizers, data, import, memory. Words choose rows by a part of their name, as in
+sequences, optimizers, data, import, memory, kernel. Words choose rows by a part of their name:
 `python -m tests.benchmarks cpu lstm gpt`. With THREADS=1 in the environment each side has one
 thread and processor time counts, for machines that have other work to do. Install PyTorch by hand
 first; the product and its tests never do.
@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .case import HEADER, Measurable, Row
-from .tables import GEOMETRIC_MEAN, TABLES
+from .tables import GEOMETRIC_MEAN, TABLES, WITHOUT_PYTORCH
 from .turns import is_single
 
 
@@ -31,12 +31,13 @@ def main() -> int:
     )
     parser.add_argument("what", nargs="*", help="names of tables, or words in names of rows")
     what = [word.lower() for word in parser.parse_args().what if word != "cpu"]
-    if importlib.util.find_spec("torch") is None:
-        print("The benchmarks compare with PyTorch: pip install torch first.", file=sys.stderr)
-        return 2
     chosen = {name: list(choose(name, what)) for name in TABLES}
     if not any(chosen.values()):
         parser.error(f"no table or row matches {' '.join(what)}")
+    needs_torch = any(rows and name not in WITHOUT_PYTORCH for name, rows in chosen.items())
+    if needs_torch and importlib.util.find_spec("torch") is None:
+        print("The benchmarks compare with PyTorch: pip install torch first.", file=sys.stderr)
+        return 2
     print(machine(), HEADER, sep="\n", flush=True)
     missed = False
     for name, cases in chosen.items():
@@ -73,7 +74,8 @@ def measured(table: str, cases: list[Measurable]) -> Iterator[Row]:
 
 def machine() -> str:
     """Versions, processor and number of cores, in one line."""
-    versions = [f"{n} {importlib.metadata.version(n)}" for n in ("flambeau", "torch", "numpy")]
+    names = [n for n in ("flambeau", "torch", "numpy", "ipykernel") if importlib.util.find_spec(n)]
+    versions = [f"{n} {importlib.metadata.version(n)}" for n in names]
     info = Path("/proc/cpuinfo")
     found = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -21,22 +21,21 @@ def resident(field: str) -> float:
     return int(found[1]) / 1024
 
 
-def peak_growth(ready: Callable[[], Step]) -> float:
-    """MB by which the process grew, at most, from the import of the library through three steps.
-
-    Parameters, data, activations, gradients, the optimizer's state, and libraries loaded late.
-    """
+def peak(ready: Callable[[], Step]) -> tuple[float, float]:
+    """MB of this process before `ready()`, when the library is imported, and MB at most through
+    that and three steps: parameters, data, activations, gradients, the optimizer's state, and
+    libraries loaded late."""
     Path("/proc/self/clear_refs").write_text("5")  # the maximum starts anew
     before = resident("VmRSS")
     step = ready()
     for _ in range(STEPS):
         step()
-    return resident("VmHWM") - before
+    return before, resident("VmHWM")
 
 
 @dataclass(frozen=True)
 class PeakMemory:
-    """The memory that training needs beyond that of the imported library."""
+    """The memory that training needs."""
 
     case: Case
     limit: float = 1.0
@@ -47,11 +46,14 @@ class PeakMemory:
         return f"peak memory, {self.case.name}"
 
     def rows(self) -> Iterator[Row]:
-        """One process after the other."""
+        """One process after the other: what each takes at most, and how much of it came after the
+        import of the library, of which PyTorch's takes more."""
         sides = (Side("flambeau", self.case.name), Side("torch", self.case.name))
         peaks = []
         for side in sides:
             with side:
-                peaks.append(side.ask("peak"))
-        ours, theirs = peaks
+                peaks.append([float(x) for x in side.ask("peak").split()])
+        (before, ours), (their_before, theirs) = peaks
         yield Row(self.name, ours, theirs, ours / theirs, self.limit, "MB")
+        ours, theirs = ours - before, theirs - their_before
+        yield Row(f"{self.name}, after import", ours, theirs, ours / theirs, self.limit, "MB")

@@ -6,6 +6,7 @@ from . import (
     convolutions,
     images,
     importing,
+    kernel,
     loading,
     optimizers,
     perceptrons,
@@ -28,6 +29,7 @@ TABLES: dict[str, list[Measurable]] = {
     "optimizers": [*optimizers.CASES],
     "data": [*loading.CASES],
     "import": [*importing.CASES],
+    "kernel": [*kernel.CASES],
 }
 TABLES["memory"] = [
     PeakMemory(case)
@@ -35,6 +37,9 @@ TABLES["memory"] = [
     for case in table
     if isinstance(case, Case) and case.trains
 ]
+
+WITHOUT_PYTORCH = {"kernel"}
+"""Tables whose other side is another program."""
 
 GEOMETRIC_MEAN = {"pointwise": 0.7}
 """Limits of the geometric mean of a table's ratios."""

@@ -88,7 +88,7 @@ class Side:
             env=os.environ | limits,
         )
 
-    def ask(self, request: object) -> float:
+    def ask(self, request: object) -> str:
         """Seconds per call in a block of at least so many seconds; or see `side.py`."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -96,7 +96,7 @@ class Side:
         answer = self.process.stdout.readline()
         if not answer:
             raise RuntimeError(f"{' '.join(self.process.args[3:])} ended early, see above")
-        return float(answer)
+        return answer
 
     def __enter__(self) -> Side:
         return self
@@ -146,7 +146,7 @@ def in_turn(case: Case) -> Times:
         while max(quiet, len(rounds) * is_single()) < ROUNDS and (
             not rounds or perf_counter() - began < BUDGET
         ):
-            times = [side.ask(BLOCK_SECONDS) for side in sides]
+            times = [float(side.ask(BLOCK_SECONDS)) for side in sides]
             rounds.append((others(), times))
             quiet += rounds[-1][0] <= QUIET
     rounds = sorted(rounds)[: max(quiet, 3)]

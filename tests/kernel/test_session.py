@@ -148,9 +148,31 @@ def test_an_impossible_place_is_an_error_not_a_traceback(
 def test_jupyter_finds_the_kernel_with_no_further_step() -> None:
     spec = KernelSpecManager().get_kernel_spec("flambeau")
     assert spec.display_name == "Flambeau"
-    assert spec.argv[1:3] == ["-m", "flambeau.kernel"]
+    assert spec.argv[1:] == launch.command()[1:]
 
 
 def test_talking_to_a_kernel_needs_no_runtime() -> None:
     code = "import sys, flambeau.kernel.launch as l; l.command(); print('IPython' in sys.modules)"
     assert python(code) == "False"
+
+
+def test_a_kernel_waits_without_the_runtime_and_has_all_of_it_when_asked() -> None:
+    code = (
+        "import sys; sys.argv = ['x']; "
+        + launch.START.rpartition(";")[0]
+        + "\nimport flambeau.kernel.jupyter, flambeau\n"
+        "print('numpy' in sys.modules, flambeau.__name__, end=' ')\n"
+        "from flambeau import nn\nimport flambeau.optim\n"
+        "print(flambeau.ones(2).sum().item(), nn is flambeau.nn, 'numpy' in sys.modules)"
+    )
+    assert python(code) == "False flambeau 2.0 True True"
+
+
+def test_a_package_that_was_disturbed_when_it_woke_wakes_again() -> None:
+    code = (
+        launch.START.rpartition(";")[0].rpartition(";")[0]
+        + "\nimport sys, flambeau\nsys.modules['numpy'] = None\n"
+        "try: flambeau.ones\nexcept ImportError: print('disturbed', end=' ')\n"
+        "del sys.modules['numpy']\nprint(flambeau.ones(3).sum().item())"
+    )
+    assert python(code) == "disturbed 3.0"

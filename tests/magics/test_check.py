@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 from typing import Any
 
+import numpy as np
 import pytest
 
 import flambeau as torch
@@ -162,3 +163,69 @@ def test_the_layer_of_the_wrong_size_gets_an_edit_that_mends_it():
     mended = line[: edit.column] + edit.text + line[edit.end_column :]
     assert mended == "layer = nn.Linear(128, 10)"
     assert found(source.replace(line, mended)) == []
+
+
+def hints(source: str, **more: Any) -> dict[tuple[int, str], str]:
+    """The shape text of each assignment, by line and name."""
+    return {(h.line, h.name): h.text for h in infer_shapes(source, names(**more))}
+
+
+ATTENTION = """
+class Attention(nn.Module):
+    def __init__(self, n_embd=384, n_head=6):
+        super().__init__()
+        self.n_head = n_head
+        self.qkv = nn.Linear(n_embd, 3 * n_embd)
+        self.out = nn.Linear(n_embd, n_embd)
+
+    def forward(self, x):
+        B, T, C = x.shape
+        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        q = q.view(B, T, self.n_head, C // self.n_head).transpose(1, 2)
+        k = k.view(B, T, self.n_head, C // self.n_head).transpose(1, 2)
+        att = q @ k.transpose(-2, -1)
+        last = x[:, 1:]
+        return self.out(x)
+"""
+
+
+def test_a_forward_that_nothing_calls_has_shapes_with_the_names_of_its_sizes():
+    found = hints(ATTENTION)
+    assert found[11, "v"] == "(B, T, 384) float32"
+    assert found[12, "q"] == "(B, 6, T, 64) float32"
+    assert found[14, "att"] == "(B, 6, T, T) float32"
+    assert found[15, "last"] == "(B, T - 1, 384) float32"
+
+
+def test_a_layer_that_cannot_fit_is_found_in_a_forward_that_nothing_calls():
+    assert found(ATTENTION) == []
+    assert (16, "shape") in found(ATTENTION.replace("nn.Linear(n_embd, n_embd)", "nn.Linear(9, 9)"))
+
+
+def test_sizes_that_are_parameters_have_their_names():
+    source = NET.replace("hidden=128", "hidden").replace("100", "hidden")
+    assert hints(source)[9, "x"] == "(B, hidden) float32"
+    assert found(source) == []
+
+
+def test_a_mask_selects_rows_whose_number_is_not_known():
+    source = (
+        "x, y = torch.randn(9, 4), torch.ones(9)\nm = x[:, 0] > 0\na = x[m]\n"
+        "b = a @ torch.ones(4)\nc = b + y[m]\nbad = a @ torch.ones(5)"
+    )
+    assert found(source) == [(6, "shape")]
+    assert hints(source)[4, "b"] == "(?,) float32"
+
+
+def test_numpy_arrays_have_numpys_shapes_and_dtypes():
+    source = (
+        "import numpy as np\nX = np.random.randn(100, 5)\n"
+        "y = (X.sum(axis=1) > 0).astype(np.int64)\n"
+        "layer = nn.Linear(5, 2)\nout = layer(torch.from_numpy(X.astype('float32')))\n"
+        "loss = F.cross_entropy(out, torch.from_numpy(y))\n"
+        "bad = layer(torch.from_numpy(X))\nworse = F.cross_entropy(out, torch.tensor(y[:50]))"
+    )
+    assert found(source) == [(7, "dtype"), (8, "value")]
+    assert (
+        found("layer(torch.tensor(data))", layer=torch.nn.Linear(3, 2), data=np.ones((4, 2))) != []
+    )

@@ -109,3 +109,25 @@ def test_searches_on_meta_have_the_shapes_of_real_ones(name: str) -> None:
 def test_shapes_that_depend_on_values_are_refused_on_meta(name: str) -> None:
     with pytest.raises(RuntimeError, match="expected a tensor with values, on which the result's"):
         getattr(torch, name)(torch.zeros(3, device="meta"))
+
+
+def test_a_device_chooses_where_new_tensors_of_its_block_lie():
+    with torch.device("meta"):
+        inside = torch.zeros(2), torch.nn.Linear(2, 3).weight
+        with torch.device("cpu"):
+            assert torch.ones(2).device.type == "cpu"
+        assert torch.get_default_device().type == "meta"
+    assert [t.device.type for t in inside] == ["meta", "meta"]
+    assert torch.zeros(2).device.type == "cpu"
+
+
+def test_ranges_on_meta_take_no_memory():
+    assert torch.arange(10**12, device="meta").shape == (10**12,)
+    assert torch.linspace(0, 1, 10**12, device="meta").shape == (10**12,)
+    assert torch.eye(10**6, device="meta").shape == (10**6, 10**6)
+
+
+def test_a_convolution_on_meta_needs_no_gradient_mode() -> None:
+    image, weight = torch.empty(2, 3, 8, 8, device="meta"), torch.empty(4, 3, 3, 3, device="meta")
+    with torch.no_grad():
+        assert torch.conv2d(image, weight).shape == (2, 4, 6, 6)

@@ -157,3 +157,24 @@ def test_numbers_are_refused_where_pytorch_wants_tensors() -> None:
         torch.eq(2, x)  # type: ignore[arg-type]
     assert (x == 1).all()
     assert x.clamp(min=torch.zeros(2), max=0.5).tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [  # recorded from PyTorch 2.13
+        ("float8_e4m3fn", [1.25, -384, 448, 0.009765625, 0, 16, 448, 288]),
+        ("float8_e5m2", [1.25, -384, 512, 0.009765625, 0, 16, float("inf"), 320]),
+    ],
+)
+def test_types_of_eight_bits_keep_values(name: str, expected: list[float]) -> None:
+    dtype = getattr(torch, name)
+    x = torch.tensor([1.3, -400.0, 500.0, 0.01, 1e-9, 17.0, float("inf"), 300.0])
+    kept = x.to(dtype)
+    assert kept.dtype is dtype
+    assert kept.element_size() == 1
+    assert kept.float().tolist() == expected
+    assert torch.cat([kept, kept])[8:].float().tolist() == expected
+    assert torch.finfo(dtype).bits == 8
+    assert torch.finfo(dtype).resolution == 1
+    with pytest.raises(RuntimeError, match="Convert the values first"):
+        _ = kept + x

@@ -7,7 +7,7 @@ from typing import Any
 from ...core import dtypes
 from ...core.creation import empty, tensor
 from ...core.tensor import Tensor
-from ...ops.normalization import batch_norm
+from ...ops.batch_norm import batch_norm
 from .. import init
 from ..parameter import Parameter, UninitializedBuffer, UninitializedParameter
 from .lazy import LazyModuleMixin

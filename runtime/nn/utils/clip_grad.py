@@ -5,14 +5,23 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
 
 from ...autograd.grad_mode import no_grad
+from ...backends.cpu import loops
+from ...core.callsite import count_write
 from ...core.creation import tensor as _tensor
+from ...core.dtypes import float32, float64
 from ...core.tensor import Tensor
 from ...ops.joins import stack
 from ...ops.reductions import norm
 
 Tensors = Tensor | Iterable[Tensor]
+
+WORTH_A_LOOP = 2048
+"""Elements of all gradients together, from which on one loop over them pays."""
 
 
 def _gradients(parameters: Tensors) -> list[Tensor]:
@@ -35,8 +44,12 @@ def get_total_norm(
     if not found:
         return _tensor(0.0)
     place = found[0].device
-    parts = stack([norm(g, norm_type).to(place) for g in found])
-    total = norm(parts, norm_type)
+    if norm_type == 2.0 and (arrays := _looped(found)):
+        from ...backends.cpu.loops import steps
+
+        total = found[0].new_tensor(math.sqrt(steps.sum_of_squares(arrays)))
+    else:
+        total = _norm_of_norms(found, norm_type, place)
     if error_if_nonfinite and not math.isfinite(total.item()):
         raise RuntimeError(
             f"Expected a finite norm of order {norm_type}. Got {total.item()}. Look for the "
@@ -46,13 +59,44 @@ def get_total_norm(
     return total
 
 
+def _norm_of_norms(tensors: list[Tensor], norm_type: float, place: Any) -> Tensor:
+    return norm(stack([norm(g, norm_type).to(place) for g in tensors]), norm_type)
+
+
+def _looped(tensors: list[Tensor]) -> list[Any] | None:
+    """The arrays of the tensors, if one loop over all of them can be had and pays."""
+    first = tensors[0]._key
+    arrays = [g._array for g in tensors]
+    fit = (
+        first.array_class is np.ndarray
+        and first.dtype in (float32, float64)
+        and all(g._key is first and g._array.flags.c_contiguous for g in tensors)
+        and sum([a.size for a in arrays]) >= WORTH_A_LOOP
+        and loops.is_available()
+    )
+    return arrays if fit else None
+
+
+def _scale(factor: Any, xp: Any, g: Any) -> None:
+    """The rule of a loop: g times a number."""
+    g *= factor
+
+
 @no_grad()
 def clip_grads_with_norm_(
     parameters: Tensors, max_norm: float, total_norm: Tensor, foreach: bool | None = None
 ) -> None:
     """Scale all gradients by max_norm / total_norm where that is below 1."""
+    gradients = _gradients(parameters)
     factor = (max_norm / (total_norm + 1e-6)).clamp(max=1.0)
-    for g in _gradients(parameters):
+    if gradients and factor.numel() == 1 and (arrays := _looped(gradients)):
+        from ...backends.cpu.loops import steps
+
+        steps.run(_scale, (factor.item(),), [[a] for a in arrays])
+        for g in gradients:
+            count_write(g._writes, "clip_grad_norm_")
+        return
+    for g in gradients:
         g.mul_(factor.to(g.device, g.dtype))
 
 

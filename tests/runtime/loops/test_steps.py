@@ -66,3 +66,25 @@ def test_gradients_that_are_no_numbers_reach_the_parameters() -> None:
     p.grad = torch.full((5000,), float("nan"))
     torch.optim.Adam([p]).step()
     assert p.isnan().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gradients_are_clipped_by_the_norm_of_all_of_them(dtype: Any) -> None:
+    rng = np.random.default_rng(0)
+    gradients = [rng.normal(size=shape) for shape in SHAPES]
+    params = [torch.zeros(shape, dtype=dtype, requires_grad=True) for shape in SHAPES]
+    for p, g in zip(params, gradients, strict=True):
+        p.grad = torch.tensor(g, dtype=dtype)
+    norm = np.sqrt(sum((g**2).sum() for g in gradients))
+    found = torch.nn.utils.clip_grad_norm_(params, 2.0)
+    assert found.dtype is dtype
+    np.testing.assert_allclose(found.item(), norm, rtol=1e-6)
+    for p, g in zip(params, gradients, strict=True):
+        np.testing.assert_allclose(p.grad.numpy(), g * (2.0 / (norm + 1e-6)), rtol=1e-5)
+
+
+def test_clipping_reports_a_gradient_that_is_no_number() -> None:
+    p = torch.zeros(5000, requires_grad=True)
+    p.grad = torch.full((5000,), float("inf"))
+    with pytest.raises(RuntimeError, match="inf"):
+        torch.nn.utils.clip_grad_norm_([p], 1.0, error_if_nonfinite=True)

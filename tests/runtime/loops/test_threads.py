@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
+import subprocess
+import sys
 import threading
 
 import numpy as np
 import pytest
 
+from flambeau.backends.cpu.loops import threads
 from flambeau.backends.cpu.loops.threads import Pool, pool
 
 from .kit import mapped, words
@@ -51,8 +54,8 @@ def test_threads_of_python_share_a_pool_without_waiting_for_each_other(three: Po
 
 
 def test_the_number_of_threads_can_change_between_calls(three: Pool) -> None:
-    for threads in (1, 4, 2):
-        three.set_limit(threads)
+    for count in (1, 4, 2):
+        three.set_limit(count)
         assert added(three, 5)
     three.stop()
 
@@ -74,3 +77,26 @@ def test_parent_and_child_compute_after_a_fork() -> None:
     child.join()
     assert child.exitcode == 0
     pool.set_limit(limit)
+
+
+LIMITED = """
+import sys
+import flambeau as torch
+torch.set_num_threads(3)
+assert "llvmlite" not in sys.modules
+from flambeau.backends.cpu.loops.threads import Pool, pool
+print(pool.limit, Pool().limit)
+"""
+
+
+def test_a_limit_of_threads_waits_for_the_pool() -> None:
+    done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True)
+    assert done.stdout.split() == ["3", "3"], done.stderr
+
+
+def test_the_pool_heeds_openmps_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "thread_limit", None)
+    monkeypatch.setenv("OMP_NUM_THREADS", "5,2")
+    assert threads.Pool().limit == 5
+    monkeypatch.setenv("OMP_NUM_THREADS", "no number")
+    assert threads.Pool().limit == threads._cores() >= 1

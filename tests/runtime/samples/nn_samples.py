@@ -106,6 +106,27 @@ def normalized(input: Any, dims: Any, eps: float) -> Any:
     return [(input - mean) / np.sqrt(var + eps), mean, var]
 
 
+def normalized_by(
+    x: Any, mean: Any, var: Any, weight: Any = None, bias: Any = None, *, eps: float
+) -> Any:
+    mean, var, weight, bias = (
+        v if v is None else v.reshape(-1, *[1] * (x.ndim - 2)) for v in (mean, var, weight, bias)
+    )
+    out = (x - mean) / np.sqrt(var + eps)
+    out = out if weight is None else out * weight
+    return out if bias is None else out + bias
+
+
+def batch_normalized(
+    input: Any, weight: Any = None, bias: Any = None, *, dims: Any, eps: float
+) -> Any:
+    column = (-1, *[1] * (input.ndim - 2))
+    mean, var = input.mean(dims), input.var(dims)
+    out = (input - mean.reshape(column)) / np.sqrt(var.reshape(column) + eps)
+    out = out if weight is None else out * weight.reshape(column)
+    return [out if bias is None else out + bias.reshape(column), mean, var]
+
+
 def log_softmax(input: Any, axis: int) -> Any:
     return input - np.log(np.exp(input).sum(axis, keepdims=True))
 
@@ -250,6 +271,22 @@ SAMPLES: dict[str, list[Sample]] = {
     ],
     "normalize_over": [
         Sample((array(4, 3, 5),), {"dims": d, "eps": 1e-3}, normalized) for d in ((0, 2), (-1,))
+    ],
+    "batch_normalize": [
+        Sample(
+            (array(4, 3, 5), array(3, seed=1), array(3, seed=2)),
+            {"dims": (0, 2), "eps": 1e-3},
+            batch_normalized,
+        ),
+        Sample((array(4, 3),), {"dims": (0,), "eps": 1e-3}, batch_normalized),
+    ],
+    "normalize_by": [
+        Sample(
+            (array(2, 3, 4), array(3), array(3, low=0.5), array(3, seed=1), array(3, seed=2)),
+            {"eps": 1e-3},
+            normalized_by,
+        ),
+        Sample((array(2, 3), array(3), array(3, low=0.5)), {"eps": 1e-3}, normalized_by),
     ],
     "scale_shift_channels": [
         Sample(

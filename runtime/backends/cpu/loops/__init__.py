@@ -30,9 +30,24 @@ def is_available() -> bool:
     return bool(ctypes.c_int64.from_address(id(probe) + DATA_WORD).value == probe.ctypes.data)
 
 
+thread_limit: int | None = None
+"""What `limit_threads` was told last, for a pool that is yet to come."""
+
+
+@cache
+def is_fusing() -> bool:
+    """Whether loops are there, and the processor multiplies and adds with one rounding."""
+    if not is_available():
+        return False
+    from .machine import fuses
+
+    return fuses()
+
+
 def limit_threads(threads: int) -> None:
     """Let one loop run on at most `threads`, that of the caller among them."""
-    if is_available():
-        from .threads import pool
-
-        pool.set_limit(threads)
+    global thread_limit
+    thread_limit = threads
+    loaded = sys.modules.get(f"{__name__}.threads")  # which a mere limit is no reason to load
+    if loaded is not None:
+        loaded.pool.set_limit(threads)

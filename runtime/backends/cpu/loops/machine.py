@@ -36,6 +36,11 @@ def is_x86() -> bool:
     return llvm.get_default_triple().startswith(("x86_64", "i686"))
 
 
+def fuses() -> bool:
+    """Whether the processor computes a * b + c with one rounding."""
+    return not is_x86() or bool(llvm.get_host_cpu_features().get("fma"))
+
+
 def add(text: str) -> None:
     """Compile the module `text` and keep its code for good.
 

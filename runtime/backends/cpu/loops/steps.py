@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable
+from functools import cache
 from itertools import count
 from typing import Any
 
 import numpy as np
 
-from .language import Position, Program, Value
+from .language import SIZES, Position, Program, Value
 from .machine import Code
 from .maths import Maths
+from .rows import Passes, Row
 from .threads import pool
 
 CHUNK = 16_384
@@ -50,17 +52,27 @@ def run(rule: Rule, given: Any, parameters: list[list[Any]]) -> None:
     if code is None:
         code = _codes[identity] = _compiled(rule, structure, len(first), first[0].dtype.name)
     sizes = tuple([arrays[0].size for arrays in parameters])
+    chunks = _chunked(sizes)
+    objects = np.array([id(a) for arrays in parameters for a in arrays], np.int64)
+    words = struct.pack(
+        f"=4q{len(values)}d", id(objects), *[id(table) for table in chunks], *values
+    )
+    pool.run(code, words, len(chunks[0]), _together(sizes))
+
+
+def _chunked(sizes: tuple[int, ...]) -> tuple[Any, Any, Any]:
+    """What `_cut` gives, kept for the next step."""
     chunks = _chunks.get(sizes)
     if chunks is None:
         if len(_chunks) >= 64:  # sizes that never repeat must not fill memory
             _chunks.clear()
         chunks = _chunks[sizes] = _cut(sizes)
-    objects = np.array([id(a) for arrays in parameters for a in arrays], np.int64)
-    words = struct.pack(
-        f"=4q{len(values)}d", id(objects), *[id(table) for table in chunks], *values
-    )
-    several = max(1, CHUNK * len(chunks[0]) // max(1, sum(sizes)))  # small ones go together
-    pool.run(code, words, len(chunks[0]), several)
+    return chunks
+
+
+def _together(sizes: tuple[int, ...]) -> int:
+    """How many chunks a thread takes at once: many where arrays are small."""
+    return max(1, CHUNK * len(_chunked(sizes)[0]) // max(1, sum(sizes)))
 
 
 def _taken_apart(given: Any, values: list[float]) -> Any:
@@ -112,3 +124,28 @@ def _compiled(rule: Rule, structure: Any, arrays: int, real: str) -> Code:
 
         program.across(begin, end, body)
     return Code(name, program.text())
+
+
+def sum_of_squares(arrays: list[Any]) -> float:
+    """The sum of the squares of all elements of contiguous arrays of one dtype: each chunk in that
+    type, their sums in float64."""
+    sizes = tuple([a.size for a in arrays])
+    owners, begins, ends = _chunked(sizes)
+    sums = np.empty(len(owners))
+    objects = np.array([id(a) for a in arrays], np.int64)
+    words = struct.pack("=5q", *map(id, (objects, owners, begins, ends, sums)))
+    pool.run(_squares(arrays[0].dtype.name), words, len(owners), _together(sizes))
+    return float(sums.sum())
+
+
+@cache
+def _squares(real: str) -> Code:
+    program = Program(f"squares_{real}", real)
+    objects, owners, begins, ends, sums = (program.array(k) for k in range(5))
+    with program.loop(program.begin, program.end) as chunk:
+        owner, begin, end = (program.load(t, chunk, "int64") for t in (owners, begins, ends))
+        place = program.data(program.load(objects, owner, "int64")) + begin * SIZES[real]
+        passes = Passes(program, end - begin)
+        x = Row(program, place, real)
+        program.store(passes.sum(lambda at: x[at] * x[at]).to("float64"), sums, chunk)
+    return Code(program.name, program.text())

@@ -14,7 +14,7 @@ import sys
 import threading
 from typing import Any
 
-from . import machine
+from . import machine, thread_limit
 
 SPINS = 4_000
 """How often a thread looks for new work before it sleeps: about 20 us, the time between two
@@ -205,7 +205,10 @@ declare i64 @llvm.smin.i64(i64, i64)
 
 
 def _cores() -> int:
-    """How many processors this process may use."""
+    """How many processors this process may use, and OpenMP's settings let it."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    if wanted.isdigit() and int(wanted) > 0:
+        return int(wanted)
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
@@ -214,7 +217,7 @@ class Pool:
     """Threads that share the chunks of one call."""
 
     def __init__(self) -> None:
-        self.limit = _cores()
+        self.limit = thread_limit or _cores()
         self._lock = threading.Lock()
         self._memory = (ctypes.c_int64 * LENGTH)()
         self._threads: list[Any] = []

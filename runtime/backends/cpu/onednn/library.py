@@ -48,10 +48,12 @@ class Library:
         if status != SUCCESS:
             raise OneDNNError(f"oneDNN: {name} failed: {STATUS.get(status, status)}.")
 
-    def set_threads(self, count: int) -> None:
-        """Use `count` threads from the calling thread on."""
+    def set_threads(self, count: int | None) -> None:
+        """Use `count` threads from the calling thread on; as many as OpenMP likes if None."""
         if self._openmp is not None:
-            self._openmp.omp_set_num_threads(count)
+            if count is not None:
+                self._openmp.omp_set_num_threads(count)
+            _forget_registration()
 
 
 class OneDNNError(RuntimeError):
@@ -65,14 +67,15 @@ _threads: int | None = None
 _thread_settings = threading.local()
 
 
-def _unlock() -> None:
-    """A forked child's lock of its own: another thread may have held the parent's."""
-    global _lock
-    _lock = threading.Lock()
+def _renew() -> None:
+    """A forked child's lock of its own, as another thread may have held the parent's, and its
+    threads' settings, as OpenMP starts anew in it."""
+    global _lock, _thread_settings
+    _lock, _thread_settings = threading.Lock(), threading.local()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_unlock)
+    os.register_at_fork(after_in_child=_renew)
 
 
 def library() -> Library | None:
@@ -87,8 +90,8 @@ def library() -> Library | None:
                 with contextlib.suppress(OSError, OneDNNError, AttributeError):
                     _library = None if path is None else Library(path)
                 _is_missing = _library is None
-    if _library is not None and getattr(_thread_settings, "count", None) != _threads:
-        _library.set_threads(_threads or available_cpus())
+    if _library is not None and getattr(_thread_settings, "count", 0) != _threads:
+        _library.set_threads(_threads)
         _thread_settings.count = _threads
     return _library
 
@@ -97,11 +100,9 @@ def set_num_threads(count: int) -> None:
     """Let each operation use `count` threads, now or when the library is loaded."""
     global _threads
     _threads = count
-
-
-def available_cpus() -> int:
-    """The processors that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if _library is not None:
+        _library.set_threads(count)
+        _thread_settings.count = count
 
 
 def _path() -> Path | None:
@@ -123,6 +124,19 @@ def _openmp(folder: Path) -> Any:
         openmp = ctypes.CDLL(str(folder / "libiomp5.so"))
     except OSError:
         return None
+    is_ours = "KMP_DUPLICATE_LIB_OK" not in os.environ
+    # It would end the process if a package had brought an OpenMP of its own.
+    os.environ.setdefault("KMP_DUPLICATE_LIB_OK", "TRUE")
     if "KMP_BLOCKTIME" not in os.environ:
         openmp.kmp_set_blocktime(IDLE_MILLISECONDS)
+    openmp.omp_get_max_threads()
+    if is_ours:
+        del os.environ["KMP_DUPLICATE_LIB_OK"]
     return openmp
+
+
+def _forget_registration() -> None:
+    """Remove the file by which OpenMP libraries of one process find each other: it would stay
+    behind when the process is killed."""
+    name = f"__KMP_REGISTERED_LIB_{os.getpid()}_{os.getuid()}"
+    (Path("/dev/shm") / name).unlink(missing_ok=True)

@@ -23,13 +23,13 @@ CAPACITY = 1024
 SRC, DST, WEIGHTS, BIAS = 1, 17, 33, 41
 MEAN, VARIANCE, SCALE, SHIFT, WORKSPACE, SCRATCHPAD = 49, 50, 51, 52, 64, 80
 DIFF_SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_BIAS, DIFF_SCALE, DIFF_SHIFT = 129, 145, 161, 169, 255, 256
-EXEC_ARG_MD, SCRATCHPAD_MD = 255, 136
+EXEC_ARG_MD = 255  # dnnl_query_exec_arg_md
 FORWARD_TRAINING, FORWARD_INFERENCE, BACKWARD = 64, 96, 128
 DATA_TYPES = {"float32": 3, "bfloat16": 2, "int32": 4, "int8": 5, "uint8": 6}
 
 ANY_LAYOUT = 1  # dnnl_format_tag_any
 
-Handle = ctypes.c_void_p
+Handle, Float = ctypes.c_void_p, ctypes.c_float
 
 _DATA_OFFSET = object.__basicsize__
 """The first field of NumPy's PyArrayObject, whose layout is part of its binary interface."""
@@ -86,17 +86,34 @@ class Attributes:
         self._library.functions.dnnl_primitive_attr_destroy(self._as_parameter_)
 
 
-def described(found: Library, name: str, *arguments: Any) -> Handle:
-    """The description that `dnnl_<name>_primitive_desc_create` makes; attributes come last.
+class Description:
+    """What `dnnl_<name>_primitive_desc_create` makes of `arguments`, to which it adds attributes.
 
-    Raises: OneDNNError if there is no code for it.
+    Raises: OneDNNError if the library has no code for it.
     """
-    made = Handle()
-    attributes = Attributes(found)
-    found.call(
-        f"{name}_primitive_desc_create", ctypes.byref(made), found.engine, *arguments, attributes
-    )
-    return made
+
+    def __init__(self, found: Library, name: str, *arguments: Any) -> None:
+        self.library = found
+        self._as_parameter_ = Handle()
+        place = ctypes.byref(self._as_parameter_)
+        attributes = Attributes(found)
+        engine = () if name == "reorder" else (found.engine,)
+        found.call(f"{name}_primitive_desc_create", place, *engine, *arguments, attributes)
+
+    def layout(self, argument: int) -> Handle:
+        """The memory descriptor of `argument`."""
+        query = self.library.functions.dnnl_primitive_desc_query_md
+        query.restype = Handle
+        return Handle(query(self, EXEC_ARG_MD, argument))
+
+    def bytes_of(self, argument: int) -> int:
+        """Bytes of memory that `argument` takes."""
+        size = self.library.functions.dnnl_memory_desc_get_size
+        size.restype = ctypes.c_size_t
+        return int(size(self.layout(argument)))
+
+    def __del__(self) -> None:
+        self.library.functions.dnnl_primitive_desc_destroy(self._as_parameter_)
 
 
 def address(array: Any) -> Handle:
@@ -107,29 +124,14 @@ def address(array: Any) -> Handle:
 class Primitive:
     """A compiled operation whose arguments are those numbered `arguments`, in that order."""
 
-    def __init__(self, found: Library, description: Handle, arguments: Sequence[int]) -> None:
-        self._library = found
+    def __init__(self, description: Description, arguments: Sequence[int]) -> None:
+        self._library = found = description.library
         self._free: list[Any] = []
         self._arguments = arguments
-        self._description = description
         self._primitive = Handle()
+        self.description = description
         found.call("primitive_create", ctypes.byref(self._primitive), description)
-        self.scratch_bytes = self._bytes(self.layout(SCRATCHPAD))
-
-    def layout(self, argument: int) -> Handle:
-        """The memory descriptor of `argument`."""
-        query = self._library.functions.dnnl_primitive_desc_query_md
-        query.restype = Handle
-        return Handle(query(self._description, EXEC_ARG_MD, argument))
-
-    def _bytes(self, layout: Handle) -> int:
-        size = self._library.functions.dnnl_memory_desc_get_size
-        size.restype = ctypes.c_size_t
-        return int(size(layout))
-
-    def bytes_of(self, argument: int) -> int:
-        """Bytes of memory that `argument` takes."""
-        return self._bytes(self.layout(argument))
+        self._scratch_bytes = description.bytes_of(SCRATCHPAD)
 
     def run(self, *arrays: Any) -> None:
         """Execute on arrays that lie as described."""
@@ -140,15 +142,15 @@ class Primitive:
         set_handle = self._library.functions.dnnl_memory_set_data_handle
         for memory, array in zip(memories, arrays, strict=False):
             set_handle(memory, address(array))
-        if self.scratch_bytes:
-            set_handle(memories[-1], address(scratch(self.scratch_bytes)))
+        if self._scratch_bytes:
+            set_handle(memories[-1], address(scratch(self._scratch_bytes)))
         count = len(slots)
         stream = self._library.stream
         self._library.call("primitive_execute", self._primitive, stream, count, slots)
         self._free.append((slots, memories))
 
     def _new_set(self) -> tuple[Any, list[Handle]]:
-        numbers = [*self._arguments, *([SCRATCHPAD] if self.scratch_bytes else [])]
+        numbers = [*self._arguments, *([SCRATCHPAD] if self._scratch_bytes else [])]
         memories = [self._new_memory(n) for n in numbers]
         slots = (_Argument * len(numbers))()
         for slot, number, memory in zip(slots, numbers, memories, strict=True):
@@ -159,7 +161,11 @@ class Primitive:
         made = Handle()
         engine = self._library.engine
         self._library.call(
-            "memory_create", ctypes.byref(made), self.layout(argument), engine, Handle(0)
+            "memory_create",
+            ctypes.byref(made),
+            self.description.layout(argument),
+            engine,
+            Handle(0),
         )
         return made
 
@@ -169,10 +175,10 @@ class Primitive:
             for memory in memories:
                 functions.dnnl_memory_destroy(memory)
         functions.dnnl_primitive_destroy(self._primitive)
-        functions.dnnl_primitive_desc_destroy(self._description)
 
 
 _kept: OrderedDict[Any, Primitive | None] = OrderedDict()
+_met: OrderedDict[Any, bool] = OrderedDict()
 _scratch = threading.local()
 
 
@@ -190,6 +196,17 @@ def kept(identity: Any, make: Callable[[], Primitive]) -> Primitive | None:
         while len(_kept) > CAPACITY:
             _kept.popitem(last=False)
     return found
+
+
+def kept_if_repeated(identity: Any, make: Callable[[], Primitive]) -> Primitive | None:
+    """`kept`, but None when `identity` is met for the first time: making a primitive takes as long
+    as many small products, which shapes that never come again would not pay back."""
+    if identity in _kept or _met.pop(identity, False):
+        return kept(identity, make)
+    _met[identity] = True
+    if len(_met) > CAPACITY:
+        _met.popitem(last=False)
+    return None
 
 
 def scratch(count: int) -> Any:

@@ -1,0 +1,88 @@
+"""Layer and RMS norm over rows, with their gradients: memory is read once."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from .language import Position, Value
+from .rows import CHUNK, Passes, Row, RowLoop
+
+
+def _statistics(p: Passes, x: Row, eps: Value) -> tuple[Value, Value]:
+    """The mean of a row, and 1 / sqrt(var + eps): two passes, as the mean of squares minus the
+    squared mean would cancel."""
+    mean = p.mean(lambda at: x[at])
+    var = p.mean(lambda at: p.m.square(x[at] - mean))
+    return mean, p.m.rsqrt(var + eps)
+
+
+@cache
+def _forward(has_weight: bool, has_bias: bool) -> RowLoop:
+    def layer_norm(p: Passes, index: Value, x: Row, *rest: Any) -> None:
+        *scales, out, eps = rest
+        mean, scale = _statistics(p, x, eps)
+        weight = scales[0] if has_weight else None
+        bias = scales[-1] if has_bias else None
+
+        def element(at: Position) -> Value:
+            y = (x[at] - mean) * scale
+            y = y if weight is None else y * weight[at]
+            return y if bias is None else y + bias[at]
+
+        p.map(out, element)
+
+    shared = ["shared real"] * (has_weight + has_bias)
+    return RowLoop(layer_norm, "real", *shared, "real", numbers=1)
+
+
+@cache
+def _backward(has_weight: bool) -> RowLoop:
+    def layer_norm_gradient(p: Passes, index: Value, g: Row, x: Row, *rest: Any) -> None:
+        *scales, out, weight_part, bias_part, eps = rest
+        mean, scale = _statistics(p, x, eps)
+
+        def scaled(at: Position) -> Value:
+            return g[at] * scales[0][at] if has_weight else g[at]
+
+        def normalized(at: Position) -> Value:
+            return (x[at] - mean) * scale
+
+        level = p.mean(scaled)
+        along = p.mean(lambda at: scaled(at) * normalized(at))
+
+        def body(at: Position) -> None:
+            y = normalized(at)
+            weight_part[at] = weight_part[at] + g[at] * y
+            bias_part[at] = bias_part[at] + g[at]
+            out[at] = (scaled(at) - level - y * along) * scale
+
+        p.each(body)
+
+    shared = ["shared real"] * has_weight
+    kinds = ["real", "real", *shared, "real", "part real", "part real"]
+    return RowLoop(layer_norm_gradient, *kinds, numbers=1)
+
+
+def layer_norm(x: Any, weight: Any, bias: Any, columns: int, eps: float) -> Any:
+    """(x - mean) / sqrt(var + eps) * weight + bias over rows of `columns`."""
+    out = np.empty_like(x)
+    given = [a for a in (weight, bias) if a is not None]
+    loop = _forward(weight is not None, bias is not None)
+    loop([x, *given, out], x.size // columns, columns, eps)
+    return out
+
+
+def layer_norm_gradient(
+    g: Any, x: Any, weight: Any, columns: int, eps: float
+) -> tuple[Any, Any, Any]:
+    """The gradients by x, weight and bias; those are of `columns` elements."""
+    rows = x.size // columns
+    chunk = max(1, CHUNK // columns)
+    out = np.empty_like(x)
+    parts = [np.zeros((-(-rows // chunk), columns), x.dtype) for _ in range(2)]
+    given = [] if weight is None else [weight]
+    _backward(weight is not None)([g, x, *given, out, *parts], rows, columns, eps)
+    return out, parts[0].sum(0), parts[1].sum(0)

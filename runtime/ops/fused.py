@@ -1,0 +1,245 @@
+"""Operations that the CPU computes in fused loops: which arrays they take, and the loop.
+
+The loops come with their first large array, see `backends.cpu.loops`. All else, and everything
+where there is no LLVM, stays with the array kernels.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..backends.cpu import loops
+from .activations import (
+    log_softmax_gradient,
+    log_softmax_over,
+    softmax_gradient,
+    softmax_over,
+)
+from .attention import attention, attention_gradient
+from .cross_entropy import (
+    cross_entropy_array,
+    cross_entropy_gradient,
+    cross_entropy_gradient_array,
+    cross_entropy_of_indices,
+    holds_classes,
+)
+from .declare import kernel
+from .embedding import embedding_array, embedding_lookup, require_rows
+from .normalization import layer_norm_gradient, layer_norm_over
+from .reductions import mean_array, mean_over, sum_array, sum_over
+from .shapes import numpy_axis
+
+LARGE = 16_384
+"""Elements from which on a loop beats NumPy's passes; its call takes 6 us."""
+LEAST_ROW = 16
+"""Columns of a row that fill one vector."""
+SINGLE = np.dtype(np.float32)
+
+
+def _is_fit(x: Any, columns: int, *others: Any) -> bool:
+    """Whether x is worth a loop over rows of so many columns, and it and `others` can have one."""
+    return (
+        x.size >= LARGE
+        and columns >= LEAST_ROW
+        and all(a is None or (a.dtype == SINGLE and a.flags.c_contiguous) for a in (x, *others))
+        and loops.is_available()
+    )
+
+
+def _has_last(x: Any, *others: Any, dim: int) -> bool:
+    return x.ndim and dim in (-1, x.ndim - 1) and _is_fit(x, x.shape[-1], *others)
+
+
+def _sums(input: Any, dim: Any, keepdim: bool) -> Any:
+    """The sums over `dim` in float64, if those are all or the last dimensions; else None."""
+    if input.size < LARGE or not input.ndim or input.dtype != SINGLE:
+        return None
+    axis = numpy_axis(dim)
+    dims = range(input.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    last = sorted(d % input.ndim for d in dims)
+    if last != list(range(input.ndim - len(last), input.ndim)):
+        return None
+    columns = math.prod(input.shape[-len(last) :])
+    if not _is_fit(input, columns):
+        return None
+    from ..backends.cpu.loops import sums
+
+    rest = input.shape[: -len(last)]
+    return sums.sum_rows(input, columns).reshape(rest + (1,) * len(last) if keepdim else rest)
+
+
+@kernel(sum_over, "cpu")
+def sum(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """Pieces of rows, then the sums of those."""
+    sums = _sums(input, dim, keepdim)
+    return sum_array(np, input, dim, keepdim) if sums is None else sums.astype(SINGLE)
+
+
+@kernel(mean_over, "cpu")
+def mean(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """The sum divided by the count."""
+    sums = _sums(input, dim, keepdim)
+    if sums is None:
+        return mean_array(np, input, dim, keepdim)
+    return (sums / (input.size // sums.size)).astype(SINGLE)
+
+
+@kernel(softmax_over, "cpu", when=_has_last)
+def softmax(input: Any, dim: int) -> Any:
+    """Three passes over a row in the cache."""
+    from ..backends.cpu.loops import softmax
+
+    return softmax.mapped(softmax.SOFTMAX, input)
+
+
+@kernel(log_softmax_over, "cpu", when=_has_last)
+def log_softmax(input: Any, dim: int) -> Any:
+    """Three passes over a row in the cache."""
+    from ..backends.cpu.loops import softmax
+
+    return softmax.mapped(softmax.LOG_SOFTMAX, input)
+
+
+@kernel(softmax_gradient, "cpu", when=_has_last)
+def softmax_vjp(g: Any, out: Any, dim: int) -> Any:
+    """Two passes over a row in the cache."""
+    from ..backends.cpu.loops import softmax
+
+    return softmax.mapped(softmax.SOFTMAX_GRADIENT, g, out)
+
+
+@kernel(log_softmax_gradient, "cpu", when=_has_last)
+def log_softmax_vjp(g: Any, out: Any, dim: int) -> Any:
+    """Two passes over a row in the cache."""
+    from ..backends.cpu.loops import softmax
+
+    return softmax.mapped(softmax.LOG_SOFTMAX_GRADIENT, g, out)
+
+
+def _is_plain(logits: Any, target: Any, weight: Any, how: dict[str, Any]) -> bool:
+    """Whether there is one class number for each row, and nothing to weigh."""
+    return (
+        logits.ndim == 2
+        and target.shape == logits.shape[:1]
+        and target.flags.c_contiguous
+        and weight is None
+        and not how["label_smoothing"]
+        and _is_fit(logits, logits.shape[1])
+        and holds_classes(np, target, logits.shape[1], how)
+    )
+
+
+@kernel(cross_entropy_of_indices, "cpu")
+def cross_entropy(input: Any, target: Any, weight: Any = None, **how: Any) -> tuple[Any, Any]:
+    """Losses and probabilities in three passes over a row in the cache."""
+    if not _is_plain(input, target, weight, how):
+        return cross_entropy_array(np, input, target, weight, **how)
+    from ..backends.cpu.loops import softmax
+
+    losses, probabilities = softmax.cross_entropy(input, target)
+    if how["reduction"] == "none":
+        return losses, probabilities
+    total = np.add.reduce(losses)
+    return (total / len(losses) if how["reduction"] == "mean" else total), probabilities
+
+
+@kernel(cross_entropy_gradient, "cpu")
+def cross_entropy_vjp(
+    g: Any, probabilities: Any, target: Any, weight: Any = None, **how: Any
+) -> Any:
+    """One pass."""
+    if not _is_plain(probabilities, target, weight, how):
+        return cross_entropy_gradient_array(np, g, probabilities, target, weight, **how)
+    from ..backends.cpu.loops import softmax
+
+    rows = len(target)
+    factors = g / SINGLE.type(rows) if how["reduction"] == "mean" else g
+    factors = np.ascontiguousarray(np.broadcast_to(factors, (rows,)))
+    return softmax.cross_entropy_gradient(probabilities, target, factors)
+
+
+@kernel(embedding_lookup, "cpu")
+def rows_of(weight: Any, input: Any, **options: Any) -> Any:
+    """Rows copied by all threads."""
+    size = input.size * weight.shape[-1] if weight.ndim == 2 else 0
+    if size < LARGE or input.dtype != np.int64 or not _is_fit(weight, weight.shape[1]):
+        return embedding_array(np, weight, input, **options)
+    require_rows(input, weight.shape[0])
+    from ..backends.cpu.loops import scattering
+
+    places = np.ascontiguousarray(input).reshape(-1)
+    return scattering.take_rows(weight, places).reshape(*input.shape, -1)
+
+
+def _layer(x: Any, dims: tuple[int, ...]) -> int:
+    """How many elements a sample has: the sizes of the last dimensions, `dims`."""
+    return math.prod([x.shape[d] for d in dims])
+
+
+def _is_layer(input: Any, weight: Any, bias: Any, dims: tuple[int, ...], eps: float) -> bool:
+    return _is_fit(input, _layer(input, dims), weight, bias)
+
+
+@kernel(layer_norm_over, "cpu", when=_is_layer)
+def layer_norm(input: Any, weight: Any, bias: Any, dims: tuple[int, ...], eps: float) -> Any:
+    """Three passes over a row in the cache."""
+    from ..backends.cpu.loops import normalization
+
+    return normalization.layer_norm(input, weight, bias, _layer(input, dims), eps)
+
+
+def _is_layer_gradient(
+    g: Any, input: Any, weight: Any, like: Any, dims: tuple[int, ...], eps: float
+) -> bool:
+    return _is_fit(input, _layer(input, dims), g, weight)
+
+
+@kernel(layer_norm_gradient, "cpu", when=_is_layer_gradient)
+def layer_norm_vjp(
+    g: Any, input: Any, weight: Any, like: Any, dims: tuple[int, ...], eps: float
+) -> tuple[Any, Any, Any]:
+    """Five passes over a row in the cache, the sums for weight and bias in parts."""
+    from ..backends.cpu.loops import normalization
+
+    by_input, by_weight, by_bias = normalization.layer_norm_gradient(
+        g, input, weight, _layer(input, dims), eps
+    )
+    return by_input, by_weight.reshape(like), by_bias.reshape(like)
+
+
+def _is_attention(
+    query: Any, key: Any, value: Any, mask: Any = None, *, scale: float, is_causal: bool
+) -> bool:
+    """Whether there are enough scores, and all heads of batches of one size."""
+    scores = query.size // max(query.shape[-1], 1) * key.shape[-2]
+    return (
+        query.ndim >= 3
+        and scores >= LARGE
+        and query.shape[:-2] == key.shape[:-2] == value.shape[:-2]
+        and all(a.dtype == SINGLE and a.size for a in (query, key, value))
+        and (mask is None or mask.dtype == SINGLE)
+        and loops.is_available()
+    )
+
+
+@kernel(attention, "cpu", when=_is_attention)
+def attention_in_blocks(
+    query: Any, key: Any, value: Any, mask: Any = None, *, scale: float, is_causal: bool
+) -> Any:
+    """Blocks of heads and queries whose scores stay in the cache."""
+    from ..backends.cpu.loops import attention
+
+    return attention.attention(query, key, value, mask, scale, is_causal)
+
+
+@kernel(attention_gradient, "cpu", when=lambda g, *rest, **options: _is_attention(*rest, **options))
+def attention_vjp(
+    g: Any, query: Any, key: Any, value: Any, mask: Any = None, *, scale: float, is_causal: bool
+) -> tuple[Any, Any, Any]:
+    """The same blocks again."""
+    from ..backends.cpu.loops import attention
+
+    return attention.attention_gradient(g, query, key, value, mask, scale, is_causal)
