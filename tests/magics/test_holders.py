@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import re
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 import flambeau as torch
 from flambeau import nn
-from flambeau.magics.memory import Root, census, session_census
+from flambeau.magics.memory import MemoryReport, Root, census, session_census
 from flambeau.magics.memory.report import advice, hint
 from tests.kernel.conftest import LiveKernel
 
@@ -131,6 +132,23 @@ def test_globals_of_other_modules_are_named(run: Run, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(json, "cache", [torch.ones(3_000_000)], raising=False)
     assert "a global of module json" in run("%mem")
+
+
+def test_local_variables_of_a_running_function_are_held_by_it(shell: Any, run: Run) -> None:
+    seen: list[str] = []
+
+    def train() -> None:
+        batch = torch.ones(1_000_000)
+        look = threading.Thread(
+            target=lambda: seen.append(str(MemoryReport(session_census(shell))))
+        )
+        look.start()
+        look.join()
+        assert batch.numel()
+
+    train()
+    assert re.search(r"4\.0 MB +4\.0 MB +train\(\), which runs +1000000 float32 cpu batch in train",
+                     seen[0])  # fmt: skip
 
 
 def test_looking_leaves_no_holder_behind(run: Run, shell: Any) -> None:

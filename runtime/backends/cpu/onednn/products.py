@@ -27,11 +27,12 @@ from .primitives import (
     kept_if_repeated,
 )
 
-LEAST = 1 << 18
+LEAST = 1 << 19
 """Multiplications from which on oneDNN is called. Its call and the preparation cost as much as
-NumPy's product saves up to about four times as many; but from here on NumPy's library takes threads
-of its own, which spin for a while afterwards and hold up oneDNN's: with two busy cores a training
-step of an MLP 784-512-512-10 took 20 ms of processor time, without them 7."""
+NumPy's product saves up to about twice as many; but from here on (measured with OpenBLAS 0.3)
+NumPy's library takes threads of its own, which spin for a while afterwards and hold up oneDNN's:
+with two busy cores a training step of an MLP 784-512-512-10 took 20 ms of processor time, without
+them 7."""
 
 FEW_ROWS = 4
 """Below, a product is as good as one of a matrix and a vector, in which NumPy's library is faster
