@@ -123,6 +123,19 @@ def test_completion_gives_types_and_shapes(session: Session) -> None:
     assert found.detail.startswith("(input")
 
 
+def test_completion_among_10000_names_looks_at_those_it_shows(session: Session) -> None:
+    many = {f"many_{k:05}": k for k in range(10_000)}
+    session.namespace.update(many)
+    found = session.complete("many_")
+    assert [c.text for c in found[:2]] == ["many_00000", "many_00001"]
+    assert found[0].detail == "int 0"
+    assert [c.text for c in session.complete("many_0999")] == [
+        f"many_{k:05}" for k in range(9990, 10_000)
+    ]
+    for name in many:
+        del session.namespace[name]
+
+
 def test_completion_runs_no_property_of_the_users(session: Session) -> None:
     session.execute(
         "class Trap:\n"
