@@ -60,7 +60,7 @@ class Operation:
         self.readers: dict[str, list[int]] = {}
         self.copies_out = False
         self.static_names: tuple[str, ...] = ()
-        self.kernels: dict[str, list[tuple[Any, Any]]] = {}
+        self.kernels: dict[str, list[tuple[Any, Any, str]]] = {}
         self.vjp_identity: Callable[..., Any] | None = None  # see autograd.record
         self.outputs = _output_count(self.signature.return_annotation)
         self.is_view = False
