@@ -253,7 +253,7 @@ class Pool:
         if pause:
             source += "declare void @llvm.x86.sse2.pause()\n"
         pointer, number = ctypes.c_void_p, ctypes.c_int64
-        machine.add(source)
+        machine.add(source, machine.identity(source))
         for name, result, arguments in (
             ("prepare", None, [pointer]),
             ("start", ctypes.c_int, [pointer, pointer]),
