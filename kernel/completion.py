@@ -23,6 +23,11 @@ PATH = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*\Z")
 MISSING = object()
 
 
+MOST = 500
+"""Names that are looked at further. IPython shows as many, but first describes and sorts them all,
+which takes 0.15 s for 10,000."""
+
+
 @dataclass(frozen=True, slots=True)
 class Completion:
     """`text` may replace `source[start:end]`; `type` is what front ends draw icons for
@@ -34,6 +39,19 @@ class Completion:
     end: int
     type: str = ""
     detail: str = ""
+
+
+def limit(completer: Any) -> None:
+    """Let IPython's completer look at the names that it will show, and no more."""
+    find = completer.global_matches
+
+    def first_matches(text: str) -> list[str]:
+        matches: list[str] = find(text)
+        if len(matches) <= MOST:
+            return matches
+        return sorted(matches, key=lambda name: (name.startswith("_"), name))[:MOST]
+
+    completer.global_matches = first_matches
 
 
 def complete(session: Session, source: str, cursor: int) -> list[Completion]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import ctypes
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -83,7 +84,7 @@ class Cells:
             return False
         thread = self._running[0].thread
         if thread == threading.main_thread().ident:
-            _thread.interrupt_main()
+            interrupt_main(thread)
         else:
             raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
             raise_in(ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt))
@@ -147,6 +148,14 @@ class Cells:
             return CellSource(source, script, compiler.first_line)
         number = self.shell.execution_count - bool(info.store_history)  # counted up already
         return CellSource(source, f"In[{number}]")
+
+
+def interrupt_main(thread: int) -> None:
+    """Raise SIGINT in the main thread; where it can be sent, it also ends a sleep."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(thread, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
 
 
 def end_child(result: Any) -> None:

@@ -37,6 +37,8 @@ class FlambeauKernel(IPythonKernel):
         self.stays = False  # whether it outlives its front end, see parent
         self.last_request = time.monotonic()
         self.shell_handlers["flambeau_request"] = self.flambeau_request
+        self._language_server_port: int | None = None
+        self.comm_manager.register_target("flambeau.lsp", self._open_language_server)
 
     @property
     def workbench(self) -> Session:
@@ -92,6 +94,16 @@ class FlambeauKernel(IPythonKernel):
 
         reply = questions.answer(self.workbench, parent["content"])
         self.session.send(stream, "flambeau_reply", reply, parent, ident=ident)
+
+    def _open_language_server(self, comm: Any, message: dict[str, Any]) -> None:
+        """A front end opened the comm `flambeau.lsp`: it hears the port at which our language
+        server listens, on a thread of this process."""
+        from .lsp.knowledge import SessionKnowledge
+        from .lsp.transport import serve_in_thread
+
+        if self._language_server_port is None:
+            self._language_server_port = serve_in_thread(SessionKnowledge(self.workbench))
+        comm.send({"method": "server_started", "port": self._language_server_port})
 
     def finish_metadata(
         self, parent: dict[str, Any], metadata: dict[str, Any], reply_content: dict[str, Any]

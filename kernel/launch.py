@@ -73,6 +73,23 @@ def connection_file(identity: str) -> Path:
     return Path(jupyter_runtime_dir()) / f"kernel-{identity}.json"
 
 
+def running_connection(name: str) -> str:
+    """The connection file of the running kernel that `name` is a part of, or is the path of; of
+    the latest for no name.
+
+    Raises: OSError if there is none.
+    """
+    from jupyter_client.connect import find_connection_file
+
+    # Beside the files lie sockets whose names begin alike.
+    pattern = name if Path(name).is_file() else f"kernel-*{name}*.json"
+    try:
+        return str(find_connection_file(pattern))
+    except OSError:
+        sought = f"no connection file matches {name!r}" if name else "none is running"
+        raise OSError(f"There is no kernel to attach to: {sought}.") from None
+
+
 def connect_stdin(client: Any, wait: bool = False) -> None:
     """Start the stdin channel of a client whose kernel has answered on another.
 

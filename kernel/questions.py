@@ -7,18 +7,23 @@ are for a subshell: they are answered while a cell runs, without touching a devi
     diagnostics  source    what the checker finds wrong in a cell that has not run
     hints        source    shapes and dtypes at the ends of its assignments
     signature    source, cursor    the call that the cursor is in, and its parameters
+    hover        source, cursor    Markdown about the name at the cursor
+    complete     source, cursor    what could stand there: text, start, end, type, detail
     summary  source, cursor      one line about what the path before the cursor names
     stay                   outlive the front end
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 from .session import Session
 from .signature import summary_at
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def answer(session: Session, content: dict[str, Any]) -> dict[str, Any]:
@@ -51,6 +56,18 @@ def _signature(session: Session, content: dict[str, Any]) -> dict[str, Any] | No
     return None if found is None else asdict(found)
 
 
+def _hover(session: Session, content: dict[str, Any]) -> str | None:
+    found = session.inspect(content["source"], content["cursor"])
+    if found is None:
+        return None
+    text = _ESCAPES.sub("", found.get("text/plain", "")).strip()
+    return f"```text\n{text}\n```" if text else None
+
+
+def _complete(session: Session, content: dict[str, Any]) -> list[dict[str, Any]]:
+    return [asdict(c) for c in session.complete(content["source"], content["cursor"])]
+
+
 def _summary(session: Session, content: dict[str, Any]) -> str | None:
     return summary_at(session.namespace, content["source"], content["cursor"])
 
@@ -64,6 +81,8 @@ _ANSWERS: dict[str, Callable[[Session, dict[str, Any]], Any]] = {
     "diagnostics": _diagnostics,
     "hints": _hints,
     "signature": _signature,
+    "hover": _hover,
+    "complete": _complete,
     "summary": _summary,
     "stay": _stay,
 }

@@ -134,7 +134,7 @@ class ProcessFile:
         """The descriptor. Raises: OSError where there is no such file, or no right to it."""
         owner = os.getpid()
         if owner != self._owner:  # after a fork it would tell of the parent
-            self._descriptor = os.open(self._path, self._flags | os.O_CLOEXEC)
+            self._descriptor = os.open(self._path, self._flags)
             self._owner = owner
         return self._descriptor
 

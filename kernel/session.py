@@ -58,6 +58,7 @@ class Session:
         display.register(shell.display_formatter)
         # jedi calls repr on big arrays, and takes seconds to start.
         shell.Completer.use_jedi = False
+        completion.limit(shell.Completer)
         shell.extension_manager.load_extension("flambeau.magics")
         self.policy = Policy(shell)
         self._before: SafeCell | None = None

@@ -2,7 +2,7 @@
 
 Each is a library function first and a magic second:
 `%check` (`flambeau.magics.check`), `%graph` (`flambeau.magics.graph`), `%%trace`, `%%profile`,
-`%clip` and `%free`.
+`%clip`, `%free` and `%%safe`.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 import sys
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from types import CodeType
@@ -55,6 +56,25 @@ def user_line() -> Line | None:
     if frame is None:
         return None
     return line_at(frame.f_code, frame.f_lasti)
+
+
+HOSTS = (OWN, "IPython.", "ipykernel.", "asyncio", "tornado.", "threading", "zmq.")
+"""Modules whose frames hold nothing that the user asks for."""
+
+
+def running_frames() -> list[Any]:
+    """The user's frames in the main thread, the innermost first, asked for from another one (a
+    subshell); none from the main thread itself, where only the question runs."""
+    main = threading.main_thread().ident
+    if main is None or main == threading.get_ident():
+        return []
+    frame: Any = sys._current_frames().get(main)
+    found = []
+    while frame is not None:
+        if not frame.f_globals.get("__name__", "").startswith(HOSTS):
+            found.append(frame)
+        frame = frame.f_back
+    return found
 
 
 @lru_cache(maxsize=4096)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import threading
 import time
 from typing import Any
 
@@ -13,10 +11,8 @@ from IPython.core.magic_arguments import argument, magic_arguments
 from flambeau import Tensor
 
 from .base import Instrument, UsageError, shape_text
+from .source import running_frames
 from .statistics import Statistics, values_of
-
-OWN = ("flambeau.", "IPython.", "ipykernel.", "asyncio", "tornado.", "threading", "zmq.")
-"""Modules whose frames hold nothing that the user asks for."""
 
 
 def live_value(expression: str, namespace: dict[str, Any]) -> Any:
@@ -27,24 +23,11 @@ def live_value(expression: str, namespace: dict[str, Any]) -> Any:
     """
     code = compile(expression, "<watch>", "eval")
     names = set(code.co_names)
-    for frame in _user_frames():
+    for frame in running_frames():
         local = frame.f_locals
         if names & local.keys() and frame.f_code.co_name != "<module>":
             return eval(code, namespace, dict(local))
     return eval(code, namespace)
-
-
-def _user_frames() -> list[Any]:
-    main = threading.main_thread().ident
-    if main is None or main == threading.get_ident():
-        return []  # nothing runs there but this question
-    frame: Any = sys._current_frames().get(main)
-    found = []
-    while frame is not None:
-        if not frame.f_globals.get("__name__", "").startswith(OWN):
-            found.append(frame)
-        frame = frame.f_back
-    return found
 
 
 def described(value: Any) -> str:

@@ -18,6 +18,7 @@ COMMANDS = {
     "check": ("flambeau.kernel.check", "find mistakes in a .py or .ipynb file without running it"),
     "serve": ("flambeau.kernel.serve", "keep a session for calls of exec"),
     "exec": ("flambeau.kernel.exec", "run code in the session that serve keeps"),
+    "lsp": ("flambeau.kernel.lsp.program", "serve editors by the Language Server Protocol"),
     "kernel": ("flambeau.kernel.install", "install the Jupyter kernel"),
 }
 

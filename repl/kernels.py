@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flambeau.kernel.launch import manager
+from flambeau.kernel.launch import manager, running_connection
 
 from .client import Client, KernelDiedError, Message
 
@@ -161,16 +161,11 @@ class RunningKernel(Kernel):
 
 def _connect(connection: str | None) -> tuple[AsyncKernelClient, str]:
     from jupyter_client.asynchronous.client import AsyncKernelClient
-    from jupyter_client.connect import find_connection_file
 
     try:
-        wanted = connection or ""
-        # Beside the files lie sockets whose names begin alike.
-        pattern = wanted if Path(wanted).is_file() else f"kernel-*{wanted}*.json"
-        path = find_connection_file(pattern)
-    except OSError:
-        sought = f"no connection file matches {connection!r}" if connection else "none is running"
-        raise KernelDiedError(f"There is no kernel to attach to: {sought}.") from None
+        path = running_connection(connection or "")
+    except OSError as error:
+        raise KernelDiedError(str(error)) from None
     channels = AsyncKernelClient(connection_file=path)
     channels.load_connection_file()
     return channels, path

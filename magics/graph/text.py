@@ -4,6 +4,7 @@ reads them."""
 from __future__ import annotations
 
 from ..base import count_text, counted, shape_text
+from ..memory.pins import bytes_text
 from .nodes import Graph, GraphNode
 
 LIMIT = 400
@@ -73,6 +74,7 @@ class _Drawing:
         if node.is_folded:
             facts = counted(node.operations, "operation", "operations")
             facts += f", {count_text(node.parameters)} parameters" if node.parameters else ""
+            facts += f", saves {bytes_text(node.saved)}" if node.saved else ""
             words.append(f"({facts})")
         if node.attributes:
             words.append(f"({node.attributes})")

@@ -147,7 +147,10 @@ class _Walk:
         self.queue: deque[Step] = deque()
 
     def run(self, value: Any) -> None:
-        self.put(value, self.root, "value")
+        if isinstance(value, types.FrameType):
+            self.frame(value, self.root, "value")  # the collector does not know it while it runs
+        else:
+            self.put(value, self.root, "value")
         while self.queue and self.budget > 0:
             self.budget -= 1
             self.look(*self.queue.popleft())

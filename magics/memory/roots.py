@@ -12,6 +12,7 @@ from typing import Any
 from flambeau import Tensor
 
 from ..cells import CellLedger
+from ..source import running_frames
 from .holders import Block, Census, Root, blocks_of, census
 
 IPYTHON_NAMES = re.compile(r"_{1,3}|_i+|_i?\d+|_[oid]h|In|Out|get_ipython|exit|quit|open")
@@ -21,7 +22,9 @@ LEVELS = 6  # referrers of referrers, up to here
 
 def session_census(shell: Any) -> Census:
     """Everything the IPython `shell` leads to, and what it does not."""
-    roots = [*variables(shell), *pins(shell)]
+    running = [frame for frame in running_frames() if frame.f_code.co_name != "<module>"]
+    roots = [Root(f"{frame.f_code.co_name}(), which runs", frame) for frame in running]
+    roots += [*variables(shell), *pins(shell)]
     return census(roots, unseen=(shell, shell.user_ns, shell.user_ns_hidden, sys.modules))
 
 

@@ -41,30 +41,54 @@ class Suspect:
         return f"In [{self.cell}] line {self.line}: {self.text}   ({self.reason})"
 
 
-def suspects(cells: Sequence[str], name: str) -> list[Suspect]:
-    """The lines where values that depend on the variable `name` leave the graph.
+def suspects(cells: Sequence[str], name: str, goals: Sequence[str] = ()) -> list[Suspect]:
+    """The lines where values that depend on the variable `name` leave the graph, the latest first.
 
-    Dependence is followed by names through assignments, in the order of the cells; inside functions
-    and classes, whose arguments have other names, every cut is a suspect, behind the others.
+    Dependence is followed by names through assignments, in the order of the cells; with `goals`
+    only lines count that these names, as they are now, were computed by. Inside functions and
+    classes, whose arguments have other names, every cut is a suspect, behind the others.
     """
+    written: list[tuple[int, ast.stmt, bool, bool]] = [
+        (number, *found) for number, source in enumerate(cells) for found in _cell(source)
+    ]
+    slice_ = _behind([statement for _, statement, _, inside in written if not inside], goals)
     tainted = {name}
     sure: list[Suspect] = []
     maybe: list[Suspect] = []
-    for number, source in enumerate(cells):
-        tree = _parsed(source)
-        if tree is None:
+    for number, statement, in_mode, in_function in written:
+        if not (_names(statement) & tainted or in_function):
             continue
-        lines = source.splitlines()
-        for statement, in_mode, in_function in _statements(tree.body, False, False):
-            touched = _names(statement) & tainted
-            if not touched and not in_function:
-                continue
-            place = number, statement.lineno, lines[statement.lineno - 1].strip()
-            for reason in _reasons(statement, in_mode, set() if in_function else tainted):
-                (maybe if in_function else sure).append(Suspect(*place, reason))
-            if not in_function:
-                tainted |= _targets(statement)
-    return list(dict.fromkeys([*sure, *maybe]))
+        text = cells[number].splitlines()[statement.lineno - 1].strip()
+        found = [
+            Suspect(number, statement.lineno, text, reason)
+            for reason in _reasons(statement, in_mode, set() if in_function else tainted)
+        ]
+        if in_function:
+            maybe += found
+            continue
+        tainted |= _targets(statement)
+        if not goals or id(statement) in slice_:
+            sure += found
+    return list(dict.fromkeys([*reversed(sure), *reversed(maybe)]))
+
+
+def _cell(source: str) -> Iterator[tuple[ast.stmt, bool, bool]]:
+    tree = _parsed(source)
+    return _statements(tree.body, False, False) if tree is not None else iter(())
+
+
+def _behind(statements: list[ast.stmt], goals: Sequence[str]) -> set[int]:
+    """The ids of the statements that `goals` depend on at the end: each is needed by what it
+    binds, until something earlier is bound anew."""
+    needed, found = set(goals), set()
+    for statement in reversed(statements):
+        targets = _targets(statement)
+        if targets & needed:
+            found.add(id(statement))
+            if not isinstance(statement, ast.AugAssign):
+                needed -= targets
+            needed |= _names(statement) - targets
+    return found
 
 
 def _parsed(source: str) -> ast.Module | None:
@@ -130,8 +154,7 @@ def last_binding(cells: Sequence[str], name: str) -> Suspect | None:
     """The last line that bound `name` to something computed."""
     found = None
     for number, source in enumerate(cells):
-        tree = _parsed(source)
-        for statement, _, in_function in _statements(tree.body, False, False) if tree else ():
+        for statement, _, in_function in _cell(source):
             if not in_function and name in _targets(statement):
                 text = source.splitlines()[statement.lineno - 1].strip()
                 found = Suspect(number, statement.lineno, text, "")

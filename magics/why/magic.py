@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,7 +55,8 @@ class WhyMagics(Instrument):
         found: dict[str, list[str]] = {}
         for path, parameter in module.named_parameters():
             full = f"{name}.{path}"
-            text = "\n".join(explain(parameter, full, self.namespace, cells))
+            unused = unmentioned(module, path) if parameter.grad is None else ""
+            text = unused or "\n".join(explain(parameter, full, self.namespace, cells))
             text = "is there" if ".grad is there" in text else text.replace(full, "it")
             found.setdefault(text, []).append(full)
         lines = []
@@ -62,6 +65,7 @@ class WhyMagics(Instrument):
             if text == "is there":
                 lines.append(f"{listed}: the gradient is there.")
             else:
+                text = text.replace("%%why it.grad", f"%%why {names[0]}.grad")
                 lines += [f"{listed}:", *(f"  {part}" for part in text.splitlines())]
         return lines or [f"{name} has no parameters."]
 
@@ -74,6 +78,23 @@ class WhyMagics(Instrument):
             tensor = _tensor(self.evaluate("%%why", expression))
             lines = [state(tensor, expression), *account(flow, tensor, expression)]
             print("\n".join(lines))
+
+
+def unmentioned(module: Module, path: str) -> str:
+    """In words, that the forward pass of a class of the user's does not mention the part of
+    `module` that the parameter at `path` is in; empty if it does, or its source is not known."""
+    owner: Any = module
+    for part in path.split("."):
+        kind = type(owner)
+        if not kind.__module__.startswith("flambeau."):
+            try:
+                source = inspect.getsource(kind.forward)
+            except (OSError, TypeError):
+                return ""
+            if not re.search(rf"\b{re.escape(part)}\b", source) and "getattr" not in source:
+                return f"it.grad is None: {kind.__name__}.forward does not mention {part}."
+        owner = getattr(owner, part)
+    return ""
 
 
 def _tensor(value: Any) -> Tensor:

@@ -122,7 +122,7 @@ def _of_leaf(
         lines.append(f"{joined(constants)} requires no gradient at all: its past was cut.")
     elif others:
         lines.append(f"The graph behind {joined(others)} does not lead to {name}.")
-    found = suspects(cells, root)
+    found = suspects(cells, root, constants or others)
     if found:
         lines += ["Lines that cut the path:", *(f"  {s}" for s in found[:LIMIT])]
     lines.append(f"To see it happen, put %%why {name}.grad on top of the cell that computes it.")

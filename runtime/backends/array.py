@@ -42,10 +42,13 @@ class ArrayBackend:
             plain = operation.composed(key)
         if operation.layout == "channels_last":
             plain = laid_out(plain, self.xp, operation.layout)  # the others see to it themselves
-        for when, fast in operation.kernels.get(self.type, ()):
+        kernels = operation.kernels.get(self.type, ())
+        for when, fast, _ in [k for k in kernels if not k[2]]:
             plain = fast if when is None else _preferring(fast, when, plain)
         if key.is_half and not operation.moves:
             plain = in_single_precision(plain, self.xp, key.dtype.numpy)
+        for when, fast, _ in [k for k in kernels if k[2] == key.dtype.name]:
+            plain = _preferring(fast, when, plain)
         return laid_out(plain, self.xp, "row_major") if operation.layout == "row_major" else plain
 
     def _pointwise(self, operation: Operation, key: DispatchKey) -> Callable[..., Any]:

@@ -75,8 +75,9 @@ def conceal(tensor: Tensor, lead: Any) -> None:
     array = tensor._array
     if array.__class__ is not np.ndarray or array.flags.c_contiguous:
         return
-    order = (0, *range(2, lead.ndim), 1)
-    if not lead.transpose(order).flags.c_contiguous:
+    # Images of one channel lie both ways; in PyTorch their results are row-major.
+    is_channels_last = lead.transpose((0, *range(2, lead.ndim), 1)).flags.c_contiguous
+    if lead.flags.c_contiguous or not is_channels_last:
         tensor._key = concealed_key(tensor._key)
 
 

@@ -12,10 +12,9 @@ from ..backends.cpu.onednn import batch_norm as onednn
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from . import shapes
-from .arithmetic import add, mul, neg
+from .arithmetic import mul
 from .copies import cast
 from .declare import Spec, composite, kernel, pointwise
-from .elementary import rsqrt
 from .shapes import Shape
 
 
@@ -62,6 +61,36 @@ def scale_shift_channels_array(xp: Any, input: Any, weight: Any = None, bias: An
     if bias is not None:
         out += bias.reshape(column)
     return out
+
+
+@composite(layout="channels_last")
+def normalize_by(
+    F: Any,
+    input: Spec,
+    mean: Spec,
+    var: Spec,
+    weight: Spec | None = None,
+    bias: Spec | None = None,
+    *,
+    eps: float,
+) -> Spec:
+    """(input - mean) / sqrt(var + eps) * weight + bias with (N, C, ...), all else (C,)."""
+    scale = F.rsqrt(F.plus(var, eps))
+    scale = scale if weight is None else F.mul(scale, weight)
+    shift = F.mul(F.neg(mean), scale)
+    shift = shift if bias is None else F.plus(shift, bias)
+    return F.scale_shift_channels(input, scale, shift)
+
+
+@normalize_by.array
+def normalize_by_array(
+    xp: Any, input: Any, mean: Any, var: Any, weight: Any = None, bias: Any = None, *, eps: float
+) -> Any:
+    """One scale and one shift per channel."""
+    scale = 1 / xp.sqrt(var + var.dtype.type(eps))
+    scale = scale if weight is None else scale * weight
+    shift = -mean * scale
+    return scale_shift_channels_array(xp, input, scale, shift if bias is None else shift + bias)
 
 
 def _axes(ndim: int) -> Shape:
@@ -164,6 +193,7 @@ def batch_normalize_gradient_array(
 
 kernel(batch_normalize, "cpu", onednn.serves)(onednn.batch_normalize)
 kernel(batch_normalize_gradient, "cpu", onednn.serves_gradient)(onednn.batch_normalize_gradient)
+kernel(normalize_by, "cpu", onednn.serves_given)(onednn.normalize_by)
 kernel(scale_shift_channels, "cpu", onednn.serves_scale)(onednn.scale_shift_channels)
 
 
@@ -208,11 +238,8 @@ def batch_norm(
             "batch_norm: expected running_mean and running_var outside training. Got None. Pass "
             "them, or training=True."
         )
-    scale = rsqrt(add(running_var, eps))
-    scale = scale if weight is None else mul(scale, weight)
-    shift = neg(mul(running_mean, scale))
-    shift = shift if bias is None else add(shift, bias)
-    return named(affine_channels(input, scale, shift), "NativeBatchNorm")
+    out = normalize_by(input, running_mean, running_var, weight, bias, eps=eps)
+    return named(_as_wide(out, input), "NativeBatchNorm")
 
 
 def _batch_norm_training(

@@ -380,14 +380,19 @@ def _set_gradient(operation: Operation, formula: Function) -> Function:
     return formula
 
 
-def kernel(function: Any, device: str, when: Callable[..., bool] | None = None) -> Any:
+def kernel(
+    function: Any, device: str, when: Callable[..., bool] | None = None, dtype: str = ""
+) -> Any:
     """Register a faster kernel for the public operation `function` on `device`, used where
     `when(*arrays, **attributes)` holds; without `when` always, so that a kernel which itself tells
-    small arrays from large ones costs them nothing. It must mean the same as the array kernel."""
+    small arrays from large ones costs them nothing. It must mean the same as the array kernel.
+
+    One for a half type `dtype` gets the arrays as they are; others get them in float32.
+    """
     operation: Operation = function.operation
 
     def register(fast: Function) -> Function:
-        operation.kernels.setdefault(device, []).append((when, fast))
+        operation.kernels.setdefault(device, []).append((when, fast, dtype))
         forget_kernels()
         return fast
 

@@ -71,10 +71,12 @@ def general(operation: Operation, values: tuple[Any, ...]) -> Any:
         found = _routed(operation, arguments)
         if found is not NotImplemented:
             return found
-    is_concealed = concealed.in_use and _seen_through(operation, arguments)
-    key = _shared_key(operation, arguments) or _conform(operation, arguments)
-    if is_concealed:
-        key = concealed.concealed_key(key)
+    key = _shared_key(operation, arguments)
+    if key is None:
+        is_concealed = concealed.in_use and _seen_through(operation, arguments)
+        key = _conform(operation, arguments)
+        if is_concealed:
+            key = concealed.concealed_key(key)
     body = operation.unguarded
     started = perf_counter()
     try:
@@ -146,17 +148,23 @@ def _shared_key(operation: Operation, arguments: dict[str, Any]) -> DispatchKey 
     if operation.takes_list or batched.in_use:
         return None
     key: DispatchKey | None = None
+    is_concealed = False
     for p in operation.arrays:
         value = arguments[p.name]
         if value is None and p.optional:
             continue
         if not isinstance(value, Tensor):
             return None
-        if p.role == "main" and (key is None or value._key is key):
-            key = value._key
-        elif p.role == "main" or key is None or value._key.device is not key.device:
+        own = value._key
+        if own.is_concealed:
+            own, is_concealed = concealed.revealed_key(own), True
+        if p.role == "main" and (key is None or own is key):
+            key = own
+        elif p.role == "main" or key is None or own.device is not key.device:
             return None
-    return key if key is not None and key.is_float else None
+    if key is None or not key.is_float or (is_concealed and not operation.keeps_layout):
+        return None
+    return concealed.concealed_key(key) if is_concealed else key
 
 
 def _conform(operation: Operation, arguments: dict[str, Any]) -> DispatchKey:

@@ -6,7 +6,7 @@ import math
 from functools import partial
 from typing import Any
 
-from ..backends.cpu.onednn import products
+from ..backends.cpu.onednn import half_products, products
 from ..core import dtypes
 from ..errors import ShapeError
 from . import shapes
@@ -302,3 +302,24 @@ kernel(matmul, "cpu")(products.matmul)
 kernel(linear, "cpu")(products.linear)
 for gradient in (matmul_input_gradient, matmul_other_gradient, linear_weight_gradient):
     kernel(gradient, "cpu")(partial(gradient.operation.array, products.numpy_with_products))
+
+for function, serves, fast in (
+    (matmul, half_products.serves_matmul, half_products.matmul),
+    (linear, half_products.serves_linear, half_products.linear),
+    (
+        linear_weight_gradient,
+        half_products.serves_weight_gradient,
+        half_products.linear_weight_gradient,
+    ),
+    (
+        matmul_input_gradient,
+        half_products.serves_input_gradient,
+        half_products.matmul_input_gradient,
+    ),
+    (
+        matmul_other_gradient,
+        half_products.serves_other_gradient,
+        half_products.matmul_other_gradient,
+    ),
+):
+    kernel(function, "cpu", serves, dtype="bfloat16")(fast)

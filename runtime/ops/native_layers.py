@@ -14,8 +14,9 @@ from .resampling import grid_sample
 from .views import reshape
 
 __all__ = [
-    "batch_norm", "constant_pad_nd", "grid_sampler", "grid_sampler_2d", "grid_sampler_3d",
-    "instance_norm", "native_batch_norm", "native_group_norm", "native_layer_norm",
+    "_native_batch_norm_legit", "batch_norm", "constant_pad_nd", "grid_sampler",
+    "grid_sampler_2d", "grid_sampler_3d", "instance_norm", "native_batch_norm",
+    "native_group_norm", "native_layer_norm",
 ]  # fmt: skip
 
 INTERPOLATIONS = ("bilinear", "nearest", "bicubic")
@@ -113,3 +114,6 @@ def native_batch_norm(
     dims = [k for k in range(input.ndim) if k != 1]
     centre, scale = _statistics(input.detach(), dims, eps)
     return out, reshape(centre, -1), reshape(scale, -1)
+
+
+_native_batch_norm_legit = native_batch_norm

@@ -60,7 +60,7 @@ class Operation:
         self.readers: dict[str, list[int]] = {}
         self.copies_out = False
         self.static_names: tuple[str, ...] = ()
-        self.kernels: dict[str, list[tuple[Any, Any]]] = {}
+        self.kernels: dict[str, list[tuple[Any, Any, str]]] = {}
         self.vjp_identity: Callable[..., Any] | None = None  # see autograd.record
         self.outputs = _output_count(self.signature.return_annotation)
         self.is_view = False
@@ -77,6 +77,7 @@ class Operation:
         self.derived = False
         self.takes_out = False  # see out
         self.out_apart = False  # whether it must not overlap the operands
+        self.arranges = False  # whether its first operand is put by `arranged` first, and saved so
         self.layout = ""  # of results in memory, see backends.layout; as the kernel leaves them
         self.node_class: type[Node] = type(self.node_name, (Node,), {"operation": self})
         self.function: Callable[..., Any] = wrappers.lazy(self)

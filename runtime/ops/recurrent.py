@@ -277,41 +277,37 @@ def lstm_gradient_array(
     xp: Any, g: Any, g_last: Any, g_cell: Any, state: Any, cell: Any, weight: Any,
     projection: Any, out: Any, cells: Any, acts: Any, batch_sizes: Shape, reverse: bool,
 ) -> Any:  # fmt: skip
-    """What does not depend on later times is computed for all times at once."""
+    """Time after time, as the arrays of one time stay in cache."""
     width = cell.shape[1]
     times = _times(batch_sizes, reverse)
-    i, f, m, o = (acts[:, k * width : (k + 1) * width] for k in range(4))
-    squashed = xp.tanh(cells)
-    to_cell = o * (1 - squashed * squashed)
     before = _previous(xp, cells, cell, times)
-    # How each gate's sum moves the cell, the output gate's how it moves the state.
-    total = xp.empty_like(acts)
-    total[:, :width] = m * i * (1 - i)
-    total[:, width : 2 * width] = before * f * (1 - f)
-    total[:, 2 * width : 3 * width] = i * (1 - m * m)
-    total[:, 3 * width :] = squashed * o * (1 - o)
+    total, arrived = xp.empty_like(acts), xp.empty_like(out)
     dh, dc = _started(g_last, state, xp), _started(g_cell, cell, xp)
-    arrived = xp.empty_like(out)
     for start, count in reversed(times):
         rows = slice(start, start + count)
-        now, inner = dh[:count], dc[:count]
+        now, inner, act = dh[:count], dc[:count], acts[rows]
         if g is not None:
             now += g[rows]
         arrived[rows] = now
         hidden = now if projection is None else xp.matmul(now, projection)
-        inner += hidden * to_cell[rows]
-        step = total[rows].reshape(count, 4, width)
-        step[:, :3] *= inner[:, None]
-        step[:, 3] *= hidden
-        inner *= f[rows]
-        dh[:count] = xp.matmul(total[rows], weight)
+        i, f, m, o = (act[:, k * width : (k + 1) * width] for k in range(4))
+        squashed = xp.tanh(cells[rows])
+        inner += hidden * o * (1 - squashed * squashed)
+        # How each gate's sum moves the cell, the output gate's how it moves the state.
+        step = total[rows]
+        xp.subtract(1, act, out=step)
+        step *= act
+        step[:, :width] *= m * inner
+        step[:, width : 2 * width] *= before[rows] * inner
+        step[:, 2 * width : 3 * width] = (1 - m * m) * i * inner
+        step[:, 3 * width :] *= squashed * hidden
+        inner *= f
+        dh[:count] = xp.matmul(step, weight)
     d_weight = xp.matmul(total.T, _previous(xp, out, state, times))
     if projection is None:
         return total, dh, dc, d_weight, xp.zeros((0,), acts.dtype)
-    return total, dh, dc, d_weight, xp.matmul(arrived.T, o * squashed)
-
-
-# -- gated -----------------------------------------------------------------------------------------
+    shown = acts[:, 3 * width :] * xp.tanh(cells)
+    return total, dh, dc, d_weight, xp.matmul(arrived.T, shown)
 
 
 @composite(node_name="Gru")

@@ -271,3 +271,16 @@ def test_display_updates_and_clears_reach_the_front_end(kernel: LiveKernel) -> N
         "display_data", "update_display_data",
     ]  # fmt: skip
     kernel.outcome(identity)
+
+
+def test_a_safe_cell_that_is_interrupted_leaves_no_trace(kernel: LiveKernel) -> None:
+    kernel.run("counted = torch.zeros(3)")
+    identity = kernel.send("%%safe\nprint('goes')\nwhile True: counted.add_(1)")
+    kernel.wait_for_output(identity, "goes")
+    kernel.manager.interrupt_kernel()
+    found = kernel.outcome(identity)
+    assert found.error is not None
+    assert found.error["ename"] == "KeyboardInterrupt"
+    assert found.reply["status"] == "error"
+    assert "Undone: writes to 1 tensor" in found.stdout
+    assert kernel.run("counted.tolist()").text == "[0.0, 0.0, 0.0]"

@@ -123,6 +123,19 @@ def test_completion_gives_types_and_shapes(session: Session) -> None:
     assert found.detail.startswith("(input")
 
 
+def test_completion_among_10000_names_looks_at_those_it_shows(session: Session) -> None:
+    many = {f"many_{k:05}": k for k in range(10_000)}
+    session.namespace.update(many)
+    found = session.complete("many_")
+    assert [c.text for c in found[:2]] == ["many_00000", "many_00001"]
+    assert found[0].detail == "int 0"
+    assert [c.text for c in session.complete("many_0999")] == [
+        f"many_{k:05}" for k in range(9990, 10_000)
+    ]
+    for name in many:
+        del session.namespace[name]
+
+
 def test_completion_runs_no_property_of_the_users(session: Session) -> None:
     session.execute(
         "class Trap:\n"
@@ -175,6 +188,24 @@ def test_an_interrupt_from_another_thread_stops_a_cell(session: Session) -> None
     assert session.interrupt() is True
     runner.join(60)
     assert isinstance(results[0].error, KeyboardInterrupt)
+
+
+def test_an_interrupt_ends_a_sleep_of_the_main_thread(session: Session) -> None:
+    session.namespace["asleep"] = asleep = threading.Event()
+    waker = threading.Thread(target=lambda: asleep.wait(60) and session.interrupt())
+    waker.start()
+    result = session.execute("import time; asleep.set(); time.sleep(600)")
+    waker.join()
+    assert isinstance(result.error, KeyboardInterrupt)
+
+
+def test_the_checker_answers_before_a_cell_runs(session: Session) -> None:
+    session.execute("left = torch.ones(4, 3); right = torch.ones(5, 3)")
+    (finding,) = session.diagnostics("fine = left + 1\nwrong = left @ right")
+    assert finding.line == 2
+    hints = session.hints("fine = left @ right.mT")
+    assert "(4, 5)" in str(hints[0])
+    assert "wrong" not in session.namespace
 
 
 def test_history_and_completeness(session: Session) -> None:

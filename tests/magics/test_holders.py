@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import re
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 import flambeau as torch
 from flambeau import nn
-from flambeau.magics.memory import Root, census, session_census
+from flambeau.magics.memory import MemoryReport, Root, census, session_census
 from flambeau.magics.memory.report import advice, hint
 from tests.kernel.conftest import LiveKernel
 
@@ -133,6 +134,23 @@ def test_globals_of_other_modules_are_named(run: Run, monkeypatch: pytest.Monkey
     assert "a global of module json" in run("%mem")
 
 
+def test_local_variables_of_a_running_function_are_held_by_it(shell: Any, run: Run) -> None:
+    seen: list[str] = []
+
+    def train() -> None:
+        batch = torch.ones(1_000_000)
+        look = threading.Thread(
+            target=lambda: seen.append(str(MemoryReport(session_census(shell))))
+        )
+        look.start()
+        look.join()
+        assert batch.numel()
+
+    train()
+    assert re.search(r"4\.0 MB +4\.0 MB +train\(\), which runs +1000000 float32 cpu batch in train",
+                     seen[0])  # fmt: skip
+
+
 def test_looking_leaves_no_holder_behind(run: Run, shell: Any) -> None:
     import weakref
 
@@ -168,7 +186,7 @@ def test_memory_is_filled_the_error_advises_and_one_command_lets_training_go_on(
     run(
         "import resource\n"
         "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
-        "resource.setrlimit(resource.RLIMIT_AS, (used + 600_000_000,) * 2)\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 900_000_000,) * 2)\n"
         "net = nn.Linear(1000, 1000); sgd = optim.SGD(net.parameters(), lr=0.1)\n"
         "def train(rows):\n"
         "    kept = []\n"
@@ -185,7 +203,8 @@ def test_memory_is_filled_the_error_advises_and_one_command_lets_training_go_on(
     assert "%free" in failed.traceback
     assert "what the session itself holds, most by the last error" in failed.traceback
     assert "the last error" in run("%mem").text
-    assert run("torch.ones(100_000_000)", stop_on_error=False).error is not None
+    assert run("torch.ones(250_000_000)", stop_on_error=False).error is not None
     assert "MB of tensors and graphs came back" in run("%free").stdout
     assert run("train(100)").error is None
-    assert run("torch.ones(80_000_000).sum().item()").text == "80000000.0"
+    # Threads and kernels of oneDNN keep address space for good, so not all of it is there again.
+    assert run("torch.ones(50_000_000).sum().item()").text == "50000000.0"

@@ -140,6 +140,30 @@ def test_suspects_follow_names_through_assignments_only() -> None:
     assert suspects(["this is no Python"], "w") == []
 
 
+def test_lines_that_the_loss_was_not_computed_by_are_no_suspects() -> None:
+    cells = ["old = w.argmax()", "with torch.no_grad():\n out = f(w)\nloss = out.sum()"]
+    assert [(s.cell, s.line) for s in suspects(cells, "w", ["loss"])] == [(1, 2)]
+    assert [(s.cell, s.line) for s in suspects(cells, "w")] == [(1, 2), (0, 1)]
+    again = [*cells, "loss = g(w).detach().sum()"]
+    assert [(s.cell, s.line) for s in suspects(again, "w", ["loss"])] == [(2, 1)]
+
+
+def test_parts_that_the_forward_pass_never_mentions_are_told(net: Run) -> None:
+    net(
+        "class Net(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.used, self.idle = nn.Linear(3, 1), nn.Sequential(nn.Linear(3, 1))\n"
+        "    def forward(self, x):\n"
+        "        return self.used(x)\n"
+        "own = Net(); own(x).sum().backward()"
+    )
+    lines = net("%why own").splitlines()
+    assert lines[0] == "own.used.weight, own.used.bias: the gradient is there."
+    assert lines[1] == "own.idle.0.weight, own.idle.0.bias:"
+    assert lines[2].strip() == "it.grad is None: Net.forward does not mention idle."
+
+
 def test_nonsense_is_refused(net: Run) -> None:
     assert "UsageError: %why: expected a tensor or a module" in net("%why 3")
     assert "UsageError: %why: expected a tensor or a module" in net("%why")

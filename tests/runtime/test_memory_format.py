@@ -108,3 +108,10 @@ def test_gradients_pass_through_formats() -> None:
     weights = torch.randn(2, 5, 4, 6)
     (x.to(memory_format=torch.channels_last) * weights).sum().backward()
     assert torch.equal(x.grad, weights)
+
+
+def test_images_of_one_channel_give_row_major_results() -> None:
+    image = torch.rand(4, 1, 28, 28)
+    found = torch.conv2d(image, torch.rand(8, 1, 3, 3), padding=1)
+    assert found.is_contiguous()
+    assert torch.max_pool2d(found.relu(), 2).view(4, -1).shape == (4, 1568)

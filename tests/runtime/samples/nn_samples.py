@@ -106,6 +106,17 @@ def normalized(input: Any, dims: Any, eps: float) -> Any:
     return [(input - mean) / np.sqrt(var + eps), mean, var]
 
 
+def normalized_by(
+    x: Any, mean: Any, var: Any, weight: Any = None, bias: Any = None, *, eps: float
+) -> Any:
+    mean, var, weight, bias = (
+        v if v is None else v.reshape(-1, *[1] * (x.ndim - 2)) for v in (mean, var, weight, bias)
+    )
+    out = (x - mean) / np.sqrt(var + eps)
+    out = out if weight is None else out * weight
+    return out if bias is None else out + bias
+
+
 def batch_normalized(
     input: Any, weight: Any = None, bias: Any = None, *, dims: Any, eps: float
 ) -> Any:
@@ -268,6 +279,14 @@ SAMPLES: dict[str, list[Sample]] = {
             batch_normalized,
         ),
         Sample((array(4, 3),), {"dims": (0,), "eps": 1e-3}, batch_normalized),
+    ],
+    "normalize_by": [
+        Sample(
+            (array(2, 3, 4), array(3), array(3, low=0.5), array(3, seed=1), array(3, seed=2)),
+            {"eps": 1e-3},
+            normalized_by,
+        ),
+        Sample((array(2, 3), array(3), array(3, low=0.5)), {"eps": 1e-3}, normalized_by),
     ],
     "scale_shift_channels": [
         Sample(

@@ -76,6 +76,13 @@ def serves_gradient(g: Any, input: Any, weight: Any, mean: Any, var: Any, *, eps
     return _is_large(input, weight, mean, var) and g.dtype == FLOAT32 and g.shape == input.shape
 
 
+def serves_given(
+    input: Any, mean: Any, var: Any, weight: Any = None, bias: Any = None, *, eps: float
+) -> bool:
+    """Whether `normalize_by` can compute this."""
+    return _is_large(input, mean, var, weight, bias)
+
+
 def serves_scale(input: Any, weight: Any = None, bias: Any = None) -> bool:
     """Whether `scale_shift_channels` can compute this."""
     return _is_large(input, weight, bias)
@@ -133,19 +140,26 @@ def batch_normalize_gradient(
     return out, along, total
 
 
-def scale_shift_channels(input: Any, weight: Any = None, bias: Any = None) -> Any:
-    """input * weight + bias: a normalization by mean 0 and variance 1."""
+def normalize_by(
+    input: Any, mean: Any, var: Any, weight: Any = None, bias: Any = None, *, eps: float
+) -> Any:
+    """(input - mean) / sqrt(var + eps) * weight + bias; None stands for mean 0 and variance 1."""
     found = library()
     assert found is not None
     x, channels = _arranged(input), input.shape[1]
     primitive = kept(
-        ("scale_shift_channels", x.shape, x.strides),
+        ("normalize_by", x.shape, x.strides, eps),
         lambda: Primitive(
-            _forward(found, x, FORWARD_INFERENCE, 0.0, GLOBAL | AFFINE),
+            _forward(found, x, FORWARD_INFERENCE, eps, GLOBAL | AFFINE),
             (SRC, MEAN, VARIANCE, SCALE, SHIFT, DST),
         ),
     )
     out = np.empty_like(x)
-    vectors = [_vector(v, channels, d) for v, d in ((None, 0), (None, 1), (weight, 1), (bias, 0))]
-    primitive.run(x, *vectors, out)
+    defaults = ((mean, 0), (var, 1), (weight, 1), (bias, 0))
+    primitive.run(x, *[_vector(v, channels, d) for v, d in defaults], out)
     return out
+
+
+def scale_shift_channels(input: Any, weight: Any = None, bias: Any = None) -> Any:
+    """input * weight + bias: a normalization by mean 0 and variance 1."""
+    return normalize_by(input, None, None, weight, bias, eps=0.0)

@@ -41,6 +41,7 @@ class Library:
         self.engine, self.stream = ctypes.c_void_p(), ctypes.c_void_p()
         self.call("engine_create", ctypes.byref(self.engine), 1, ctypes.c_size_t(0))
         self.call("stream_create", ctypes.byref(self.stream), self.engine, 1)
+        self.instructions = int(self.functions.dnnl_get_effective_cpu_isa())  # a dnnl_cpu_isa_t
 
     def call(self, name: str, *arguments: Any) -> None:
         """Call `dnnl_<name>`. Raises: OneDNNError for any status but success."""

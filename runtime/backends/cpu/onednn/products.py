@@ -24,15 +24,15 @@ from .primitives import (
     Descriptor,
     Primitive,
     address,
-    kept,
     kept_if_repeated,
 )
 
-LEAST = 1 << 18
+LEAST = 1 << 19
 """Multiplications from which on oneDNN is called. Its call and the preparation cost as much as
-NumPy's product saves up to about four times as many; but from here on NumPy's library takes threads
-of its own, which spin for a while afterwards and hold up oneDNN's: with two busy cores a training
-step of an MLP 784-512-512-10 took 20 ms of processor time, without them 7."""
+NumPy's product saves up to about twice as many; but from here on (measured with OpenBLAS 0.3)
+NumPy's library takes threads of its own, which spin for a while afterwards and hold up oneDNN's:
+with two busy cores a training step of an MLP 784-512-512-10 took 20 ms of processor time, without
+them 7."""
 
 FEW_ROWS = 4
 """Below, a product is as good as one of a matrix and a vector, in which NumPy's library is faster
@@ -64,11 +64,11 @@ def product(x: Any, y: Any, bias: Any = None) -> Any:
         if bias is not None:
             out += bias
         return out
-    x, y = _dense_rows(x), _dense_rows(y)
+    x, y = dense_rows(x), dense_rows(y)
     out = np.empty((x.shape[0], y.shape[1]), FLOAT32)
     rows = () if bias is None else (np.ascontiguousarray(np.broadcast_to(bias, out.shape[1:])),)
     identity = ("product", x.shape, x.strides, y.shape, y.strides, len(rows))
-    multiply = kept_if_repeated(identity, lambda: _compiled(found, x, y, out, len(rows) > 0))
+    multiply = kept_if_repeated(identity, lambda: compiled(found, x, y, out, len(rows) > 0))
     if multiply is not None:
         multiply.run(x, y, *rows, out)
         return out
@@ -127,26 +127,28 @@ def _batched(x: Any, y: Any) -> Any:
     count = math.prod(batch)
     out = np.empty((count, x.shape[-2], y.shape[-1]), FLOAT32)
     left, right = (a.reshape(count, *a.shape[-2:]) for a in (x, y))
-    left, right = (_dense_rows(a) for a in (left, right))
+    left, right = (dense_rows(a) for a in (left, right))
     identity = ("matmul", left.shape, left.strides, right.shape, right.strides)
-    multiply = kept(identity, lambda: _compiled(found, left, right, out))
+    multiply = kept_if_repeated(identity, lambda: compiled(found, left, right, out))
     if multiply is None:
         return np.matmul(x, y)
     multiply.run(left, right, out)
     return out.reshape(*batch, *out.shape[1:])
 
 
-def _dense_rows(x: Any) -> Any:
+def dense_rows(x: Any) -> Any:
     """x (..., n, k), copied unless rows or columns lie without gaps between elements."""
-    is_strided = min(x.strides) > 0 and not any(s % 4 for s in x.strides)
-    return x if is_strided and 4 in x.strides[-2:] else np.ascontiguousarray(x)
+    size = x.itemsize
+    is_strided = min(x.strides) > 0 and not any(s % size for s in x.strides)
+    return x if is_strided and size in x.strides[-2:] else np.ascontiguousarray(x)
 
 
-def _compiled(found: Library, x: Any, y: Any, out: Any, has_bias: bool = False) -> Primitive:
+def compiled(found: Library, x: Any, y: Any, out: Any, has_bias: bool = False) -> Primitive:
     """The product of arrays that lie as these do; of matrices or batches of them."""
-    x_layout, y_layout, out_layout = (Descriptor(found, a.shape, steps(a)) for a in (x, y, out))
-    bias = Descriptor(found, (1, out.shape[1]), (out.shape[1], 1)) if has_bias else None
-    description = Description(found, "matmul", x_layout, y_layout, bias, out_layout)
+    kind = x.dtype.name
+    layouts = [Descriptor(found, a.shape, steps(a), kind) for a in (x, y, out)]
+    bias = Descriptor(found, (1, out.shape[1]), (out.shape[1], 1), kind) if has_bias else None
+    description = Description(found, "matmul", *layouts[:2], bias, layouts[2])
     return Primitive(description, (SRC, WEIGHTS, *([BIAS] if has_bias else []), DST))
 
 
@@ -172,7 +174,9 @@ class _NumPyWithProducts:
     matmul = staticmethod(matmul)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(np, name)
+        found = getattr(np, name)
+        setattr(self, name, found)  # which is found at once from now on
+        return found
 
 
 numpy_with_products = _NumPyWithProducts()
