@@ -164,6 +164,7 @@ def test_looking_leaves_no_holder_behind(run: Run, shell: Any) -> None:
 
 
 def test_advice_names_what_is_worth_dropping_first(run: Run, shell: Any) -> None:
+    run("%free")  # an error of another test may still be held
     run("torch.ones(500_000)")
     run("small = torch.ones(10); hoard = [torch.ones(1_000_000)]")
     lines = advice(session_census(shell)).splitlines()
