@@ -293,7 +293,8 @@ def convolution_weight_vjp(
     )
 
 
-@primitive(may_alias=True, moves=True)
+# Its result may be its operand, which nothing that is shown to users is made of.
+@primitive(moves=True)
 def arranged(g: Spec) -> Spec:
     """g, as the convolutions of its device like it to lie: rearranged once for several of them."""
     return Spec(tuple(g.shape), g.dtype)
@@ -352,6 +353,7 @@ def channel_expand_vjp(F: Any, h: Any, needs: Any, g: Any, like: Any) -> Any:
     return F.channel_sum(h)
 
 
+convolution.operation.arranges = True
 kernel(arranged, "cpu", onednn.likes)(layouts.channels_last)
 kernel(convolution, "cpu", onednn.serves_convolution)(onednn.convolution)
 kernel(convolution_input, "cpu", onednn.serves_input)(onednn.convolution_input)

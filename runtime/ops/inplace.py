@@ -367,7 +367,9 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
         result = index_put_values(self, value, index=parsed, accumulate=False)
         overwrite(self, result, "setitem")
         return
-    if not self.is_meta:
+    if self.is_meta:
+        index_put_values(self, value, index=parsed, accumulate=False)  # whether the shapes fit
+    else:
         try:
             self._array[parsed] = value._array
         except (ValueError, IndexError):

@@ -108,6 +108,7 @@ def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     if self.is_meta:
         self._array = Spec(shape, self.dtype)
         return self
+    reveal(self)
     held = storage_length(self) - self.storage_offset()
     xp = self._key.backend.xp
     if count <= held:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.concealed import reveal
 from ..core.tensor import Tensor
 from ..errors import DeviceError
 
@@ -22,6 +23,7 @@ def share_memory_(self: Tensor) -> Tensor:
     if self.is_meta or self.is_sparse:
         raise DeviceError(f"share_memory_: expected a dense tensor on cpu. Got {self.device}.")
     owner = self if self._base is None else self._base
+    reveal(owner)
     if is_shared(owner):
         return self
     low, high = np.lib.array_utils.byte_bounds(owner._array)

@@ -262,6 +262,10 @@ class _Source:
                 optional = f"None if {p.name} is None else " if p.optional else ""
                 lines.append(f"a{k} = {optional}{p.name}._array")
             words.append(f"a{k}")
+        if operation.layout == "channels_last" and self.lead is not None:
+            lines.append(f"lead_ = a{operation.arrays.index(self.lead)}")
+        if operation.arranges:  # what is saved then lies as the gradient's kernels like it
+            lines.append("a0 = key_.arranged(a0)")
         words += [f"{p.name}={p.name}" for p in operation.attributes]
         call = f"{self.name}({', '.join(words)})"
         if operation.formula is None:
@@ -286,7 +290,7 @@ class _Source:
             f"{out}._key = key_ if {array}.dtype is key_.array_dtype else key_.of_array({array})",
         ]
         if self.lead is not None and self.operation.layout == "channels_last":
-            lines.append(f"conceal({out}, a{self.operation.arrays.index(self.lead)})")
+            lines.append(f"conceal({out}, lead_)")
         if not self.operation.is_view:
             return [*lines, f"{out}._writes = [0]"]
         assert self.lead is not None

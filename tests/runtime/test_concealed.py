@@ -100,6 +100,18 @@ def test_writes_through_views_and_arrays_are_seen_by_all() -> None:
     np.testing.assert_allclose(z.numpy(), (concealed().numpy() + 1) * 2, rtol=1e-5, atol=1e-5)
 
 
+def test_shared_and_resized_memory_is_row_major() -> None:
+    x, y = concealed(), concealed()
+    expected = concealed().numpy()
+    assert x.share_memory_().is_shared()
+    np.testing.assert_array_equal(x.numpy(), expected)
+    x.numpy()[0] = 1.0
+    assert x.is_shared()
+    assert bool((x[0] == 1).all())
+    y.resize_(2, 8)
+    np.testing.assert_array_equal(y.numpy(), expected.reshape(-1)[:16].reshape(2, 8))
+
+
 def test_writing_in_place_what_was_saved_is_still_refused() -> None:
     x = concealed(requires_grad=True)
     out = x.square()
