@@ -4,18 +4,23 @@ and the lines where they were made."""
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType, TracebackType
 from typing import Any
 
 from flambeau import nn
 from flambeau.autograd.record import TAPE
 from flambeau.core.dispatch import operations
+from flambeau.errors import ShapeError
 from flambeau.ops.general import general
 
 from .naming import Earlier, Names, Operand, tensors_of
 from .tracebacks import is_ours
+
+IN_PLACE = os.path.join("ops", "inplace.py")
+"""Where calls pass that write into their first operand."""
 
 GENERATED = "<flambeau "
 Run = Callable[[dict[str, Any]], Any]
@@ -83,9 +88,24 @@ def failed_call(
     for frame in frames.ours:
         function, arguments = _function(frame)
         if function is not None and any(tensors_of(arguments)):
-            label = frame.f_code.co_name
-            return FailedCall(function, arguments, list(names.operands(arguments)), label)
+            operands = list(names.operands(arguments))
+            call = FailedCall(function, arguments, operands, frame.f_code.co_name)
+            in_place = any(f.f_code.co_filename.endswith(IN_PLACE) for f in frames.ours)
+            return writing(call) if in_place else call
     return None
+
+
+def writing(call: FailedCall) -> FailedCall:
+    """The same call, which writes into its first operand: that must keep its shape."""
+    first, *others = call.operands
+
+    def run(arguments: dict[str, Any]) -> Any:
+        result = call.run(arguments)
+        if result is not None and result.shape != first.tensor.shape:
+            raise ShapeError("The result has another shape than what it is written to.")
+        return result
+
+    return replace(call, run=run, operands=[replace(first, is_given=False), *others])
 
 
 def _layer(frame: FrameType) -> nn.Module | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dis
 import inspect
 import linecache
 import textwrap
@@ -159,6 +160,8 @@ def expressions(tb: TracebackType) -> list[str]:
     parts: list[ast.expr] = []
     if isinstance(node, ast.BinOp):
         parts = [node.left, node.right]
+    elif isinstance(node, ast.AugAssign):
+        parts = [node.target, node.value]
     elif isinstance(node, ast.Call):
         parts = [a for a in node.args if not isinstance(a, ast.Constant)]
         parts += [k.value for k in node.keywords if not isinstance(k.value, ast.Constant)]
@@ -170,7 +173,9 @@ def expressions(tb: TracebackType) -> list[str]:
             elif not isinstance(owner, ModuleType | nn.Module):
                 return []
     elif isinstance(node, ast.Subscript):
-        parts = [node.value]
+        code = tb.tb_frame.f_code.co_code
+        stores = dis.opname[code[tb.tb_lasti]] == "STORE_SUBSCR"  # the value stands elsewhere
+        parts = [node.value] if stores else [node.value, node.slice]
     items = [p.elts if isinstance(p, ast.List | ast.Tuple) else [p] for p in parts]
     return [ast.unparse(item) for part in items for item in part]
 
@@ -188,6 +193,7 @@ def _expression(tb: TracebackType) -> ast.AST | None:
     rows[-1] = rows[-1][:stop]
     rows[0] = rows[0][start:]
     try:
-        return ast.parse(b"".join(rows).decode().strip(), mode="eval").body
-    except (SyntaxError, UnicodeDecodeError):
+        statement = ast.parse(b"".join(rows).decode().strip()).body[0]
+    except (SyntaxError, UnicodeDecodeError, IndexError):
         return None
+    return statement.value if isinstance(statement, ast.Expr) else statement

@@ -100,7 +100,7 @@ def clash(trial: Trial) -> str:
                 shape = list(one.tensor.shape)
                 shape[k] = other.tensor.shape[m]
                 if trial.works({one.role: meta_like(one.tensor, shape)}):
-                    return f"{_dimension(one, k)}, {_dimension(other, m)}"
+                    return f"{_dimension(a, i)}, {_dimension(b, j)}"
     return ""
 
 
@@ -147,6 +147,8 @@ def _conversions(trial: Trial, given: list[Operand]) -> Iterator[str]:
     """Other dtypes: those of the other operands, indices, numbers."""
     others = [o.tensor.dtype for o in trial.call.operands]
     for operand in given:
+        if operand.tensor.dtype == torch.bool:
+            continue  # a mask is meant as one
         for dtype in dict.fromkeys([*others, torch.int64, torch.float32]):
             twin = meta_like(operand.tensor, dtype=dtype)
             if dtype != operand.tensor.dtype and trial.works({operand.role: twin}):
@@ -174,7 +176,8 @@ def _rearrangements(trial: Trial, given: list[Operand]) -> list[str]:
         return trial.run(dict(zip(roles, tensors, strict=True)))
 
     tensors, names = [meta_like(o.tensor) for o in given], [_name(o) for o in given]
-    return [fix.text for fix in verified_fixes(call, tensors, names=names, limit=TRIED)]
+    found = verified_fixes(call, tensors, names=names, limit=TRIED)
+    return [fix.text for fix in found if not fix.text.endswith((".float()", ".long()"))]
 
 
 def _sizes(trial: Trial, given: list[Operand]) -> Iterator[str]:

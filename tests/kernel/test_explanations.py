@@ -72,6 +72,9 @@ CASES = {
     "x @ torch.ones(3, 2).double()": ["would work: x.to(torch.float64)"],
     "x + torch.ones(3, device='meta')": ["would work: (torch.ones(3, device='meta')).to('cpu')"],
     "x.add_(y)": ["clash: dimension 0 of x is 4, dimension 0 of y is 5"],
+    "x += torch.ones(2, 3)": ["other torch.ones(2, 3) (2, 3)", "dimension 0 of x is 4"],
+    "x[0] = torch.ones(4)": ["self x (4, 3)", "value (4,)", "clash: dimension 1 of x is 3"],
+    "x[torch.tensor([True, False])]": ["index torch.tensor([True, False]) (2,) bool cpu"],
     "nn.BatchNorm2d(4)(image)": ["would work: BatchNorm2d(num_features=3)"],
     "def f(a):\n    b = a.mT\n    return b @ y\nf(x)": ["line 2: b = a.mT", "In[1], line 2: y ="],
 }
@@ -97,6 +100,11 @@ def test_an_error_names_operands_clash_and_remedy(session: Session, source: str)
 )
 def test_other_errors_are_left_alone(session: Session, source: str) -> None:
     assert explained(session, source) == ""
+
+
+def test_what_is_written_to_must_keep_its_shape(session: Session) -> None:
+    assert "would work" not in explained(session, "x.add_(y)")
+    assert "would work: (torch.ones(4)).unsqueeze(1)" in explained(session, "x += torch.ones(4)")
 
 
 def test_the_line_is_that_before_the_failure_not_after(session: Session) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import flambeau as torch
+from flambeau.errors import ShapeError
 
 from . import cupy_stand_in
 
@@ -131,3 +132,10 @@ def test_a_convolution_on_meta_needs_no_gradient_mode() -> None:
     image, weight = torch.empty(2, 3, 8, 8, device="meta"), torch.empty(4, 3, 3, 3, device="meta")
     with torch.no_grad():
         assert torch.conv2d(image, weight).shape == (2, 4, 6, 6)
+
+
+def test_assigning_to_a_part_on_meta_checks_the_shapes() -> None:
+    x = torch.empty(4, 3, device="meta")
+    x[0], x[:, 1], x[1:3] = torch.empty(3, device="meta"), 5.0, torch.empty(3, device="meta")
+    with pytest.raises(ShapeError, match="selected shape"):
+        x[0] = torch.empty(4, device="meta")
