@@ -34,6 +34,6 @@ def run(shell: Any, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
         return ESCAPES.sub("", captured.out + captured.err)
 
     names = "import flambeau as torch\nfrom flambeau import nn\nF = nn.functional\n"
-    run_cell(names + "torch.manual_seed(0)")
+    run_cell(names + "torch.manual_seed(0);")
     yield run_cell
     shell.reset()
