@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import builtins
 import contextlib
+import random
+import time
 import types
 from collections.abc import Callable
 from typing import Any
@@ -215,6 +217,10 @@ def _str(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     return run.attempt(node, str, *args, **kwargs)
 
 
+def _super(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
+    return UNKNOWN if run.is_opaque(args) else run.quietly(super, *args)
+
+
 def _callable(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     return UNKNOWN if args[0] is UNKNOWN else callable(args[0])
 
@@ -232,6 +238,22 @@ def _contextmanager(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> An
 
 def _namespace(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     return types.SimpleNamespace(**kwargs) if not args else UNKNOWN
+
+
+def _some(value: Any) -> Handler:
+    return lambda run, args, kwargs, node: value
+
+
+def _choice(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
+    return run.one_of(args[0]) if isinstance(args[0], list | tuple) else UNKNOWN
+
+
+def _sample(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
+    count = args[1] if len(args) > 1 else kwargs.get("k")
+    items, _ = run.items_of(args[0], node)
+    if not isinstance(count, int) or not 0 <= count <= LARGEST:
+        return UNKNOWN
+    return [run.one_of(items)] * count
 
 
 BUILTINS: dict[Any, Handler] = {
@@ -269,6 +291,13 @@ BUILTINS: dict[Any, Handler] = {
     str: _str,
     repr: _str,
     callable: _callable,
+    super: _super,
+    **dict.fromkeys((random.random, random.uniform, random.gauss), _some(SOME_FLOAT)),
+    **dict.fromkeys((time.time, time.perf_counter, time.monotonic), _some(SOME_FLOAT)),
+    **dict.fromkeys((random.randint, random.randrange), _some(SOME_INT)),
+    **dict.fromkeys((random.seed, random.shuffle, time.sleep), _some(None)),
+    random.choice: _choice,
+    random.sample: _sample,
     contextlib.contextmanager: _contextmanager,
     types.SimpleNamespace: _namespace,
     **dict.fromkeys(

@@ -19,7 +19,7 @@ from . import pure
 from .devices import CPU, shadow_device, told_device
 from .live import rest_of
 from .sequences import Sequences
-from .values import UNKNOWN, Stream
+from .values import UNKNOWN, Stream, with_numbers
 
 Handler = Callable[..., Any]
 """Called as handler(run, args, kwargs, node)."""
@@ -173,6 +173,11 @@ class Calls(Sequences):
         owner = getattr(function, "__self__", None)
         if isinstance(owner, Module | Optimizer):
             self.escape(owner)
+        if getattr(function, "__name__", "") in pure.VALUED:
+            args = [with_numbers(a) for a in args]
+            kwargs = {key: with_numbers(value) for key, value in kwargs.items()}
+            if not self.is_opaque(args, 6) and not self.is_opaque(kwargs, 6):
+                return self.native(function, args, kwargs, node)
         return UNKNOWN
 
     def native(self, function: Any, args: list[Any], kwargs: dict[str, Any], node: ast.AST) -> Any:

@@ -12,7 +12,7 @@ import flambeau
 from flambeau.core.tensor import Tensor
 
 from .attempts import Attempts
-from .values import MISSING, SOME_FLOAT, SOME_INT, UNKNOWN, Stream
+from .values import MISSING, SOME_FLOAT, SOME_INT, UNKNOWN, Stream, with_numbers
 
 BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -163,6 +163,8 @@ class Expressions(Attempts):
 
     def binary(self, node: ast.AST, function: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
         """`function(a, b)` where that is known, and not too large to compute."""
+        if isinstance(a, Tensor) or isinstance(b, Tensor):
+            a, b = with_numbers(a), with_numbers(b)
         if self.is_opaque(a) or self.is_opaque(b) or _too_large(function, a, b):
             return _some_number(function, a, b)
         if self.symbols.names and (self.symbols.is_symbolic(a) or self.symbols.is_symbolic(b)):

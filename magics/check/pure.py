@@ -42,7 +42,7 @@ EFFECTS = frozenset(
     "manual_seed manual_seed_all seed set_default_dtype set_default_device "
     "set_default_tensor_type set_rng_state "
     "set_num_threads set_printoptions use_deterministic_algorithms set_flush_denormal "
-    "set_grad_enabled fork_rng "
+    "fork_rng "
     "set_detect_anomaly register_module_forward_hook register_module_forward_pre_hook "
     "default_generator "
     "register_module_full_backward_hook register_optimizer_step_pre_hook "
@@ -89,6 +89,12 @@ SIZED = frozenset(
     "zeros_like ones_like Size".split()
 )
 """Functions of sizes alone that make no values on meta."""
+
+VALUED = frozenset(
+    "add sub mul div pow clamp lerp where masked_fill add_ sub_ mul_ div_ clamp_ lerp_ fill_ "
+    "masked_fill_ dropout leaky_relu full full_like".split()
+)
+"""Functions whose numbers decide values alone, no shapes."""
 
 CONTAINERS = (list, dict, set, collections.deque)
 WRITING = frozenset(

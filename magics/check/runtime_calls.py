@@ -19,7 +19,7 @@ from .calls import Handler
 from .devices import CPU
 from .recurrent import pack, unpack
 from .training import LOSSES, Training
-from .values import SOME_FLOAT, SOME_INT, UNKNOWN, Stream
+from .values import SOME_FLOAT, SOME_INT, UNKNOWN, Stream, with_numbers
 
 Args = list[Any]
 Kwargs = dict[str, Any]
@@ -101,10 +101,13 @@ def _numpy(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
 def _tensor(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     """`torch.tensor(data)`: numbers that are not known still have a shape, if a list holds them."""
     data = args[0] if args else kwargs.get("data", UNKNOWN)
+    data = with_numbers(data)
     if run.is_opaque(data) or run.is_opaque(kwargs) or isinstance(data, Stream):
         return UNKNOWN
     if isinstance(data, Array):
-        args = [data.tensor, *args[1:]]
+        data = data.tensor
+    args = [data, *args[1:]]
+    kwargs.pop("data", None)
     return run.native(flambeau.tensor, args, kwargs, node)
 
 

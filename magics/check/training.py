@@ -50,6 +50,7 @@ class Training(Calls):
     def __init__(self, steps: int, seconds: float) -> None:
         super().__init__(steps, seconds)
         self.gradients: dict[int, tuple[Any, str, Any]] = {}  # by parameter: it, state, place
+        self.zeroed_in: set[tuple[int, int]] = set()  # parameters, with the loop around
         self.trained = False
         self.lost_backward = False  # whether something unknown may have computed gradients
         self.regions: list[ast.AST] = []  # `with` blocks and functions without gradients
@@ -100,11 +101,20 @@ class Training(Calls):
         self.will_write(self.gradients)
         for parameter in parameters:
             self.gradients.pop(id(parameter), None)
+            self.zeroed_in.add((id(parameter), self._loop_around()))
+
+    def _loop_around(self) -> int:
+        """Which loop runs, the innermost; 0 outside of loops."""
+        return id(self.loops[-1]) if self.loops else 0
 
     def _check_zeroed(self, parameters: list[Any]) -> None:
         for parameter in parameters:
             _, state, place = self.gradients.get(id(parameter), (None, "", None))
-            if state == ADDED and place is not None:
+            elsewhere = (
+                id(parameter),
+                self._loop_around(),
+            ) in self.zeroed_in  # in an order of its own
+            if state == ADDED and place is not None and not elsewhere:
                 self.warn(
                     place,
                     "zero-grad",
@@ -145,6 +155,11 @@ class Training(Calls):
             self.will_write(self.gradients)
             self.used(owner)
         super().set_attribute(owner, name, value, node)
+
+    def attribute(self, owner: Any, name: str, node: ast.AST) -> Any:
+        value = super().attribute(owner, name, node)
+        lost = self.lost_backward or self.tainted
+        return UNKNOWN if name == "grad" and value is None and lost else value
 
     # -- where the graph ends ----------------------------------------------------------------------
 

@@ -103,6 +103,18 @@ class Stream:
 PRIMITIVES = (int, float, complex, str, bytes, bool, type(None), type(Ellipsis))
 
 
+def with_numbers(value: Any) -> Any:
+    """`value` with numbers in the place of those that are not known, where these decide nothing
+    but values."""
+    if value.__class__ is SomeFloat:
+        return 0.5
+    if value.__class__ is SomeInt:
+        return 1
+    if value.__class__ in (list, tuple):
+        return value.__class__([with_numbers(item) for item in value])
+    return value
+
+
 def alike(a: Any, b: Any) -> bool:
     """Whether the checker need not tell `a` from `b`: same object, equal numbers or strings,
     tensors of one shape, dtype and device."""
@@ -130,6 +142,9 @@ def join(a: Any, b: Any) -> Any:
     if a.__class__ is b.__class__:
         if isinstance(a, PRIMITIVES) and a == b:
             return a
-        if a.__class__ is tuple and len(a) == len(b):
-            return tuple(join(x, y) for x, y in zip(a, b, strict=True))
+        if isinstance(a, tuple) and len(a) == len(b):
+            items = [join(x, y) for x, y in zip(a, b, strict=True)]
+            if hasattr(a, "_fields"):
+                return a.__class__(*items)
+            return tuple(items) if a.__class__ is tuple else UNKNOWN
     return UNKNOWN

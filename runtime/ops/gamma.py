@@ -19,7 +19,7 @@ from ..core.batched import anywhere
 from ..core.dispatch import key_of
 from ..core.tensor import Tensor, wrap
 from ..random import Generator
-from . import shapes
+from . import poisson_counts, shapes
 from .declare import Spec, primitive
 from .sampling import CPU, GPU, drawn
 from .slicewise import drawn_slicewise
@@ -147,7 +147,7 @@ def _library(stream: Generator, method: str, *parameters: Any) -> Any:
 
 CPU.update(
     gamma=lambda g, n, dtype, a: _library(g, "standard_gamma", a),
-    poisson=lambda g, n, dtype, rate: _library(g, "poisson", rate),
+    poisson=lambda g, n, dtype, rate: poisson_counts.counts(g, rate),
     binomial=lambda g, n, dtype, count, p: _library(g, "binomial", count, p),
 )
 GPU.update(

@@ -46,15 +46,16 @@ def check_writable(tensor: Tensor, operation: str) -> None:
             )
 
 
-def _keep_past(tensor: Tensor, result: Tensor, since: int) -> None:
-    """Give the nodes of `result` that are younger than `since`, and saved the tensor that is about
-    to be written to, a copy of its values.
+def _keep_past(tensor: Tensor, result: Tensor, since: int | None, kept: Any = None) -> None:
+    """Give the nodes of `result` that are younger than `since` (its own if None), and saved the
+    tensor that is about to be written to, its values: a copy, or `kept` if nobody writes to that.
 
     Only where it is the node's own operand for the first time: of another view of its memory, or of
     the same tensor as a second operand, backward says that it was changed, as in PyTorch.
     """
-    waiting = [result._edge]
-    copied = None
+    waiting, copied = [result._edge], kept
+    if since is None:
+        since = result._edge.as_target().sequence - 1
     while waiting:
         edge = waiting.pop()
         node = None if edge is None else edge.as_target()
@@ -142,14 +143,16 @@ def overwrite(
         )
     if result._key is not tensor._key:
         result = _fitted(tensor, result, operation)
+    is_recorded = result._edge is not None and is_grad_enabled() and not tensor.is_meta
     if is_new and _may_move(tensor, result):
+        if is_recorded:
+            _keep_past(tensor, result, since, tensor._array)
         _move(tensor, result, operation)
         if is_grad_enabled():
             _adopt_edge(tensor, result._edge)
         return tensor
-    if result._edge is not None and is_grad_enabled() and not tensor.is_meta:
-        own = result._edge.as_target()
-        _keep_past(tensor, result, own.sequence - 1 if since is None else since)
+    if is_recorded:
+        _keep_past(tensor, result, since)
     write(tensor, result._array, operation)
     has_past = result._edge is not None or tensor._edge is not None or tensor._base is not None
     if (has_past or tensor._views is not None) and is_grad_enabled():

@@ -80,6 +80,30 @@ def test_what_is_filled_stays_recorded_and_sends_zeros_back(write: Callable[[Any
     assert x.grad.tolist() == [[0, 0], [0, 0]]
 
 
+@pytest.mark.parametrize(
+    "activation",
+    [
+        torch.nn.LeakyReLU(0.2, inplace=True), torch.nn.ReLU(inplace=True),
+        torch.nn.ELU(inplace=True), torch.nn.SiLU(inplace=True), torch.nn.Hardtanh(inplace=True),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("normalized", [False, True])
+def test_activations_in_place_behind_convolutions_give_the_same_gradients(
+    activation: Any, normalized: bool
+) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(16, 1, 32, 32)  # large enough for the fast kernels and their memory
+    layers = [torch.nn.Conv2d(1, 8, 4, 2, 1), torch.nn.BatchNorm2d(8), activation]
+    layers = layers if normalized else layers[::2]
+    found = []
+    for in_place in (True, False):
+        activation.inplace = in_place
+        layers[0].zero_grad()
+        (torch.nn.Sequential(*layers)(x) ** 2).sum().backward()
+        found.append(layers[0].weight.grad.clone())
+    assert torch.allclose(*found, rtol=1e-4, atol=1e-3)
+
+
 def test_second_gradients_of_division_do_not_read_the_quotient() -> None:
     a, b = torch.tensor(3.0, requires_grad=True), torch.tensor(2.0, requires_grad=True)
     y = a / b

@@ -108,3 +108,18 @@ def test_a_state_continues_in_another_generator() -> None:
     assert second.set_state(first.get_state()) is second
     assert torch.equal(torch.randn(5, generator=first), torch.randn(5, generator=second))
     assert second.initial_seed() == 1
+
+
+def test_poisson_counts_are_pytorchs() -> None:
+    """Recorded from PyTorch 2.13, and the stream goes on behind the last number used."""
+    torch.manual_seed(3)
+    rates = torch.tensor([0.5, 3.0, 0.0, 9.9, 10.0, 50.0, 1000.0])
+    assert torch.poisson(rates).tolist() == [0, 2, 0, 11, 5, 66, 1015]
+    torch.manual_seed(3)
+    for _ in range(20):
+        torch.poisson(rates)
+    assert torch.rand(2).tolist() == pytest.approx([0.9548, 0.9541], abs=1e-4)
+    torch.manual_seed(0)
+    drawn = torch.poisson(torch.full((4000,), 20.0))
+    assert drawn.mean().item() == pytest.approx(20, abs=0.3)
+    assert drawn.var().item() == pytest.approx(20, abs=2)

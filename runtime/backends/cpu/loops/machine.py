@@ -36,9 +36,16 @@ def is_x86() -> bool:
     return llvm.get_default_triple().startswith(("x86_64", "i686"))
 
 
+@cache
 def fuses() -> bool:
     """Whether the processor computes a * b + c with one rounding."""
     return not is_x86() or bool(llvm.get_host_cpu_features().get("fma"))
+
+
+@cache
+def scales() -> bool:
+    """Whether the processor multiplies 16 numbers with powers of 2 in one instruction."""
+    return is_x86() and bool(llvm.get_host_cpu_features().get("avx512f"))
 
 
 def add(text: str) -> None:

@@ -1,0 +1,84 @@
+"""Poisson counts from the generator's words, in PyTorch's order.
+
+Sources: for rates from 10 on the transformed rejection PTRS of W. Hörmann, "The transformed
+rejection method for generating Poisson random variables", Insurance: Mathematics and Economics 12,
+1993; below, products of uniform numbers, as in D. Knuth, The Art of Computer Programming 2, 3.4.1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..random import Generator
+
+REJECTED_FROM = 10
+BLOCK = 1024  # uniform numbers drawn ahead
+
+
+class _Uniforms:
+    """Uniform doubles one by one, drawn in blocks; `give_back` leaves the stream behind the last
+    one that was used."""
+
+    def __init__(self, stream: Generator) -> None:
+        self._stream, self._begin = stream, stream.get_state()
+        self._block: list[float] = []
+        self._place = self._used = 0
+
+    def __call__(self) -> float:
+        if self._place == len(self._block):
+            self._block = self._stream.uniform(BLOCK, np.float64).tolist()
+            self._place = 0
+        self._place += 1
+        self._used += 1
+        return self._block[self._place - 1]
+
+    def give_back(self) -> None:
+        """Put back what was drawn ahead."""
+        self._stream.set_state(self._begin)
+        self._stream.uniform(self._used, np.float64)
+
+
+def counts(stream: Generator, rates: Any) -> Any:
+    """A count for each of `rates`, doubles of 0 or more, in their shape."""
+    uniform = _Uniforms(stream)
+    found = [
+        _by_rejection(rate, uniform) if rate >= REJECTED_FROM else _by_products(rate, uniform)
+        for rate in rates.ravel().tolist()
+    ]
+    uniform.give_back()
+    return np.array(found, np.float64).reshape(rates.shape)
+
+
+def _by_products(rate: float, uniform: Callable[[], float]) -> int:
+    """How many uniform numbers multiply to more than exp(-rate)."""
+    if rate == 0:
+        return 0
+    least = math.exp(-rate)
+    count, product = 0, uniform()
+    while product > least:
+        count += 1
+        product *= uniform()
+    return count
+
+
+def _by_rejection(rate: float, uniform: Callable[[], float]) -> int:
+    """Algorithm PTRS, with the article's constants and names."""
+    b = 0.931 + 2.53 * math.sqrt(rate)
+    a = -0.059 + 0.02483 * b
+    inverse_alpha = 1.1239 + 1.1328 / (b - 3.4)
+    surely = 0.9277 - 3.6224 / (b - 2)
+    while True:
+        u, v = uniform() - 0.5, uniform()
+        us = 0.5 - abs(u)
+        k = math.floor((2 * a / us + b) * u + rate + 0.43) if us else -1
+        if us >= 0.07 and v <= surely:
+            return k
+        if k < 0 or (us < 0.013 and v > us) or v == 0:
+            continue
+        height = math.log(v) + math.log(inverse_alpha) - math.log(a / (us * us) + b)
+        if height <= -rate + k * math.log(rate) - math.lgamma(k + 1):
+            return k
