@@ -93,6 +93,9 @@ class Instrument(Magics):
             return list(self.shell.Completer.attr_matches(symbol))
         return sorted(name for name, _ in _user_items(self.namespace) if name.startswith(symbol))
 
+    def resume(self) -> None:
+        """Do again what `unload` undid, when the extension is loaded once more."""
+
     def unload(self) -> None:
         """Undo what outlasts a cell; most instruments have nothing of the kind."""
 

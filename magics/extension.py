@@ -46,7 +46,10 @@ INSTRUMENTS: tuple[type[Instrument], ...] = (
 def load(shell: Any) -> None:
     """Register every instrument, once, with the completion of its arguments."""
     for instrument in INSTRUMENTS:
-        if instrument.__name__ not in shell.magics_manager.registry:
+        known = shell.magics_manager.registry.get(instrument.__name__)
+        if known is not None:
+            known.resume()
+        else:
             shell.register_magics(instrument)
             registered = shell.magics_manager.registry[instrument.__name__]
             for name in _names(registered):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -29,10 +29,14 @@ import flambeau as torch
 from flambeau import Tensor
 from flambeau.autograd.node import AccumulateGrad, Node, OutputEdge
 from flambeau.core.sparse_arrays import SparseArray
+from flambeau.nn.parameter import is_lazy
 
 Undo = Callable[[], object]
 SIMPLE = (bool, int, float, complex, str, bytes, type(None), range, slice, type, type(sys))
 """Types of values that cannot change, or that are not the session's to put back."""
+
+BUILT_IN: tuple[Any, ...] = (OrderedDict, dict, deque, set)
+"""Containers that are emptied and filled again; an OrderedDict minds being treated as a dict."""
 
 
 @dataclass
@@ -118,6 +122,9 @@ class Transaction:
 
     def _tensor(self, tensor: Any) -> Iterator[Any]:
         self.tensors += 1
+        if is_lazy(tensor):  # it has no memory yet
+            yield from self._attributes(tensor, without=tuple(vars(tensor)))
+            return
         array, writes = tensor._array, tensor._writes
         version = list(writes)
         self._written.append(lambda: writes[0] != version[0] or tensor._array is not array)
@@ -147,7 +154,8 @@ class Transaction:
     def _container(self, value: Any) -> Iterator[Any]:
         if isinstance(value, dict):
             items = dict(value)
-            self._undo.append(lambda: _refill(value, items, dict.update))
+            update = OrderedDict.update if isinstance(value, OrderedDict) else dict.update
+            self._undo.append(lambda: _refill(value, items, update))
             yield from items.keys()
             yield from items.values()
             return
@@ -165,16 +173,17 @@ class Transaction:
         table = getattr(value, "__dict__", None)
         if table is not None:
             kept = dict(table)
+            self._undo.append(partial(_restore_class, value, type(value)))
             self._undo.append(lambda: _refill(table, kept, dict.update))
             yield from (found for name, found in kept.items() if name not in without)
-        for kind in type(value).__mro__:
-            slots = kind.__dict__.get("__slots__", ())
-            for name in (slots,) if isinstance(slots, str) else slots:
-                if name not in ("__dict__", "__weakref__") and hasattr(value, name):
-                    found = getattr(value, name)
-                    self._undo.append(partial(object.__setattr__, value, name, found))
-                    if name not in without:
-                        yield found
+        for name in _slots(type(value)):
+            if not hasattr(value, name):
+                self._undo.append(partial(_unset, value, name))
+                continue
+            found = getattr(value, name)
+            self._undo.append(partial(object.__setattr__, value, name, found))
+            if name not in without:
+                yield found
 
     def _closure(self, function: FunctionType) -> Iterator[Any]:
         """The variables that a function shares with its maker."""
@@ -219,8 +228,30 @@ def is_users(kind: type) -> bool:
 
 
 def _refill(container: Any, kept: Any, fill: Callable[[Any, Any], None]) -> None:
-    type(container).clear(container) if not isinstance(container, dict) else dict.clear(container)
+    """Empty a container and fill it, by the methods of its built-in class, whatever a derived one
+    makes of them."""
+    base: Any = next(k for k in type(container).__mro__ if k in BUILT_IN)
+    base.clear(container)
     fill(container, kept)
+
+
+def _slots(kind: type) -> Iterator[str]:
+    for base in kind.__mro__:
+        slots = base.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if name not in ("__dict__", "__weakref__"):
+                yield name
+
+
+def _unset(value: Any, name: str) -> None:
+    if hasattr(value, name):
+        object.__delattr__(value, name)
+
+
+def _restore_class(value: Any, kind: type) -> None:
+    """A lazy layer, or its parameter, has another class once it is initialized."""
+    if type(value) is not kind:
+        value.__class__ = kind
 
 
 def _set_parts(array: SparseArray, parts: tuple[Any, ...]) -> None:

@@ -28,6 +28,10 @@ class Peek:
     def __init__(self, code: str) -> None:
         self._code = code.strip()
 
+    @property
+    def _is_expression(self) -> bool:
+        return self._code.startswith("%peek")
+
     async def answer(self, client: Client, screen: Screen, output: Output) -> None:
         """Ask, and show the answer as output.
 
@@ -38,7 +42,8 @@ class Peek:
         if found is None:
             screen.note("The kernel cannot answer while the cell runs.")
         elif found.get("status") == "error":
-            output.show("error", found)
+            if "traceback" in found and self._is_expression:  # a magic's error came as output
+                output.show("error", found)
         else:
             text = render(found.get("data", {}))
             screen.write(text + "\n" if text else "")
@@ -48,7 +53,6 @@ class Peek:
             name = help_asked.group(2) or help_asked.group(3)
             marks = help_asked.group(1) or help_asked.group(4)
             return await client.inspect(name, len(name), detail=len(marks) - 1)
-        magic = _MAGIC.match(self._code)
-        if magic is not None and magic.group(1) == "peek":
-            return await client.evaluate(magic.group(2))
+        if self._is_expression:
+            return await client.evaluate(self._code.removeprefix("%peek"))
         return await client.run_aside(self._code)

@@ -31,6 +31,9 @@ DEFAULT_SEED = 67280421310721
 LARGE = 32_768
 """Numbers from which on they are made in a fused loop, to the same bits."""
 
+PIECE = 1 << 18
+"""Numbers whose words (2 MiB) are still in the cache when they are read."""
+
 STATE_WORDS = 624
 """Words of the Mersenne Twister's state."""
 
@@ -87,6 +90,14 @@ class Generator:
             found: np.ndarray[Any, Any] = self._bits.random_raw(count)
             return found
 
+    def _narrow_words(self, count: int) -> np.ndarray[Any, Any]:
+        """The next `count` words, many, as uint32."""
+        from .backends.cpu.loops import twister
+
+        with self._lock:
+            found: np.ndarray[Any, Any] = twister.words(self._bits, count)
+            return found
+
     def long_words(self, count: int) -> np.ndarray[Any, Any]:
         """The next `count` 64-bit words, each of two, the first the higher."""
         pairs = self.words(2 * count).reshape(count, 2)
@@ -98,14 +109,26 @@ class Generator:
             if count >= LARGE and loops.is_available():
                 from .backends.cpu.loops import normals
 
-                return normals.uniform_double(self.words(2 * count))
+                return normals.uniform_double(self._narrow_words(2 * count))
             return (self.long_words(count) & np.uint64(2**53 - 1)) / 2.0**53
-        words = self.words(count)
-        if count >= LARGE and loops.is_fusing():
+        if count >= LARGE and loops.is_available():
             from .backends.cpu.loops import normals
 
-            return normals.uniform(words)
-        return (words & np.uint64(2**24 - 1)).astype(np.float32) * np.float32(2**-24)
+            return normals.uniform(self._narrow_words(count))
+        return (self.words(count) & np.uint64(2**24 - 1)).astype(np.float32) * np.float32(2**-24)
+
+    def kept(self, count: int, probability: float, value: float) -> np.ndarray[Any, Any]:
+        """`value` with a probability, else 0, as float32: where float64 numbers lie below it."""
+        if count < LARGE or not loops.is_available():
+            is_kept = self.uniform(count, np.float64) < probability
+            return is_kept.astype(np.float32) * np.float32(value)
+        from .backends.cpu.loops import normals
+
+        out = np.empty(count, np.float32)
+        for start in range(0, count, PIECE):
+            part = out[start : start + PIECE]
+            normals.write_kept(self._narrow_words(2 * len(part)), part, probability, value)
+        return out
 
     def normal(self, count: int, dtype: Any) -> np.ndarray[Any, Any]:
         """`count` standard normal numbers by the Box-Muller transform (1958), in PyTorch's

@@ -23,8 +23,13 @@ class MemoryMagics(Instrument):
 
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
-        CellLedger.watch(shell)
-        self.shortage = Shortage(shell)
+        self.resume()
+
+    def resume(self) -> None:
+        """Remember the cells of names, and show out-of-memory errors with advice."""
+        CellLedger.watch(self.shell)
+        if MemoryError not in self.shell.custom_exceptions:
+            self.shortage = Shortage(self.shell)
 
     @magic_arguments()
     @argument("name", nargs="?", help="a variable, or Out[3]: each block it holds")

@@ -95,6 +95,7 @@ class Profiler:
             cuda.synchronize()
         self.seconds += perf_counter() - self._started
         self._running.close()
+        self._recorder.close()
 
     def costs(self, by: str = "operation") -> list[Cost]:
         """The events by `operation`, `line` or `module`, in the order in which they came. A

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,7 @@ CPU: dict[str, Any] = {
     "uniform": lambda g, n, dtype, low, high: _stretched(g.uniform(n, dtype), low, high),
     "normal": lambda g, n, dtype, mean, std: _shifted(g.normal(n, dtype), mean, std),
     "singly_normal": lambda g, n, dtype, mean, std: g.normals_singly(n) * std + mean,
+    "kept": lambda g, n, dtype, probability, value: g.kept(n, probability, value),
     "integers": lambda g, n, dtype, low, high: g.integers(low, high, n),
     "permutation": lambda g, n, dtype: g.permutation(n),
     "exponential": _standard_exponential,
@@ -471,12 +473,12 @@ def uniform_numbers(place: Device, shape: tuple[int, ...], generator: Any = None
     return drawn("uniform", key_of(place, dtypes.float64), shape, generator, 0.0, 1.0)
 
 
-def uniform_numbers_like(input: Tensor) -> Any:
+def uniform_numbers_like(input: Tensor, draw: Callable[..., Any] = uniform_numbers) -> Any:
     """The same of the input's shape, drawn in the order in which its elements lie in memory."""
     shape, order = tuple(input.shape), order_like(input)
     if order is None or not is_laid_out(preserve_format, shape, input.stride()):
-        return uniform_numbers(input.device, shape)  # with gaps or overlaps: row-major
-    draws = uniform_numbers(input.device, tuple([shape[d] for d in order]))
+        return draw(input.device, shape)  # with gaps or overlaps: row-major
+    draws = draw(input.device, tuple([shape[d] for d in order]))
     return draws.transpose([order.index(d) for d in range(len(shape))])
 
 
@@ -486,9 +488,15 @@ def dropout_mask(input: Tensor, p: float, shape: Any = None) -> Tensor:
     wanted = tuple(input.shape) if shape is None else shape
     if key.device.type == "meta":
         return wrap(_Spec(wanted, key.dtype), key)
+    scale = 1.0 / (1.0 - p) if p < 1.0 else 0.0
+    if shape is None and key.dtype is dtypes.float32 and key.array_class is np.ndarray:
+
+        def kept(place: Device, wanted: tuple[int, ...]) -> Any:
+            return drawn("kept", key, wanted, None, 1.0 - p, scale)
+
+        return wrap(uniform_numbers_like(input, kept), key)
     precise = key_of(key.device, dtypes.float64)
     draws = uniform_numbers(key.device, wanted) if shape else uniform_numbers_like(input)
-    scale = 1.0 / (1.0 - p) if p < 1.0 else 0.0
     if key.level:
         return (placed(draws, precise) < 1.0 - p).to(key.dtype) * scale
     return wrap((draws < 1.0 - p).astype(key.dtype.numpy) * key.dtype.numpy.type(scale), key)

@@ -164,6 +164,7 @@ class profile:
             return []
         observers.unsubscribe(recorder)
         active.remove(recorder)
+        recorder.close()
         return recorder.events
 
     def _finish(self) -> None:

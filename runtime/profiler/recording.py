@@ -53,7 +53,6 @@ class Recorder(observers.Observer):
     """Collects events while subscribed.
 
     `with_stack` keeps the user's frames of each operation; `module_of()` is asked where it runs.
-    `peak` is the most bytes that results and gradients of the recording held at one time.
     """
 
     def __init__(
@@ -62,9 +61,17 @@ class Recorder(observers.Observer):
         self.events: list[Event] = []
         self.with_stack = with_stack
         self.module_of = module_of
-        self.live = self.peak = 0
+        self._ledger = _Ledger()
         self._self = weakref.ref(self)  # for nodes, which may outlive it
-        self._held: dict[int, Any] = {}  # id of an array -> weak reference that counts it down
+
+    @property
+    def peak(self) -> int:
+        """The most bytes that results and gradients of the recording held at one time."""
+        return self._ledger.peak
+
+    def close(self) -> None:
+        """Let go of what still lives; call it when the recording has ended."""
+        self._ledger.close()
 
     def operation_done(
         self, name: str, inputs: tuple[Any, ...], outputs: tuple[Tensor, ...], seconds: float
@@ -90,7 +97,7 @@ class Recorder(observers.Observer):
         for out in outputs:
             if out._base is None:  # a view makes and moves nothing
                 made += out._array.nbytes
-                self._hold(out._array)
+                self._ledger.add(out._array)
         shapes.append(outputs[0]._array.shape)
         self.events.append(
             Event(
@@ -119,7 +126,7 @@ class Recorder(observers.Observer):
             nbytes = getattr(g, "nbytes", None)
             if nbytes is not None:
                 made += nbytes
-                self._hold(g._array if isinstance(g, Tensor) else g)
+                self._ledger.add(g._array if isinstance(g, Tensor) else g)
         recorder, origin = node.metadata.get("event", (None, -1))
         event = Event(node.name(), BACKWARD, end - seconds, seconds, threading.get_ident())
         event.made, event.moved = made, 2 * made
@@ -140,12 +147,21 @@ class Recorder(observers.Observer):
         """A range that the user named."""
         self.events.append(Event(name, RANGE, start, seconds, threading.get_ident()))
 
-    def _hold(self, array: Any) -> None:
-        """Count an array's bytes until it is gone."""
+
+class _Ledger:
+    """Counts the bytes of arrays while they live. It refers to them weakly, and nothing of theirs
+    refers to the recorder."""
+
+    def __init__(self) -> None:
+        self.live = self.peak = 0
+        self._held: dict[int, Any] = {}  # id of an array -> weak reference that counts it down
+
+    def add(self, array: Any) -> None:
+        """Count an array, once, until it is gone."""
         key, nbytes = id(array), getattr(array, "nbytes", 0)
-        if key in self._held or not type(array).__weakrefoffset__:
-            return
         held = self._held
+        if key in held or not type(array).__weakrefoffset__:
+            return
 
         def gone(_: Any) -> None:
             self.live -= nbytes
@@ -153,8 +169,12 @@ class Recorder(observers.Observer):
 
         held[key] = weakref.ref(array, gone)
         self.live += nbytes
-        if self.live > self.peak:
-            self.peak = self.live
+        self.peak = max(self.peak, self.live)
+
+    def close(self) -> None:
+        """Forget the arrays that still live."""
+        self._held.clear()
+        self.live = 0
 
 
 def user_stack() -> tuple[Place, ...]:

@@ -24,6 +24,7 @@ class Net(nn.Module):
         return self.fc2(h)
 model = Net()
 conv = nn.Conv2d(4, 8, 3)
+deep = nn.Sequential(nn.Linear(10, 16), nn.ReLU(), nn.Linear(8, 3))
 table = nn.Embedding(4, 2)"""
 
 
@@ -58,6 +59,11 @@ CASES = {
         "input h (2, 5) float32 cpu In[1], line 12: h = torch.relu(h)",
         "weight self.fc2.weight (5, 6) float32 cpu In[1], line 9: self.fc2 = nn.Linear(6, 5)",
         "would work: Linear(in_features=5) as self.fc2",
+    ],
+    "deep(torch.ones(2, 10))": [
+        "input (2, 16) float32 cpu",
+        "clash: dimension 1 of input is 16, dimension 1 of deep.2.weight is 8",
+        "would work: Linear(in_features=16) as deep.2",
     ],
     "model(x)": ["input inputs (4, 3) float32 cpu In[1], line 1: x = torch.ones(4, 3)"],
     "conv(image)": ["would work: Conv2d(in_channels=3) as conv"],

@@ -58,3 +58,13 @@ def test_a_cell_under_a_magic_keeps_its_number_and_its_lines(run: Any, shell: An
     number = shell.execution_count
     assert f"Cell In[{number}], line 3" in run("%%trace\n1\n1 / 0")
     assert shell.execution_count == number + 1
+
+
+def test_loading_again_after_unloading_brings_everything_back(run: Any, shell: Any) -> None:
+    assert MemoryError in shell.custom_exceptions
+    run("%unload_ext flambeau.magics")
+    assert MemoryError not in shell.custom_exceptions
+    run("%load_ext flambeau.magics")
+    assert shell.custom_exceptions.count(MemoryError) == 1
+    text = run("raise MemoryError('full')")
+    assert "What would come back" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter, OrderedDict
 from typing import Any
 
 import numpy as np
@@ -150,6 +151,30 @@ def test_what_cannot_be_put_back_is_told_and_stops_nothing() -> None:
     found = undone(names, "x.zero_(); a.resize(2, refcheck=False); y.zero_()")
     assert len(found.failures) == 1
     assert names["x"].tolist() == names["y"].tolist() == [1, 1]  # type: ignore[attr-defined]
+
+
+def test_lazy_layers_slots_and_ordered_dicts_are_put_back() -> None:
+    class Slotted:
+        __slots__ = ("given", "later")
+        __module__ = "__main__"
+
+    slotted, lazy = Slotted(), nn.LazyLinear(4)
+    slotted.given = torch.ones(2)
+    ordered = OrderedDict(a=1)
+    names = {"slotted": slotted, "lazy": lazy, "ordered": ordered, "count": Counter("ab")}
+    for _ in range(2):
+        found = undone(
+            names,
+            "slotted.given.zero_(); slotted.later = 1; lazy(torch.ones(1, 5)); ordered['b'] = 2\n"
+            "count['a'] += 4",
+        )
+        assert found.failures == []
+        assert slotted.given.tolist() == [1, 1]
+        assert not hasattr(slotted, "later")
+        assert type(lazy) is nn.LazyLinear
+        assert list(ordered) == ["a"]
+        assert names["count"] == Counter("ab")
+    assert lazy(torch.ones(1, 3)).shape == (1, 4)
 
 
 def test_a_shared_memory_is_copied_once() -> None:

@@ -38,6 +38,7 @@ def always(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(products, "LEAST", 1)
     monkeypatch.setattr(products, "FEW_ROWS", 1)
+    monkeypatch.setattr(products, "FEW", 0)
     monkeypatch.setattr(type(found), "call", counted)
     return calls
 

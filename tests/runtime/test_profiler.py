@@ -183,6 +183,24 @@ def test_graphs_that_outlive_a_profile_do_not_hold_it() -> None:
     y.sum().backward()
 
 
+def test_results_that_outlive_a_profile_do_not_hold_it_nor_wait_for_the_collector() -> None:
+    x = torch.ones(3)
+    gc.collect()
+    gc.disable()
+    try:
+        with profile() as prof:
+            kept = x.exp()
+            assert prof._recorder is not None
+            recorder = weakref.ref(prof._recorder)
+        known = weakref.ref(prof)
+        del prof
+        assert known() is None
+        assert recorder() is None
+    finally:
+        gc.enable()
+    assert kept.numel() == 3
+
+
 def test_it_is_where_programs_look_for_it() -> None:
     assert torch.profiler.profile is profile
     assert torch.autograd.profiler.record_function is record_function

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .language import Program, Value
+from .machine import scales
 
 LN2_HIGH = 0.693145751953125  # ln 2 to 16 bits, so that multiples up to 2**8 of it are exact
 LN2_LOW = math.log(2) - LN2_HIGH
@@ -62,18 +63,6 @@ def _erf_rest(s: float) -> float:
 
 def _log_erfc(x: float) -> float:
     return math.log(math.erfc(x))
-
-
-def _sine_rest(s: float) -> float:
-    """(sin(x) - x) / x**3 with s = x**2."""
-    x = math.sqrt(abs(s))
-    return (math.sin(x) - x) / x**3 if x > 0.03 else -1 / 6 + s / 120 - s * s / 5040
-
-
-def _cosine_rest(s: float) -> float:
-    """(cos(x) - 1 + x**2 / 2) / x**4 with s = x**2."""
-    x = math.sqrt(abs(s))
-    return (math.cos(x) - 1 + s / 2) / s**2 if x > 0.1 else 1 / 24 - s / 720 + s * s / 40320
 
 
 class Maths:
@@ -244,11 +233,11 @@ class Maths:
         x = self.where(x > high, high, x)
         return self.where(x < low, low, x)
 
-    def _halved(self, x: Value, scale: float = 1 / math.log(2)) -> tuple[Value, Value, Value]:
-        """The nearest integer k to x * scale as a float and as an integer; and x."""
+    def _nearest(self, x: Value, scale: float) -> tuple[Value, Value]:
+        """The nearest integer to x * scale, as a float and as an integer."""
         shifted = self.fma(x, scale, ROUNDER)
         integer = shifted.bits() - int(np.float32(ROUNDER).view(np.int32))
-        return shifted - ROUNDER, integer, x
+        return shifted - ROUNDER, integer
 
     def _rest(self, x: Value, k: Value) -> Value:
         """x - k ln 2, to more digits than x has."""
@@ -261,28 +250,38 @@ class Maths:
     def _expm1_small(self, r: Value) -> Value:
         """exp(r) - 1 for abs(r) <= ln(2) / 2."""
         half = math.log(2) / 2
-        rest = self.polynomial(_fitted(_exp_rest, -half, half, 5), r)
+        rest = self.polynomial(_fitted(_exp_rest, -half, half, 4), r)
         return self.fma(r * r, rest, r)
 
     def exp(self, x: Value) -> Value:
-        """2**k exp(r); the power in two factors, so that results below 2**-126 come gradually."""
+        """2**k exp(r)."""
         x = self._bounded(x, -104.0, 89.0)  # exp is 0 and infinite there
-        k, integer, _ = self._halved(x)
-        near = self._expm1_small(self._rest(x, k)) + 1
-        half = integer >> 1
-        return near * self._power_of_two(half) * self._power_of_two(integer - half)
+        k, integer = self._nearest(x, 1 / math.log(2))
+        return self._scaled(self._expm1_small(self._rest(x, k)) + 1, k, integer)
 
     def exp2(self, x: Value) -> Value:
         x = self._bounded(x, -151.0, 129.0)
-        k, integer, _ = self._halved(x, 1.0)
-        near = self._expm1_small((x - k) * math.log(2)) + 1
+        k, integer = self._nearest(x, 1.0)
+        return self._scaled(self._expm1_small((x - k) * math.log(2)) + 1, k, integer)
+
+    def _scaled(self, x: Value, k: Value, integer: Value) -> Value:
+        """x * 2**k, rounded once where that is below 2**-126: by an instruction of AVX-512, or by
+        two factors."""
+        if scales() and x.lanes > 1:
+            return self.program.scaled(x, k)
         half = integer >> 1
-        return near * self._power_of_two(half) * self._power_of_two(integer - half)
+        return x * self._power_of_two(half) * self._power_of_two(integer - half)
+
+    def _exp_moderate(self, x: Value) -> Value:
+        """exp of what is known to lie within +-87."""
+        k, integer = self._nearest(x, 1 / math.log(2))
+        near = self._expm1_small(self._rest(x, k)) + 1
+        return near * self._power_of_two(integer)
 
     def expm1(self, x: Value) -> Value:
         """2**k (expm1(r) + 1 - 2**-k); computed with half the power, which stays finite."""
         x = self._bounded(x, -18.0, 89.0)  # -1 to the last digit below
-        k, integer, _ = self._halved(x)
+        k, integer = self._nearest(x, 1 / math.log(2))
         small = self._expm1_small(self._rest(x, k))
         power = self._power_of_two(integer - 1)
         result = self.fma(small, power, power - 0.5) * 2
@@ -323,7 +322,8 @@ class Maths:
         size = self.abs(x)
         square = x * x
         near = self.fma(self.polynomial(_fitted(_tanh_rest, 0.0, 0.4, 6), square) * square, x, x)
-        far = 1 - 2 / (self.exp(size * 2) + 1)
+        bounded = self.where(size > 10.0, 10.0, size)  # 1 to the last digit there
+        far = 1 - 2 / (self._exp_moderate(bounded * 2) + 1)
         return self.copysign(self.where(square < 0.4, near, far), x)
 
     def sigmoid(self, x: Value) -> Value:
@@ -346,14 +346,14 @@ class Maths:
         gap = self.where(a.compare("==", b), 0.0, self.abs(a - b))
         return self.maximum(a, b) + self._log1p_of_share(self.exp(-gap))
 
-    # -- the error function, sine and cosine -----------------------------------------------------
+    # -- the error function ----------------------------------------------------------------------
 
     def erf(self, x: Value) -> Value:
         """x times a polynomial of x**2 up to 1; then 1 - erfc, whose logarithm is a polynomial."""
         size = self.abs(x)
-        near = x * self.polynomial(_fitted(_erf_rest, 0.0, 1.0, 8), x * x)
+        near = x * self.polynomial(_fitted(_erf_rest, 0.0, 1.0, 7), x * x)
         bounded = self.where(size > 4.0, 4.0, size)  # 1 to the last digit there
-        far = 1 - self.exp(self.polynomial(_fitted(_log_erfc, 1.0, 4.0, 9), bounded))
+        far = 1 - self._exp_moderate(self.polynomial(_fitted(_log_erfc, 1.0, 4.0, 8), bounded))
         return self.where(size < 1.0, near, self.copysign(far, x))
 
 

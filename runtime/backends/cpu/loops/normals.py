@@ -26,7 +26,7 @@ def _uniform_code() -> Code:
     words, out = program.array(0), program.array(1)
 
     def body(at: Position) -> None:
-        bits = at.load(words, "int64").to("int32") & (2**24 - 1)
+        bits = at.load(words, "int32") & (2**24 - 1)
         at.store(out, bits.to("float32") * 2.0**-24)
 
     program.across(program.begin, program.end, body)
@@ -34,10 +34,16 @@ def _uniform_code() -> Code:
 
 
 def uniform(words: Any) -> Any:
-    """The lowest 24 bits of each of the uint64 `words`, as float32 in [0, 1)."""
+    """The lowest 24 bits of each of the uint32 `words`, as float32 in [0, 1)."""
     out = np.empty(len(words), np.float32)
     pool.run(_uniform_code(), struct.pack("=2q", id(words), id(out)), len(words), CHUNK)
     return out
+
+
+def _double(program: Program, words: Value, i: Value) -> Value:
+    high, low = (program.load(words, i * 2 + k, "int32").to("int64") for k in range(2))
+    bits = ((high << 32) | (low & (2**32 - 1))) & (2**53 - 1)
+    return bits.to("float64") * 2.0**-53
 
 
 @cache
@@ -45,14 +51,30 @@ def _double_code() -> Code:
     program = Program("uniform_doubles", "float64")
     words, out = program.array(0), program.array(1)
     with program.loop(program.begin, program.end) as i:
-        high, low = (program.load(words, i * 2 + k, "int64") for k in range(2))
-        bits = ((high << 32) | low) & (2**53 - 1)
-        program.store(bits.to("float64") * 2.0**-53, out, i)
+        program.store(_double(program, words, i), out, i)
     return Code(program.name, program.text())
 
 
+@cache
+def _kept_code() -> Code:
+    program = Program("kept_numbers", "float64")
+    words, out = program.array(0), program.array(1)
+    probability, value = program.number(2), program.number(3).to("float32")
+    with program.loop(program.begin, program.end) as i:
+        u = _double(program, words, i)
+        program.store(program.where(u < probability, value, 0.0), out, i)
+    return Code(program.name, program.text())
+
+
+def write_kept(words: Any, out: Any, probability: float, value: float) -> None:
+    """Write `value` to the float32 array `out` where `uniform_double` lies below `probability`, 0
+    elsewhere."""
+    packed = struct.pack("=2q2d", id(words), id(out), probability, value)
+    pool.run(_kept_code(), packed, len(out), CHUNK)
+
+
 def uniform_double(words: Any) -> Any:
-    """The lowest 53 bits of pairs of 32-bit words, the first the higher, as float64 in [0, 1)."""
+    """The lowest 53 bits of pairs of uint32 words, the first the higher, as float64 in [0, 1)."""
     out = np.empty(len(words) // 2)
     pool.run(_double_code(), struct.pack("=2q", id(words), id(out)), len(out), CHUNK)
     return out

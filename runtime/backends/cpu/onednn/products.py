@@ -34,6 +34,9 @@ NumPy's library takes threads of its own, which spin for a while afterwards and 
 with two busy cores a training step of an MLP 784-512-512-10 took 20 ms of processor time, without
 them 7."""
 
+FEW = 1024
+"""Elements of the left matrix up to which NumPy's product is taken without a further look."""
+
 FEW_ROWS = 4
 """Below, a product is as good as one of a matrix and a vector, in which NumPy's library is faster
 (1 x 4096 x 4096: 2.2 ms against 2.5)."""
@@ -46,7 +49,7 @@ Dimension = ctypes.c_int64
 def matmul(x: Any, y: Any) -> Any:
     """x @ y as `numpy.matmul` defines it, for arrays of at least one dimension."""
     if x.ndim == 2 and y.ndim == 2:
-        if x.size * y.shape[1] >= LEAST and x.dtype == FLOAT32 == y.dtype:
+        if x.size > FEW and x.size * y.shape[1] >= LEAST and x.dtype == FLOAT32 == y.dtype:
             return product(x, y)
         return x.dot(y)  # the same product, with less to find out first
     if x.ndim >= 2 and y.ndim >= 2 and x.dtype == FLOAT32 == y.dtype:
@@ -159,7 +162,8 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     rows = input
     if input.ndim > 2:
         rows = input.reshape(math.prod(input.shape[:-1]), input.shape[-1])
-    if rows.size * weight.shape[0] >= LEAST and rows.ndim == 2 and rows.dtype == FLOAT32:
+    is_large = rows.size > FEW and rows.size * len(weight) >= LEAST
+    if is_large and rows.ndim == 2 and rows.dtype == FLOAT32:
         out = product(rows, weight.T, bias)
     else:
         out = rows.dot(weight.T)
