@@ -12,11 +12,13 @@ from typing import Any, ClassVar
 import flambeau
 from flambeau.core.devices import device as Device
 from flambeau.core.tensor import Tensor
+from flambeau.errors import DeviceError
 from flambeau.nn import Module, Sequential
 from flambeau.optim import Optimizer
 
 from . import pure
-from .devices import CPU, shadow_device, told_device
+from .devices import shadow_device, told_device
+from .frames import UserError
 from .live import rest_of
 from .sequences import Sequences
 from .values import UNKNOWN, Stream, with_numbers
@@ -182,10 +184,27 @@ class Calls(Sequences):
 
     def native(self, function: Any, args: list[Any], kwargs: dict[str, Any], node: ast.AST) -> Any:
         """Call a native function with devices and iterators as it understands them."""
+        if function is not Device:
+            for place in (*(a for a in args if isinstance(a, Device)), kwargs.get("device")):
+                self.require_device(place, node)
         args = [self._as_argument(a) for a in args]
         kwargs = {k: self._as_argument(v, k) for k, v in kwargs.items()}
         result = self.attempt(node, function, *args, **kwargs)
         return self.result(result, node)
+
+    def require_device(self, place: Any, node: ast.AST) -> None:
+        """Report a GPU that is not there; what is put on it is followed all the same."""
+        if isinstance(place, str) and place.startswith("cuda"):
+            place = self.quietly(Device, place)
+        if not isinstance(place, Device) or place.type != "cuda" or flambeau.cuda.is_available():
+            return
+        words = f"expected a device that is there. Got {place}, and there is no CUDA here."
+        try:
+            self.fail(node, DeviceError(words), "device")
+        except UserError as error:
+            if self.guarded:
+                raise
+            self.report(error)
 
     def _as_argument(self, value: Any, name: str = "") -> Any:
         if isinstance(value, Device) or (name == "device" and isinstance(value, str | int)):
@@ -365,8 +384,6 @@ class Calls(Sequences):
             yield value
 
     def _suppressed(self) -> Iterator[Any]:
-        from .frames import UserError
-
         self.guarded += 1
         try:
             yield UNKNOWN
@@ -380,11 +397,6 @@ def _with_owner(
     method: Handler, owner: Any, run: Calls, args: list[Any], kwargs: Any, node: ast.AST
 ) -> Any:
     return method(run, [owner, *args], kwargs, node)
-
-
-def default_device() -> AbstractContextManager[Any]:
-    """New tensors of this thread lie on meta in a `with` block."""
-    return CPU
 
 
 def is_runtime_module(name: str) -> bool:
@@ -403,6 +415,3 @@ def runtime_module(name: str) -> Any:
         return importlib.import_module("flambeau" + ("." + rest if rest else ""))
     except ImportError:
         return UNKNOWN
-
-
-__all__ = ["Calls", "Handler", "default_device", "flambeau", "runtime_module"]

@@ -229,3 +229,41 @@ def test_numpy_arrays_have_numpys_shapes_and_dtypes():
     assert (
         found("layer(torch.tensor(data))", layer=torch.nn.Linear(3, 2), data=np.ones((4, 2))) != []
     )
+
+
+def test_a_size_that_a_layer_needs_is_the_layers():
+    source = "def f(x):\n    B, T, C = x.shape\n    h = nn.Linear(384, 10)(x)\n    return h.sum(5)"
+    assert hints(source)[3, "h"] == "(B, T, 10) float32"
+    assert found(source) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_a_gpu_that_is_not_there_is_found():
+    assert found("x = torch.ones(2).cuda()") == [(1, "device")]
+    assert found("x = torch.ones(2, device='cuda')\ny = x + torch.ones(2)")[0] == (1, "device")
+    assert found("if torch.cuda.is_available():\n    x = torch.ones(2).cuda()") == []
+    assert found("try:\n    x = torch.ones(2).cuda()\nexcept RuntimeError:\n    x = 1") == []
+
+
+def test_attributes_of_live_objects_are_not_asked_for():
+    asked = []
+
+    class Lazy:
+        def __getattribute__(self, name):
+            asked.append(name)
+            return object.__getattribute__(self, name)
+
+        def __len__(self):
+            asked.append("len")
+            return 3
+
+    assert found("x = lazy.size\nn = len(lazy)\nfor i in lazy: pass", lazy=Lazy()) == []
+    assert [name for name in asked if name != "__class__"] == []
+
+
+def test_naming_a_gpu_is_no_use_of_it():
+    source = (
+        "place = torch.device(torch.device('cuda'))\nwith torch.autocast('cuda', enabled=False):\n"
+        "    y = torch.ones(2) * 2\nscaler = torch.amp.GradScaler('cuda', enabled=False)"
+    )
+    assert found(source) == []
