@@ -78,7 +78,7 @@ def failed_call(
         if arguments is None:
             return None
         name = names.of_module(module)
-        operands = list(names.operands(arguments))
+        operands = list(names.operands(arguments, are_written=len(layers) == 1))
         for role, tensor in (*module.named_parameters(), *module.named_buffers()):
             if tensor.ndim:
                 operands.append(names.parameter(role, tensor, name))

@@ -59,9 +59,10 @@ class Names:
     ) -> None:
         self.users, self.place, self.earlier = users[::-1], place, earlier
 
-    def operands(self, arguments: dict[str, Any]) -> Iterator[Operand]:
-        """The tensors among a call's arguments."""
-        texts = expressions(self.users[0])
+    def operands(self, arguments: dict[str, Any], are_written: bool = True) -> Iterator[Operand]:
+        """The tensors among a call's arguments; `are_written` says whether they are those of the
+        call that stands in the user's line, or of one inside it."""
+        texts = expressions(self.users[0]) if are_written else []
         for k, (role, tensor) in enumerate(tensors_of(arguments)):
             name, origin = self.of_tensor(tensor)
             if not name and k < len(texts) and len(texts[k]) <= LONGEST_EXPRESSION:

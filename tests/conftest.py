@@ -22,9 +22,11 @@ def _checked_gradients() -> Iterator[None]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Kernels that tests kill leave their files in a directory of ours, not in the user's."""
+    """Kernels that tests kill, and compiled code, leave their files in a directory of ours, not in
+    the user's."""
     directory = tempfile.mkdtemp(prefix="flambeau-")
     os.environ["JUPYTER_RUNTIME_DIR"] = directory
+    os.environ["FLAMBEAU_CACHE"] = directory
     config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
 
 

@@ -24,7 +24,9 @@ class Net(nn.Module):
         return self.fc2(h)
 model = Net()
 conv = nn.Conv2d(4, 8, 3)
-table = nn.Embedding(4, 2)"""
+deep = nn.Sequential(nn.Linear(10, 16), nn.ReLU(), nn.Linear(8, 3))
+table = nn.Embedding(4, 2)
+lstm = nn.LSTM(10, 20, num_layers=2, batch_first=True)"""
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +61,11 @@ CASES = {
         "weight self.fc2.weight (5, 6) float32 cpu In[1], line 9: self.fc2 = nn.Linear(6, 5)",
         "would work: Linear(in_features=5) as self.fc2",
     ],
+    "deep(torch.ones(2, 10))": [
+        "input (2, 16) float32 cpu",
+        "clash: dimension 1 of input is 16, dimension 1 of deep.2.weight is 8",
+        "would work: Linear(in_features=16) as deep.2",
+    ],
     "model(x)": ["input inputs (4, 3) float32 cpu In[1], line 1: x = torch.ones(4, 3)"],
     "conv(image)": ["would work: Conv2d(in_channels=3) as conv"],
     "conv(image.permute(0, 2, 3, 1))": ["input image.permute(0, 2, 3, 1) (2, 8, 8, 3)"],
@@ -75,6 +82,7 @@ CASES = {
     "x += torch.ones(2, 3)": ["other torch.ones(2, 3) (2, 3)", "dimension 0 of x is 4"],
     "x[0] = torch.ones(4)": ["self x (4, 3)", "value (4,)", "clash: dimension 1 of x is 3"],
     "x[torch.tensor([True, False])]": ["index torch.tensor([True, False]) (2,) bool cpu"],
+    "lstm(torch.rand(3, 5, 12))": ["would work: LSTM(input_size=12) as lstm"],
     "nn.BatchNorm2d(4)(image)": ["would work: BatchNorm2d(num_features=3)"],
     "def f(a):\n    b = a.mT\n    return b @ y\nf(x)": ["line 2: b = a.mT", "In[1], line 2: y ="],
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from itertools import count
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,10 @@ from flambeau.backends.cpu.loops.language import Program
 from flambeau.backends.cpu.loops.machine import Code
 from flambeau.backends.cpu.loops.maths import Maths
 
-_numbers = count()
-
 
 def mapped(formula: Callable[..., Any], real: str = "float32") -> Code:
     """A program that writes `formula(m, x)` of its first array to its second one."""
-    program = Program(f"mapped{next(_numbers)}", real)
+    program = Program("mapped", real)
     x, out = program.array(0), program.array(1)
     m = Maths(program)
     program.across(

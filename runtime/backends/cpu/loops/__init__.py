@@ -2,8 +2,8 @@
 
 `language` writes programs, `maths` has their functions, `machine` compiles them with LLVM,
 `threads` runs them. This module alone is imported with the package; the rest comes with the first
-large operation, in 40 ms, and each program then takes 10 to 30 ms to compile. Nothing is kept on
-disk: a cache would save less than it could break.
+large operation, in 40 ms, and each program then takes 10 to 30 ms to compile, once: `disk` keeps
+the code.
 """
 
 from __future__ import annotations

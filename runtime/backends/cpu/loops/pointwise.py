@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +29,6 @@ LEAST_ROW = 64
 a vector."""
 
 Kernel = Callable[..., Any]
-_numbers = count()
 _REALS = {np.dtype(np.float32): "float32", np.dtype(np.float64): "float64"}
 _POWERS: dict[float, Callable[[maths.Maths, Value], Value]] = {
     -2.0: lambda m, x: 1 / (x * x),
@@ -144,7 +142,7 @@ class Loops:
     # -- code ------------------------------------------------------------------------------------
 
     def _compiled(self, roles: str) -> Code:
-        program = Program(f"formula{next(_numbers)}", self.real)
+        program = Program("formula", self.real)
         kinds = roles.removeprefix("rows ")
         n = len(kinds)
         out, *places = (program.array(k) for k in range(n + 1))

@@ -21,7 +21,6 @@ from .threads import pool
 CHUNK = 16_384
 """Elements of the rows that a thread takes at a time."""
 
-_numbers = count()
 _REALS = {np.dtype(np.float32): "float32", np.dtype(np.float64): "float64"}
 
 
@@ -133,7 +132,7 @@ class RowLoop:
         pool.run(code, words, rows, chunk)
 
     def _compiled(self, real: str) -> Code:
-        program = Program(f"{self.writer.__name__}{next(_numbers)}", real)
+        program = Program(self.writer.__name__.strip("_"), real)
         n = len(self.kinds)
         places = [program.array(k) for k in range(n)]
         columns, chunk = program.word(n), program.word(n + 1)

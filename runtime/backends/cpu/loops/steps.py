@@ -31,7 +31,6 @@ last element, and from there on the rule's numbers."""
 Rule = Callable[..., None]
 _codes: dict[Any, Code] = {}
 _chunks: dict[Any, tuple[Any, Any, Any]] = {}
-_numbers = count()
 
 
 def run(rule: Rule, given: Any, parameters: list[list[Any]]) -> None:
@@ -104,8 +103,7 @@ def _cut(sizes: tuple[int, ...]) -> tuple[Any, Any, Any]:
 
 
 def _compiled(rule: Rule, structure: Any, arrays: int, real: str) -> Code:
-    name = f"step{next(_numbers)}"
-    program = Program(name, real)
+    program = Program("step", real)
     objects, owners, begins, ends = (program.array(k) for k in (OBJECTS, OWNERS, BEGINS, ENDS))
     given = _put_together(structure, map(program.number, count(NUMBERS)))
     with program.loop(program.begin, program.end) as chunk:
@@ -123,7 +121,7 @@ def _compiled(rule: Rule, structure: Any, arrays: int, real: str) -> Code:
                     at.store(place, value)
 
         program.across(begin, end, body)
-    return Code(name, program.text())
+    return Code(program.name, program.text())
 
 
 def sum_of_squares(arrays: list[Any]) -> float:

@@ -8,6 +8,7 @@ parent and child start new ones when they need them; a child would inherit none.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import sys
@@ -253,7 +254,7 @@ class Pool:
         if pause:
             source += "declare void @llvm.x86.sse2.pause()\n"
         pointer, number = ctypes.c_void_p, ctypes.c_int64
-        machine.add(source)
+        machine.add(source, machine.identity(source))
         for name, result, arguments in (
             ("prepare", None, [pointer]),
             ("start", ctypes.c_int, [pointer, pointer]),
@@ -290,6 +291,7 @@ class Pool:
 
 
 pool = Pool()
+atexit.register(pool.stop)  # their code is unmapped when LLVM's engine goes
 if sys.platform == "win32":  # no POSIX threads
     pool.limit = 1
 if hasattr(os, "register_at_fork"):
