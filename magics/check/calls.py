@@ -173,8 +173,9 @@ class Calls(Sequences):
         owner = getattr(function, "__self__", None)
         if getattr(function, "__name__", "") in pure.STEPWISE:
             return self.symbols.any_in(given)
-        if getattr(function, "__name__", "") in pure.PARTING:
-            operands = [owner, *args] if isinstance(owner, Tensor) else args
+        operands = [owner, *args] if isinstance(owner, Tensor) else args
+        parting = getattr(function, "__name__", "") in pure.PARTING
+        if parting and operands and isinstance(operands[0], Tensor):
             parts = self.quietly(_parts, function.__name__, *operands, **kwargs)
             return parts is UNKNOWN or parts > MOST_PARTS
         if any(isinstance(a, Tensor | Module) for a in (owner, *given)):

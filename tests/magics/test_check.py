@@ -304,3 +304,11 @@ def test_sizes_that_are_not_known_cost_no_time():
     run, _ = _interpreted([MANY], namespace, seconds=1.0)
     assert (run.complete, run.findings) == (True, {})
     assert {h.text for h in run.hints.values() if h.name == "h"} == {"(B, T, dim) float32"}
+
+
+def test_words_of_a_text_are_known():
+    source = (
+        "words = 'the cat sat on the mat'.split()\nindex = {w: i for i, w in enumerate(words)}\n"
+        "ids = torch.tensor([index[w] for w in words])\nrows = torch.ones(6, 2).split(2)[0]"
+    )
+    assert hints(source) == {(3, "ids"): "(6,) int64", (4, "rows"): "(2, 2) float32"}
