@@ -44,6 +44,7 @@ CODES: tuple[tuple[type[BaseException], str], ...] = (
     (KeyError, "name"),
     (RuntimeError, "runtime"),
 )
+MOST_TRIALS = 8  # sizes that are tried for a symbolic one
 UNSURE = ("shape", "value", "runtime", "index", "arguments")
 """Kinds of failures that depend on sizes."""
 _META = re.compile(r"\bmeta\b|with values|\bSpec\b|no values")
@@ -153,8 +154,8 @@ class Attempts(Parts):
         code = self.code_of(error, function, args, kwargs or {})
         if code in UNSURE and self._depends_on_symbols(function, args, kwargs or {}):
             found = self._with_a_size(function, args, kwargs or {})
-            if found is not None:
-                return found
+            if found is not None or not isinstance(error, FlambeauError):
+                return UNKNOWN if found is None else found
         if code is None and not self.guarded:
             return UNKNOWN
         if code is None and _META.search(str(error)):
@@ -181,7 +182,7 @@ class Attempts(Parts):
             return UNKNOWN
         sizes = [n for t in [*held, *operands] if isinstance(t, Tensor) for n in t.shape]
         for symbol in dict.fromkeys(n for n in sizes if self.symbols.is_symbolic(n)):
-            for size in dict.fromkeys([*sizes, 1]):
+            for size in list(dict.fromkeys([*sizes, 1]))[:MOST_TRIALS]:
                 found = None if size == symbol else _tried(function, args, kwargs, symbol, size)
                 if found is not None:
                     return found

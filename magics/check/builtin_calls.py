@@ -49,6 +49,8 @@ def _isinstance(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
 def _range(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     if run.is_opaque(args):
         return Stream([UNKNOWN], exact=False)
+    if run.symbols.any_in(args):
+        return Stream([0, 1], exact=False)
     return run.attempt(node, range, *args)
 
 

@@ -13,7 +13,7 @@ import flambeau
 from flambeau.core.devices import device as Device
 from flambeau.core.tensor import Tensor
 from flambeau.errors import DeviceError
-from flambeau.nn import Module, Sequential
+from flambeau.nn import Module, RNNBase, Sequential, Upsample
 from flambeau.optim import Optimizer
 
 from . import pure
@@ -25,6 +25,8 @@ from .values import UNKNOWN, Stream, with_numbers
 
 Handler = Callable[..., Any]
 """Called as handler(run, args, kwargs, node)."""
+
+MOST_PARTS = 4096  # that a tensor is split into
 
 MODES = ("no_grad", "enable_grad", "inference_mode", "set_grad_enabled", "autocast", "_GradMode")
 
@@ -159,14 +161,31 @@ class Calls(Sequences):
         return self.native(function, args, kwargs, node)
 
     def _makes_too_much(self, function: Any, args: list[Any], kwargs: dict[str, Any]) -> bool:
-        """Whether a function of numbers alone would compute values for a symbolic size."""
+        """Whether a function would make very many tensors, or, of numbers alone, compute values
+        for a symbolic size."""
+        if isinstance(function, type) and function not in self.classes:
+            return (
+                not pure.takes_sizes(function) and self.symbols.any_in([*args, *kwargs.values()])
+            ) or self._has_symbolic_layers(function, args, kwargs)
         if isinstance(function, type) or getattr(function, "__name__", "") in pure.SIZED:
             return False
         given = [*args, *kwargs.values()]
         owner = getattr(function, "__self__", None)
+        if getattr(function, "__name__", "") in pure.STEPWISE:
+            return self.symbols.any_in(given)
+        operands = [owner, *args] if isinstance(owner, Tensor) else args
+        parting = getattr(function, "__name__", "") in pure.PARTING
+        if parting and operands and isinstance(operands[0], Tensor):
+            parts = self.quietly(_parts, function.__name__, *operands, **kwargs)
+            return parts is UNKNOWN or parts > MOST_PARTS
         if any(isinstance(a, Tensor | Module) for a in (owner, *given)):
             return False
         return self.symbols.any_in(given)
+
+    def _has_symbolic_layers(self, kind: type, args: list[Any], kwargs: dict[str, Any]) -> bool:
+        """Whether a recurrent network would be made of a symbolic number of layers."""
+        more = [*args[2:], kwargs.get("num_layers")]
+        return issubclass(kind, RNNBase) and self.symbols.any_in(more)
 
     def unknown_result(
         self, function: Any, args: list[Any], kwargs: dict[str, Any], node: ast.AST
@@ -309,6 +328,8 @@ class Calls(Sequences):
             return value
         if self.is_opaque(args) or self.is_opaque(kwargs):
             return UNKNOWN
+        if isinstance(module, Upsample) and self.symbols.any_in(args):
+            return UNKNOWN
         self.before_module(module, args, kwargs, node)
         return self.native(module, args, kwargs, node)
 
@@ -391,6 +412,14 @@ class Calls(Sequences):
             return
         finally:
             self.guarded -= 1
+
+
+def _parts(name: str, tensor: Tensor, *args: Any, dim: int = 0, **kwargs: Any) -> int:
+    """How many tensors `unbind(tensor, dim)` or `split(tensor, size, dim)` makes."""
+    if name == "unbind":
+        return tensor.shape[args[0] if args else dim]
+    size = args[0] if args else kwargs["split_size"]
+    return tensor.shape[args[1] if len(args) > 1 else dim] // size if isinstance(size, int) else 1
 
 
 def _with_owner(
