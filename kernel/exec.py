@@ -16,6 +16,9 @@ from .outputs import show
 from .scripts import FAILED, INTERRUPTED, OUT_OF_TIME, STDIN, UNUSABLE, seconds
 from .serve import DEFAULT, connect
 
+QUIET = "__import__('warnings').filterwarnings('ignore', message='To exit: use')"
+"""What ends by `sys.exit()` need not be told how to leave a prompt."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the sub-command."""
@@ -72,6 +75,7 @@ def _execute(client: Any, cells: list[Cell], options: argparse.Namespace) -> int
     if options.timeout is not None:
         conversation.deadline = time.monotonic() + options.timeout
     try:
+        conversation.execute(QUIET, silent=True)
         for cell in cells:
             status, words = exit_status(conversation.execute(cell.source, show)["content"])
             if words:

@@ -175,6 +175,8 @@ class _Watch(observers.Observer):
     def operation_done(
         self, name: str, inputs: tuple[Any, ...], outputs: tuple[Tensor, ...], seconds: float
     ) -> None:
+        if outputs[0]._base is not None:
+            return  # a view computes nothing
         shapes = [tuple(t.shape) for t in _tensors(list(inputs))]
         count = flops(name, shapes, tuple(outputs[0].shape))
         for module in dict.fromkeys(self.running):

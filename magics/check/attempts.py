@@ -44,6 +44,7 @@ CODES: tuple[tuple[type[BaseException], str], ...] = (
     (KeyError, "name"),
     (RuntimeError, "runtime"),
 )
+MOST_TRIALS = 8  # sizes that are tried for a symbolic one
 UNSURE = ("shape", "value", "runtime", "index", "arguments")
 """Kinds of failures that depend on sizes."""
 _META = re.compile(r"\bmeta\b|with values|\bSpec\b|no values")
@@ -151,34 +152,41 @@ class Attempts(Parts):
     ) -> Any:
         """Answer a native failure: UNKNOWN if the checker itself is its cause."""
         code = self.code_of(error, function, args, kwargs or {})
-        if code in UNSURE and self.may_work(function, args, kwargs or {}):
-            return UNKNOWN
+        if code in UNSURE and self._depends_on_symbols(function, args, kwargs or {}):
+            found = self._with_a_size(function, args, kwargs or {})
+            if found is not None or not isinstance(error, FlambeauError):
+                return UNKNOWN if found is None else found
         if code is None and not self.guarded:
             return UNKNOWN
         if code is None and _META.search(str(error)):
             return UNKNOWN
         return self.fail(node, error, code, (function, args, kwargs or {}))
 
-    def may_work(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        """Whether a call that fails on symbolic sizes may work once these are numbers."""
+    def _depends_on_symbols(
+        self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> bool:
+        """Whether a symbolic size is among the sizes of a call."""
         if not self.symbols.names:
             return False
-        operands = [*args, *kwargs.values()]
-        owner = getattr(function, "__self__", None)
-        if isinstance(owner, Tensor):
-            operands.append(owner)
         held = list(function.parameters()) if isinstance(function, Module) else []
-        if not self.symbols.any_in([*operands, *held]):
-            return False
+        owner = getattr(function, "__self__", None)
+        return self.symbols.any_in([*args, *kwargs.values(), *held, owner])
+
+    def _with_a_size(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The result of a call that fails on symbolic sizes, if it works once one of these is
+        another size that is there; UNKNOWN where that cannot be tried, None if nothing works."""
+        operands = [*args, *kwargs.values(), getattr(function, "__self__", None)]
+        held = list(function.parameters()) if isinstance(function, Module) else []
         plain = [a for a in operands if not isinstance(a, Tensor)]
-        if self.symbols.any_in([*held, *plain]):
-            return True
-        sizes = {n for t in [*operands, *held] if isinstance(t, Tensor) for n in t.shape}
-        for symbol in [n for n in sizes if self.symbols.is_symbolic(n)]:
-            for size in (sizes | {1}) - {symbol}:
-                if _works(function, args, kwargs, symbol, size):
-                    return True
-        return function is operator.getitem
+        if self.symbols.any_in([*held, *plain]) or function is operator.getitem:
+            return UNKNOWN
+        sizes = [n for t in [*held, *operands] if isinstance(t, Tensor) for n in t.shape]
+        for symbol in dict.fromkeys(n for n in sizes if self.symbols.is_symbolic(n)):
+            for size in list(dict.fromkeys([*sizes, 1]))[:MOST_TRIALS]:
+                found = None if size == symbol else _tried(function, args, kwargs, symbol, size)
+                if found is not None:
+                    return found
+        return None
 
     def fail(
         self, node: ast.AST, error: BaseException, code: str | None, call: Any = None
@@ -290,21 +298,20 @@ class Attempts(Parts):
             self.add(Finding(*span(place), severity, code, message, fix, **more))
 
 
-def _works(
+def _tried(
     function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], symbol: int, size: int
-) -> bool:
-    """Whether a call works with `size` in the place of `symbol`."""
+) -> Any:
+    """What a call gives with `size` in the place of `symbol`; None if it fails."""
     owner = getattr(function, "__self__", None)
     if isinstance(owner, Tensor):
         function = getattr(_with_size(owner, symbol, size), function.__name__)
     try:
-        function(
+        return function(
             *(_with_size(a, symbol, size) for a in args),
             **{k: _with_size(v, symbol, size) for k, v in kwargs.items()},
         )
     except Exception:
-        return False
-    return True
+        return None
 
 
 def _with_size(value: Any, symbol: int, size: int) -> Any:

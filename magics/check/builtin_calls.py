@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 from flambeau.core.tensor import Tensor
-from flambeau.nn import Module
 
 from .arrays import Array
 from .calls import Calls, Handler
@@ -50,6 +49,8 @@ def _isinstance(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
 def _range(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     if run.is_opaque(args):
         return Stream([UNKNOWN], exact=False)
+    if run.symbols.any_in(args):
+        return Stream([0, 1], exact=False)
     return run.attempt(node, range, *args)
 
 
@@ -225,17 +226,6 @@ def _callable(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     return UNKNOWN if args[0] is UNKNOWN else callable(args[0])
 
 
-def _property(kind: Any) -> Handler:
-    def make(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
-        return UNKNOWN if run.is_opaque(args) else kind(*args, **kwargs)
-
-    return make
-
-
-def _contextmanager(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
-    return UNKNOWN
-
-
 def _namespace(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     return types.SimpleNamespace(**kwargs) if not args else UNKNOWN
 
@@ -298,7 +288,7 @@ BUILTINS: dict[Any, Handler] = {
     **dict.fromkeys((random.seed, random.shuffle, time.sleep), _some(None)),
     random.choice: _choice,
     random.sample: _sample,
-    contextlib.contextmanager: _contextmanager,
+    contextlib.contextmanager: _unknown,
     types.SimpleNamespace: _namespace,
     **dict.fromkeys(
         (
@@ -323,8 +313,3 @@ BUILTINS: dict[Any, Handler] = {
 
 NAMES = {name: value for name, value in vars(builtins).items() if not name.startswith("__")}
 """The builtin names."""
-
-
-def is_module(value: Any) -> bool:
-    """Whether `value` is a network or layer."""
-    return isinstance(value, Module)

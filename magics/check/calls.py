@@ -12,17 +12,21 @@ from typing import Any, ClassVar
 import flambeau
 from flambeau.core.devices import device as Device
 from flambeau.core.tensor import Tensor
-from flambeau.nn import Module, Sequential
+from flambeau.errors import DeviceError
+from flambeau.nn import Module, RNNBase, Sequential, Upsample
 from flambeau.optim import Optimizer
 
 from . import pure
-from .devices import CPU, shadow_device, told_device
+from .devices import shadow_device, told_device
+from .frames import UserError
 from .live import rest_of
 from .sequences import Sequences
 from .values import UNKNOWN, Stream, with_numbers
 
 Handler = Callable[..., Any]
 """Called as handler(run, args, kwargs, node)."""
+
+MOST_PARTS = 4096  # that a tensor is split into
 
 MODES = ("no_grad", "enable_grad", "inference_mode", "set_grad_enabled", "autocast", "_GradMode")
 
@@ -157,14 +161,31 @@ class Calls(Sequences):
         return self.native(function, args, kwargs, node)
 
     def _makes_too_much(self, function: Any, args: list[Any], kwargs: dict[str, Any]) -> bool:
-        """Whether a function of numbers alone would compute values for a symbolic size."""
+        """Whether a function would make very many tensors, or, of numbers alone, compute values
+        for a symbolic size."""
+        if isinstance(function, type) and function not in self.classes:
+            return (
+                not pure.takes_sizes(function) and self.symbols.any_in([*args, *kwargs.values()])
+            ) or self._has_symbolic_layers(function, args, kwargs)
         if isinstance(function, type) or getattr(function, "__name__", "") in pure.SIZED:
             return False
         given = [*args, *kwargs.values()]
         owner = getattr(function, "__self__", None)
+        if getattr(function, "__name__", "") in pure.STEPWISE:
+            return self.symbols.any_in(given)
+        operands = [owner, *args] if isinstance(owner, Tensor) else args
+        parting = getattr(function, "__name__", "") in pure.PARTING
+        if parting and operands and isinstance(operands[0], Tensor):
+            parts = self.quietly(_parts, function.__name__, *operands, **kwargs)
+            return parts is UNKNOWN or parts > MOST_PARTS
         if any(isinstance(a, Tensor | Module) for a in (owner, *given)):
             return False
         return self.symbols.any_in(given)
+
+    def _has_symbolic_layers(self, kind: type, args: list[Any], kwargs: dict[str, Any]) -> bool:
+        """Whether a recurrent network would be made of a symbolic number of layers."""
+        more = [*args[2:], kwargs.get("num_layers")]
+        return issubclass(kind, RNNBase) and self.symbols.any_in(more)
 
     def unknown_result(
         self, function: Any, args: list[Any], kwargs: dict[str, Any], node: ast.AST
@@ -182,10 +203,27 @@ class Calls(Sequences):
 
     def native(self, function: Any, args: list[Any], kwargs: dict[str, Any], node: ast.AST) -> Any:
         """Call a native function with devices and iterators as it understands them."""
+        if function is not Device:
+            for place in (*(a for a in args if isinstance(a, Device)), kwargs.get("device")):
+                self.require_device(place, node)
         args = [self._as_argument(a) for a in args]
         kwargs = {k: self._as_argument(v, k) for k, v in kwargs.items()}
         result = self.attempt(node, function, *args, **kwargs)
         return self.result(result, node)
+
+    def require_device(self, place: Any, node: ast.AST) -> None:
+        """Report a GPU that is not there; what is put on it is followed all the same."""
+        if isinstance(place, str) and place.startswith("cuda"):
+            place = self.quietly(Device, place)
+        if not isinstance(place, Device) or place.type != "cuda" or flambeau.cuda.is_available():
+            return
+        words = f"expected a device that is there. Got {place}, and there is no CUDA here."
+        try:
+            self.fail(node, DeviceError(words), "device")
+        except UserError as error:
+            if self.guarded:
+                raise
+            self.report(error)
 
     def _as_argument(self, value: Any, name: str = "") -> Any:
         if isinstance(value, Device) or (name == "device" and isinstance(value, str | int)):
@@ -290,6 +328,8 @@ class Calls(Sequences):
             return value
         if self.is_opaque(args) or self.is_opaque(kwargs):
             return UNKNOWN
+        if isinstance(module, Upsample) and self.symbols.any_in(args):
+            return UNKNOWN
         self.before_module(module, args, kwargs, node)
         return self.native(module, args, kwargs, node)
 
@@ -365,8 +405,6 @@ class Calls(Sequences):
             yield value
 
     def _suppressed(self) -> Iterator[Any]:
-        from .frames import UserError
-
         self.guarded += 1
         try:
             yield UNKNOWN
@@ -376,15 +414,18 @@ class Calls(Sequences):
             self.guarded -= 1
 
 
+def _parts(name: str, tensor: Tensor, *args: Any, dim: int = 0, **kwargs: Any) -> int:
+    """How many tensors `unbind(tensor, dim)` or `split(tensor, size, dim)` makes."""
+    if name == "unbind":
+        return tensor.shape[args[0] if args else dim]
+    size = args[0] if args else kwargs["split_size"]
+    return tensor.shape[args[1] if len(args) > 1 else dim] // size if isinstance(size, int) else 1
+
+
 def _with_owner(
     method: Handler, owner: Any, run: Calls, args: list[Any], kwargs: Any, node: ast.AST
 ) -> Any:
     return method(run, [owner, *args], kwargs, node)
-
-
-def default_device() -> AbstractContextManager[Any]:
-    """New tensors of this thread lie on meta in a `with` block."""
-    return CPU
 
 
 def is_runtime_module(name: str) -> bool:
@@ -403,6 +444,3 @@ def runtime_module(name: str) -> Any:
         return importlib.import_module("flambeau" + ("." + rest if rest else ""))
     except ImportError:
         return UNKNOWN
-
-
-__all__ = ["Calls", "Handler", "default_device", "flambeau", "runtime_module"]

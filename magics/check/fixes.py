@@ -209,8 +209,18 @@ def layer_size(module: nn.Module, args: Sequence[Any]) -> tuple[str, Any, Any] |
 
 def settings(module: nn.Module) -> dict[str, Any]:
     """The arguments that `module` was made with, as far as it keeps them."""
-    names = inspect.signature(type(module).__init__).parameters
-    found = {n: getattr(module, n) for n in names if n != "self" and n in vars(module)}
-    if "bias" in names:
+    names = _arguments(type(module))
+    found = {n: getattr(module, n) for n in names if n in vars(module)}
+    if "bias" in names and "bias" not in found:
         found["bias"] = module._parameters.get("bias") is not None
     return found
+
+
+def _arguments(kind: type) -> list[str]:
+    """The names of the arguments that make a `kind`: of the first constructor that names them, but
+    for what its own class fills in (the mode of recurrent layers)."""
+    for base in kind.__mro__:
+        parameters = inspect.signature(base.__init__).parameters.values()  # type: ignore[misc]
+        if not any(p.kind is p.VAR_POSITIONAL for p in parameters):
+            return [p.name for p in parameters if p.name not in ("self", "mode")]
+    return []

@@ -7,8 +7,8 @@ import types
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from .control import Control
 from .frames import Frame, Function, Globals, Scope, UserError, declared
-from .statements import Statements
 from .values import MISSING, UNKNOWN, Stream
 
 DEPTH = 24  # calls of interpreted functions within one another
@@ -20,7 +20,7 @@ class EndOfYieldsError(BaseException):
     """A generator gave as many items as the run looks at."""
 
 
-class Functions(Statements):
+class Functions(Control):
     """Makes and calls functions and classes whose source is known."""
 
     def __init__(self, steps: int, seconds: float) -> None:

@@ -137,8 +137,8 @@ class Live(Functions):
         )
         if not isinstance(shadow, type) or not (ours or shadow in self.classes):
             return UNKNOWN
-        fields = getattr(value, "__dict__", None)
-        if fields is None or isinstance(value, Exception):
+        fields = self.quietly(object.__getattribute__, value, "__dict__")
+        if fields is UNKNOWN or isinstance(value, Exception):
             return UNKNOWN
         made = self.quietly(object.__new__, shadow)
         if made is UNKNOWN:

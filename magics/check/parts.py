@@ -1,8 +1,8 @@
 """What the layers of the abstract run ask of one another.
 
-Each layer is a class above the one before it: state, attempts, expressions, statements, functions,
-live values, sequences, calls, interpreter. A layer may call what a later one provides; here stands
-what that is.
+Each layer is a class above the one before it: state, attempts, expressions, statements, control,
+functions, live values, sequences, calls, training, recurrent layers, hypotheses, interpreter. A
+layer may call what a later one provides; here stands what that is.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import flambeau
+from flambeau import nn
 
 MODULES = (
     "math", "cmath", "operator", "itertools", "functools", "collections", "dataclasses", "copy",
@@ -90,11 +91,26 @@ SIZED = frozenset(
 )
 """Functions of sizes alone that make no values on meta."""
 
+PARTING = frozenset(("unbind", "split"))
+"""Functions that make a number of tensors that depends on sizes."""
+
+STEPWISE = frozenset(("interpolate", "upsample", "grid_sample", "affine_grid", "stft", "istft"))
+"""Functions that compute something for each step of a size, on meta too."""
+
 VALUED = frozenset(
     "add sub mul div pow clamp lerp where masked_fill add_ sub_ mul_ div_ clamp_ lerp_ fill_ "
     "masked_fill_ dropout leaky_relu full full_like".split()
 )
 """Functions whose numbers decide values alone, no shapes."""
+
+SIZED_CLASSES = (
+    nn.Linear, nn.Bilinear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d,
+    nn.ConvTranspose2d, nn.ConvTranspose3d, nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm,
+    nn.GroupNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.InstanceNorm1d,
+    nn.InstanceNorm2d, nn.PReLU, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention,
+    nn.TransformerEncoderLayer, nn.TransformerDecoderLayer, nn.Parameter, nn.Flatten, nn.Unflatten,
+)  # fmt: skip
+"""Classes that make nothing but parameters of the sizes that they are given."""
 
 CONTAINERS = (list, dict, set, collections.deque)
 WRITING = frozenset(
@@ -135,6 +151,11 @@ def is_runtime(function: Callable[..., Any]) -> bool:
     return any(module == name or module.startswith(name + ".") for name in RUNTIME) or (
         module == "flambeau"
     )
+
+
+def takes_sizes(kind: type) -> bool:
+    """Whether objects of a runtime's class are made in no time whatever their sizes are."""
+    return issubclass(kind, SIZED_CLASSES)
 
 
 def is_runtime_class(kind: Any) -> bool:

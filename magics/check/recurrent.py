@@ -59,9 +59,10 @@ class Recurrent(Training):
         """The output of `FEW` steps as that of `steps`, with a way back to the parameters."""
         if not isinstance(value, tuple):
             return value
-        output: Tensor = value[0]
-        repeats = -(-steps // FEW)
-        return flambeau.cat([output] * repeats, dim).narrow(dim, 0, steps), *value[1:]
+        first: Tensor = value[0].narrow(dim, 0, 1)
+        shape = list(first.shape)
+        shape[dim] = steps
+        return first.expand(shape).contiguous(), *value[1:]
 
 
 def pack(run: Recurrent, args: list[Any], kwargs: dict[str, Any], node: ast.AST) -> Any:

@@ -111,20 +111,8 @@ def _tensor(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     return run.native(flambeau.tensor, args, kwargs, node)
 
 
-def _size(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
-    return run.native(flambeau.Tensor.size.__get__(args[0]), args[1:], kwargs, node)
-
-
 def _is_available(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     return flambeau.cuda.is_available()
-
-
-def _deepcopy(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
-    import copy
-
-    if run.is_opaque(args):
-        return UNKNOWN
-    return run.attempt(node, copy.deepcopy, args[0])
 
 
 def _backward(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:

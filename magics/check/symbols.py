@@ -1,6 +1,6 @@
 """Sizes that are not known, as numbers that give themselves away.
 
-A symbolic size is a large prime times 5040, so that it can be halved, split into heads and joined
+A symbolic size is a prime times 1440, so that it can be halved, split into heads and joined
 as real sizes are, and all real shape rules run on it. What comes of it still tells where it came
 from: `symbols.text` of three quarters of `C` is `3*C//4`.
 """
@@ -13,8 +13,9 @@ from typing import Any
 
 from flambeau.core.tensor import Tensor
 
-FACTOR = 5040  # divisible by all numbers up to 10, and by 2**4
-FIRST = 10_007
+FACTOR = 1440  # 2**5 * 3**2 * 5: halved five times, and split into most numbers of heads
+FIRST = 1009  # the first prime: large, but what goes through all sizes still ends soon
+LEAST = 10_000  # below which a size counts as a plain number
 NEAR = 64  # how much may be added to a symbolic size so that it is still known
 
 
@@ -35,7 +36,7 @@ class Symbols:
 
     def is_symbolic(self, value: Any) -> bool:
         """Whether `value` is a size that comes from a symbolic one."""
-        return value.__class__ is int and value >= FIRST and self.text(value) is not None
+        return value.__class__ is int and value >= LEAST and self.text(value) is not None
 
     def any_in(self, values: Iterable[Any]) -> bool:
         """Whether a size, or a tensor with a size, among `values` is symbolic."""
@@ -54,7 +55,7 @@ class Symbols:
 
     def text(self, value: int) -> str | None:
         """A symbolic size in words, `T`, `4*C`, `B*T`, `T - 1`; None for a plain number."""
-        if value < FIRST or not self.names:
+        if value < LEAST or not self.names:
             return None
         if value not in self._texts:
             self._texts[value] = self._text(value)

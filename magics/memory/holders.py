@@ -153,14 +153,19 @@ class _Walk:
             self.put(value, self.root, "value")
         while self.queue and self.budget > 0:
             self.budget -= 1
-            self.look(*self.queue.popleft())
+            try:
+                self.look(*self.queue.popleft())
+            except MemoryError:
+                raise
+            except Exception:  # a foreign object may raise anything when it is looked at
+                continue
 
     def put(self, value: Any, path: str, role: str) -> None:
         if value is None or isinstance(value, SKIPPED):
             return
         if id(value) in self.seen or id(value) in self.barred:
             return
-        if gc.is_tracked(value) or hasattr(value, "nbytes"):
+        if gc.is_tracked(value) or _has_bytes(value):
             self.seen.add(id(value))
             self.queue.append((value, path, role))
 
@@ -294,6 +299,13 @@ class _Walk:
             for name in (slots,) if isinstance(slots, str) else slots:
                 if not name.startswith("__"):
                     self.put(getattr(value, name, None), f"{path}.{name}", role)
+
+
+def _has_bytes(value: Any) -> bool:
+    try:
+        return hasattr(value, "nbytes")
+    except Exception:  # as above
+        return False
 
 
 _TENSOR_FIELDS = {"_array", "_key", "_writes", "_edge", "_base", "_views", "_grad"}

@@ -63,9 +63,7 @@ def free(shell: Any, names: Sequence[str] = ()) -> Freed:
     for name in names:
         shell.user_ns.pop(name, None)
     gc.collect()
-    cuda.empty_cache()
-    onednn.free()
-    buffers.release()
+    empty_pools()
     now = resident_bytes()
     return Freed(
         results,
@@ -75,6 +73,13 @@ def free(shell: Any, names: Sequence[str] = ()) -> Freed:
         None if resident is None or now is None else max(0, resident - now),
         max(0, reserved - cuda.memory_reserved()),
     )
+
+
+def empty_pools() -> None:
+    """Give back what the runtime and the C library keep for later: nothing that anyone holds."""
+    cuda.empty_cache()
+    onednn.free()
+    buffers.release()
 
 
 def _drop_results(shell: Any) -> int:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import mmap
 from typing import Any
 
+from .pins import empty_pools
 from .report import advice
 from .roots import session_census
 
-RESERVE = 48 << 20  # bytes; a traceback by IPython and a census of the heap took under 30 MB
+RESERVE = 128 << 20  # bytes; a traceback by IPython and a census of the heap took under 30 MB,
+# but threads that wake up meanwhile take arenas of 64 MB
 
 
 class Reserve:
@@ -59,8 +61,9 @@ class Shortage:
 
     def _show(self, kind: Any, error: BaseException, traceback: Any, tb_offset: Any) -> None:
         self.reserve.give_up()
+        empty_pools()
         try:
             error.add_note(advice(session_census(self.shell)))
-        except MemoryError:
+        except Exception:  # whatever fails here must not hide the error itself
             error.add_note("%free drops what the session itself holds.")
         self.shell.showtraceback((kind, error, traceback), tb_offset=tb_offset)

@@ -19,12 +19,12 @@ from ..core.batched import anywhere
 from ..core.dispatch import key_of
 from ..core.tensor import Tensor, wrap
 from ..random import Generator
-from . import poisson_counts, shapes
+from . import rejection, shapes
 from .declare import Spec, primitive
 from .sampling import CPU, GPU, drawn
 from .slicewise import drawn_slicewise
 
-__all__ = ["binomial", "poisson"]
+__all__ = ["_standard_gamma", "binomial", "poisson"]
 
 
 def _special(xp: Any) -> Any:
@@ -146,8 +146,8 @@ def _library(stream: Generator, method: str, *parameters: Any) -> Any:
 
 
 CPU.update(
-    gamma=lambda g, n, dtype, a: _library(g, "standard_gamma", a),
-    poisson=lambda g, n, dtype, rate: poisson_counts.counts(g, rate),
+    gamma=lambda g, n, dtype, a: rejection.gammas(g, a),
+    poisson=lambda g, n, dtype, rate: rejection.counts(g, rate),
     binomial=lambda g, n, dtype, count, p: _library(g, "binomial", count, p),
 )
 GPU.update(
@@ -183,9 +183,13 @@ def standard_gamma(concentration: Tensor, generator: Generator | None = None) ->
         _values(concentration, dtypes.float64),
     )
     sample = wrap(values, key_of(key.device, dtypes.float64)).to(concentration.dtype)
+    sample = sample.clamp(min=_smallest(concentration.dtype))
     if not _moving(concentration):
         return sample
     return sample + gamma_slope(sample, concentration.detach()) * _change(concentration)
+
+
+_standard_gamma = standard_gamma  # PyTorch's name
 
 
 @drawn_slicewise

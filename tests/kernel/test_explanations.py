@@ -25,7 +25,8 @@ class Net(nn.Module):
 model = Net()
 conv = nn.Conv2d(4, 8, 3)
 deep = nn.Sequential(nn.Linear(10, 16), nn.ReLU(), nn.Linear(8, 3))
-table = nn.Embedding(4, 2)"""
+table = nn.Embedding(4, 2)
+lstm = nn.LSTM(10, 20, num_layers=2, batch_first=True)"""
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +82,7 @@ CASES = {
     "x += torch.ones(2, 3)": ["other torch.ones(2, 3) (2, 3)", "dimension 0 of x is 4"],
     "x[0] = torch.ones(4)": ["self x (4, 3)", "value (4,)", "clash: dimension 1 of x is 3"],
     "x[torch.tensor([True, False])]": ["index torch.tensor([True, False]) (2,) bool cpu"],
+    "lstm(torch.rand(3, 5, 12))": ["would work: LSTM(input_size=12) as lstm"],
     "nn.BatchNorm2d(4)(image)": ["would work: BatchNorm2d(num_features=3)"],
     "def f(a):\n    b = a.mT\n    return b @ y\nf(x)": ["line 2: b = a.mT", "In[1], line 2: y ="],
 }

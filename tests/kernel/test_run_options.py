@@ -180,7 +180,8 @@ def test_exec_gives_the_status_of_its_code(served: Exec) -> None:
     failed = served("exec", "1 / 0")
     assert failed.returncode == 1
     assert "ZeroDivisionError" in failed.stderr
-    assert served("exec", "import sys; sys.exit(4)").returncode == 4
+    ended = served("exec", "import sys; sys.exit(4)")
+    assert (ended.returncode, ended.stderr) == (4, "")
     stopped = served("exec", "--timeout", "1", "import time\ntime.sleep(600)")
     assert stopped.returncode == 124
     assert "KeyboardInterrupt" in stopped.stderr

@@ -33,6 +33,7 @@ def run(shell: Any, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
         captured = capsys.readouterr()
         return ESCAPES.sub("", captured.out + captured.err)
 
-    run_cell("import flambeau as torch\nfrom flambeau import nn\nF = nn.functional")
+    names = "import flambeau as torch\nfrom flambeau import nn\nF = nn.functional\n"
+    run_cell(names + "torch.manual_seed(0);")
     yield run_cell
     shell.reset()

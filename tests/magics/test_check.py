@@ -10,7 +10,7 @@ import pytest
 
 import flambeau as torch
 from flambeau.core import observers
-from flambeau.magics.check import check_cell, infer_shapes
+from flambeau.magics.check import _interpreted, check_cell, infer_shapes
 from flambeau.magics.check.fixes import verified_fixes
 from flambeau.nn import functional as F
 
@@ -229,3 +229,86 @@ def test_numpy_arrays_have_numpys_shapes_and_dtypes():
     assert (
         found("layer(torch.tensor(data))", layer=torch.nn.Linear(3, 2), data=np.ones((4, 2))) != []
     )
+
+
+def test_a_size_that_a_layer_needs_is_the_layers():
+    source = "def f(x):\n    B, T, C = x.shape\n    h = nn.Linear(384, 10)(x)\n    return h.sum(5)"
+    assert hints(source)[3, "h"] == "(B, T, 10) float32"
+    assert found(source) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_a_gpu_that_is_not_there_is_found():
+    assert found("x = torch.ones(2).cuda()") == [(1, "device")]
+    assert found("x = torch.ones(2, device='cuda')\ny = x + torch.ones(2)")[0] == (1, "device")
+    assert found("if torch.cuda.is_available():\n    x = torch.ones(2).cuda()") == []
+    assert found("try:\n    x = torch.ones(2).cuda()\nexcept RuntimeError:\n    x = 1") == []
+
+
+def test_attributes_of_live_objects_are_not_asked_for():
+    asked = []
+
+    class Lazy:
+        def __getattribute__(self, name):
+            asked.append(name)
+            return object.__getattribute__(self, name)
+
+        def __len__(self):
+            asked.append("len")
+            return 3
+
+    assert found("x = lazy.size\nn = len(lazy)\nfor i in lazy: pass", lazy=Lazy()) == []
+    assert [name for name in asked if name != "__class__"] == []
+
+
+def test_naming_a_gpu_is_no_use_of_it():
+    source = (
+        "place = torch.device(torch.device('cuda'))\nwith torch.autocast('cuda', enabled=False):\n"
+        "    y = torch.ones(2) * 2\nscaler = torch.amp.GradScaler('cuda', enabled=False)"
+    )
+    assert found(source) == []
+
+
+MANY = """
+class Tagger(nn.Module):
+    def __init__(self, vocab, dim, tags, layers):
+        super().__init__()
+        self.emb = nn.Embedding(vocab, dim)
+        self.lstm, self.deep = nn.LSTM(dim, dim), nn.LSTM(dim, dim, layers)
+        self.blocks = nn.ModuleList([nn.Linear(dim, dim) for _ in range(layers)])
+        self.out = nn.Linear(dim, tags)
+
+    def forward(self, words):
+        h, _ = self.lstm(self.emb(words))
+        for row in h.unbind(0):
+            row.sum()
+        parts = h.split(1, dim=1)
+        return self.out(h)
+
+class Up(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x):
+        x = self.conv(x)
+        return F.interpolate(F.max_pool2d(x, 2), scale_factor=2) + x
+"""
+
+
+def test_sizes_that_are_not_known_cost_no_time():
+    namespace = names()
+    check_cell(
+        "nn.LSTM(2, 2)(torch.ones(3, 2))\nF.interpolate(torch.ones(1, 1, 2, 2), 4)", namespace
+    )
+    run, _ = _interpreted([MANY], namespace, seconds=1.0)
+    assert (run.complete, run.findings) == (True, {})
+    assert {h.text for h in run.hints.values() if h.name == "h"} == {"(B, T, dim) float32"}
+
+
+def test_words_of_a_text_are_known():
+    source = (
+        "words = 'the cat sat on the mat'.split()\nindex = {w: i for i, w in enumerate(words)}\n"
+        "ids = torch.tensor([index[w] for w in words])\nrows = torch.ones(6, 2).split(2)[0]"
+    )
+    assert hints(source) == {(3, "ids"): "(6,) int64", (4, "rows"): "(2, 2) float32"}

@@ -34,6 +34,7 @@ class Block(nn.Module):
 
 
 def network(blocks: int) -> tuple[Any, dict[int, str]]:
+    torch.manual_seed(0)
     net = nn.Sequential(*[Block() for _ in range(blocks)])
     return net, {id(p): f"net.{n}" for n, p in net.named_parameters()}
 

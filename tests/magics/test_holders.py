@@ -54,6 +54,20 @@ def test_containers_attributes_and_closures_are_walked() -> None:
     }
 
 
+def test_objects_that_raise_when_looked_at_are_passed_over() -> None:
+    class Rude:
+        def __getattr__(self, name: str) -> Any:
+            raise KeyError(name)
+
+    class Ruder:
+        @property
+        def __dict__(self) -> Any:  # type: ignore[override]
+            raise OSError
+
+    kept = torch.ones(3)
+    assert ways([Rude(), Ruder(), kept]) == {(12, "value", "it[2]")}
+
+
 def test_modules_gradients_and_optimizers_have_roles() -> None:
     net = nn.Sequential(nn.Linear(10, 10, bias=False), nn.BatchNorm1d(10, affine=False))
     adam = torch.optim.Adam(net.parameters())
@@ -164,6 +178,7 @@ def test_looking_leaves_no_holder_behind(run: Run, shell: Any) -> None:
 
 
 def test_advice_names_what_is_worth_dropping_first(run: Run, shell: Any) -> None:
+    run("%free")  # an error of another test may still be held
     run("torch.ones(500_000)")
     run("small = torch.ones(10); hoard = [torch.ones(1_000_000)]")
     lines = advice(session_census(shell)).splitlines()

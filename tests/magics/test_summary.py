@@ -27,6 +27,7 @@ def test_layers_have_shapes_parameters_and_work() -> None:
     ]  # fmt: skip
     assert found["0"].parameters == 8 * 3 * 9 + 8
     assert found["0"].flops == 2 * (4 * 8 * 10 * 10) * 27
+    assert found["2"].flops == 0
     assert found["3"].flops == 2 * 4 * 800 * 10
     assert found[""].parameters == 224 + 16 + 8010
 

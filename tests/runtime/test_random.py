@@ -123,3 +123,18 @@ def test_poisson_counts_are_pytorchs() -> None:
     drawn = torch.poisson(torch.full((4000,), 20.0))
     assert drawn.mean().item() == pytest.approx(20, abs=0.3)
     assert drawn.var().item() == pytest.approx(20, abs=2)
+
+
+def test_gamma_variables_are_pytorchs() -> None:
+    """Recorded from PyTorch 2.13, small and large concentrations in one call."""
+    torch.manual_seed(3)
+    a = torch.tensor([0.3, 1.0, 2.5, 10.0, 0.01] * 20, dtype=torch.float64)
+    found = torch._standard_gamma(a)
+    expected = [5.60070688e-01, 3.18545900e00, 1.49066862e00, 8.42258924e00, 4.05560126e-66]
+    assert found[:5].tolist() == pytest.approx(expected, rel=1e-8)
+    assert torch.rand(2).tolist() == pytest.approx([0.44153416, 0.75927234])
+    torch.manual_seed(0)
+    drawn = torch._standard_gamma(torch.full((4000,), 5.0))
+    assert drawn.mean().item() == pytest.approx(5, abs=0.15)
+    assert drawn.var().item() == pytest.approx(5, abs=0.6)
+    assert (torch._standard_gamma(torch.zeros(2)) == torch.finfo(torch.float32).tiny).all()
