@@ -289,7 +289,7 @@ def log_softmax_gradient_array(xp: Any, g: Any, out: Any, dim: int) -> Any:
     """The same in place."""
     share = xp.exp(out)
     share *= g.sum(dim, keepdims=True)
-    return xp.subtract(g, share, out=share)
+    return xp.subtract(g, share, out=share) if share.shape else xp.asarray(g - share)
 
 
 def _softmax_input(F: Any, input: Any, dtype: Any) -> Any:

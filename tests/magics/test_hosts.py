@@ -15,7 +15,7 @@ __all__ = ["terminal"]
 Run = Callable[[str], str]
 
 CELLS = (
-    ("net = nn.Sequential(nn.Linear(3, 2), nn.ReLU()); x = torch.ones(4, 3)", ""),
+    ("net = nn.Sequential(nn.Linear(3, 2), nn.Tanh()); x = torch.ones(4, 3)", ""),
     ("%summary net x", "8 parameters, 32 B; for 4×3"),
     ("%graph net x", "← input 0 4×3, net.0.weight 2×3, net.0.bias 2"),
     ("%profile --top 9 net(x).sum().backward()", "results held at most"),

@@ -129,3 +129,12 @@ def test_antialiased_resampling_covers_all_pixels(mode: str, options: Any, expec
 def test_antialiasing_is_for_smooth_images_only() -> None:
     with pytest.raises(ValueError, match="antialias with"):
         F.interpolate(torch.ones(1, 1, 4, 4), size=2, mode="nearest", antialias=True)
+
+
+@pytest.mark.parametrize("function", [F.softmax, F.log_softmax, F.softmin])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_softmax_of_a_single_number_has_no_slope(function: Any, dtype: Any) -> None:
+    x = torch.tensor(1.5, dtype=dtype, requires_grad=True)
+    function(x, 0).backward()
+    assert x.grad.item() == 0
+    assert x.grad.shape == ()
