@@ -26,7 +26,7 @@ def test_statistics_count_zeros_nan_and_infinities() -> None:
 
 
 def test_the_report_lists_parameters_then_nodes_in_order(run: Run) -> None:
-    run("net = nn.Sequential(nn.Linear(3, 2), nn.ReLU()); x = torch.ones(4, 3)")
+    run("net = nn.Sequential(nn.Linear(3, 2), nn.Tanh()); x = torch.ones(4, 3)")
     lines = run("%%trace\nnet(x).sum().backward()").splitlines()
     lines = [line for line in lines if not line.startswith("  !")]  # of the random weights
     assert lines[0] == "Gradients, 1 backward pass"
@@ -34,7 +34,7 @@ def test_the_report_lists_parameters_then_nodes_in_order(run: Run) -> None:
     names = [line.split()[0] for line in lines[7:]]
     assert [re.findall(r"net\.\d", line)[0] for line in lines[8:]] == ["net.1", "net.0"]
     assert all("line 2: net(x).sum().backward()" in line for line in lines[7:])
-    assert names == ["SumBackward0", "ReluBackward0", "AddmmBackward0"]
+    assert names == ["SumBackward0", "TanhBackward0", "AddmmBackward0"]
 
 
 def test_norms_are_those_of_the_gradients() -> None:
