@@ -398,7 +398,13 @@ class Calls(Sequences):
             native = nullcontext(UNKNOWN) if native is UNKNOWN else native
         elif isinstance(manager, nullcontext):
             native = manager
-        if kind.__name__ in ("suppress", "RaisesContext", "RaisesExc", "_AssertRaisesContext"):
+        expects = manager is UNKNOWN and _expects_failure(node)
+        if expects or kind.__name__ in (
+            "suppress",
+            "RaisesContext",
+            "RaisesExc",
+            "_AssertRaisesContext",
+        ):
             yield from self._suppressed()
             return
         with native as value:
@@ -412,6 +418,13 @@ class Calls(Sequences):
             return
         finally:
             self.guarded -= 1
+
+
+def _expects_failure(node: ast.AST) -> bool:
+    """Whether a context manager is one of a test that a failure ends: `pytest.raises(...)`."""
+    called = node.func if isinstance(node, ast.Call) else node
+    name = getattr(called, "attr", getattr(called, "id", ""))
+    return "raises" in name.lower() or name in ("suppress", "warns")
 
 
 def _parts(name: str, tensor: Tensor, *args: Any, dim: int = 0, **kwargs: Any) -> int:

@@ -108,7 +108,8 @@ class Functions(Control):
 
         def fill(namespace: Any) -> None:
             for key, value in names.items():
-                namespace[key] = value
+                if key != "__del__":  # it would run when the checker has ended
+                    namespace[key] = value
 
         made = self.attempt(node, types.new_class, name, tuple(bases), keywords, fill)
         if isinstance(made, type):

@@ -202,7 +202,7 @@ class Live(Functions):
             return UNKNOWN
         names: dict[str, Any] = {}
         for name, item in list(vars(value).items()):
-            if name not in ("__dict__", "__weakref__", "__doc__"):
+            if name not in ("__dict__", "__weakref__", "__doc__", "__del__"):
                 names[name] = self._member(value, item)
         functions = [r for r in map(_function_in, names.values()) if r is not None]
         records = [self.records[f] for f in functions if f in self.records]

@@ -312,3 +312,14 @@ def test_words_of_a_text_are_known():
         "ids = torch.tensor([index[w] for w in words])\nrows = torch.ones(6, 2).split(2)[0]"
     )
     assert hints(source) == {(3, "ids"): "(6,) int64", (4, "rows"): "(2, 2) float32"}
+
+
+def test_failures_that_a_test_expects_are_no_findings():
+    source = "import pytest\nwith some.raises(RuntimeError):\n    torch.ones(2) + torch.ones(3)"
+    assert found(source) == []
+
+
+def test_objects_of_the_checker_run_no_code_when_they_end(capsys):
+    source = "class A:\n    def __del__(self):\n        undefined.call(self)\na = A()\ndel a"
+    assert found(source) == []
+    assert capsys.readouterr().err == ""
