@@ -6,7 +6,6 @@ of all times. Products with the state are oneDNN's, with a weight arranged once 
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import cache
 from typing import Any
 
@@ -21,9 +20,9 @@ Times = list[tuple[int, int]]
 """First row and number of rows of each time, in the order of the walk."""
 
 
-def _usual(times: Times) -> int:
-    """The number of rows that most times have."""
-    return Counter(count for _, count in times).most_common(1)[0][0]
+def _counts(times: Times) -> list[int]:
+    """The number of rows of each time."""
+    return [count for _, count in times]
 
 
 def _before(kept: Any, first: Any, times: Times, k: int) -> Any:
@@ -104,9 +103,9 @@ def lstm(gates: Any, state: Any, cell: Any, weight: Any, projection: Any, times:
     h, c = state.copy(), cell.copy()
     out = np.empty((len(gates), state.shape[1]), gates.dtype)
     cells, acts = np.empty((len(gates), width), gates.dtype), np.empty_like(gates)
-    usual = _usual(times)
-    by_weight = Multiplier(weight.T, usual)
-    narrow = None if projection is None else Multiplier(projection.T, usual)
+    counts = _counts(times)
+    by_weight = Multiplier(weight.T, counts)
+    narrow = None if projection is None else Multiplier(projection.T, counts)
     inner = h if narrow is None else np.empty_like(c)  # the states before projection
     shown = out if narrow is None else np.empty_like(cells)
     for start, count in times:
@@ -128,10 +127,10 @@ def lstm_gradient(
     states and are overwritten."""
     width = cell.shape[1]
     total = np.empty_like(acts)
-    usual = _usual(times)
-    by_weight = Multiplier(weight, usual)
+    counts = _counts(times)
+    by_weight = Multiplier(weight, counts)
     arrived = None if projection is None else np.empty_like(out)
-    widen = None if projection is None else Multiplier(projection, usual)
+    widen = None if projection is None else Multiplier(projection, counts)
     inner = dh if widen is None else np.empty_like(dc)
     in_loop = g is not None and widen is None
     loop = _lstm_gradient(in_loop)
@@ -218,7 +217,7 @@ def gru(gates: Any, state: Any, weight: Any, bias: Any, times: Times) -> Any:
     h, out = state.copy(), np.empty((len(gates), width), gates.dtype)
     acts = np.empty((len(gates), 4 * width), gates.dtype)
     product = np.empty((len(state), 3 * width), gates.dtype)
-    by_weight, loop = Multiplier(weight.T, _usual(times)), _gru(bias is not None)
+    by_weight, loop = Multiplier(weight.T, _counts(times)), _gru(bias is not None)
     more = [] if bias is None else [bias]
     for start, count in times:
         rows = slice(start, start + count)
@@ -235,7 +234,7 @@ def gru_gradient(
     width = state.shape[1]
     total, product = (np.empty((len(out), 3 * width), out.dtype) for _ in range(2))
     back = np.zeros_like(dh)
-    by_weight, loop = Multiplier(weight, _usual(times)), _gru_gradient(g is not None)
+    by_weight, loop = Multiplier(weight, _counts(times)), _gru_gradient(g is not None)
     for k in reversed(range(len(times))):
         start, count = times[k]
         rows = slice(start, start + count)
