@@ -137,7 +137,6 @@ VALUES: tuple[type, ...] = (
     frozenset,
     range,
     slice,
-    type(None),
     type({}.keys()),
 )
 """Types all of whose methods only compute."""

@@ -323,3 +323,14 @@ def test_objects_of_the_checker_run_no_code_when_they_end(capsys):
     source = "class A:\n    def __del__(self):\n        undefined.call(self)\na = A()\ndel a"
     assert found(source) == []
     assert capsys.readouterr().err == ""
+
+
+def test_functions_of_the_standard_library_with_effects_are_not_called(tmp_path):
+    path = tmp_path / "made"
+    source = (
+        "import subprocess, shutil, os\n"
+        f"subprocess.check_output(['touch', {str(path)!r}])\n"
+        f"os.makedirs({str(path)!r})\nshutil.copy('/etc/hostname', {str(path)!r})"
+    )
+    assert found(source) == []
+    assert not path.exists()
