@@ -22,7 +22,7 @@ from .shapes import Shape
 # -- time ------------------------------------------------------------------------------------------
 
 
-def _times(batch_sizes: Shape, reverse: bool) -> list[tuple[int, int]]:
+def times_of(batch_sizes: Shape, reverse: bool) -> list[tuple[int, int]]:
     """First row and number of rows of each time, in the order of the walk."""
     found, start = [], 0
     for count in batch_sizes:
@@ -89,7 +89,7 @@ def _quarters(F: Any, gates: Any, count: int) -> list[Any]:
     return [F.narrow(gates, dim=-1, start=k * width, length=width) for k in range(count)]
 
 
-def _started(g: Any, like: Any, xp: Any) -> Any:
+def started(g: Any, like: Any, xp: Any) -> Any:
     """A copy of the gradient g of a last state; zeros where there is none."""
     return xp.zeros_like(like) if g is None else g.copy()
 
@@ -120,7 +120,7 @@ def rnn_steps(
         new = F.tanh(total) if nonlinearity == "tanh" else F.relu(total)
         return [new], [new]
 
-    kept, last = _walk(F, gates, [state], _times(batch_sizes, reverse), step)
+    kept, last = _walk(F, gates, [state], times_of(batch_sizes, reverse), step)
     return kept[0], last[0]
 
 
@@ -131,7 +131,7 @@ def rnn_array(
 ) -> tuple[Any, Any]:  # fmt: skip
     """Each step written into the output's rows."""
     out, last, turned = xp.empty_like(gates), state.copy(), weight.T
-    for start, count in _times(batch_sizes, reverse):
+    for start, count in times_of(batch_sizes, reverse):
         rows = slice(start, start + count)
         total = xp.matmul(last[:count], turned)
         total += gates[rows]
@@ -167,9 +167,9 @@ def rnn_gradient_array(
     reverse: bool, nonlinearity: str,
 ) -> Any:  # fmt: skip
     """Back through time; the weight's gradient is one product at the end."""
-    times = _times(batch_sizes, reverse)
+    times = times_of(batch_sizes, reverse)
     total = 1 - out * out if nonlinearity == "tanh" else (out > 0).astype(out.dtype)
-    carry = _started(g_last, state, xp)
+    carry = started(g_last, state, xp)
     for start, count in reversed(times):
         rows, now = slice(start, start + count), carry[:count]
         if g is not None:
@@ -213,7 +213,7 @@ def lstm_steps(
         h = h if narrowed is None else F.matmul(h, narrowed)
         return [h, c, F.cat([i, f, g, o], dim=-1)], [h, c]
 
-    kept, last = _walk(F, gates, [state, cell], _times(batch_sizes, reverse), step)
+    kept, last = _walk(F, gates, [state, cell], times_of(batch_sizes, reverse), step)
     return kept[0], last[0], last[1], kept[1], kept[2]
 
 
@@ -228,7 +228,7 @@ def lstm_array(
     cells = xp.empty((len(gates), width), gates.dtype)
     acts = xp.empty_like(gates)
     h, c, turned = state.copy(), cell.copy(), weight.T
-    for start, count in _times(batch_sizes, reverse):
+    for start, count in times_of(batch_sizes, reverse):
         rows = slice(start, start + count)
         act = xp.matmul(h[:count], turned)
         act += gates[rows]
@@ -279,10 +279,10 @@ def lstm_gradient_array(
 ) -> Any:  # fmt: skip
     """Time after time, as the arrays of one time stay in cache."""
     width = cell.shape[1]
-    times = _times(batch_sizes, reverse)
+    times = times_of(batch_sizes, reverse)
     before = _previous(xp, cells, cell, times)
     total, arrived = xp.empty_like(acts), xp.empty_like(out)
-    dh, dc = _started(g_last, state, xp), _started(g_cell, cell, xp)
+    dh, dc = started(g_last, state, xp), started(g_cell, cell, xp)
     for start, count in reversed(times):
         rows = slice(start, start + count)
         now, inner, act = dh[:count], dc[:count], acts[rows]
@@ -339,7 +339,7 @@ def gru_steps(
         new = F.plus(n, F.mul(z, F.minus(h, n)))
         return [new, F.cat([r, z, n, q], dim=-1)], [new]
 
-    kept, last = _walk(F, gates, [state], _times(batch_sizes, reverse), step)
+    kept, last = _walk(F, gates, [state], times_of(batch_sizes, reverse), step)
     return kept[0], last[0], kept[1]
 
 
@@ -353,7 +353,7 @@ def gru_array(
     out = xp.empty((len(gates), width), gates.dtype)
     acts = xp.empty((len(gates), 4 * width), gates.dtype)
     h, turned = state.copy(), weight.T
-    for start, count in _times(batch_sizes, reverse):
+    for start, count in times_of(batch_sizes, reverse):
         rows = slice(start, start + count)
         act = acts[rows]
         product = xp.matmul(h[:count], turned)
@@ -402,7 +402,7 @@ def gru_gradient_array(
 ) -> Any:  # fmt: skip
     """What does not depend on later times is computed for all times at once."""
     width = state.shape[1]
-    times = _times(batch_sizes, reverse)
+    times = times_of(batch_sizes, reverse)
     r, z, n, q = (acts[:, k * width : (k + 1) * width] for k in range(4))
     before = _previous(xp, out, state, times)
     total = xp.empty((len(out), 3 * width), out.dtype)  # of the sums of each gate
@@ -411,7 +411,7 @@ def gru_gradient_array(
     total[:, :width] = total[:, 2 * width :] * q * r * (1 - r)
     product = total.copy()  # of the state's product
     product[:, 2 * width :] *= r
-    dh = _started(g_last, state, xp)
+    dh = started(g_last, state, xp)
     for start, count in reversed(times):
         rows, now = slice(start, start + count), dh[:count]
         if g is not None:

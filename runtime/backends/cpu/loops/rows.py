@@ -36,6 +36,13 @@ class Row:
     def __setitem__(self, at: Position, value: Value) -> None:
         at.store(self.start, value)
 
+    def parts(self, columns: Value, count: int) -> list[Row]:
+        """The row cut into `count` rows of `columns` elements."""
+        size = SIZES[self.kind]
+        return [
+            Row(self.program, self.start + columns * (k * size), self.kind) for k in range(count)
+        ]
+
     def element(self, index: Value) -> Value:
         """The element at `index`."""
         return self.program.load(self.start, index, self.kind)
@@ -112,7 +119,7 @@ class RowLoop:
 
     `kinds` says of each array what it holds, "real" or a type, and before that how: "shared" is an
     array of one row, the same for all; "one" has one number a row; "part" one row for each chunk of
-    rows, to add up in.
+    rows, to add up in; "three" and "four" have rows of so many times the columns.
     """
 
     def __init__(self, writer: Writer, *kinds: str, numbers: int = 0) -> None:
@@ -138,13 +145,15 @@ class RowLoop:
         columns, chunk = program.word(n), program.word(n + 1)
         numbers = [program.number(n + 2 + k) for k in range(self.numbers)]
         passes = Passes(program, columns)
+        lengths: dict[str, Value | int] = {"": columns, "one": 1, "shared": 0, "part": columns}
+        lengths.update({"three": columns * 3, "four": columns * 4})
         with program.loop(program.begin, program.end) as row:
             rows = []
             for place, kind in zip(places, self.kinds, strict=True):
                 where, _, name = kind.rpartition(" ")
                 name = real if name == "real" else name
                 number = program.begin // chunk if where == "part" else row
-                length = {"": columns, "one": 1, "shared": 0, "part": columns}[where]
+                length = lengths[where]
                 rows.append(Row(program, place + number * length * SIZES[name], name))
             self.writer(passes, row, *rows, *numbers)
         return Code(program.name, program.text())
