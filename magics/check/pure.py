@@ -152,6 +152,15 @@ def is_runtime(function: Callable[..., Any]) -> bool:
     )
 
 
+BASES = ("builtins", "enum", "abc", "typing", "collections", "collections.abc", "types")
+"""Modules whose classes the user's may have as bases: their methods only compute."""
+
+
+def is_base(kind: Any) -> bool:
+    """Whether classes made from `kind` do nothing but compute in what they inherit from it."""
+    return getattr(kind, "__module__", "") in BASES or is_runtime(kind)
+
+
 def takes_sizes(kind: type) -> bool:
     """Whether objects of a runtime's class are made in no time whatever their sizes are."""
     return issubclass(kind, SIZED_CLASSES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import threading
 from typing import Any
 
 import numpy as np
@@ -334,3 +335,14 @@ def test_functions_of_the_standard_library_with_effects_are_not_called(tmp_path)
     )
     assert found(source) == []
     assert not path.exists()
+
+
+def test_what_a_class_inherits_from_a_library_is_not_run():
+    source = (
+        "import threading\nclass Worker(threading.Thread):\n    def run(self):\n        pass\n"
+        "w = Worker()\nw.start()"
+    )
+    before = threading.active_count()
+    assert found(source) == []
+    assert found("w = Live()\nw.start()", Live=type("Live", (threading.Thread,), {})) == []
+    assert threading.active_count() == before
