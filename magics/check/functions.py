@@ -7,6 +7,7 @@ import types
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from . import pure
 from .control import Control
 from .frames import Frame, Function, Globals, Scope, UserError, declared
 from .values import MISSING, UNKNOWN, Stream
@@ -89,7 +90,7 @@ class Functions(Control):
             not isinstance(base, type) and not hasattr(base, "__mro_entries__") for base in bases
         ):
             return UNKNOWN
-        if self.is_opaque(list(keywords.values())) or any(b in self.unsafe_bases for b in bases):
+        if self.is_opaque(list(keywords.values())) or any(not self.is_safe_base(b) for b in bases):
             return UNKNOWN
         scope.names.setdefault("__module__", "__main__")
         scope.names["__qualname__"] = node.name
@@ -118,7 +119,9 @@ class Functions(Control):
                 function.owner = made
         return made
 
-    unsafe_bases: frozenset[Any] = frozenset()
+    def is_safe_base(self, base: Any) -> bool:
+        """Whether what a class inherits from `base` only computes."""
+        return base in self.classes or pure.is_base(base)
 
     def decorated(self, decorator: Any, value: Any, node: ast.expr) -> Any:
         """What `@decorator` makes of a function or class."""

@@ -198,7 +198,10 @@ class Live(Functions):
         if is_library(value.__module__):
             return value
         bases = [self.twin(base) for base in value.__bases__]
-        if any(not isinstance(base, type) for base in bases) or type(value) is not type:
+        if (
+            any(not isinstance(b, type) or not self.is_safe_base(b) for b in bases)
+            or type(value) is not type
+        ):
             return UNKNOWN
         names: dict[str, Any] = {}
         for name, item in list(vars(value).items()):

@@ -137,7 +137,6 @@ VALUES: tuple[type, ...] = (
     frozenset,
     range,
     slice,
-    type(None),
     type({}.keys()),
 )
 """Types all of whose methods only compute."""
@@ -151,6 +150,15 @@ def is_runtime(function: Callable[..., Any]) -> bool:
     return any(module == name or module.startswith(name + ".") for name in RUNTIME) or (
         module == "flambeau"
     )
+
+
+BASES = ("builtins", "enum", "abc", "typing", "collections", "collections.abc", "types")
+"""Modules whose classes the user's may have as bases: their methods only compute."""
+
+
+def is_base(kind: Any) -> bool:
+    """Whether classes made from `kind` do nothing but compute in what they inherit from it."""
+    return getattr(kind, "__module__", "") in BASES or is_runtime(kind)
 
 
 def takes_sizes(kind: type) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import threading
 from typing import Any
 
 import numpy as np
@@ -323,3 +324,25 @@ def test_objects_of_the_checker_run_no_code_when_they_end(capsys):
     source = "class A:\n    def __del__(self):\n        undefined.call(self)\na = A()\ndel a"
     assert found(source) == []
     assert capsys.readouterr().err == ""
+
+
+def test_functions_of_the_standard_library_with_effects_are_not_called(tmp_path):
+    path = tmp_path / "made"
+    source = (
+        "import subprocess, shutil, os\n"
+        f"subprocess.check_output(['touch', {str(path)!r}])\n"
+        f"os.makedirs({str(path)!r})\nshutil.copy('/etc/hostname', {str(path)!r})"
+    )
+    assert found(source) == []
+    assert not path.exists()
+
+
+def test_what_a_class_inherits_from_a_library_is_not_run():
+    source = (
+        "import threading\nclass Worker(threading.Thread):\n    def run(self):\n        pass\n"
+        "w = Worker()\nw.start()"
+    )
+    before = threading.active_count()
+    assert found(source) == []
+    assert found("w = Live()\nw.start()", Live=type("Live", (threading.Thread,), {})) == []
+    assert threading.active_count() == before
