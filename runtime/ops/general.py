@@ -118,7 +118,7 @@ def _routed(operation: Operation, arguments: dict[str, Any]) -> Any:
     """What the rules for sparse tensors give; NotImplemented where all arguments are dense."""
     if operation.takes_list:
         name = operation.array_names[0]
-        arguments[name] = list(arguments[name])  # it may be an iterator
+        arguments[name] = _listed(operation, name, arguments[name])
     sparse = [t for t in _tensors(operation, arguments) if t._array.__class__ is SparseArray]
     if not sparse:
         return NotImplemented
