@@ -77,8 +77,13 @@ def running_frames() -> list[Any]:
     return found
 
 
-@lru_cache(maxsize=4096)
 def line_at(code: CodeType, instruction: int) -> Line:
     """The line of an instruction of `code`."""
+    # The file is part of the key: code of two cells with the same text compares equal.
+    return _line_at(code.co_filename, code, instruction)
+
+
+@lru_cache(maxsize=4096)
+def _line_at(file: str, code: CodeType, instruction: int) -> Line:
     numbers = (n for start, end, n in code.co_lines() if start <= instruction < end)
-    return Line(code.co_filename, next(numbers, None) or code.co_firstlineno, code.co_name)
+    return Line(file, next(numbers, None) or code.co_firstlineno, code.co_name)

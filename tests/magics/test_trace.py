@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -35,6 +36,13 @@ def test_the_report_lists_parameters_then_nodes_in_order(run: Run) -> None:
     assert [re.findall(r"net\.\d", line)[0] for line in lines[8:]] == ["net.1", "net.0"]
     assert all("line 2: net(x).sum().backward()" in line for line in lines[7:])
     assert names == ["SumBackward0", "TanhBackward0", "AddmmBackward0"]
+
+
+def test_a_cell_that_runs_again_is_named_by_its_own_number(run: Run, shell: Any) -> None:
+    run("w = torch.ones(3, requires_grad=True)")
+    for _ in range(2):
+        number = shell.execution_count
+        assert f"In [{number}] line 2: w.sum()" in run("%%trace\nw.sum().backward()")
 
 
 def test_norms_are_those_of_the_gradients() -> None:
