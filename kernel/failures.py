@@ -15,12 +15,16 @@ from flambeau.autograd.record import TAPE
 from flambeau.core.dispatch import operations
 from flambeau.errors import ShapeError
 from flambeau.ops.general import general
+from flambeau.overrides import asked_last
 
 from .naming import Earlier, Names, Operand, tensors_of
 from .tracebacks import is_ours
 
 IN_PLACE = os.path.join("ops", "inplace.py")
 """Where calls pass that write into their first operand."""
+
+OVERRIDES = os.path.join("flambeau", "overrides.py"), os.path.join("runtime", "overrides.py")
+"""Where functions ask classes that override them; the folder's name as installed, and as here."""
 
 GENERATED = "<flambeau "
 Run = Callable[[dict[str, Any]], Any]
@@ -55,7 +59,14 @@ class Frames:
             traceback = traceback.tb_next
         last = max((k for k, tb in enumerate(frames) if not is_ours(tb)), default=-1)
         self.users = [tb for tb in frames[: last + 1] if not is_ours(tb)]
-        self.ours = [tb.tb_frame for tb in frames[last + 1 :]]
+        self.ours = _without_asking([tb.tb_frame for tb in frames[last + 1 :]])
+
+
+def _without_asking(frames: list[FrameType]) -> list[FrameType]:
+    """The frames but for those that ask `__torch_function__` first: a stand-in for the function
+    called, and `ask` below it, which there are once a class overrides functions."""
+    asking = {k for k, frame in enumerate(frames) if frame.f_code.co_filename.endswith(OVERRIDES)}
+    return [f for k, f in enumerate(frames) if k not in asking and k + 1 not in asking]
 
 
 def failed_call(
@@ -131,7 +142,7 @@ def _function(frame: FrameType) -> tuple[Run | None, dict[str, Any]]:
         if operation is None or any(p.name not in names for p in operation.parameters):
             return None, {}
         return _operation(operation), {p.name: names[p.name] for p in operation.parameters}
-    found = inspect.unwrap(frame.f_globals.get(code.co_name, _function))
+    found = asked_last(inspect.unwrap(frame.f_globals.get(code.co_name, _function)))
     if getattr(found, "__code__", None) is not code or code.co_flags & inspect.CO_VARKEYWORDS:
         return None, {}
     count = code.co_argcount

@@ -188,7 +188,14 @@ def _asking(public: Any, original: Any) -> Callable[..., Any]:
             return overriding.answer(public, asked, args, kwargs)
         return original(*args, **kwargs)
 
+    ask.original = original  # type: ignore[attr-defined] # see `asked_last`
     return ask
+
+
+def asked_last(function: Any) -> Any:
+    """The function that runs when nothing overrides `function`."""
+    ask = (getattr(function, "__kwdefaults__", None) or {}).get("_ask")
+    return function if ask is None else ask.original
 
 
 @functools.cache
