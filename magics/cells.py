@@ -36,6 +36,8 @@ class CellLedger:
         number = result.execution_count
         bound = self._bound
         for name, value in list(self._shell.user_ns.items()):
+            if name[:1] == "_":  # of IPython's own there are three more after every cell
+                continue
             before = bound.get(name)
             if before is None or before[0] != id(value):
                 bound[name] = id(value), number
