@@ -25,15 +25,10 @@ def masked(source: str) -> str:
 
 
 def completions(source: str, line: int, column: int) -> list[dict[str, Any]]:
-    """What could stand at the place, as `kernel.questions` gives it; `line` counts from 1."""
+    """What could stand at the place, its kind as type and detail; `line` counts from 1."""
     found = _script(source).complete(line, column)
     return [
-        {
-            "text": c.name,
-            "type": c.type,
-            "detail": c.type,
-            "prefix": c.get_completion_prefix_length(),
-        }
+        {"text": c.name, "type": c.type, "detail": c.type}
         for c in found
         if not c.name.startswith("__")
     ]
