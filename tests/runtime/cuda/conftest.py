@@ -13,7 +13,7 @@ from .. import cupy_stand_in
 from . import shim
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _stand_in() -> Iterator[None]:
     with cupy_stand_in.installed():
         yield
