@@ -9,7 +9,6 @@ import pytest
 
 from flambeau.magics.cells import CellLedger, UserNames
 
-
 AGAIN = "g = globals(); d = dict(g); (lambda g, d: (g.clear(), g.update(d)))(g, d); b = 2"
 
 
