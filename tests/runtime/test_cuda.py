@@ -16,11 +16,10 @@ import pytest
 import flambeau as torch
 import flambeau.nn.functional as F
 from flambeau import nn, optim
-from flambeau.backends import batched, sparse
-from flambeau.core import dispatch
 from flambeau.core.tensor import Tensor
 
 from . import cupy_stand_in
+from .recorded import cupy_interface
 from .samples.kit import Sample, leaves_of
 from .test_operations import CASES, GRADIENT_CASES, call, outputs_of
 from .test_vmap import BATCHED_CASES, DYNAMIC, function_and_slices
@@ -34,38 +33,39 @@ def _gpu() -> Iterator[None]:
     if HAS_GPU:
         yield
         return
-    stand_in = cupy_stand_in.modules()
-    before = {name: sys.modules.get(name) for name in stand_in}
-    sys.modules.update(stand_in)
-    yield
-    for name, module in before.items():
-        if module is None:
-            del sys.modules[name]
-        else:
-            sys.modules[name] = module
-    for place, dtype in list(dispatch._keys):
-        if place.type == "cuda":
-            del dispatch._keys[place, dtype]
-    for place, dtype in list(sparse._keys):
-        if place.type == "cuda":
-            del sparse._keys[place, dtype]
-    sparse._backends.clear()
-    for level, place, dtype in list(batched._keys):
-        if place.type == "cuda":
-            del batched._keys[level, place, dtype]
+    with cupy_stand_in.installed():
+        yield
 
 
 @pytest.mark.skipif(not HAS_CUPY, reason="CuPy is not installed")
-def test_the_stand_in_has_no_name_that_cupy_lacks() -> None:
+def test_the_record_of_cupys_interface_is_that_of_the_cupy_installed() -> None:
     import cupy
+
+    recorded = cupy_stand_in.interface.RECORD
+    if cupy.__version__ != recorded["version"]:
+        pytest.skip(f"CuPy is {cupy.__version__}, the record of {recorded['version']}")
+    assert cupy_interface.described() == recorded
+
+
+def test_the_stand_in_refuses_what_cupy_refuses() -> None:
+    import cupy
+
+    x = cupy.asarray(np.ones(3, np.float32))
+    with pytest.raises(TypeError, match="Wrong type"):
+        cupy.bitwise_and(x, x)
+    with pytest.raises(TypeError, match=r"cupy\.sort\(a, axis=None, kind=None\)"):
+        cupy.sort(x, stable=True)
+    with pytest.raises(TypeError, match="Unsupported type"):
+        x + np.ones(3)
+    with pytest.raises(ValueError, match="array device = 0 while current = 1"), cupy.cuda.Device(1):
+        x + 1
+    assert cupyx_erf_of_half(cupy) == np.float64
+
+
+def cupyx_erf_of_half(cupy: Any) -> Any:
     import cupyx.scipy.special
 
-    own = cupy_stand_in
-    names = own.UFUNCS + own.FUNCTIONS + own.DTYPES
-    assert [n for n in names if not hasattr(cupy, n)] == []
-    assert [n for n in own.METHODS + own.ATTRIBUTES if not hasattr(cupy.ndarray, n)] == []
-    assert [n for n in own.LINALG if not hasattr(cupy.linalg, n)] == []
-    assert [n for n in own.SPECIAL if not hasattr(cupyx.scipy.special, n)] == []
+    return cupyx.scipy.special.erf(cupy.ones(1, np.float16)).dtype
 
 
 def placed(sample: Sample, place: str) -> Sample:
