@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import importlib.util
 import pickle
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,54 +16,11 @@ import flambeau.nn.functional as F
 from flambeau import nn, optim
 from flambeau.core.tensor import Tensor
 
-from . import cupy_stand_in
-from .recorded import cupy_interface
 from .samples.kit import Sample, leaves_of
 from .test_operations import CASES, GRADIENT_CASES, call, outputs_of
 from .test_vmap import BATCHED_CASES, DYNAMIC, function_and_slices
 
-HAS_GPU = torch.cuda.is_available()
-HAS_CUPY = importlib.util.find_spec("cupy") is not None
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _gpu() -> Iterator[None]:
-    if HAS_GPU:
-        yield
-        return
-    with cupy_stand_in.installed():
-        yield
-
-
-@pytest.mark.skipif(not HAS_CUPY, reason="CuPy is not installed")
-def test_the_record_of_cupys_interface_is_that_of_the_cupy_installed() -> None:
-    import cupy
-
-    recorded = cupy_stand_in.interface.RECORD
-    if cupy.__version__ != recorded["version"]:
-        pytest.skip(f"CuPy is {cupy.__version__}, the record of {recorded['version']}")
-    assert cupy_interface.described() == recorded
-
-
-def test_the_stand_in_refuses_what_cupy_refuses() -> None:
-    import cupy
-
-    x = cupy.asarray(np.ones(3, np.float32))
-    with pytest.raises(TypeError, match="Wrong type"):
-        cupy.bitwise_and(x, x)
-    with pytest.raises(TypeError, match=r"cupy\.sort\(a, axis=None, kind=None\)"):
-        cupy.sort(x, stable=True)
-    with pytest.raises(TypeError, match="Unsupported type"):
-        x + np.ones(3)
-    with pytest.raises(ValueError, match="array device = 0 while current = 1"), cupy.cuda.Device(1):
-        x + 1
-    assert cupyx_erf_of_half(cupy) == np.float64
-
-
-def cupyx_erf_of_half(cupy: Any) -> Any:
-    import cupyx.scipy.special
-
-    return cupyx.scipy.special.erf(cupy.ones(1, np.float16)).dtype
+pytestmark = [pytest.mark.usefixtures("gpu"), pytest.mark.cuda]
 
 
 def placed(sample: Sample, place: str) -> Sample:

@@ -21,7 +21,7 @@ import numpy as np
 import scipy.special
 
 from . import arrays, functions, memory, streams
-from .interface import checked, exists
+from .interface import RECORD, checked, exists
 
 UFUNCS = """
 add subtract multiply true_divide divide negative power absolute sign floor ceil trunc rint exp
@@ -86,9 +86,7 @@ def _cupy() -> dict[str, Any]:
         "cupy.lib.stride_tricks.as_strided", np.lib.stride_tricks.as_strided
     )
     tricks = types.SimpleNamespace(as_strided=strided)
-    random = types.SimpleNamespace(
-        Generator=functions.Generator, Philox4x3210=np.random.Philox
-    )
+    random = types.SimpleNamespace(Generator=functions.Generator, Philox4x3210=np.random.Philox)
     return made | {
         "__version__": "14.2.0",
         "ndarray": arrays.ndarray,
@@ -108,14 +106,15 @@ def _cupy() -> dict[str, Any]:
 def _writing(name: str) -> Any:
     plain = getattr(np, name)
     return checked(
-        f"cupy.{name}", lambda a, *args, **options: arrays.run(plain, a, *args, changed=a, **options)
+        f"cupy.{name}",
+        lambda a, *args, **options: arrays.run(plain, a, *args, changed=a, **options),
     )
 
 
 def _special(name: str) -> Any:
     full = f"cupyx.scipy.special.{name}"
     plain = getattr(scipy.special, name)
-    if exists(full) and full in functions.RECORD["ufuncs"]:
+    if exists(full) and full in RECORD["ufuncs"]:
         return functions.Ufunc(full, plain)
     return functions.function(full, plain)
 

@@ -10,7 +10,7 @@ import scipy.sparse
 
 from . import streams
 from .arrays import guest, host, ndarray, run
-from .interface import BFLOAT16, RECORD, checked, checked_methods, loop_for, loops
+from .interface import BFLOAT16, checked, checked_methods, loop_for, loops
 from .memory import CUDARuntimeError
 
 REDUCED = ("add", "multiply")
@@ -225,4 +225,3 @@ class CompressedRows:
 
     def __matmul__(self, other: Any) -> Any:
         return guest(self._host @ host(other))
-

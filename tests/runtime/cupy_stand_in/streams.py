@@ -187,7 +187,11 @@ class _BaseStream:
 
     def wait_event(self, event: Event) -> None:
         """Go on only after the event."""
-        if event._stream is not None and event._stream.capture is not None and event._stream is not self:
+        if (
+            event._stream is not None
+            and event._stream.capture is not None
+            and event._stream is not self
+        ):
             self.capture = event._stream.capture  # the capture spreads to this stream
 
     def begin_capture(self, mode: int | None = None) -> None:
