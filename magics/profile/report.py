@@ -67,7 +67,7 @@ class ProfileReport:
             row.append(_change(c, self.before.get(c.name)))
         gb = f"{c.bandwidth / 1e9:.1f}" if c.moved else ""
         gflop = f"{c.rate / 1e9:.1f}" if c.flops else ""
-        return (*row, bytes_text(c.moved) if c.moved else "", gb, gflop, self._of_ceiling(c))
+        return (*row, bytes_text(round(c.moved)) if c.moved else "", gb, gflop, self._of_ceiling(c))
 
     def _of_ceiling(self, c: Cost) -> str:
         """The higher of both shares, by what bounds the work; empty for calls too short."""

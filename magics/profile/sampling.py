@@ -14,7 +14,7 @@ from typing import Any
 
 from flambeau.optim.optimizer import Optimizer, register_optimizer_step_post_hook
 
-SHARE = 0.05
+SHARE = 0.04
 """Of the time, that recording may take."""
 
 EVENT = 20e-6
