@@ -15,6 +15,7 @@ import importlib.machinery
 import operator
 import sys
 import types
+from collections.abc import Iterator
 from typing import Any, Self
 
 import numpy as np
@@ -349,3 +350,25 @@ def modules() -> dict[str, types.ModuleType]:
     for name, module in found.items():
         module.__spec__ = importlib.machinery.ModuleSpec(name, None)
     return found
+
+
+@contextlib.contextmanager
+def installed() -> Iterator[None]:
+    """The stand-in where `import cupy` finds it, and nothing left of it afterwards."""
+    from flambeau.backends import batched, sparse
+    from flambeau.core import dispatch
+
+    found = modules()
+    before = {name: sys.modules.get(name) for name in found}
+    sys.modules.update(found)
+    yield
+    for name, module in before.items():
+        if module is None:
+            del sys.modules[name]
+        else:
+            sys.modules[name] = module
+    keys: list[tuple[dict[Any, Any], int]] = [(dispatch._keys, 0), (sparse._keys, 0)]
+    for table, place in [*keys, (batched._keys, 1)]:
+        for identity in [i for i in table if i[place].type == "cuda"]:
+            del table[identity]
+    sparse._backends.clear()

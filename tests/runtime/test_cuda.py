@@ -16,8 +16,6 @@ import pytest
 import flambeau as torch
 import flambeau.nn.functional as F
 from flambeau import nn, optim
-from flambeau.backends import batched, sparse
-from flambeau.core import dispatch
 from flambeau.core.tensor import Tensor
 
 from . import cupy_stand_in
@@ -34,25 +32,8 @@ def _gpu() -> Iterator[None]:
     if HAS_GPU:
         yield
         return
-    stand_in = cupy_stand_in.modules()
-    before = {name: sys.modules.get(name) for name in stand_in}
-    sys.modules.update(stand_in)
-    yield
-    for name, module in before.items():
-        if module is None:
-            del sys.modules[name]
-        else:
-            sys.modules[name] = module
-    for place, dtype in list(dispatch._keys):
-        if place.type == "cuda":
-            del dispatch._keys[place, dtype]
-    for place, dtype in list(sparse._keys):
-        if place.type == "cuda":
-            del sparse._keys[place, dtype]
-    sparse._backends.clear()
-    for level, place, dtype in list(batched._keys):
-        if place.type == "cuda":
-            del batched._keys[level, place, dtype]
+    with cupy_stand_in.installed():
+        yield
 
 
 @pytest.mark.skipif(not HAS_CUPY, reason="CuPy is not installed")

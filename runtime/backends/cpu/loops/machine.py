@@ -10,7 +10,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-from . import disk
+from ... import disk
 
 lock = threading.RLock()  # LLVM's contexts are not for several threads at once
 
@@ -70,14 +70,14 @@ def add(text: str, name: str) -> None:
     10 to 30 ms for a formula, where Numba takes 200 ms, after 900 ms for itself; 1 ms from disk.
     """
     with lock:
-        code = disk.found(name)
+        code = disk.found("loops", name)
         if code is None:
             module = llvm.parse_assembly(text)
             module.verify()
             passes = llvm.create_pass_builder(_target(), llvm.create_pipeline_tuning_options(2))
             passes.getModulePassManager().run(module, passes)
             code = _target().emit_object(module)
-            disk.keep(name, code)
+            disk.keep("loops", name, code)
         _engine().add_object_file(llvm.ObjectFileRef.from_data(code))
         _engine().finalize_object()
 
