@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import builtins
 import inspect
-import re
 from dataclasses import dataclass
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import provisionalcompleter
 
+from flambeau import Tensor
+
+from .expressions import (
+    MISSING,
+    PATH,
+    attribute,
+    is_bound,
+    is_tensor,
+    owner_before,
+    resolve,
+)
+from .parameters import signature_text
 from .snapshot import facts_of
 
 if TYPE_CHECKING:
@@ -18,10 +29,6 @@ if TYPE_CHECKING:
 
 DESCRIBED = 200
 """Candidates that are described; nobody reads further, and each takes some microseconds."""
-
-PATH = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*\Z")
-MISSING = object()
-
 
 MOST = 500
 """Names that are looked at further. IPython shows as many, but first describes and sorts them all,
@@ -63,56 +70,71 @@ def complete(session: Session, source: str, cursor: int) -> list[Completion]:
     for k, candidate in enumerate(found):
         text, start, end = candidate.text, candidate.start, candidate.end
         kind, detail = candidate.type, ""
-        if k < DESCRIBED and kind not in ("magic", "param", "path", "dict key"):
-            value = _value_of(session.namespace, values, source[:start], text)
-            kind, detail = describe(text, value) if value is not MISSING else (kind, "")
+        if kind == "magic":
+            if not _may_be_magic(source, start, text):
+                continue
+            detail = _about_magic(session, text) if k < DESCRIBED else ""
+        elif k < DESCRIBED and kind not in ("param", "path", "dict key"):
+            owner, value = _value_of(session.namespace, values, source[:start], text)
+            if value is not MISSING:
+                kind, detail = describe(text, value, is_bound(owner, value))
         kind = "" if kind == "<unknown>" else kind
         completions.append(Completion(text, start, end, kind, detail))
-    return completions
+    return completions or _of_inferred(session, source, cursor)
+
+
+def _may_be_magic(source: str, start: int, text: str) -> bool:
+    """Whether a magic can begin at `start`: a line does, or its sign stands there already."""
+    line = source[:start].rpartition("\n")[2]
+    return not line.strip() or (source.startswith("%", start) and not text.startswith("%%"))
+
+
+def _about_magic(session: Session, text: str) -> str:
+    """The first sentence of its help, which may begin with its usage, indented."""
+    kind = "cell" if text.startswith("%%") else "line"
+    document = inspect.getdoc(session.shell.find_magic(text.lstrip("%"), kind)) or ""
+    for paragraph in document.split("\n\n"):
+        words = " ".join(paragraph.split())
+        if words != "::" and not words.startswith("%"):
+            return words.partition(". ")[0].removesuffix(".")
+    return ""
+
+
+def _of_inferred(session: Session, source: str, cursor: int) -> list[Completion]:
+    """The attributes of an expression that is no name but, by its looks, a tensor."""
+    owner = owner_before(source, cursor)
+    if owner is None or not is_tensor(session.namespace, source, owner):
+        return []
+    start = owner[1] + 1
+    prefix = source[start:cursor]
+    names = (n for n in dir(Tensor) if n.startswith(prefix) and (prefix or not n.startswith("_")))
+    values = [(name, attribute(Tensor, name)) for name in names]
+    return [
+        Completion(name, start, cursor, *describe(name, value, isinstance(value, FunctionType)))
+        for name, value in values
+    ]
 
 
 def _value_of(
     namespace: dict[str, Any], parents: dict[str, Any], before: str, candidate: str
-) -> Any:
-    """What a candidate that follows the text `before` stands for; MISSING where code would have to
-    run to know."""
+) -> tuple[Any, Any]:
+    """What a candidate that follows the text `before` belongs to and stands for; MISSING where code
+    would have to run to know."""
     if not candidate.startswith("."):
-        return namespace.get(candidate, vars(builtins).get(candidate, MISSING))
+        return MISSING, namespace.get(candidate, vars(builtins).get(candidate, MISSING))
     path = PATH.search(before)
     if path is None:
-        return MISSING
+        return MISSING, MISSING
     if path[0] not in parents:
         parents[path[0]] = resolve(namespace, path[0])
-    return attribute(parents[path[0]], candidate[1:])
+    return parents[path[0]], attribute(parents[path[0]], candidate[1:])
 
 
-def resolve(namespace: dict[str, Any], path: str) -> Any:
-    """The value at a dotted path such as `model.fc1.weight`, found without running user code;
-    MISSING if there is none, or not so."""
-    first, *rest = path.split(".")
-    value = namespace.get(first, MISSING)
-    for name in rest:
-        value = attribute(value, name)
-    return value
+def describe(name: str, value: Any, is_bound: bool = False) -> tuple[str, str]:
+    """The kind of a value, and its signature, or its shape and the like.
 
-
-def attribute(value: Any, name: str) -> Any:
-    """The attribute as it is stored; of modules also children, parameters and buffers."""
-    if value is MISSING:
-        return MISSING
-    own = getattr(value, "__dict__", None) or {}
-    for table in (own, *(own.get(t) or {} for t in ("_parameters", "_modules", "_buffers"))):
-        if type(table) is dict or hasattr(table, "keys"):
-            found = table.get(name, MISSING)
-            if found is not MISSING:
-                return found
-    if isinstance(value, ModuleType):
-        return own.get(name, MISSING)
-    return inspect.getattr_static(value, name, MISSING)
-
-
-def describe(name: str, value: Any) -> tuple[str, str]:
-    """The kind of a value, and its signature, or its shape and the like."""
+    `is_bound` says that a function was found behind an instance.
+    """
     if isinstance(value, ModuleType):
         return "module", ""
     if isinstance(value, type):
@@ -120,12 +142,5 @@ def describe(name: str, value: Any) -> tuple[str, str]:
     if isinstance(value, property):
         return "property", ""
     if callable(value) and hasattr(value, "__name__"):
-        return "function", _signature(value)
+        return "function", signature_text(value, is_bound)
     return "instance", str(facts_of(name, value))
-
-
-def _signature(function: Any) -> str:
-    try:
-        return str(inspect.signature(function))
-    except (TypeError, ValueError):
-        return ""

@@ -66,7 +66,7 @@ class Cells:
         self.receipt: Receipt | None = None
         self._observes, self._on_start, self._on_end = observes, on_start, on_end
         self._running: list[Running] = []
-        self._changes = Changes()
+        self._changes = Changes(shell.user_ns)
         shell.events.register("pre_run_cell", self._begin)
         shell.events.register("post_run_cell", self._finish)
 
@@ -121,7 +121,7 @@ class Cells:
         if self._running and not success and self._running[-1].info.raw_cell.startswith(MAGIC):
             self._running[-1].failure = result
         if running.meter is not None:
-            self.receipt = running.meter.receipt(self._changes, self.shell.user_ns)
+            self.receipt = running.meter.receipt(self._changes)
             self._on_end(success)
 
     def _is_aside(self) -> bool:

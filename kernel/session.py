@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from flambeau import initial_seed, is_grad_enabled
@@ -107,7 +108,7 @@ class Session:
     def _forget_long_outputs(self) -> None:
         """IPython keeps all that cells print, for `%notebook`; a flood it must not keep."""
         outputs = self.shell.history_manager.outputs
-        for number in list(outputs)[-2:]:
+        for number in list(islice(reversed(outputs), 2)):
             parts = [part for output in outputs[number] for part in output.bundle.values()]
             lengths = (sum(map(len, p)) if isinstance(p, list) else len(p) for p in parts)
             if sum(lengths) > LONGEST_KEPT:

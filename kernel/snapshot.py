@@ -14,6 +14,7 @@ from typing import Any
 
 from flambeau import Tensor, nn
 from flambeau.core.sparse_arrays import SparseArray
+from flambeau.magics.cells import UserNames
 from flambeau.nn.parameter import is_lazy
 
 from .origins import Origin, Origins
@@ -96,8 +97,8 @@ class Photographer:
     picture takes 15 ms instead of 55).
     """
 
-    def __init__(self, namespace: Mapping[str, Any], origins: Origins, interval: float) -> None:
-        self.namespace, self.origins, self.interval = namespace, origins, interval
+    def __init__(self, namespace: dict[str, Any], origins: Origins, interval: float) -> None:
+        self._names, self.origins, self.interval = UserNames(namespace), origins, interval
         self._last = EMPTY
         self._signs: dict[str, tuple[Any, ...]] = {}
         self._changes = 0
@@ -119,9 +120,7 @@ class Photographer:
     def _take(self, now: float) -> Snapshot:
         origins, last, old = self.origins.known(), self._last._facts, self._signs
         facts, signs = {}, {}
-        for name, value in list(self.namespace.items()):
-            if name[:1] == "_":
-                continue
+        for name, value in self._names.items():
             origin = origins.get(name, NONE)[0]
             sign = sign_of(value, origin)
             if sign is not None and old.get(name) == sign:

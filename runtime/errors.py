@@ -10,6 +10,7 @@
       BatchingError (RuntimeError)      what cannot be done for a whole batch at once
       OutOfBoundsError (IndexError)     an index outside its dimension
       CheckpointError (RuntimeError)    a file that cannot be loaded, or not without running it
+      CompilationError (RuntimeError)   a GPU kernel that does not compile, or no compiler for it
       DatasetError (AssertionError)     data sets that cannot be joined, or tensors that make none
 
 Each also is what PyTorch raises in its place, so that `except RuntimeError` goes on working.
@@ -22,6 +23,7 @@ import pickle
 __all__ = [
     "BatchingError",
     "CheckpointError",
+    "CompilationError",
     "DTypeError",
     "DatasetError",
     "DeviceError",
@@ -73,6 +75,10 @@ class BatchingError(FlambeauError, RuntimeError):
 
 class OutOfBoundsError(FlambeauError, IndexError):
     """An index lies outside its dimension."""
+
+
+class CompilationError(FlambeauError, RuntimeError):
+    """A GPU kernel does not compile, or there is no compiler for it."""
 
 
 class CheckpointError(FlambeauError, RuntimeError, ValueError, pickle.UnpicklingError):

@@ -16,9 +16,10 @@ import flambeau as torch
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = {"runtime": "flambeau", "kernel": "flambeau.kernel", "magics": "flambeau.magics",
-           "repl": "flambeau.repl"}  # fmt: skip
+           "repl": "flambeau.repl", "repl/start": "flambeau_start"}  # fmt: skip
 
 ALLOWED = {
+    "flambeau_start": {"flambeau.repl"},
     "flambeau.repl": {"flambeau.repl", "flambeau.kernel"},
     "flambeau.kernel": {"flambeau.kernel", "flambeau.magics", "flambeau"},
     "flambeau.magics": {"flambeau.magics", "flambeau"},
@@ -31,7 +32,10 @@ RUNTIME_LAYERS = ["errors", "core", "backends", "autograd", "random", "ops"]
 
 
 def modules(folder: str) -> Iterator[tuple[str, Path]]:
+    nested = {ROOT / other for other in FOLDERS if other.startswith(f"{folder}/")}
     for path in sorted((ROOT / folder).rglob("*.py")):
+        if nested & set(path.parents):  # a package of its own
+            continue
         parts = path.relative_to(ROOT / folder).with_suffix("").parts
         parts = parts[:-1] if parts[-1] == "__init__" else parts
         yield ".".join((FOLDERS[folder], *parts)), path
@@ -138,6 +142,21 @@ def test_importing_the_runtime_loads_nothing_heavy() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+LATER = ["numpy", "IPython", "jedi", "pygments", "rich", "PIL", "pygls", "zmq", "jupyter_client"]
+
+
+def test_the_first_prompt_needs_neither_the_runtime_nor_what_only_later_cells_need() -> None:
+    code = (
+        "import sys; sys.argv = ['flambeau', '--version']; import contextlib, flambeau_start\n"
+        "with contextlib.suppress(SystemExit): flambeau_start.main()\n"
+        f"import flambeau.repl.application; print([m for m in {LATER} if m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.split("\n")[1] == "[]"
 
 
 def test_the_wheel_holds_every_module_and_data_file(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from . import (
     products,
     recurrent,
     small,
+    terminal,
     transformers,
 )
 from .case import Case, Measurable
@@ -30,6 +31,7 @@ TABLES: dict[str, list[Measurable]] = {
     "data": [*loading.CASES],
     "import": [*importing.CASES],
     "kernel": [*kernel.CASES],
+    "terminal": [*terminal.CASES],
 }
 TABLES["memory"] = [
     PeakMemory(case)

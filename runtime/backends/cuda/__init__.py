@@ -1,16 +1,43 @@
-"""The GPU: CuPy arrays. CuPy is imported when a GPU is first asked for."""
+"""The GPU: CuPy arrays, and our own kernels where array calls do badly.
+
+CuPy is imported when a GPU is first asked for, our kernels when an operation first looks for one.
+
+To add a kernel:
+
+1. `kernels/name.cu` has it as a C++ template, over the headers beside it: `types.cuh` (dtypes by
+   name, `widen`, `narrow`, `Compute`), `memory.cuh` (16-byte vectors), `block.cuh` (reductions over
+   warps and blocks), `rows.cuh` (rows in registers). Every parameter is a pointer, an `int64` or a
+   `double`. Shared memory is declared by `SHARED_ARRAY` or `DYNAMIC_SHARED`.
+2. `name.py` here declares it, `Template("name", "function", "PPq", T=FLOATS, ...)`, and has its
+   launcher under `@kernel("operation")`, which gives None for what it leaves to the array kernel.
+   Add the module to `registry.FAMILIES`.
+3. That is all for the compiler: `tests/runtime/cuda/test_compilation.py` compiles each combination
+   of template parameters for every architecture.
+4. `tests/runtime/cuda/test_name.py` runs it through the fixture `host`, on the processor, once with
+   the first and once with the last thread first, and compares it with the array kernel: ragged and
+   empty shapes, halves, views.
+
+On a GPU the same tests run it there.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ...core import dtypes
 from ...core.devices import device
+from ...core.dispatch import DispatchKey
 from ...errors import DeviceError
 from ..array import ArrayBackend
+from . import launch, registry
+
+if TYPE_CHECKING:
+    from ...ops.operation import Operation
 
 
 class _Products:
@@ -48,10 +75,39 @@ class CUDABackend(ArrayBackend):
         """A `with` block for choosing kernels of attention, of which there is one."""
         yield
 
+    def kernel(self, operation: Operation, key: DispatchKey) -> Callable[..., Any]:
+        plain = super().kernel(operation, key)
+        own = registry.launchers().get((operation.name, key.dtype.name))
+        if own is None or not launch.driver.is_available():
+            return plain
+
+        def own_or_plain(*arrays: Any, **attributes: Any) -> Any:
+            result = own(*arrays, **attributes)
+            return plain(*arrays, **attributes) if result is None else result
+
+        return own_or_plain
+
     def special(self) -> Any:
         import cupyx.scipy.special
 
         return cupyx.scipy.special
+
+    def constant(self, value: float, key: DispatchKey) -> Any:
+        # Of a choice between two Python numbers CuPy makes float64, whatever the formula is of.
+        return (np.float32 if key.is_half else key.dtype.numpy.type)(value)
+
+    def placed(self, kernel: Callable[..., Any], index: int) -> Callable[..., Any]:
+        """`kernel` on the GPU `index`, which is made current meanwhile if there are others."""
+        if self.device_count() == 1:
+            return kernel
+
+        def on_its_device(*args: Any, **attributes: Any) -> Any:
+            if self.current_device() == index:
+                return kernel(*args, **attributes)
+            with self.xp.cuda.Device(index):
+                return kernel(*args, **attributes)
+
+        return on_its_device
 
     def array_dtype(self, dtype: dtypes.dtype) -> Any:
         return dtype.numpy

@@ -15,29 +15,29 @@ import tempfile
 from pathlib import Path
 
 MOST_FILES = 2_000
-"""Programs kept (a few KiB each); beyond, the half that was written first goes."""
+"""Programs kept of each kind (a few KiB each); beyond, the half that was written first goes."""
 DIGEST_BYTES = 32
 
 
-def directory() -> Path:
-    """Where the code lies: in the user's cache directory, or below FLAMBEAU_CACHE if that is
-    set."""
+def directory(kind: str) -> Path:
+    """Where code of a kind, "loops" or "cuda", lies: in the user's cache directory, or below
+    FLAMBEAU_CACHE if that is set."""
     chosen = os.environ.get("FLAMBEAU_CACHE")
     if chosen:
-        return Path(chosen) / "loops"
+        return Path(chosen) / kind
     if sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
     elif sys.platform == "darwin":
         base = Path.home() / "Library" / "Caches"
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "flambeau" / "loops"
+    return base / "flambeau" / kind
 
 
-def found(name: str) -> bytes | None:
+def found(kind: str, name: str) -> bytes | None:
     """The code kept under `name`; None if there is none that is whole and the user's own."""
     try:
-        path = directory() / name
+        path = directory(kind) / name
         if hasattr(os, "getuid") and path.stat().st_uid != os.getuid():
             return None
         content = path.read_bytes()
@@ -47,10 +47,10 @@ def found(name: str) -> bytes | None:
     return code if hashlib.sha256(code).digest() == digest else None
 
 
-def keep(name: str, code: bytes) -> None:
+def keep(kind: str, name: str, code: bytes) -> None:
     """Keep `code` under `name`, if the directory can be written."""
     with contextlib.suppress(OSError, RuntimeError):
-        place = directory()
+        place = directory(kind)
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make_room(place)
         handle, temporary = tempfile.mkstemp(dir=place, prefix=".")

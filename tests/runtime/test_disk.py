@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flambeau.backends.cpu.loops import disk
+from flambeau.backends import disk
 
 PROGRAM = """
 import flambeau as torch
@@ -47,15 +47,15 @@ def test_a_directory_that_cannot_be_made_does_no_harm(
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv("FLAMBEAU_CACHE", str(tmp_path / "file"))
-    disk.keep("name", b"code")
-    assert disk.found("name") is None
+    disk.keep("loops", "name", b"code")
+    assert disk.found("loops", "name") is None
 
 
 def test_old_code_makes_room_for_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLAMBEAU_CACHE", str(tmp_path))
     monkeypatch.setattr(disk, "MOST_FILES", 6)
     for k in range(20):
-        disk.keep(f"name{k}", b"code")
+        disk.keep("loops", f"name{k}", b"code")
     assert len(list((tmp_path / "loops").iterdir())) <= 6
-    assert disk.found("name19") == b"code"
-    assert disk.found("name0") is None
+    assert disk.found("loops", "name19") == b"code"
+    assert disk.found("loops", "name0") is None

@@ -1,0 +1,43 @@
+"""Which of our own kernels compute which operations on the GPU.
+
+Their modules are imported when the first operation on a GPU looks for its kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+FAMILIES = ("softmax",)
+"""The modules of this package that register kernels."""
+
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+
+Launcher = Callable[..., Any]
+
+_launchers: dict[tuple[str, str], Launcher] = {}
+
+
+def kernel(operation: str, dtypes: tuple[str, ...] = FLOATS) -> Callable[[Launcher], Launcher]:
+    """Register the decorated function as the kernel of an operation for arrays of `dtypes`.
+
+    It takes the operation's arrays and attributes as the array kernel does, halves as they are, and
+    gives the result; or None for what it leaves to the array kernel.
+    """
+
+    def register(launcher: Launcher) -> Launcher:
+        for dtype in dtypes:
+            _launchers[operation, dtype] = launcher
+        return launcher
+
+    return register
+
+
+@cache
+def launchers() -> dict[tuple[str, str], Launcher]:
+    """All kernels, by the name of their operation and dtype."""
+    for family in FAMILIES:
+        import_module(f".{family}", __package__)
+    return _launchers

@@ -1,0 +1,60 @@
+"""How rows are spread over threads and blocks, for the kernels that include `rows.cuh`."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from .registry import FLOATS
+
+VECTOR_BYTES = 16
+WARP = 32
+BLOCK = 128
+"""Threads of a block that has several rows: 4 warps, of which 16 blocks fill a multiprocessor."""
+MOST_ROW_THREADS = 512
+SCALARS = 4
+"""Elements that are one piece of a thread's work where columns do not fill vectors."""
+
+ROW_PARAMETERS: dict[str, Any] = {"T": FLOATS, "IS_VECTOR": (True, False), "PIECES": (1, 4)}
+"""The template parameters of kernels on rows."""
+
+
+class Geometry(NamedTuple):
+    """The launch of a kernel on rows."""
+
+    is_vector: bool
+    pieces: int
+    threads_per_row: int
+    blocks: int
+    threads: int
+
+
+def empty(shape: tuple[int, ...], dtype: Any) -> Any:
+    """An array whose memory no kernel has written yet."""
+    import cupy
+
+    return cupy.empty(shape, dtype)
+
+
+def aligned(array: Any) -> Any:
+    """`array`, or a copy that lies row by row and begins at a multiple of 16 bytes."""
+    if not array.flags.c_contiguous or array.data.ptr % VECTOR_BYTES:
+        return array.copy()
+    return array
+
+
+def geometry(rows: int, columns: int, itemsize: int) -> Geometry | None:
+    """How rows are kept in registers; None if there is none, or one is too long."""
+    if not rows or not columns:
+        return None
+    lanes = VECTOR_BYTES // itemsize
+    is_vector = columns % lanes == 0
+    parts = columns // lanes if is_vector else -(-columns // SCALARS)
+    pieces = 1 if parts <= WARP else 4
+    threads = -(-parts // pieces)
+    if threads > MOST_ROW_THREADS:
+        return None
+    if threads <= WARP:
+        per_row = 1 << (threads - 1).bit_length()
+        return Geometry(is_vector, pieces, per_row, -(-rows * per_row // BLOCK), BLOCK)
+    per_row = -(-threads // WARP) * WARP
+    return Geometry(is_vector, pieces, per_row, rows, per_row)

@@ -1,0 +1,111 @@
+"""The host shim: kernels compiled as C++ for this machine's processor, behind the interface of the
+CUDA driver, on the stand-in's arrays.
+
+`host_shim.h` gives CUDA's language; the same sources, the same Python launchers and the same
+geometry run as on a GPU.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from flambeau.backends.cuda.launch import KERNELS, Kernel, options
+
+HEADER = Path(__file__).with_name("host_shim.h")
+ENTRY = """
+static const unsigned char* words;
+static void body() { shim::call(%s, words); }
+extern "C" const char* run(const long long* grid, long long threads, long long shared,
+                           long long backwards, const unsigned char* given) {
+    words = given;
+    return shim::run(grid, threads, shared, backwards, body);
+}
+"""
+FLAGS = ["-std=c++17", "-O1", "-shared", "-fPIC", "-fno-strict-aliasing", "-U_FORTIFY_SOURCE",
+         "-ffp-contract=off", "-w", "-fno-stack-protector"]  # fmt: skip
+
+
+@cache
+def compiler() -> str | None:
+    """The C++ compiler of this machine; None without one."""
+    return shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")
+
+
+class ShimError(AssertionError):
+    """A kernel did what a GPU forbids, or leaves undefined."""
+
+
+def built(text: str, expression: str) -> Any:
+    """The function `run` of a kernel as a shared library; compiled once for all processes that
+    have the same cache."""
+    program = text + ENTRY % expression
+    headers = "".join(p.read_text() for p in [HEADER, *sorted(KERNELS.glob("*.cuh"))])
+    name = hashlib.sha256((program + headers).encode()).hexdigest()[:24]
+    folder = Path(os.environ["FLAMBEAU_CACHE"]) / "shim"
+    folder.mkdir(parents=True, exist_ok=True)
+    library = folder / f"{name}.so"
+    if not library.exists():
+        place = folder / f"{name}.{os.getpid()}"
+        command = [str(compiler()), *FLAGS, f"-I{KERNELS}", "-include", str(HEADER), "-x", "c++"]
+        done = subprocess.run(
+            [*command, "-", "-o", str(place)], input=program, capture_output=True, text=True
+        )
+        if done.returncode:
+            raise ShimError(f"{expression} does not compile on the host:\n{done.stderr[:4000]}")
+        place.replace(library)
+    run = ctypes.CDLL(str(library)).run
+    run.restype = ctypes.c_char_p
+    return run
+
+
+class HostDriver:
+    """Runs kernels on the processor. `backwards`: the last block and thread take their turn first,
+    where otherwise the first do."""
+
+    def __init__(self, backwards: bool = False, multiprocessors: int = 3) -> None:
+        self.backwards, self.count = backwards, multiprocessors
+        self.launched: list[str] = []
+        self._functions: list[Any] = []
+
+    def is_available(self) -> bool:
+        """Whether there is a compiler."""
+        return compiler() is not None
+
+    def device(self) -> int:
+        """The only one."""
+        return 0
+
+    def multiprocessors(self) -> int:
+        """Few, so that small arrays reach the geometry of large ones."""
+        return self.count
+
+    def load(self, kernel: Kernel) -> int:
+        """Compile it."""
+        assert options("sm_90")
+        self._functions.append(built(kernel.source.text, kernel.expression))
+        return len(self._functions) - 1
+
+    def launch(
+        self, function: int, grid: tuple[int, ...], threads: int, shared: int, kernel: Kernel,
+        words: tuple[Any, ...],
+    ) -> None:  # fmt: skip
+        """Run it. Raises: ShimError for what a GPU forbids."""
+        limits = (2**31 - 1, 65_535, 65_535)
+        if not all(0 < n <= most for n, most in zip(grid, limits, strict=True)):
+            raise ShimError(f"{kernel}: a grid of {grid} blocks; at most {limits}")
+        self.launched.append(kernel.expression)
+        blocks = (ctypes.c_longlong * 3)(*grid)
+        whole = ctypes.c_longlong
+        wrong = self._functions[function](
+            blocks, whole(threads), whole(shared), whole(self.backwards),
+            kernel.packing.pack(*words),
+        )  # fmt: skip
+        if wrong:
+            raise ShimError(f"{kernel}: {wrong.decode()}")

@@ -1,0 +1,68 @@
+"""Every kernel compiles for every architecture, with the very compiler that a GPU's machine has."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import pytest
+
+from flambeau.backends.cuda import launch, nvrtc, registry
+from flambeau.core.dispatch import operations
+from flambeau.errors import CompilationError
+
+ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
+
+registry.launchers()
+FILES: dict[str, list[str]] = defaultdict(list)
+for template in launch.templates:
+    FILES[template.file] += map(template.expression, template.combinations())
+
+needs_nvrtc = pytest.mark.skipif(not nvrtc.is_available(), reason="NVRTC is not installed")
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("file", FILES)
+def test_every_kernel_compiles(file: str, architecture: str) -> None:
+    source = launch.source(file)
+    code, symbols = nvrtc.compiled(
+        source.text, source.label, FILES[file], launch.options(architecture)
+    )
+    assert code.startswith(b"\x7fELF")
+    assert all(symbol.encode() in code for symbol in symbols)
+
+
+@needs_nvrtc
+def test_what_does_not_compile_is_reported_with_its_place() -> None:
+    with pytest.raises(CompilationError, match=r"wrong\.cu(?s:.)*wrong\.cu\(2\).*undefined"):
+        nvrtc.compiled("__global__ void f() {\nx = 1; }", "wrong.cu", ["f"], ["-arch=sm_90"])
+
+
+@needs_nvrtc
+def test_machine_code_is_found_again_unless_something_changed(
+    tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLAMBEAU_CACHE", str(tmp_path))
+    compiled = []
+    original = nvrtc.compiled
+    monkeypatch.setattr(nvrtc, "compiled", lambda *a: compiled.append(a) or original(*a))
+    text = "template <int N> __global__ void f(long long* x) { *x = N; }"
+    first = launch.machine_code(launch.Source("f.cu", text), ("f<1>",), "sm_90")
+    assert launch.machine_code(launch.Source("f.cu", text), ("f<1>",), "sm_90") == first
+    assert len(compiled) == 1
+    launch.machine_code(launch.Source("f.cu", text + " "), ("f<1>",), "sm_90")
+    launch.machine_code(launch.Source("f.cu", text), ("f<2>",), "sm_90")
+    launch.machine_code(launch.Source("f.cu", text), ("f<1>",), "sm_80")
+    monkeypatch.setattr(launch, "_headers", lambda: "other")
+    launch.machine_code(launch.Source("f.cu", text), ("f<1>",), "sm_90")
+    assert len(compiled) == 5
+
+
+def test_kernels_are_registered_for_operations_that_there_are() -> None:
+    assert {name for name, _ in registry.launchers()} <= operations.keys()
+
+
+def test_values_that_no_test_compiles_are_refused() -> None:
+    template = launch.templates[0]
+    with pytest.raises(KeyError, match="none of"):
+        template[("int8", *next(template.combinations())[1:])]
