@@ -77,7 +77,7 @@ class Operation:
         self.derived = False
         self.takes_out = False  # see out
         self.out_apart = False  # whether it must not overlap the operands
-        self.arranges = False  # whether its first operand is put by `arranged` first, and saved so
+        self.arranges = ""  # how `arranged` puts its first operand, which is then saved so
         self.layout = ""  # of results in memory, see backends.layout; as the kernel leaves them
         self.node_class: type[Node] = type(self.node_name, (Node,), {"operation": self})
         self.function: Callable[..., Any] = wrappers.lazy(self)
