@@ -11,8 +11,8 @@ from IPython.utils.tokenutil import token_at_cursor
 from flambeau import Tensor, nn
 from flambeau.magics.memory import bytes_text
 
-from .completion import resolve
 from .display import STATISTICS_LIMIT
+from .expressions import resolve
 from .snapshot import Facts, facts_of
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import Any
 
 from flambeau import Tensor, nn
 
-from .completion import MISSING, resolve
+from .expressions import MISSING, resolve
 from .origins import Origin, bindings
 
 LONGEST_EXPRESSION = 40

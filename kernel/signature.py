@@ -9,23 +9,21 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from flambeau import nn
+from .completion import describe
+from .expressions import TOKEN, found_before
+from .parameters import called_by, parameters_of, text_of
 
-from .completion import MISSING, describe, resolve
-
-_TOKEN = re.compile(
-    r"(?s)#[^\n]*|[rbfuRBFU]{0,2}('''.*?(?:'''|\Z)|\"\"\".*?(?:\"\"\"|\Z)|'(?:\\.|[^'\\\n])*'?|"
-    r"\"(?:\\.|[^\"\\\n])*\"?)|[()\[\]{},]"
-)
 _CALLEE = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*)\s*\Z")
 _KEYWORD = re.compile(r"\s*([^\W\d]\w*)\s*=(?!=)")
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An open call: the path of what is called, the arguments before the cursor's, its keyword."""
+    """An open call: the path of what is called and where that ends, the arguments before the
+    cursor's, its keyword."""
 
     path: str
+    end: int
     position: int
     keyword: str | None
 
@@ -47,7 +45,7 @@ def call_at(source: str, cursor: int) -> Call | None:
     """The innermost call that is open at `cursor`, an offset in code points."""
     before = source[:cursor]
     open_brackets: list[list[int]] = []  # per bracket: where it stands, commas, start of argument
-    for token in _TOKEN.finditer(before):
+    for token in TOKEN.finditer(before):
         text = token.group()
         if text in "([{":
             open_brackets.append([token.start(), 0, token.end()])
@@ -61,7 +59,7 @@ def call_at(source: str, cursor: int) -> Call | None:
         callee = _CALLEE.search(before, 0, start) if before[start] == "(" else None
         if callee is not None and not _is_definition(before, callee.start()):
             keyword = _KEYWORD.match(before, argument)
-            return Call(callee[1], commas, keyword[1] if keyword else None)
+            return Call(callee[1], callee.end(1), commas, keyword[1] if keyword else None)
     return None
 
 
@@ -75,24 +73,17 @@ def signature_at(namespace: Mapping[str, Any], source: str, cursor: int) -> Sign
     Nothing of the source runs; a module's call shows what its `forward` takes.
     """
     call = call_at(source, cursor)
-    value = MISSING if call is None else resolve(dict(namespace), call.path)
-    if call is None or value is MISSING:
+    found = None if call is None else found_before(namespace, source, call.end)
+    if call is None or found is None:
         return None
-    function: Any = value
-    if isinstance(value, nn.Module) and not isinstance(value, type):
-        function = value.forward
-    elif isinstance(value, (staticmethod, classmethod)):
-        function = value.__func__
     try:
-        parameters = list(inspect.signature(function).parameters.values())
+        parameters = parameters_of(found.value, found.is_bound)
     except (TypeError, ValueError):
         return None
-    if parameters and parameters[0].name in ("self", "cls") and "." in call.path:
-        del parameters[0]  # a method, found unbound
-    document = (inspect.getdoc(function) or "").strip()
+    document = (inspect.getdoc(called_by(found.value)) or "").strip()
     return Signature(
         call.path.rpartition(".")[2],
-        tuple(_text(p) for p in parameters),
+        tuple(text_of(p) for p in parameters),
         _active(parameters, call),
         document.split("\n", 1)[0],
     )
@@ -103,21 +94,16 @@ def summary_at(namespace: Mapping[str, Any], source: str, cursor: int) -> str | 
 
     A tensor's shape or a function's signature, and the first line of a docstring.
     """
-    path = _CALLEE.search(source[:cursor])
-    value = MISSING if path is None else resolve(dict(namespace), path[1])
-    if path is None or value is MISSING:
+    found = found_before(namespace, source, cursor)
+    if found is None:
         return None
-    kind, detail = describe(path[1], value)
+    path, value = found.path, found.value
+    kind, detail = describe(path, value, found.is_bound)
     has_own_document = isinstance(value, ModuleType | type) or callable(value)
     document = (inspect.getdoc(value) or "").strip() if has_own_document else ""
     first = document.split("\n", 1)[0]
-    head = path[1] + detail if kind == "function" else f"{path[1]}: {detail or kind}"
+    head = path + detail if kind == "function" else f"{path}: {detail or kind}"
     return f"{head}  {first}" if first else head
-
-
-def _text(parameter: inspect.Parameter) -> str:
-    """The parameter without its annotation, which would fill the row."""
-    return str(parameter.replace(annotation=inspect.Parameter.empty))
 
 
 def _active(parameters: list[inspect.Parameter], call: Call) -> int | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
-import textwrap
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,9 +17,10 @@ from prompt_toolkit.layout.processors import Processor, Transformation, Transfor
 from prompt_toolkit.layout.utils import explode_text_fragments
 
 from .settings import Settings
+from .terminal import width_of
 
 PAUSE = 0.12  # s without a key before the kernel is asked
-FAULT_ROWS = 3  # that a message may take
+ROWS = 3  # that advice may take
 LONGEST = 20_000  # characters; a pasted file is not checked at every key
 
 Ask = Callable[..., Awaitable[Any]]  # question, arguments -> the answer, None if there is none
@@ -90,35 +91,61 @@ class Advisor:
 
     async def _advice(self, text: str) -> Advice:
         settings, advice = self._settings(), Advice(text.split("\n"))
-        if settings.diagnostics:
-            for fault in await self._ask("diagnostics", source=text) or ():
-                advice.faults.setdefault(fault["line"] - 1, []).append(fault)
-        if settings.hints:
-            for hint in await self._ask("hints", source=text) or ():
-                line = hint["line"] - 1
-                before = advice.hints.get(line)
-                words = f"{hint['name']} {hint['text']}"
-                advice.hints[line] = f"{before}, {words}" if before else words
+        if not settings.diagnostics and not settings.hints:
+            return advice
+        report = await self._ask("check", source=text) or {}
+        for fault in report.get("findings", ()) if settings.diagnostics else ():
+            advice.faults.setdefault(fault["line"] - 1, []).append(fault)
+        for hint in report.get("hints", ()) if settings.hints else ():
+            line = hint["line"] - 1
+            before = advice.hints.get(line)
+            words = f"{hint['name']} {hint['text']}"
+            advice.hints[line] = f"{before}, {words}" if before else words
         return advice
 
-    def row(self, document: Document) -> StyleAndTextTuples:
+    def rows(self, document: Document) -> StyleAndTextTuples:
         """About the chosen completion, else the fault on the cursor's line, else the signature of
         the call that the cursor is in."""
+        return wrapped(self._row(document), shutil.get_terminal_size().columns - 1)
+
+    def _row(self, document: Document) -> StyleAndTextTuples:
         is_current = self._asked_of.text == document.text
         if self._summary and is_current:
             return [("class:hint", self._summary)]
         number = document.cursor_position_row
         if self.advice.holds(number, document.current_line):
             for fault in self.advice.faults.get(number, ()):
-                return _fault_row(fault)
+                if not is_being_typed(fault, document):
+                    return [(_style(fault), fault["message"])]
         return _signature_row(self._signature) if self._signature and is_current else []
 
 
-def _fault_row(fault: dict[str, Any]) -> StyleAndTextTuples:
-    style = "class:fault" if fault["severity"] == "error" else "class:doubt"
-    columns = shutil.get_terminal_size().columns - 1
-    lines = textwrap.wrap(fault["message"], columns, max_lines=FAULT_ROWS, placeholder=" …")
-    return [(style, "\n".join(lines))]
+def _style(fault: dict[str, Any]) -> str:
+    return "class:fault" if fault["severity"] == "error" else "class:doubt"
+
+
+def is_being_typed(fault: dict[str, Any], document: Document) -> bool:
+    """Whether the fault ends in the word that the cursor stands behind: it is half a word yet."""
+    at_cursor = fault["end_line"] - 1, fault["end_column"]
+    is_here = at_cursor == (document.cursor_position_row, document.cursor_position_col)
+    return is_here and re.search(r"\w$", document.text_before_cursor) is not None
+
+
+def wrapped(fragments: StyleAndTextTuples, columns: int, most: int = ROWS) -> StyleAndTextTuples:
+    """The text in rows that break between words; what does not fit into the last is left out."""
+    result: StyleAndTextTuples = []
+    column, row = 0, 1
+    for style, text, *_ in fragments:
+        for word in re.findall(r"\s*\S+\s*", text):
+            room = columns if row < most else columns - 2
+            if column and column + width_of(word.rstrip()) > room:
+                if row == most:
+                    return [*result, (style, "…")]
+                result.append(("", "\n"))
+                column, row, word = 0, row + 1, word.lstrip()
+            result.append((style, word))
+            column += width_of(word)
+    return result
 
 
 def _signature_row(signature: dict[str, Any]) -> StyleAndTextTuples:
@@ -144,6 +171,8 @@ class Marks(Processor):
         if not advice.holds(number, document.lines[number]):
             return Transformation(fragments)
         for fault in advice.faults.get(number, ()):
+            if is_being_typed(fault, document):
+                continue
             fragments = _underlined(fragments, fault, transformation_input)
         hint = advice.hints.get(number)
         buffer = transformation_input.buffer_control.buffer
@@ -162,7 +191,7 @@ def _shortened(text: str, width: int) -> str:
 def _underlined(
     fragments: StyleAndTextTuples, fault: dict[str, Any], where: TransformationInput
 ) -> StyleAndTextTuples:
-    style = "class:fault.mark" if fault["severity"] == "error" else "class:doubt.mark"
+    style = f"{_style(fault)}.mark"
     many = fault["end_line"] != fault["line"]
     end = len(where.document.lines[where.lineno]) if many else fault["end_column"]
     start, end = where.source_to_display(fault["column"]), where.source_to_display(end)

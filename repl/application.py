@@ -48,7 +48,7 @@ class Repl:
         self._toolbar = Toolbar(
             self._busy_since,
             lambda: self._runner.waiting,
-            lambda: self._advisor.row(self._prompt.document),
+            lambda: self._advisor.rows(self._prompt.document),
         )
         self._prompt = CodePrompt(
             self._prompt_number,

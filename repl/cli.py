@@ -6,7 +6,9 @@ import argparse
 import asyncio
 import importlib
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 
 LATEST = ""  # `--existing` without a name
@@ -87,7 +89,8 @@ def _run_repl(args: argparse.Namespace) -> int:
 def _banner() -> str:
     python = ".".join(map(str, sys.version_info[:3]))
     keys = "name? explains, %lsmagic lists magics, Ctrl-D leaves."
-    return f"Flambeau {_version()} (Python {python}). {keys}\n"
+    columns = shutil.get_terminal_size().columns
+    return textwrap.fill(f"Flambeau {_version()} (Python {python}). {keys}", columns) + "\n"
 
 
 def _version() -> str:

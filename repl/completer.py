@@ -14,8 +14,9 @@ from .commands import Command
 Content = dict[str, Any]
 Ask = Callable[[str, int], Awaitable[Content | None]]  # code, cursor -> the reply's content
 
-# What makes a menu welcome without being asked for: a name begun, an attribute, a magic.
-_INVITING = re.compile(r"(?:[^\W\d]\w*|[\w)\]}]\.|(?:^|\n)\s*%{1,2})$")
+# What makes a menu welcome without being asked for: a name begun, an attribute, a magic and its
+# options.
+_INVITING = re.compile(r"(?:[^\W\d]\w*|[\w)\]}]\.|(?:^|\n)\s*%{1,2}|(?:^|\n)%.*\s--?[\w-]*)$")
 _STRING_OR_COMMENT = re.compile(r"#|'''|\"\"\"|'(?:\\.|[^'\\])*'?|\"(?:\\.|[^\"\\])*\"?")
 
 
@@ -76,8 +77,8 @@ def _completions(reply: Content, cursor: int) -> Iterator[Completion]:
 
 
 def _meta(kind: str, detail: str) -> str:
-    """`function(input, dim)`, `Tensor (2, 3) float32 cpu`, `module`."""
-    if kind == "instance" and detail:
+    """`function(input, dim)`, `Tensor (2, 3) float32 cpu`, `module`, what a magic does."""
+    if kind in ("instance", "magic") and detail:
         return detail
     return "" if kind == "<unknown>" else kind + detail
 

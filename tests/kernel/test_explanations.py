@@ -103,11 +103,31 @@ def test_an_error_names_operands_clash_and_remedy(session: Session, source: str)
         "torch.ones(2).requires_grad_().numpy()",
         "torch.linalg.inv(torch.zeros(2, 2))",
         "torch.ones(2, requires_grad=True).backward()",
-        "x.nothing",
+        "raise KeyboardInterrupt(x)",
+        "import sys; sys.exit(x)",
     ],
 )
-def test_other_errors_are_left_alone(session: Session, source: str) -> None:
+def test_errors_without_tensors_are_left_alone(session: Session, source: str) -> None:
     assert explained(session, source) == ""
+
+
+LINES = {
+    "x.nothing": ["x (4, 3) float32 cpu In["],
+    "assert x.sum() < image.sum() - 1e9, 'far'": ["x (4, 3) float32", "image (2, 3, 8, 8) float32"],
+    "batch = {'a': y}\nbatch['b'] + image": ["batch['a'] (5, 3)", "image (2, 3, 8, 8)"],
+    "pair = [x, y]\nint(str(pair[1]))": ["pair[1] (5, 3) float32 cpu"],
+    "def f(a):\n    return a + nowhere\nf(y)": ["a (5, 3) float32 cpu In[1], line 2: y ="],
+    "import json; json.dumps(x)": ["x (4, 3) float32 cpu"],
+    "for row in (x,):\n    print(1 / 0, row,\n          y)": ["row (4, 3)", "y (5, 3)"],
+    "class Holder: pass\nh = Holder(); h.kept = y\nh.kept.T.foo": ["h.kept (5, 3)"],
+    "float(x)": ["x (4, 3) float32 cpu"],
+}
+
+
+@pytest.mark.parametrize("source", LINES)
+def test_every_error_shows_the_tensors_on_its_line(session: Session, source: str) -> None:
+    text = explained(session, source)
+    assert [words for words in LINES[source] if words not in text] == []
 
 
 def test_what_is_written_to_must_keep_its_shape(session: Session) -> None:

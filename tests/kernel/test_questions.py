@@ -49,7 +49,8 @@ def test_the_innermost_open_call_is_found(source: str, expected: Any) -> None:
         ("area(1, 2, 3, ", "area(width, height=2, *, unit='m')", None),
         ("nn.Linear(", "Linear(in_features, out_features, bias=True, device=None, dtype=None)", 0),
         ("lin(", "lin(input)", 0),
-        ("lin.weight.sum(", None, None),
+        ("lin.weight.sum(", "sum(dim=None, keepdim=False, dtype=None, out=None)", 0),
+        ("lin(lin.weight).t().sum(0, ", "sum(dim=None, keepdim=False, dtype=None, out=None)", 1),
         ("nothing(", None, None),
     ],
 )
@@ -58,7 +59,7 @@ def test_signatures_name_the_parameter_at_the_cursor(
 ) -> None:
     found = session.signature(source)
     if text is None:
-        assert found is None or "self" not in found.parameters
+        assert found is None
     else:
         assert found is not None
         assert (found.active, found.name) == (active, text.partition("(")[0])

@@ -123,6 +123,47 @@ def test_completion_gives_types_and_shapes(session: Session) -> None:
     assert found.detail.startswith("(input")
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "images.mean().squee",
+        "layer(images[0]).squee",
+        "h = layer(images)\nh.squee",
+        "for k in range(3):\n    loss = layer(images).sum()  # :)(\n    (loss * 2).squee",
+        "print(images.T.squee",
+    ],
+)
+def test_completion_knows_what_an_expression_would_be(session: Session, source: str) -> None:
+    session.execute("images = torch.ones(3, 2); layer = nn.Linear(2, 5)")
+    found = session.complete(source)
+    assert [(c.text.lstrip("."), c.type, c.detail) for c in found] == [
+        ("squeeze", "function", "(dim=None)"),
+        ("squeeze_", "function", "(dim=None)"),
+    ]
+    assert {(source[c.start : c.end].lstrip("."), c.end) for c in found} == {("squee", len(source))}
+
+
+def test_completion_leaves_alone_what_is_no_tensor(session: Session) -> None:
+    session.execute("images = torch.ones(3, 2)")
+    assert session.complete("unknown(images).squee") == []
+    assert session.complete("# images.mean().squee") == []
+
+
+def test_methods_are_completed_without_the_instance_they_have(session: Session) -> None:
+    session.execute("images = torch.ones(3, 2)")
+    details = {c.text: c.detail for c in session.complete("images.add")}
+    assert details[".add"] == "(other, *, alpha=1, out=None)"
+    assert details[".add_"] == "(other, *, alpha=1)"
+
+
+def test_magics_are_completed_where_one_can_stand(session: Session) -> None:
+    magics = {c.text: c.detail for c in session.complete("clip") if c.type == "magic"}
+    assert magics["%clip"].startswith("Clip gradients before every optimizer step")
+    assert "%%clip" in magics
+    assert [c for c in session.complete("import os, clip") if c.type == "magic"] == []
+    assert [c.text for c in session.complete("found = %clip")] == ["%clip"]
+
+
 def test_completion_among_10000_names_looks_at_those_it_shows(session: Session) -> None:
     many = {f"many_{k:05}": k for k in range(10_000)}
     session.namespace.update(many)
@@ -134,6 +175,30 @@ def test_completion_among_10000_names_looks_at_those_it_shows(session: Session) 
     ]
     for name in many:
         del session.namespace[name]
+
+
+@pytest.mark.parametrize(
+    ("before", "typed", "after"),
+    [
+        ("local_size = 3\n", "x = loc", ""),
+        ("def f(local_size, *rest):\n    for k in rest:\n", "        print(loc", "\nx = 1"),
+        ("%time f()\nimport numpy as local_size\n", "loc", ""),
+        ("if x:\n", "    loc", "\nclass local_size:\n    pass"),
+    ],
+)
+def test_completion_knows_what_the_cell_binds(
+    session: Session, before: str, typed: str, after: str
+) -> None:
+    found = session.complete(before + typed + after, len(before + typed))
+    assert "local_size" in [c.text for c in found]
+    assert "local_size" not in session.namespace
+
+
+def test_completion_finds_names_by_the_letters_of_their_parts(session: Session) -> None:
+    session.execute("learning_rate_end = 0.1")
+    for letters in ("l_r", "l_r_e", "l_r_"):
+        assert [c.text for c in session.complete(letters)] == ["learning_rate_end"]
+    assert session.complete("l_x") == []
 
 
 def test_completion_runs_no_property_of_the_users(session: Session) -> None:

@@ -66,6 +66,12 @@ def built(text: str, expressions: Sequence[str]) -> list[Any]:
     return functions
 
 
+functions: list[Any] = []
+"""What has been compiled; kernels keep the numbers, whichever driver they were loaded by."""
+known: dict[tuple[str, str], int] = {}
+"""Those numbers, by source and expression."""
+
+
 class HostDriver:
     """Runs kernels on the processor. `backwards`: the last block and thread take their turn first,
     where otherwise the first do."""
@@ -73,8 +79,6 @@ class HostDriver:
     def __init__(self, backwards: bool = False, multiprocessors: int = 3) -> None:
         self.backwards, self.count = backwards, multiprocessors
         self.launched: list[str] = []
-        self._functions: list[Any] = []
-        self._built: dict[tuple[str, str], Any] = {}
 
     def is_available(self) -> bool:
         """Whether there is a compiler."""
@@ -88,17 +92,22 @@ class HostDriver:
         """Few, so that small arrays reach the geometry of large ones."""
         return self.count
 
+    def resident_threads(self) -> int:
+        """Few, for the same reason."""
+        return 512
+
     def load(self, kernel: Kernel) -> int:
         """Compile it."""
-        if (kernel.source.text, kernel.expression) not in self._built:
+        identity = kernel.source.text, kernel.expression
+        if identity not in known:
             self.build(kernel.source.text, [kernel.expression])
-        self._functions.append(self._built[kernel.source.text, kernel.expression])
-        return len(self._functions) - 1
+        return known[identity]
 
     def build(self, text: str, expressions: Sequence[str]) -> None:
         """Compile several kernels of a source at once, which takes less time."""
         for expression, function in zip(expressions, built(text, expressions), strict=True):
-            self._built[text, expression] = function
+            known[text, expression] = len(functions)
+            functions.append(function)
 
     def launch(
         self, function: int, grid: tuple[int, ...], threads: int, shared: int, kernel: Kernel,
@@ -111,7 +120,7 @@ class HostDriver:
         self.launched.append(kernel.expression)
         blocks = (ctypes.c_longlong * 3)(*grid)
         whole = ctypes.c_longlong
-        wrong = self._functions[function](
+        wrong = functions[function](
             blocks, whole(threads), whole(shared), whole(self.backwards),
             kernel.packing.pack(*words),
         )  # fmt: skip

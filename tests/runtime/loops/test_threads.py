@@ -10,7 +10,7 @@ import threading
 import numpy as np
 import pytest
 
-from flambeau.backends.cpu.loops import threads
+from flambeau.backends.cpu.loops import sharing, threads
 from flambeau.backends.cpu.loops.threads import Pool, pool
 
 from .kit import mapped, words
@@ -18,10 +18,10 @@ from .kit import mapped, words
 SIZE, CHUNK = 100_001, 1_000
 
 
-@pytest.fixture
-def three() -> Pool:
+@pytest.fixture(params=[True, False], ids=["OpenMP's threads", "own threads"])
+def three(request: pytest.FixtureRequest) -> Pool:
     """A pool of three threads, however many processors there are."""
-    made = Pool()
+    made = Pool(uses_openmp=request.param)
     made.set_limit(3)
     return made
 
@@ -58,6 +58,19 @@ def test_the_number_of_threads_can_change_between_calls(three: Pool) -> None:
         three.set_limit(count)
         assert added(three, 5)
     three.stop()
+
+
+def test_who_is_there_does_the_part_of_those_who_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = {**sharing.functions(), "start": lambda memory, thread: 1}  # the system has no more
+    monkeypatch.setattr(sharing, "functions", lambda: calls)
+    alone = Pool(uses_openmp=False)
+    alone.set_limit(4)
+    assert added(alone, 5)
+
+
+def test_a_limit_of_one_thread_does_all_chunks(three: Pool) -> None:
+    three.set_limit(1)
+    assert added(three, 5)
 
 
 def _added_in_child(result: multiprocessing.SimpleQueue) -> None:  # type: ignore[type-arg]

@@ -37,7 +37,7 @@ class Library:
             if (path.parent / name).exists():
                 ctypes.CDLL(str(path.parent / name))
         self.functions = ctypes.CDLL(str(path))
-        self._openmp = _openmp(path.parent)
+        self.openmp = _openmp(path.parent)
         self.engine, self.stream = ctypes.c_void_p(), ctypes.c_void_p()
         self.call("engine_create", ctypes.byref(self.engine), 1, ctypes.c_size_t(0))
         self.call("stream_create", ctypes.byref(self.stream), self.engine, 1)
@@ -51,9 +51,9 @@ class Library:
 
     def set_threads(self, count: int | None) -> None:
         """Use `count` threads from the calling thread on; as many as OpenMP likes if None."""
-        if self._openmp is not None:
+        if self.openmp is not None:
             if count is not None:
-                self._openmp.omp_set_num_threads(count)
+                self.openmp.omp_set_num_threads(count)
             _forget_registration()
 
 
