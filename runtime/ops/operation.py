@@ -181,6 +181,18 @@ class Operation:
         chosen = {n: statics.get(n, self.defaults.get(n)) for n in self.statics}
         return expressions.read(self.formula, self.array_names, self.parameter_names, chosen)
 
+    def is_boolean(self, statics: dict[str, Any]) -> bool:
+        """Whether the formula gives truth values; it is read once for each choice of statics."""
+        chosen = tuple(statics.items())
+        known = self._booleans.get(chosen)
+        if known is None:
+            known = self._booleans[chosen] = self.expression(statics).is_boolean
+        return known
+
+    @cached_property
+    def _booleans(self) -> dict[tuple[tuple[str, Any], ...], bool]:
+        return {}
+
     def composed(self, key: Any) -> Rule:
         """The body on the raw kernels of `key`: what a fused kernel is checked against."""
         body = self.body
