@@ -316,7 +316,9 @@ def _filled(
         return out
     if key.device.type == "cuda":
         with xp.cuda.Device(key.device.index):
-            array = xp.full(shape, value, key.dtype.numpy)
+            array = xp.empty(shape, key.dtype.numpy)
+            if value is not None:
+                array.fill(value)
     elif value is None:
         array = xp.empty(shape, key.dtype.numpy)
     elif value == 0:

@@ -70,9 +70,15 @@ class LargeKernels:
 
     def __getattr__(self, name: str) -> Any:
         key: Any = self._key
-        kernel = key.backend.large_kernel(operations[name], key)
+        kernel = _placed(key.backend.large_kernel(operations[name], key), key)
         setattr(self, name, kernel)
         return kernel
+
+
+def _placed(kernel: Callable[..., Any], key: DispatchKey) -> Callable[..., Any]:
+    """`kernel`, which computes on the device of `key` whichever is current."""
+    placed = getattr(key.backend, "placed", None)
+    return kernel if placed is None else placed(kernel, key.device.index)
 
 
 class DispatchKey:
@@ -106,7 +112,7 @@ class DispatchKey:
                 f"{operation.label}: expected another kind of numbers. Got {self.dtype}. Convert "
                 "with .to(), or take .abs() or .real of complex numbers."
             )
-        kernel = self.backend.kernel(operation, self)
+        kernel = _placed(self.backend.kernel(operation, self), self)
         setattr(self, name, kernel)
         return kernel
 

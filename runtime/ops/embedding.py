@@ -133,15 +133,15 @@ def embedding_without_padding(
 
 
 @primitive
-def zero_rows(g: Spec, input: Index, *, row: int) -> Spec:
-    """A copy of g (..., d) with zero vectors where input (...) equals `row`."""
+def zero_rows(g: Spec, input: Index, *, row: int | None) -> Spec:
+    """A copy of g (..., d), with zero vectors where input (...) equals `row` if that is given."""
     return Spec(g.shape, g.dtype)
 
 
 @zero_rows.array
-def zero_rows_array(xp: Any, g: Any, input: Any, row: int) -> Any:
+def zero_rows_array(xp: Any, g: Any, input: Any, row: int | None) -> Any:
     """Multiplied by the mask."""
-    return g * (input != row)[..., None].astype(g.dtype)
+    return g.copy() if row is None else g * (input != row)[..., None].astype(g.dtype)
 
 
 @zero_rows.vjp(saves="input")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import importlib.util
 import pickle
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,35 +16,11 @@ import flambeau.nn.functional as F
 from flambeau import nn, optim
 from flambeau.core.tensor import Tensor
 
-from . import cupy_stand_in
 from .samples.kit import Sample, leaves_of
 from .test_operations import CASES, GRADIENT_CASES, call, outputs_of
 from .test_vmap import BATCHED_CASES, DYNAMIC, function_and_slices
 
-HAS_GPU = torch.cuda.is_available()
-HAS_CUPY = importlib.util.find_spec("cupy") is not None
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _gpu() -> Iterator[None]:
-    if HAS_GPU:
-        yield
-        return
-    with cupy_stand_in.installed():
-        yield
-
-
-@pytest.mark.skipif(not HAS_CUPY, reason="CuPy is not installed")
-def test_the_stand_in_has_no_name_that_cupy_lacks() -> None:
-    import cupy
-    import cupyx.scipy.special
-
-    own = cupy_stand_in
-    names = own.UFUNCS + own.FUNCTIONS + own.DTYPES
-    assert [n for n in names if not hasattr(cupy, n)] == []
-    assert [n for n in own.METHODS + own.ATTRIBUTES if not hasattr(cupy.ndarray, n)] == []
-    assert [n for n in own.LINALG if not hasattr(cupy.linalg, n)] == []
-    assert [n for n in own.SPECIAL if not hasattr(cupyx.scipy.special, n)] == []
+pytestmark = [pytest.mark.usefixtures("gpu"), pytest.mark.cuda]
 
 
 def placed(sample: Sample, place: str) -> Sample:

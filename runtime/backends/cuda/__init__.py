@@ -27,6 +27,8 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ...core import dtypes
 from ...core.devices import device
 from ...core.dispatch import DispatchKey
@@ -89,6 +91,23 @@ class CUDABackend(ArrayBackend):
         import cupyx.scipy.special
 
         return cupyx.scipy.special
+
+    def constant(self, value: float, key: DispatchKey) -> Any:
+        # Of a choice between two Python numbers CuPy makes float64, whatever the formula is of.
+        return (np.float32 if key.is_half else key.dtype.numpy.type)(value)
+
+    def placed(self, kernel: Callable[..., Any], index: int) -> Callable[..., Any]:
+        """`kernel` on the GPU `index`, which is made current meanwhile if there are others."""
+        if self.device_count() == 1:
+            return kernel
+
+        def on_its_device(*args: Any, **attributes: Any) -> Any:
+            if self.current_device() == index:
+                return kernel(*args, **attributes)
+            with self.xp.cuda.Device(index):
+                return kernel(*args, **attributes)
+
+        return on_its_device
 
     def array_dtype(self, dtype: dtypes.dtype) -> Any:
         return dtype.numpy

@@ -1,0 +1,307 @@
+"""Arrays "on the GPU": NumPy's, in memory of the stand-in's allocator."""
+
+from __future__ import annotations
+
+import operator
+import sys
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import memory, streams
+from .interface import checked
+from .memory import Bytes, MemoryPointer, current
+
+METHODS = """
+all any argmax argmin argsort astype clip copy cumprod cumsum diagonal dot fill flatten max mean min
+nonzero prod ravel repeat reshape round sort squeeze std sum swapaxes take trace transpose var view
+""".split()
+ATTRIBUTES = """
+T dtype flags imag itemsize mT nbytes ndim real shape size strides
+""".split()
+IN_PLACE = ("fill", "sort")
+"""Methods that change the array."""
+
+
+class ndarray:
+    """An array "on the GPU"."""
+
+    __array_priority__ = 100
+
+    def __init__(
+        self, shape: Any, dtype: Any = float, memptr: Any = None, strides: Any = None,
+        order: str = "C",
+    ) -> None:  # fmt: skip
+        dtype = np.dtype(dtype)
+        shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        pointer = memory.alloc(size) if memptr is None else memptr
+        whole = max(size, _extent(shape, strides, dtype)) if memptr is not None else size
+        self._adopt(_shown(pointer, whole, shape, dtype, strides, order), pointer)
+
+    def _adopt(self, array: Any, pointer: MemoryPointer) -> None:
+        self._host, self.data = array, pointer
+        self.base: ndarray | None = None
+        root = _root(array)
+        if isinstance(root, Bytes):
+            root.owner = weakref.ref(self)
+
+    @classmethod
+    def of(cls, array: Any) -> ndarray:
+        """An array that shows what `array` does, which NumPy made: in memory of its own, unless it
+        is a view of another's."""
+        root = _root(array)
+        made = cls.__new__(cls)
+        if isinstance(root, Bytes):
+            made._host = array
+            start = array.ctypes.data - root.pointer.mem.ptr if array.size else 0
+            made.data = MemoryPointer(root.pointer.mem, start)
+            made.base = root.owner() if root.owner is not None else None
+            return made
+        pointer = memory.alloc(array.nbytes)
+        shown = _shown(pointer, array.nbytes, array.shape, array.dtype, _packed(array), "C")
+        made._adopt(shown, pointer)
+        if streams.capturing() is None:
+            shown[...] = array
+        return made
+
+    @property
+    def device(self) -> Any:
+        """The device it is on."""
+        return streams.Device(self.data.device_id)
+
+    def get(
+        self, stream: Any = None, order: str = "C", out: Any = None, blocking: bool = True
+    ) -> Any:
+        """A copy as a NumPy array."""
+        streams.refuse_in_capture()
+        if out is None:
+            return self._host.copy()
+        queue, kept = stream or streams.get_current_stream(), self._host.copy()
+        queue.later(lambda: np.copyto(out, kept))
+        if blocking:
+            queue.flush()
+        return out
+
+    def set(self, arr: Any, stream: Any = None) -> None:
+        """Fill it from a NumPy array."""
+        if streams.capturing() is not None:
+            raise memory.CUDARuntimeError(streams.UNSUPPORTED, 900)
+        self._host[...] = arr
+
+    def item(self, *index: Any) -> Any:
+        """The element as a Python number."""
+        streams.refuse_in_capture()
+        return self._host.item(*index)
+
+    def tolist(self) -> Any:
+        """The elements as nested lists."""
+        streams.refuse_in_capture()
+        return self._host.tolist()
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError("Implicit conversion to a NumPy array is not allowed. Use .get().")
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        found = getattr(sys.modules["cupy"], ufunc.__name__, None)
+        if method != "__call__" or found is None:
+            return NotImplemented
+        if "out" in kwargs:
+            (kwargs["out"],) = kwargs["out"]
+        return found(*inputs, **kwargs)
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        """How other libraries find its memory."""
+        return {
+            "shape": self.shape, "typestr": self.dtype.str, "strides": self.strides, "version": 3,
+            "data": (self.data.ptr, False), "stream": streams.get_current_stream().ptr or 1,
+            "descr": self.dtype.descr,
+        }  # fmt: skip
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ATTRIBUTES:
+            return guest(getattr(self._host, name))
+        if name in METHODS:
+            return self._method(name)
+        raise AttributeError(f"cupy.ndarray has no {name!r} in this stand-in")
+
+    def _method(self, name: str) -> Any:
+        def call(array: Any, *args: Any, **kwargs: Any) -> Any:
+            return getattr(array, name)(*args, **kwargs)
+
+        changed = self if name in IN_PLACE else None
+        accepted = checked(f"cupy.ndarray.{name}", lambda *args, **kwargs: None)
+
+        def method(*args: Any, **kwargs: Any) -> Any:
+            accepted(*args, **kwargs)
+            made = run(call, self, *args, changed=changed, **kwargs)
+            return None if changed is not None else made
+
+        return method
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("real", "imag"):
+            run(lambda array, given: setattr(array, name, given), self, value, changed=self)
+        elif name in ("_host", "data", "base"):
+            object.__setattr__(self, name, value)
+        else:
+            raise AttributeError(f"cupy.ndarray.{name} is not set here")
+
+    def __getitem__(self, index: Any) -> Any:
+        return run(operator.getitem, self, index)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        run(operator.setitem, self, index, value, changed=self)
+
+    def __len__(self) -> int:
+        return len(self._host)
+
+    def __iter__(self) -> Any:
+        return map(guest, self._host)
+
+    def __bool__(self) -> bool:
+        return bool(self.item() if self.size == 1 else self._host)
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        return operator.index(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+
+def _root(array: Any) -> Any:
+    """What the memory of a NumPy array belongs to."""
+    while not isinstance(array, Bytes) and getattr(array, "base", None) is not None:
+        array = array.base  # of `as_strided`, an object that is no array
+    return array
+
+
+def _extent(shape: Any, strides: Any, dtype: Any) -> int:
+    if strides is None or 0 in shape:
+        return 0
+    return int(sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) + dtype.itemsize)
+
+
+def _shown(
+    pointer: MemoryPointer, size: int, shape: Any, dtype: Any, strides: Any, order: str
+) -> Any:
+    """The NumPy array of a pointer's memory."""
+    if not size:
+        return np.empty(shape, dtype)
+    held = np.asarray(Bytes(pointer, size))
+    return np.ndarray(shape, dtype, held, strides=strides, order=order)  # type: ignore[call-overload]
+
+
+def _packed(array: Any) -> Any:
+    """The strides of an array's elements without gaps, in its order."""
+    return np.empty_like(array).strides if array.size else None
+
+
+def host(value: Any) -> Any:
+    """`value` for NumPy. Raises: TypeError for a NumPy array and ValueError for one of another
+    device, as CuPy does."""
+    if isinstance(value, ndarray):
+        place = value.data.device_id if value._host.nbytes else current.device
+        if place != current.device:
+            raise ValueError(
+                f"Array device must be same as the current device: array device = {place} while "
+                f"current = {current.device}"
+            )
+        return value._host
+    if isinstance(value, np.ndarray):
+        raise TypeError(f"Unsupported type {type(value)}")
+    if isinstance(value, tuple | list):
+        return type(value)(map(host, value))
+    return value
+
+
+def guest(value: Any) -> Any:
+    """NumPy's result as CuPy gives it: elements are 0-d arrays."""
+    if isinstance(value, np.ndarray | np.generic):
+        return ndarray.of(np.asarray(value))
+    if isinstance(value, tuple | list) and any(isinstance(v, np.ndarray) for v in value):
+        return [*map(guest, value)] if isinstance(value, list) else tuple(map(guest, value))
+    return value
+
+
+def run(function: Callable[..., Any], *args: Any, changed: Any = None, **kwargs: Any) -> Any:
+    """`function` of NumPy on arrays of the stand-in; a kernel that changes the array `changed`, or
+    makes a new one. While a graph is captured it is kept, and new arrays hold no values yet."""
+    given = [host(value) for value in args]
+    options = {name: host(value) for name, value in kwargs.items()}
+    kept = streams.capturing()
+    if kept is None:
+        result = function(*given, **options)
+        return guest(result) if changed is None else changed
+    if changed is not None:
+        kept.append(lambda: function(*given, **options))
+        return changed
+    made = guest(function(*given, **options))
+
+    def again() -> None:
+        result = function(*given, **options)
+        for array, value in zip(_listed(made), _listed(result), strict=True):
+            if isinstance(array, ndarray) and array.base is None:
+                array._host[...] = value
+
+    kept.append(again)
+    return made
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, tuple | list) else [value]
+
+
+def _operator(name: str) -> Any:
+    """An operator, which in CuPy is a ufunc where there is one."""
+    in_place = name.startswith("i") and name not in ("invert",)
+    plain = name[1:] if in_place else name
+    ufunc = UFUNC_OF[plain]
+
+    def method(self: ndarray, *others: Any) -> Any:
+        if any(isinstance(o, np.ndarray) for o in others):
+            raise TypeError("Unsupported type <class 'numpy.ndarray'>")
+        function = getattr(sys.modules["cupy"], ufunc)
+        return function(self, *others, self) if in_place else function(self, *others)
+
+    return method
+
+
+def _reflected(name: str) -> Any:
+    def method(self: ndarray, other: Any) -> Any:
+        if isinstance(other, np.ndarray):
+            raise TypeError("Unsupported type <class 'numpy.ndarray'>")
+        return getattr(sys.modules["cupy"], UFUNC_OF[name])(other, self)
+
+    return method
+
+
+UFUNC_OF = {
+    "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "true_divide",
+    "floordiv": "floor_divide", "mod": "remainder", "pow": "power", "and": "bitwise_and",
+    "or": "bitwise_or", "xor": "bitwise_xor", "lshift": "left_shift", "rshift": "right_shift",
+    "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal",
+    "ne": "not_equal", "neg": "negative", "abs": "absolute", "invert": "invert",
+}  # fmt: skip
+for _name in UFUNC_OF:
+    setattr(ndarray, f"__{_name}__", _operator(_name))
+    if _name not in "lt le gt ge eq ne neg abs invert".split():
+        setattr(ndarray, f"__i{_name}__", _operator(f"i{_name}"))
+        setattr(ndarray, f"__r{_name}__", _reflected(_name))
+
+
+def _matmul(self: ndarray, other: Any) -> Any:
+    return sys.modules["cupy"].matmul(self, other)
+
+
+ndarray.__matmul__ = _matmul  # type: ignore[attr-defined]
+ndarray.__hash__ = None  # type: ignore[assignment]
