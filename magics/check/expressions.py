@@ -303,6 +303,10 @@ class Expressions(Attempts):
                 known = not self.symbols.is_symbolic(shape[dim])
                 if known and self.symbols.is_symbolic(part.stop):
                     shape[dim] = part.stop
+            elif part is SOME_INT:
+                parts[k] = 0  # as good as any
+            elif isinstance(part, list) and not self.is_opaque(_some(part)):
+                parts[k] = _some(part)
             dim += part is not None
         if shape != list(owner.shape):
             edge = owner.sum() if owner.is_floating_point() else None
@@ -401,6 +405,11 @@ class Expressions(Attempts):
         for item in items:
             self.yielded(item)
         return UNKNOWN
+
+
+def _some(indices: list[Any]) -> list[Any]:
+    """Indices with 0 in the place of those that are not known."""
+    return [0 if index is SOME_INT else index for index in indices]
 
 
 def _some_number(function: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
