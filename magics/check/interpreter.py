@@ -47,6 +47,7 @@ class Interpreter(Hypotheses):
         **arrays.HANDLERS,
         **library.HANDLERS,
     }
+    array_types: ClassVar[tuple[type, ...]] = (Tensor, Array)
     method_handlers: ClassVar[dict[tuple[type, str], Handler]] = {**METHODS, **library.METHODS}
 
     def __init__(self, namespace: dict[str, Any], seconds: float) -> None:

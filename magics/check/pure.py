@@ -96,6 +96,16 @@ CLASSES |= {
     e for e in vars(builtins).values() if isinstance(e, type) and issubclass(e, BaseException)
 }
 
+FUNCTIONS |= {
+    flambeau.accelerator.is_available, flambeau.accelerator.current_accelerator,
+    flambeau.accelerator.device_count, flambeau.cpu.is_available, flambeau.jit.is_scripting,
+    flambeau.jit.is_tracing, flambeau.compiler.is_compiling, flambeau.get_num_threads,
+    flambeau.distributed.is_available, flambeau.distributed.is_initialized,
+    flambeau.backends.mps.is_available, flambeau.backends.mps.is_built,
+    flambeau.backends.cudnn.is_available, flambeau.initial_seed,
+    flambeau.get_float32_matmul_precision, flambeau.overrides.is_tensor_like,
+}  # fmt: skip
+
 SIZED = frozenset(
     "zeros ones empty full rand randn randint randperm arange linspace eye normal broadcast_shapes "
     "zeros_like ones_like Size".split()

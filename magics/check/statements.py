@@ -128,8 +128,9 @@ class Statements(Expressions):
         shape = tuple(value.shape)
         while len(shape) > part.ndim and shape[0] == 1:
             shape = shape[1:]
+        pairs = zip(reversed(shape), reversed(part.shape), strict=False)
         fits = len(shape) <= part.ndim and all(
-            a in (1, b) for a, b in zip(reversed(shape), reversed(part.shape), strict=False)
+            a in (1, b) or self.symbols.any_in((a, b)) for a, b in pairs
         )
         if not fits:
             words = (
