@@ -88,10 +88,14 @@ def _sample(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
 
 
 def _random_split(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
-    data, lengths = args[0], args[1] if len(args) > 1 else kwargs.get("lengths")
+    data: Any = args[0]
+    lengths: Any = args[1] if len(args) > 1 else kwargs.get("lengths")
     total = UNKNOWN if data is UNKNOWN else run.length(data)
-    if not isinstance(total, int) or run.is_opaque(lengths):
-        return [Subset(data, UNKNOWN)] * len(lengths) if isinstance(lengths, list) else UNKNOWN
+    if not isinstance(lengths, list | tuple) or run.is_opaque(lengths):
+        return UNKNOWN
+    if not isinstance(total, int):
+        rows: Any = UNKNOWN
+        return [Subset(data, rows) for _ in lengths]
     if all(isinstance(n, int) for n in lengths) and sum(lengths) == total:
         return [Subset(data, range(n)) for n in lengths]
     # Whatever does not fit fails as it will; fractions are shared out as for any data.

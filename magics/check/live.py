@@ -43,7 +43,7 @@ AS_THEY_ARE = (
 """Types of values that nobody can change by using them."""
 
 CACHED = type(functools.cache(lambda: None))
-MANAGER_CODE: Any = contextlib.contextmanager(lambda: iter(())).__code__  # type: ignore[arg-type]
+MANAGER_CODE: Any = contextlib.contextmanager(lambda: iter(())).__code__
 """The code of every function that `contextmanager` makes."""
 
 MOST_ITEMS = 1000  # of a container that is looked into
