@@ -72,7 +72,7 @@ def _sequence(run: Run, patterns: list[ast.pattern], value: Any) -> Any:
             elif not isinstance(each, ast.MatchStar):
                 matched(run, each, UNKNOWN)
         return UNKNOWN
-    items = list(value)
+    items: list[Any] = [*value]  # type: ignore[misc]
     if len(items) < len(patterns) - len(stars) or (not stars and len(items) != len(patterns)):
         return False
     if stars:
