@@ -10,8 +10,8 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-FAMILIES = ("softmax",)
-"""The modules of this package that register kernels."""
+FAMILIES = ("softmax", "attention", "segments", "norms", "random")
+"""The modules of this package that register kernels, or declare such as other parts call."""
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 

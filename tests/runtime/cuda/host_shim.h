@@ -256,14 +256,14 @@ template <typename T>
 T word(const unsigned char*& place) {
     T value;
     memcpy(&value, place, sizeof value);
-    place += 8;
+    place += sizeof value;
     return value;
 }
 
-// Calls `kernel` with the words at `place`, each of 8 bytes.
+// Calls `kernel` with the words of 8 bytes at `place`; a struct is several.
 template <typename... A>
 void call(void (*kernel)(A...), const unsigned char* place) {
-    static_assert(((sizeof(A) == 8) && ...), "every parameter of a kernel has 8 bytes");
+    static_assert(((sizeof(A) % 8 == 0) && ...), "parameters of kernels are words of 8 bytes");
     std::tuple<A...> words{word<A>(place)...};
     std::apply(kernel, words);
 }
@@ -417,6 +417,8 @@ template <typename T> T min(T a, T b) { return b < a ? b : a; }
 template <typename T> T max(T a, T b) { return a < b ? b : a; }
 inline float rsqrtf(float x) { return 1 / sqrtf(x); }
 inline double rsqrt(double x) { return 1 / ::sqrt(x); }
+inline double sinpi(double x) { return ::sin(M_PI * ::fmod(x, 2)); }
+inline double cospi(double x) { return ::cos(M_PI * ::fmod(x, 2)); }
 inline float __expf(float x) { return expf(x); }
 inline float __logf(float x) { return logf(x); }
 inline float __fdividef(float a, float b) { return a / b; }

@@ -65,6 +65,10 @@ def built(text: str, expression: str) -> Any:
     return run
 
 
+functions: list[Any] = []
+"""What has been compiled; kernels keep the numbers, whichever driver they were loaded by."""
+
+
 class HostDriver:
     """Runs kernels on the processor. `backwards`: the last block and thread take their turn first,
     where otherwise the first do."""
@@ -72,7 +76,6 @@ class HostDriver:
     def __init__(self, backwards: bool = False, multiprocessors: int = 3) -> None:
         self.backwards, self.count = backwards, multiprocessors
         self.launched: list[str] = []
-        self._functions: list[Any] = []
 
     def is_available(self) -> bool:
         """Whether there is a compiler."""
@@ -86,11 +89,15 @@ class HostDriver:
         """Few, so that small arrays reach the geometry of large ones."""
         return self.count
 
+    def resident_threads(self) -> int:
+        """Few, for the same reason."""
+        return 512
+
     def load(self, kernel: Kernel) -> int:
         """Compile it."""
         assert options("sm_90")
-        self._functions.append(built(kernel.source.text, kernel.expression))
-        return len(self._functions) - 1
+        functions.append(built(kernel.source.text, kernel.expression))
+        return len(functions) - 1
 
     def launch(
         self, function: int, grid: tuple[int, ...], threads: int, shared: int, kernel: Kernel,
@@ -103,7 +110,7 @@ class HostDriver:
         self.launched.append(kernel.expression)
         blocks = (ctypes.c_longlong * 3)(*grid)
         whole = ctypes.c_longlong
-        wrong = self._functions[function](
+        wrong = functions[function](
             blocks, whole(threads), whole(shared), whole(self.backwards),
             kernel.packing.pack(*words),
         )  # fmt: skip
