@@ -39,7 +39,8 @@ CASES: dict[str, tuple[tuple[int, ...], Any, Any]] = {
 }
 NAMES: dict[str, Any] = {
     "sum": torch.sum, "mean": torch.mean, "prod": torch.prod, "amax": torch.amax,
-    "amin": torch.amin, "logsumexp": torch.logsumexp, "norm": lambda x, d, k: torch.linalg.vector_norm(x, 2, d, k),
+    "amin": torch.amin, "logsumexp": torch.logsumexp,
+    "norm": lambda x, d, k: torch.linalg.vector_norm(x, 2, d, k),
     "absolute sum": lambda x, d, k: torch.linalg.vector_norm(x, 1, d, k),
     "any": lambda x, d, k: torch.any(x > 3, d, k), "all": lambda x, d, k: torch.all(x > -3, d, k),
 }  # fmt: skip
