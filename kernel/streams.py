@@ -13,7 +13,7 @@ seconds while they are put together, and nobody would be answered meanwhile."""
 PIECE = 1_000_000  # characters that are written at once
 
 
-class Stream(OutStream):  # type: ignore[misc]
+class Stream(OutStream):
     """ipykernel's stream, with a bound: a cell that prints faster than its output leaves is slowed
     down to that rate."""
 
