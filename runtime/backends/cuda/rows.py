@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from .registry import FLOATS
@@ -14,7 +15,7 @@ MOST_ROW_THREADS = 512
 SCALARS = 4
 """Elements that are one piece of a thread's work where columns do not fill vectors."""
 
-ROW_PARAMETERS: dict[str, Any] = {"T": FLOATS, "IS_VECTOR": (True, False), "PIECES": (1, 4)}
+ROW_PARAMETERS: dict[str, Any] = {"T": FLOATS, "IS_VECTOR": (True, False), "PIECES": (0, 1, 4)}
 """The template parameters of kernels on rows."""
 
 
@@ -42,19 +43,38 @@ def aligned(array: Any) -> Any:
     return array
 
 
-def geometry(rows: int, columns: int, itemsize: int) -> Geometry | None:
-    """How rows are kept in registers; None if there is none, or one is too long."""
-    if not rows or not columns:
-        return None
+def geometry(rows: int, columns: int, itemsize: int) -> Geometry:
+    """How rows are kept in registers; with 0 pieces, they are read again in each pass."""
     lanes = VECTOR_BYTES // itemsize
     is_vector = columns % lanes == 0
     parts = columns // lanes if is_vector else -(-columns // SCALARS)
     pieces = 1 if parts <= WARP else 4
     threads = -(-parts // pieces)
     if threads > MOST_ROW_THREADS:
-        return None
+        return Geometry(is_vector, 0, MOST_ROW_THREADS, rows, MOST_ROW_THREADS)
     if threads <= WARP:
         per_row = 1 << (threads - 1).bit_length()
         return Geometry(is_vector, pieces, per_row, -(-rows * per_row // BLOCK), BLOCK)
     per_row = -(-threads // WARP) * WARP
     return Geometry(is_vector, pieces, per_row, rows, per_row)
+
+
+class Rows(NamedTuple):
+    """Arrays of one shape and dtype, contiguous and aligned, as rows of some last dimensions."""
+
+    arrays: list[Any]
+    rows: int
+    columns: int
+    how: Geometry
+
+
+def as_rows(arrays: list[Any], dims: tuple[int, ...]) -> Rows | None:
+    """None if `dims` are not the last ones, or there are no elements."""
+    first = arrays[0]
+    last = range(first.ndim - len(dims), first.ndim)
+    if not dims or not first.size or sorted([d % first.ndim for d in dims]) != list(last):
+        return None
+    columns = math.prod(first.shape[last.start :])
+    rows = first.size // columns
+    how = geometry(rows, columns, first.itemsize)
+    return Rows([aligned(a) for a in arrays], rows, columns, how)

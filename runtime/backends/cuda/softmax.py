@@ -1,34 +1,33 @@
-"""Softmax and log-softmax along the last dimension, and their gradients."""
+"""Softmax and log-softmax along the last dimension, cross-entropy, and their gradients."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from .launch import Template
-from .registry import kernel
-from .rows import ROW_PARAMETERS, aligned, empty, geometry
+from .registry import FLOATS, kernel
+from .rows import ROW_PARAMETERS, VECTOR_BYTES, aligned, as_rows, empty
 
-ROWS = Template("softmax", "softmax_rows", "PPqqq", **ROW_PARAMETERS, IS_LOG=(False, True))
-GRADIENT_ROWS = Template(
-    "softmax", "softmax_gradient_rows", "PPPqqq", **ROW_PARAMETERS, IS_LOG=(False, True)
+LOG: dict[str, Any] = {"IS_LOG": (False, True)}
+ROWS = Template("softmax", "softmax_rows", "PPqqq", **ROW_PARAMETERS, **LOG)
+GRADIENT_ROWS = Template("softmax", "softmax_gradient_rows", "PPPqqq", **ROW_PARAMETERS, **LOG)
+ENTROPY_ROWS = Template("softmax", "cross_entropy_rows", "PPPPqqqq", **ROW_PARAMETERS)
+ENTROPY_TOTAL = Template("softmax", "cross_entropy_total", "PPPPqqq", T=FLOATS)
+ENTROPY_GRADIENT = Template(
+    "softmax", "cross_entropy_gradient", "PPPPPqqqq", T=FLOATS, IS_VECTOR=(True, False)
 )
 
 
 def _mapped(template: Template, is_log: bool, arrays: list[Any], dim: int) -> Any:
     """The result of a kernel on arrays of one shape, in the shape of the first."""
     first = arrays[0]
-    if not first.ndim or dim not in (-1, first.ndim - 1):
+    given = as_rows(arrays, (dim,)) if first.ndim else None
+    if given is None:
         return None
-    columns = first.shape[-1]
-    rows = first.size // columns if columns else 0
-    how = geometry(rows, columns, first.itemsize)
-    if how is None:
-        return None
-    arrays = [aligned(a) for a in arrays]
-    out = empty(first.shape, first.dtype)
+    how, out = given.how, empty(first.shape, first.dtype)
     chosen = template[first.dtype.name, how.is_vector, how.pieces, is_log]
-    places = [a.data.ptr for a in (*arrays, out)]
-    chosen(how.blocks, how.threads, *places, rows, columns, how.threads_per_row)
+    places = [a.data.ptr for a in (*given.arrays, out)]
+    chosen(how.blocks, how.threads, *places, given.rows, given.columns, how.threads_per_row)
     return out
 
 
@@ -54,3 +53,79 @@ def softmax_gradient(g: Any, out: Any, dim: int) -> Any:
 def log_softmax_gradient(g: Any, out: Any, dim: int) -> Any:
     """g - exp(out) * sum(g), read and written once."""
     return _mapped(GRADIENT_ROWS, True, [g, out], dim)
+
+
+# -- cross-entropy ---------------------------------------------------------------------------------
+
+
+def _is_plain(x: Any, target: Any, weight: Any, how: dict[str, Any]) -> bool:
+    """Whether there is one class number for each row, and nothing to weigh."""
+    return (
+        x.ndim == 2
+        and x.size > 0
+        and target.shape == x.shape[:1]
+        and target.dtype.name == "int64"
+        and weight is None
+        and not how["label_smoothing"]
+    )
+
+
+def _total(x: Any, losses: Any, target: Any, how: dict[str, Any]) -> tuple[Any, Any]:
+    """The sum or mean of losses, 0-d (nothing without losses), and the count of targets that are
+    not ignored."""
+    loss, count = empty((), x.dtype), empty((), _wide(x))
+    ENTROPY_TOTAL[x.dtype.name](
+        1, 1024, 0 if losses is None else losses.data.ptr, target.data.ptr, loss.data.ptr,
+        count.data.ptr, len(target), how["ignore_index"], int(how["reduction"] == "mean"),
+    )  # fmt: skip
+    return loss, count
+
+
+def _wide(x: Any) -> Any:
+    """The dtype that elements of x are computed in."""
+    return "float32" if x.itemsize == 2 else x.dtype
+
+
+@kernel("cross_entropy_of_indices")
+def cross_entropy(input: Any, target: Any, weight: Any = None, **how: Any) -> Any:
+    """Losses and probabilities, read and written once. A target that is no class makes its loss
+    NaN: to look at the targets first would make the processor wait for the GPU."""
+    if not _is_plain(input, target, weight, how):
+        return None
+    given = as_rows([input], (1,))
+    if given is None:
+        return None
+    target, shape = aligned(target), given.how
+    probabilities = empty(input.shape, input.dtype)
+    losses = empty(target.shape, _wide(input))
+    places = [given.arrays[0].data.ptr, target.data.ptr, probabilities.data.ptr, losses.data.ptr]
+    chosen = ENTROPY_ROWS[input.dtype.name, shape.is_vector, shape.pieces]
+    chosen(
+        shape.blocks, shape.threads, *places, given.rows, given.columns, shape.threads_per_row,
+        how["ignore_index"],
+    )  # fmt: skip
+    if how["reduction"] == "none":
+        return losses.astype(input.dtype, copy=False), probabilities
+    return _total(input, losses, target, how)[0], probabilities
+
+
+@kernel("cross_entropy_gradient")
+def cross_entropy_gradient(
+    g: Any, probabilities: Any, target: Any, weight: Any = None, **how: Any
+) -> Any:
+    """(probabilities - 1 at the target) * g, read and written once."""
+    if not _is_plain(probabilities, target, weight, how):
+        return None
+    p, target, g = aligned(probabilities), aligned(target), aligned(g)
+    rows, columns = p.shape
+    is_vector = columns % (VECTOR_BYTES // p.itemsize) == 0
+    width = VECTOR_BYTES // p.itemsize if is_vector else 1
+    count = _total(p, None, target, how)[1].data.ptr if how["reduction"] == "mean" else 0
+    out = empty(p.shape, p.dtype)
+    threads = min(256, max(32, 1 << (-(-columns // width) - 1).bit_length()))
+    blocks = (rows, min(64, -(-columns // (width * threads * 4))))
+    ENTROPY_GRADIENT[p.dtype.name, is_vector](
+        blocks, threads, p.data.ptr, target.data.ptr, g.data.ptr, count, out.data.ptr,
+        rows, columns, int(g.ndim == 1), how["ignore_index"],
+    )  # fmt: skip
+    return out

@@ -11,7 +11,18 @@ from .kit import DTYPES, assert_launched, assert_near, double, drawn
 from .shim import HostDriver
 
 # A thread or a warp or several for a row; columns that fill vectors, and ragged ones.
-SHAPES = [(5, 1), (7, 3), (3, 10), (2, 3, 32), (9, 33), (4, 128), (3, 200), (2, 513), (1, 4096)]
+SHAPES = [
+    (5, 1),
+    (7, 3),
+    (3, 10),
+    (2, 3, 32),
+    (9, 33),
+    (4, 128),
+    (3, 200),
+    (2, 513),
+    (1, 4096),
+    (1, 9001),
+]
 CASES = [("float32", s) for s in SHAPES]
 CASES += [(d, s) for d in DTYPES if d != "float32" for s in [(9, 33), (2, 520)]]
 

@@ -1,0 +1,148 @@
+// Layer and RMS norm of rows, and rows brought to mean 0 and variance 1, with their gradients.
+#include "maths.cuh"
+#include "rows.cuh"
+
+// (x - mean) / sqrt(var + eps) * weight + bias for each row, and its mean and variance; what is null
+// is left out.
+template <ROW_PARAMETERS>
+ROW_KERNEL normalize_rows(const T* __restrict__ x, const T* weight, const T* bias,
+                          T* __restrict__ out, T* __restrict__ means, T* __restrict__ vars,
+                          int64 rows, int64 columns, int64 threads_per_row, double eps) {
+    using C = Compute<T>;
+    Rows<T, IS_VECTOR, PIECES, 1> row(RowThreads(rows, threads_per_row), columns, x);
+    constexpr int WIDTH = decltype(row)::WIDTH;
+    const C count = C(columns);
+    const C mean =
+        row.template reduce<Sum>([&](int s, int w) { return row.value(0, s, w); }) / count;
+    const C var = row.template reduce<Sum>([&](int s, int w) {
+        return m::square(row.value(0, s, w) - mean);
+    }) / count;
+    const C scale = m::rsqrt(var + C(eps));
+    row.each([&](int64 k, int s) {
+        Vector<T, WIDTH> written;
+        Vector<T, WIDTH> by, more;
+        if (weight) by = load<WIDTH>(weight + k);
+        if (bias) more = load<WIDTH>(bias + k);
+#pragma unroll
+        for (int w = 0; w < WIDTH; ++w) {
+            C y = (row.value(0, s, w) - mean) * scale;
+            if (weight) y *= C(widen(by.lane[w]));
+            if (bias) y += C(widen(more.lane[w]));
+            written.lane[w] = narrow<T>(y);
+        }
+        store(out + row.at.row * columns + k, written);
+    });
+    if (means && row.at.is_real && row.at.lane == 0) {
+        means[row.at.row] = narrow<T>(mean);
+        vars[row.at.row] = narrow<T>(var);
+    }
+}
+
+// The gradient of `normalize_rows` by x, (wg - mean(wg) - y * mean(wg * y)) * scale, with y the
+// normalized row and wg = g * weight; and for the gradients by weight and bias each row's mean and
+// scale.
+template <ROW_PARAMETERS>
+ROW_KERNEL normalize_rows_gradient(const T* __restrict__ g, const T* __restrict__ x,
+                                   const T* weight, T* __restrict__ out,
+                                   Compute<T>* __restrict__ means, Compute<T>* __restrict__ scales,
+                                   int64 rows, int64 columns, int64 threads_per_row, double eps) {
+    using C = Compute<T>;
+    Rows<T, IS_VECTOR, PIECES, 2> row(RowThreads(rows, threads_per_row), columns, g, x);
+    constexpr int WIDTH = decltype(row)::WIDTH;
+    const C count = C(columns);
+    const C mean =
+        row.template reduce<Sum>([&](int s, int w) { return row.value(1, s, w); }) / count;
+    const C var = row.template reduce<Sum>([&](int s, int w) {
+        return m::square(row.value(1, s, w) - mean);
+    }) / count;
+    const C scale = m::rsqrt(var + C(eps));
+    C level = 0, along = 0;
+    row.each([&](int64 k, int s) {
+        Vector<T, WIDTH> by;
+        if (weight) by = load<WIDTH>(weight + k);
+#pragma unroll
+        for (int w = 0; w < WIDTH; ++w) {
+            const C wg = row.value(0, s, w) * (weight ? C(widen(by.lane[w])) : C(1));
+            level += wg;
+            along += wg * (row.value(1, s, w) - mean) * scale;
+        }
+    });
+    level = row.at.template reduce<Sum>(level) / count;
+    along = row.at.template reduce<Sum>(along) / count;
+    row.each([&](int64 k, int s) {
+        Vector<T, WIDTH> written;
+        Vector<T, WIDTH> by;
+        if (weight) by = load<WIDTH>(weight + k);
+#pragma unroll
+        for (int w = 0; w < WIDTH; ++w) {
+            const C wg = row.value(0, s, w) * (weight ? C(widen(by.lane[w])) : C(1));
+            const C y = (row.value(1, s, w) - mean) * scale;
+            written.lane[w] = narrow<T>((wg - level - y * along) * scale);
+        }
+        store(out + row.at.row * columns + k, written);
+    });
+    if (row.at.is_real && row.at.lane == 0) {
+        means[row.at.row] = mean;
+        scales[row.at.row] = scale;
+    }
+}
+
+// The gradients by weight, sum(g * (x - mean) * scale), and by bias, sum(g), over the rows of a chunk:
+// a block has 32 vectors of columns and 8 rows at a time. `parts` is (2, chunks, columns).
+template <typename T, bool IS_VECTOR>
+__global__ void __launch_bounds__(256)
+normalize_weight_gradient(const T* __restrict__ g, const T* __restrict__ x,
+                          const Compute<T>* __restrict__ means,
+                          const Compute<T>* __restrict__ scales, Compute<T>* __restrict__ parts,
+                          int64 rows, int64 columns, int64 chunk) {
+    constexpr int WIDTH = IS_VECTOR ? LANES<T> : 1;
+    using C = Compute<T>;
+    SHARED_ARRAY(C, shared, 256);
+    const int lane = threadIdx.x % 32, deep = threadIdx.x / 32;
+    const int64 column = (int64(blockIdx.x) * 32 + lane) * WIDTH;
+    const int64 end = min(rows, (blockIdx.y + 1) * chunk);
+    C sums[2][WIDTH] = {};
+    for (int64 row = blockIdx.y * chunk + deep; row < end && column < columns; row += 8) {
+        const Vector<T, WIDTH> by = load<WIDTH>(g + row * columns + column);
+        const Vector<T, WIDTH> value = load<WIDTH>(x + row * columns + column);
+        const C mean = means[row], scale = scales[row];
+#pragma unroll
+        for (int w = 0; w < WIDTH; ++w) {
+            const C each = C(widen(by.lane[w]));
+            sums[0][w] += each * (C(widen(value.lane[w])) - mean) * scale;
+            sums[1][w] += each;
+        }
+    }
+#pragma unroll
+    for (int k = 0; k < 2 * WIDTH; ++k) {
+        __syncthreads();
+        shared[threadIdx.x] = sums[k / WIDTH][k % WIDTH];
+        for (int half = 4; half > 0; half /= 2) {
+            __syncthreads();
+            if (deep < half) shared[threadIdx.x] += shared[threadIdx.x + half * 32];
+        }
+        if (deep == 0 && column < columns)
+            parts[(int64(k / WIDTH) * gridDim.y + blockIdx.y) * columns + column + k % WIDTH] =
+                shared[lane];
+    }
+}
+
+// From the normalized rows and their variances: (g - mean(g) - y * mean(g * y)) / sqrt(var + eps).
+template <ROW_PARAMETERS>
+ROW_KERNEL normalized_gradient(const T* __restrict__ g, const T* __restrict__ y,
+                               const T* __restrict__ vars, T* __restrict__ out, int64 rows,
+                               int64 columns, int64 threads_per_row, double eps) {
+    using C = Compute<T>;
+    Rows<T, IS_VECTOR, PIECES, 2> row(RowThreads(rows, threads_per_row), columns, g, y);
+    const C count = C(columns);
+    const C level =
+        row.template reduce<Sum>([&](int s, int w) { return row.value(0, s, w); }) / count;
+    const C along = row.template reduce<Sum>([&](int s, int w) {
+        return row.value(0, s, w) * row.value(1, s, w);
+    }) / count;
+    const C var = row.at.is_real ? C(widen(vars[row.at.row])) : C(1);
+    const C scale = m::rsqrt(var + C(eps));
+    row.store(out, [&](int s, int w) {
+        return (row.value(0, s, w) - level - row.value(1, s, w) * along) * scale;
+    });
+}

@@ -1,0 +1,57 @@
+"""Cross-entropy kernels against float64 on the CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import flambeau as torch
+import flambeau.nn.functional as F
+
+from .kit import DTYPES, assert_launched, assert_near, double, drawn
+from .shim import HostDriver
+
+SHAPES = [(40, 10), (7, 33), (3, 520), (2, 8200)]
+CASES = [("float32", s) for s in SHAPES]
+CASES += [(d, s) for d in DTYPES if d != "float32" for s in [(9, 33), (2, 520)]]
+
+
+@pytest.mark.parametrize(("dtype", "shape"), CASES)
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_losses_and_gradients(
+    host: HostDriver, reduction: str, dtype: str, shape: tuple[int, int]
+) -> None:
+    x = drawn(shape, dtype).requires_grad_()
+    target = torch.tensor(np.random.default_rng(1).integers(0, shape[1], shape[0]))
+    target[1] = -100  # ignored
+
+    def loss(x: Any, target: Any) -> Any:
+        return F.cross_entropy(x, target, reduction=reduction)
+
+    found, wide = loss(x, target.cuda()), double(x)
+    assert_launched(host, "cross_entropy_rows")
+    wanted = loss(wide, target)
+    assert_near(found, wanted, 40)
+    (a,) = torch.autograd.grad(found.sum(), x)
+    assert_launched(host, "cross_entropy_gradient")
+    (b,) = torch.autograd.grad(wanted.sum(), wide)
+    assert_near(a, b, 20)
+
+
+def test_targets_that_are_no_classes_give_nan_and_read_nothing_else(host: HostDriver) -> None:
+    x = drawn((3, 8), "float32")
+    losses = F.cross_entropy(x, torch.tensor([1, 8, -1]).cuda(), reduction="none")
+    assert np.isnan(losses.cpu().numpy()).tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    "options", [{"label_smoothing": 0.1}, {"weight": np.linspace(0.5, 1.5, 8, dtype=np.float32)}]
+)
+def test_the_rest_is_left_to_the_array_kernel(host: HostDriver, options: dict[str, Any]) -> None:
+    x, target = drawn((5, 8), "float32"), torch.tensor([1, 2, 3, 0, 7])
+    on_gpu = {k: torch.tensor(v).cuda() if k == "weight" else v for k, v in options.items()}
+    on_cpu = {k: torch.tensor(v).double() if k == "weight" else v for k, v in options.items()}
+    found = F.cross_entropy(x, target.cuda(), **on_gpu)
+    assert_near(found, F.cross_entropy(double(x), target, **on_cpu), 20)

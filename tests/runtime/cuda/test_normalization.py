@@ -1,0 +1,81 @@
+"""Layer norm, group norm and their gradients against float64 on the CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import flambeau as torch
+import flambeau.nn.functional as F
+
+from .kit import DTYPES, assert_launched, assert_near, double, drawn
+from .shim import HostDriver
+
+# A few threads for a row, a block, and one that is read again in each pass; vectors or not.
+SHAPES = [(70, 8), (5, 33), (3, 2, 260), (2, 1030), (2, 8200)]
+CASES = [("float32", s) for s in SHAPES]
+CASES += [(d, s) for d in DTYPES if d != "float32" for s in [(9, 33), (2, 520)]]
+
+
+def gradients(function: Any, g: Any, *given: Any) -> list[Any]:
+    out = function(*given)
+    return [out, *torch.autograd.grad(out, [x for x in given if x is not None], g)]
+
+
+@pytest.mark.parametrize(("dtype", "shape"), CASES)
+def test_layer_norm(host: HostDriver, dtype: str, shape: tuple[int, ...]) -> None:
+    x = (drawn(shape, dtype) + 3).requires_grad_()
+    weight, bias = (drawn(shape[-1:], dtype, k).requires_grad_() for k in (1, 2))
+    g = drawn(shape, dtype, 3)
+
+    def norm(x: Any, *parameters: Any) -> Any:
+        return F.layer_norm(x, shape[-1:], *parameters)
+
+    found = gradients(norm, g, x, weight, bias)
+    assert_launched(host, "normalize_rows_gradient")
+    wanted = gradients(norm, double(g), *map(double, (x, weight, bias)))
+    for a, b in zip(found, wanted, strict=True):
+        assert_near(a, b, 60)
+
+
+def test_layer_norm_without_parameters_or_over_two_dimensions(host: HostDriver) -> None:
+    x = drawn((3, 5, 8), "float32").requires_grad_()
+    for given in ([], [drawn((5, 8), "float32", 1)], [None, drawn((5, 8), "float32", 1)]):
+        host.launched.clear()
+        out = F.layer_norm(x, (5, 8), *given)
+        assert_launched(host, "normalize_rows")
+        (found,) = torch.autograd.grad(out.square().sum(), x)
+        wide = double(x)
+        parameters = [None if p is None else double(p) for p in given]
+        (wanted,) = torch.autograd.grad(
+            F.layer_norm(wide, (5, 8), *parameters).square().sum(), wide
+        )
+        assert_near(out, F.layer_norm(double(x), (5, 8), *parameters), 60)
+        assert_near(found, wanted, 200)
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 3, 5), (2, 4, 60, 70)])
+@pytest.mark.parametrize("name", ["group_norm", "instance_norm"])
+def test_groups_of_channels(host: HostDriver, name: str, shape: tuple[int, ...]) -> None:
+    x, g = drawn(shape, "float32").requires_grad_(), drawn(shape, "float32", 1)
+    weight, bias = (drawn((4,), "float32", k).requires_grad_() for k in (2, 3))
+
+    def norm(x: Any, weight: Any, bias: Any) -> Any:
+        if name == "group_norm":
+            return F.group_norm(x, 2, weight, bias)
+        return F.instance_norm(x, weight=weight, bias=bias)
+
+    found = gradients(norm, g, x, weight, bias)
+    assert_launched(host, "normalized_gradient")
+    for a, b in zip(
+        found, gradients(norm, double(g), *map(double, (x, weight, bias))), strict=True
+    ):
+        assert_near(a, b, 300)
+
+
+def test_empty_rows_and_views(host: HostDriver) -> None:
+    x = drawn((6, 9), "float32")
+    for view in (x.t(), x[:, 1:], x[:0], x[::2]):
+        found = F.layer_norm(view, view.shape[-1:])
+        assert_near(found, F.layer_norm(double(view), view.shape[-1:]), 60)
