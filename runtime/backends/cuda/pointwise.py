@@ -19,6 +19,7 @@ from ...core.expressions import Expression
 from ..array import by_statics
 from .formulas import (
     BLOCK,
+    COMPUTE,
     FLOATS,
     INTEGERS,
     Layout,
@@ -47,7 +48,7 @@ def kernel(operation: Operation, dtype: str) -> Callable[..., Any] | None:
     def formula(expression: Expression) -> Callable[..., Any]:
         if not is_supported(expression, dtype):
             return lambda *arrays, **numbers: None
-        return Formula(operation, expression, dtype)
+        return formula_of(operation, expression, dtype)
 
     if dtype not in FLOATS | INTEGERS:
         return None
@@ -55,6 +56,12 @@ def kernel(operation: Operation, dtype: str) -> Callable[..., Any] | None:
         return by_statics(operation, formula)
     expression = operation.expression({})
     return formula(expression) if is_supported(expression, dtype) else None
+
+
+def formula_of(operation: Operation, expression: Expression, dtype: str) -> Formula:
+    """The kernels of an operation's formula, of which `expression` is a reading."""
+    inputs, parameters = operation.array_names, operation.parameter_names
+    return Formula(operation.name, expression, inputs, parameters, dtype)
 
 
 # -- how operands lie in memory --------------------------------------------------------------------
@@ -125,10 +132,19 @@ def divisor(size: int) -> tuple[int, int]:
 class Formula:
     """The kernels of one formula for arrays of one dtype; a call computes it, or gives None."""
 
-    def __init__(self, operation: Operation, expression: Expression, dtype: str) -> None:
-        self.name = f"pointwise_{operation.name}"
+    def __init__(
+        self,
+        name: str,
+        expression: Expression,
+        inputs: Sequence[str],
+        parameters: Sequence[str],
+        dtype: str,
+    ) -> None:
+        self.name = f"pointwise_{name}"
         self.expression, self.dtype = expression, dtype
-        self.inputs, self.parameters = operation.array_names, operation.parameter_names
+        self.inputs, self.parameters = inputs, parameters
+        # Halves are computed with as float32, and so may be mixed with such.
+        self.known = (dtype, "bool", "float32") if dtype in COMPUTE else (dtype, "bool")
         self.out_dtype = "bool" if is_boolean(expression) else dtype
         self.kernels: dict[Layout, Kernel] = {}
         self._plans: dict[Any, Plan | None] = {}
@@ -164,13 +180,13 @@ class Formula:
     def _plan(self, arrays: Sequence[Any], is_aligned: bool) -> Plan | None:
         """How to launch on such arrays; None if CuPy must compute, or say what is wrong."""
         shape = broadcast_shape([a.shape for a in arrays])
-        if shape is None or any(a.dtype.name not in (self.dtype, "bool") for a in arrays):
+        if shape is None or any(a.dtype.name not in self.known for a in arrays):
             return None
         order = memory_order(arrays, shape)
         if order is not None:
-            if any(0 < a.ndim < len(shape) for a in arrays):
-                return None
-            arrays = [a.transpose(order) if a.ndim else a for a in arrays]
+            missing = [(1,) * (len(shape) - a.ndim) for a in arrays]
+            arrays = [a.reshape(m + a.shape) for a, m in zip(arrays, missing, strict=True)]
+            arrays = [a.transpose(order) for a in arrays]
             shape = tuple([shape[k] for k in order])
         sizes, steps = merged(shape, [steps_of(a, shape) for a in arrays])
         count = math.prod(shape)

@@ -21,6 +21,7 @@ KINDS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("IndexOfMaximum", "IndexOfMinimum"): (*FLOATS, "int64"),
     ("AbsoluteSum", "EuclideanNorm", "LogSumExp"): FLOATS,
     ("AnyOf", "AllOf"): ("bool",),
+    ("Moments", "ShiftedProducts"): FLOATS,
 }
 """Reducers and the dtypes that they are compiled for; others are left to CuPy."""
 
@@ -28,8 +29,10 @@ IN_FLIGHT = 4
 """Vectors that a thread reads before it adds the first; `reductions.cu` has the same."""
 COLUMN_BLOCK = 256
 MOST_DIMENSIONS = 6
-STATE_BYTES = 16
-"""Of the largest state: a double and another, or an index."""
+STATE_BYTES = 32
+"""Of the largest state: four doubles."""
+PARTS = {"Moments": 2, "ShiftedProducts": 3}
+"""How many numbers a result is, where it is several."""
 BLOCKS_PER_MULTIPROCESSOR = 8
 MOST_LENGTH = 2**31 - 1
 MOST_CHUNKS = 65_535
@@ -48,8 +51,8 @@ def _templates(of: tuple[str, ...], dtypes: tuple[str, ...]) -> Templates:
     shared: dict[str, Any] = {"Of": of, "T": dtypes}
     wide = {**shared, "IS_WIDE": (True, False)}
     return Templates(
-        Template("reductions", "reduce_rows", "PPqqqqd" + path + path, **wide),
-        Template("reductions", "reduce_columns", "PPqqqqd" + path + path, **wide),
+        Template("reductions", "reduce_rows", "PPPqqqqd" + path + path, **wide),
+        Template("reductions", "reduce_columns", "PPPqqqqd" + path + path, **wide),
         Template("reductions", "merge_chunks", "PPqqd", **shared),
     )
 
@@ -125,21 +128,34 @@ def reduced(
     out_dtype: Any,
     number: float = 1.0,
     ordered: bool = False,
+    other: Any = None,
 ) -> Any:
     """The results of reducer `of` over the dimensions `dims` (not negative), which are left out of
-    the shape; None for what the kernels do not have."""
+    the shape; where they have several parts, those come first. A reducer of two inputs has `other`,
+    which lies in memory as x does. None for what the kernels do not have."""
     shape = tuple([n for k, n in enumerate(x.shape) if k not in dims])
-    out = empty(shape, out_dtype)
-    if not out.size:
+    count = math.prod(shape)
+    out = empty((PARTS[of], *shape) if of in PARTS else shape, out_dtype)
+    if not count:
         return out
     how = _reading(x, dims, ordered)
     if how is None:
         return None
+    if other is not None and other.data.ptr % VECTOR_BYTES:
+        how = how._replace(is_wide=False)
     gone = math.prod([x.shape[k] for k in dims])
-    if gone > MOST_LENGTH or out.size > MOST_LENGTH:
+    if gone > MOST_LENGTH or count > MOST_LENGTH:
         return None
-    launch_it = _columns if how.along_kept else _rows
-    launch_it(of, x, out, how, gone, number)
+    width = VECTOR_BYTES // x.itemsize if how.is_wide else 1
+    work = (_columns if how.along_kept else _rows)(how, width, count, gone)
+    kernels, chunks, dtype = _KERNELS[of], work.grid[1], x.dtype.name
+    first = (kernels.columns if how.along_kept else kernels.rows)[of, dtype, how.is_wide]
+    target = out if chunks == 1 else empty((count * chunks * STATE_BYTES,), "uint8")
+    places = [x.data.ptr, 0 if other is None else other.data.ptr, target.data.ptr]
+    first(work.grid, work.threads, *places, *work.sizes, number, *work.paths)
+    if chunks > 1:
+        last = kernels.chunks[of, dtype]
+        last(-(-count // 4), 128, target.data.ptr, out.data.ptr, count, chunks, number)
     return out
 
 
@@ -152,11 +168,20 @@ def _chunks(blocks: int, length: int, least: int) -> tuple[int, int]:
     return max(1, -(-length // max(size, 1))), size
 
 
-def _rows(of: str, x: Any, out: Any, how: Reading, gone: int, number: float) -> None:
-    width = VECTOR_BYTES // x.itemsize if how.is_wide else 1
+class Work(NamedTuple):
+    """A launch: its grid (of which the second number counts chunks), threads, and the words before
+    and behind `number`."""
+
+    grid: tuple[int, int]
+    threads: int
+    sizes: list[int]
+    paths: list[int]
+
+
+def _rows(how: Reading, width: int, results: int, gone: int) -> Work:
     *outer, (size, step) = how.gone
     path = [*outer, (size // width, step * width)]
-    length, results = gone // width, out.size
+    length = gone // width
     if length <= WARP * IN_FLIGHT:
         per_result = 1 << max(0, -(-length // IN_FLIGHT) - 1).bit_length()
         threads, chunks, chunk = 128, 1, length
@@ -165,36 +190,19 @@ def _rows(of: str, x: Any, out: Any, how: Reading, gone: int, number: float) -> 
         per_result = threads = 128 if length <= 128 * 4 * IN_FLIGHT else 256
         blocks = results
         chunks, chunk = _chunks(blocks, length, threads * IN_FLIGHT)
-    places = [x.data.ptr]
-    words = [results, length, chunk, per_result, number, *_path(how.kept), *_path(path)]
-    template = _KERNELS[of].rows[of, x.dtype.name, how.is_wide]
-    _launched(template, (blocks, chunks), threads, places, words, of, x, out, number)
+    sizes = [results, length, chunk, per_result]
+    return Work((blocks, chunks), threads, sizes, _path(how.kept) + _path(path))
 
 
-def _columns(of: str, x: Any, out: Any, how: Reading, gone: int, number: float) -> None:
-    width = VECTOR_BYTES // x.itemsize if how.is_wide else 1
+def _columns(how: Reading, width: int, results: int, gone: int) -> Work:
     *rows, (columns, _) = how.kept
     groups = -(-columns // width)
     across = min(32, 1 << (groups - 1).bit_length())
-    blocks = math.prod([size for size, _ in rows]) * -(-columns // (across * width))
+    blocks = results // columns * -(-columns // (across * width))
     chunks, chunk = _chunks(blocks, gone, COLUMN_BLOCK // across * IN_FLIGHT)
-    words = [columns, gone, chunk, across, number, *_path(rows or [(1, 0)]), *_path(how.gone)]
-    template = _KERNELS[of].columns[of, x.dtype.name, how.is_wide]
-    _launched(template, (blocks, chunks), COLUMN_BLOCK, [x.data.ptr], words, of, x, out, number)
-
-
-def _launched(
-    first: Any, grid: tuple[int, int], threads: int, places: list[int], words: list[Any],
-    of: str, x: Any, out: Any, number: float,
-) -> None:  # fmt: skip
-    """One launch, or one for the chunks and one that puts them together."""
-    if grid[1] == 1:
-        first(grid, threads, *places, out.data.ptr, *words)
-        return
-    states = empty((out.size * grid[1] * STATE_BYTES,), "uint8")
-    first(grid, threads, *places, states.data.ptr, *words)
-    last = _KERNELS[of].chunks[of, x.dtype.name]
-    last(-(-out.size // 4), 128, states.data.ptr, out.data.ptr, out.size, grid[1], number)
+    sizes = [columns, gone, chunk, across]
+    paths = _path(rows or [(1, 0)]) + _path(how.gone)
+    return Work((blocks, chunks), COLUMN_BLOCK, sizes, paths)
 
 
 # -- operations ------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ def all_formulas(dtype: str) -> Iterator[tuple[Any, pointwise.Formula]]:
         for each in found:
             expression = each.expression({})
             if formulas.is_supported(expression, dtype):
-                yield each, pointwise.Formula(each, expression, dtype)
+                yield each, pointwise.formula_of(each, expression, dtype)
 
 
 def text_of(made: list[pointwise.Formula], layout: Any) -> tuple[str, list[str]]:
@@ -196,7 +196,7 @@ def test_a_plan_is_made_once_for_a_shape_and_forgotten_with_thousands(
 ) -> None:
     monkeypatch.setattr(pointwise, "MOST_PLANS", 3)
     operation = operations["relu"]
-    formula = pointwise.Formula(operation, operation.expression({}), "float32")
+    formula = pointwise.formula_of(operation, operation.expression({}), "float32")
     cupy = sys.modules["cupy"]
     for columns in (1, 2, 3, 4, 4):
         x = cupy.asarray(np.full(columns, -1, np.float32))

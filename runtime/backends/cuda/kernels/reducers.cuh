@@ -1,26 +1,31 @@
 // What reductions do with elements: a reducer for elements of type T has a state `State`, `start()`,
-// `add(state, x, index)`, `merge(a, b)` and `finish(state, number)`, the result of type `Result`.
+// `add(state, x, index)`, `merge(a, b)` and `finish(state, number, part)`, of type `Result`: part 0,
+// or several that PARTS says. One of two INPUTS has `add(state, x, y)`.
 //
 // States are merged in an order that depends on shapes alone, so that results never change.
 #pragma once
 #include "block.cuh"
 #include "maths.cuh"
 
+struct Single {
+    static constexpr int PARTS = 1, INPUTS = 1;
+};
+
 // A reducer whose state is a number, and `Operation` of block.cuh puts numbers together.
 template <typename T, typename Operation>
-struct Plain {
+struct Plain : Single {
     using State = Compute<T>;
     using Result = T;
     INLINE State start() { return Operation::template neutral<State>(); }
     INLINE State add(State a, State x, int64) { return Operation::of(a, x); }
     INLINE State merge(State a, State b) { return Operation::of(a, b); }
-    INLINE Result finish(State a, double) { return narrow<T>(a); }
+    INLINE Result finish(State a, double, int) { return narrow<T>(a); }
 };
 
 // The sum divided by `number`, which is 1 or the count for a mean.
 template <typename T>
 struct SumOf : Plain<T, Sum> {
-    INLINE T finish(Compute<T> a, double number) {
+    INLINE T finish(Compute<T> a, double number, int) {
         return narrow<T>(number == 1 ? a : a / Compute<T>(number));
     }
 };
@@ -40,32 +45,32 @@ struct AbsoluteSum : Plain<T, Sum> {
 template <typename T>
 struct EuclideanNorm : Plain<T, Sum> {
     INLINE Compute<T> add(Compute<T> a, Compute<T> x, int64) { return a + x * x; }
-    INLINE T finish(Compute<T> a, double) { return narrow<T>(m::sqrt(a)); }
+    INLINE T finish(Compute<T> a, double, int) { return narrow<T>(m::sqrt(a)); }
 };
 
 // Whether any element, or every one, differs from 0.
 template <typename T>
-struct AnyOf {
+struct AnyOf : Single {
     using State = bool;
     using Result = bool;
     INLINE bool start() { return false; }
     INLINE bool add(bool a, Compute<T> x, int64) { return a | (x != Compute<T>(0)); }
     INLINE bool merge(bool a, bool b) { return a | b; }
-    INLINE bool finish(bool a, double) { return a; }
+    INLINE bool finish(bool a, double, int) { return a; }
 };
 template <typename T>
-struct AllOf {
+struct AllOf : Single {
     using State = bool;
     using Result = bool;
     INLINE bool start() { return true; }
     INLINE bool add(bool a, Compute<T> x, int64) { return a & (x != Compute<T>(0)); }
     INLINE bool merge(bool a, bool b) { return a & b; }
-    INLINE bool finish(bool a, double) { return a; }
+    INLINE bool finish(bool a, double, int) { return a; }
 };
 
 // log(sum(exp(x))): the largest element so far, and the sum of exponentials relative to it.
 template <typename T>
-struct LogSumExp {
+struct LogSumExp : Single {
     using C = Compute<T>;
     struct State { C top, sum; };
     using Result = T;
@@ -81,12 +86,12 @@ struct LogSumExp {
         const C right = b.top == top ? b.sum : b.sum * m::exp(b.top - top);
         return {top, left + right};
     }
-    INLINE Result finish(State a, double) { return narrow<T>(a.top + m::log(a.sum)); }
+    INLINE Result finish(State a, double, int) { return narrow<T>(a.top + m::log(a.sum)); }
 };
 
 // The index of the first largest (or smallest) element; NaN is the largest and the smallest.
 template <typename T, bool IS_LARGEST>
-struct Index {
+struct Index : Single {
     using C = Compute<T>;
     struct State { C value; int64 index; };
     using Result = int64;
@@ -100,12 +105,65 @@ struct Index {
         const bool better = IS_LARGEST ? a.value > b.value : a.value < b.value;
         return better || (a.value == b.value && first) ? a : b;
     }
-    INLINE Result finish(State a, double) { return a.index; }
+    INLINE Result finish(State a, double, int) { return a.index; }
 };
 template <typename T>
 struct IndexOfMaximum : Index<T, true> {};
 template <typename T>
 struct IndexOfMinimum : Index<T, false> {};
+
+// The mean, and sum((x - mean)**2) / number. Elements are added relative to the first one of their
+// thread, which costs no division. Source: Chan, Golub and LeVeque, Algorithms for computing the
+// sample variance, 1983.
+template <typename T>
+struct Moments {
+    using C = Compute<T>;
+    static constexpr int PARTS = 2, INPUTS = 1;
+    struct State {
+        C count, shift, sum, squares;
+        __device__ C mean() const { return shift + sum / count; }
+        __device__ C spread() const { return squares - sum * sum / count; }
+    };
+    using Result = C;
+    INLINE State start() { return {C(0), C(0), C(0), C(0)}; }
+    INLINE State add(State a, C x, int64) {
+        const C shift = a.count == C(0) ? x : a.shift, d = x - shift;
+        return {a.count + C(1), shift, a.sum + d, a.squares + d * d};
+    }
+    INLINE State merge(State a, State b) {
+        if (a.count == C(0)) return b;
+        if (b.count == C(0)) return a;
+        const C count = a.count + b.count, change = b.mean() - a.mean(), share = b.count / count;
+        return {count, a.mean() + change * share, C(0),
+                a.spread() + b.spread() + change * change * a.count * share};
+    }
+    INLINE Result finish(State a, double number, int part) {
+        return part ? a.spread() / C(number) : a.mean();
+    }
+};
+
+// sum(g * (x - shift)), sum(g) and the shift, an element of x: for sum(g * (x - mean)), whose terms
+// would cancel if they were relative to 0.
+template <typename T>
+struct ShiftedProducts {
+    using C = Compute<T>;
+    static constexpr int PARTS = 3, INPUTS = 2;
+    struct State { C along, level, shift, seen; };
+    using Result = C;
+    INLINE State start() { return {C(0), C(0), C(0), C(0)}; }
+    INLINE State add(State a, C g, C x) {
+        const C shift = a.seen == C(0) ? x : a.shift;
+        return {a.along + g * (x - shift), a.level + g, shift, C(1)};
+    }
+    INLINE State merge(State a, State b) {
+        if (a.seen == C(0)) return b;
+        if (b.seen == C(0)) return a;
+        return {a.along + b.along + b.level * (b.shift - a.shift), a.level + b.level, a.shift, C(1)};
+    }
+    INLINE Result finish(State a, double, int part) {
+        return part == 0 ? a.along : part == 1 ? a.level : a.shift;
+    }
+};
 
 // A state that another lane of the warp has.
 template <typename State>

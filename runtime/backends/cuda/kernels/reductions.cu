@@ -29,52 +29,69 @@ struct Path {
     }
 };
 
-// The result, or the state of a chunk if there are several.
+// The result, part by part behind all results, or the state of a chunk if there are several.
 template <typename Reducer>
-INLINE void put(void* out, int64 place, typename Reducer::State state, bool is_last, double number) {
-    if (is_last)
-        static_cast<typename Reducer::Result*>(out)[place] = Reducer::finish(state, number);
+INLINE void put(void* out, int64 place, int64 results, typename Reducer::State state, double number) {
+    if (gridDim.y > 1) {
+        static_cast<typename Reducer::State*>(out)[place * gridDim.y + blockIdx.y] = state;
+        return;
+    }
+#pragma unroll
+    for (int part = 0; part < Reducer::PARTS; ++part)
+        static_cast<typename Reducer::Result*>(out)[part * results + place] =
+            Reducer::finish(state, number, part);
+}
+
+// The state with one more element, of one input or two.
+template <typename Reducer, typename T>
+INLINE typename Reducer::State added(typename Reducer::State state, T x, T y, int64 index) {
+    if constexpr (Reducer::INPUTS == 2)
+        return Reducer::add(state, widen(x), widen(y));
     else
-        static_cast<typename Reducer::State*>(out)[place] = state;
+        return Reducer::add(state, widen(x), index);
 }
 
 // Groups of `threads` reduce a result each, or with more threads than a warp the block does. There
 // are `length` vectors, or elements, to reduce; blockIdx.y is the chunk of `chunk` of them.
 template <template <typename> class Of, typename T, bool IS_WIDE>
 __global__ void __launch_bounds__(512)
-reduce_rows(const T* __restrict__ x, void* __restrict__ out, int64 results, int64 length,
-            int64 chunk, int64 threads, double number, Path kept, Path reduced) {
+reduce_rows(const T* __restrict__ x, const T* __restrict__ y, void* __restrict__ out,
+            int64 results, int64 length, int64 chunk, int64 threads, double number, Path kept, Path reduced) {
     constexpr int WIDTH = IS_WIDE ? LANES<T> : 1;
     using Reducer = Of<T>;
     using State = typename Reducer::State;
     const int lane = threadIdx.x % threads;
     const int64 row = int64(blockIdx.x) * (blockDim.x / threads) + threadIdx.x / threads;
     const bool is_real = row < results;
-    const T* start = x + (is_real ? kept.place(row) : 0);
+    const int64 start = is_real ? kept.place(row) : 0;
     const int64 begin = blockIdx.y * chunk, end = min(begin + chunk, length);
     State state[IN_FLIGHT];
 #pragma unroll
     for (int f = 0; f < IN_FLIGHT; ++f) state[f] = Reducer::start();
     for (int64 k = begin + lane; k < end && is_real; k += threads * IN_FLIGHT) {
-        Vector<T, WIDTH> read[IN_FLIGHT];
+        Vector<T, WIDTH> read[Reducer::INPUTS][IN_FLIGHT];
 #pragma unroll
         for (int f = 0; f < IN_FLIGHT; ++f)
-            if (k + f * threads < end)
-                read[f] = load<WIDTH>(start + reduced.place(k + f * threads));
+            if (k + f * threads < end) {
+                const int64 place = start + reduced.place(k + f * threads);
+                read[0][f] = load<WIDTH>(x + place);
+                if (Reducer::INPUTS == 2) read[Reducer::INPUTS - 1][f] = load<WIDTH>(y + place);
+            }
 #pragma unroll
         for (int f = 0; f < IN_FLIGHT; ++f)
             if (k + f * threads < end) {
                 const int64 index = (k + f * threads) * WIDTH;
 #pragma unroll
                 for (int w = 0; w < WIDTH; ++w)
-                    state[f] = Reducer::add(state[f], widen(read[f].lane[w]), index + w);
+                    state[f] = added<Reducer>(state[f], read[0][f].lane[w],
+                                              read[Reducer::INPUTS - 1][f].lane[w], index + w);
             }
     }
     State all = Reducer::merge(Reducer::merge(state[0], state[1]),
                                Reducer::merge(state[2], state[3]));
     all = threads <= WARP ? merge_warp<Reducer>(all, threads) : merge_block<Reducer>(all);
     if (lane == 0 && is_real)
-        put<Reducer>(out, row * gridDim.y + blockIdx.y, all, gridDim.y == 1, number);
+        put<Reducer>(out, row, results, all, number);
 }
 
 // `across` threads have a vector of neighbouring results each, or one, and the other threads of the block other
@@ -82,8 +99,8 @@ reduce_rows(const T* __restrict__ x, void* __restrict__ out, int64 results, int6
 // rows, blockIdx.y the chunks of the `length` elements to reduce.
 template <template <typename> class Of, typename T, bool IS_WIDE>
 __global__ void __launch_bounds__(COLUMN_BLOCK)
-reduce_columns(const T* __restrict__ x, void* __restrict__ out, int64 columns, int64 length,
-               int64 chunk, int64 across, double number, Path kept, Path reduced) {
+reduce_columns(const T* __restrict__ x, const T* __restrict__ y, void* __restrict__ out,
+               int64 columns, int64 length, int64 chunk, int64 across, double number, Path kept, Path reduced) {
     using Reducer = Of<T>;
     using State = typename Reducer::State;
     constexpr int WIDTH = IS_WIDE ? LANES<T> : 1;
@@ -94,22 +111,27 @@ reduce_columns(const T* __restrict__ x, void* __restrict__ out, int64 columns, i
     const int depth = COLUMN_BLOCK / across;
     const int64 column = (part * across + lane) * WIDTH;
     const bool is_real = column < columns;
-    const T* start = x + kept.place(row) + column;
+    const int64 start = kept.place(row) + column;
     const int64 begin = blockIdx.y * chunk, end = min(begin + chunk, length);
     State state[WIDTH];
 #pragma unroll
     for (int w = 0; w < WIDTH; ++w) state[w] = Reducer::start();
     for (int64 k = begin + deep; k < end && is_real; k += depth * IN_FLIGHT) {
-        Vector<T, WIDTH> read[IN_FLIGHT];
+        Vector<T, WIDTH> read[Reducer::INPUTS][IN_FLIGHT];
 #pragma unroll
         for (int f = 0; f < IN_FLIGHT; ++f)
-            if (k + f * depth < end) read[f] = load<WIDTH>(start + reduced.place(k + f * depth));
+            if (k + f * depth < end) {
+                const int64 place = start + reduced.place(k + f * depth);
+                read[0][f] = load<WIDTH>(x + place);
+                if (Reducer::INPUTS == 2) read[Reducer::INPUTS - 1][f] = load<WIDTH>(y + place);
+            }
 #pragma unroll
         for (int f = 0; f < IN_FLIGHT; ++f)
             if (k + f * depth < end) {
 #pragma unroll
                 for (int w = 0; w < WIDTH; ++w)
-                    state[w] = Reducer::add(state[w], widen(read[f].lane[w]), k + f * depth);
+                    state[w] = added<Reducer>(state[w], read[0][f].lane[w],
+                                              read[Reducer::INPUTS - 1][f].lane[w], k + f * depth);
             }
     }
 #pragma unroll
@@ -123,8 +145,8 @@ reduce_columns(const T* __restrict__ x, void* __restrict__ out, int64 columns, i
                                                      shared[threadIdx.x + half * across]);
         }
         if (deep == 0 && is_real)
-            put<Reducer>(out, (row * columns + column + w) * gridDim.y + blockIdx.y,
-                         shared[threadIdx.x], gridDim.y == 1, number);
+            put<Reducer>(out, row * columns + column + w, gridDim.x / per_row * columns,
+                         shared[threadIdx.x], number);
     }
 }
 
@@ -142,5 +164,5 @@ merge_chunks(const void* __restrict__ states, void* __restrict__ out, int64 resu
         state = Reducer::merge(state, own[k]);
     state = merge_warp<Reducer>(state, WARP);
     if (threadIdx.x % WARP == 0 && result < results)
-        put<Reducer>(out, result, state, true, number);
+        put<Reducer>(out, result, results, state, number);
 }

@@ -1,0 +1,71 @@
+"""Batch norm and its gradients against float64 on the CPU, however the images lie."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import flambeau as torch
+import flambeau.nn.functional as F
+
+from .kit import assert_launched, assert_near, double, drawn
+from .shim import HostDriver
+
+CASES: dict[str, tuple[tuple[int, ...], bool]] = {
+    "images": ((3, 4, 6, 8), False),
+    "ragged images": ((3, 5, 5, 7), False),
+    "channels last": ((3, 8, 5, 6), True),
+    "ragged channels last": ((3, 5, 5, 7), True),
+    "vectors": ((40, 12), False),
+    "large images": ((2, 1, 60, 80), False),
+}
+
+
+def gradients(function: Any, g: Any, *given: Any) -> list[Any]:
+    out = function(*given)
+    return [out, *torch.autograd.grad(out, [x for x in given if x is not None], g)]
+
+
+@pytest.mark.parametrize(
+    ("case", "dtype"),
+    [*[(c, "float32") for c in CASES], ("images", "bfloat16"), ("channels last", "float64")],
+)
+def test_training(host: HostDriver, case: str, dtype: str) -> None:
+    shape, is_last = CASES[case]
+    x, g = drawn(shape, dtype) + 5, drawn(shape, dtype, 3)
+    if is_last:
+        x, g = (t.to(memory_format=torch.channels_last) for t in (x, g))
+    x.requires_grad_()
+    weight, bias = (drawn(shape[1:2], dtype, k).requires_grad_() for k in (1, 2))
+
+    def norm(x: Any, weight: Any, bias: Any) -> Any:
+        return F.batch_norm(x, None, None, weight, bias, training=True)
+
+    found = gradients(norm, g, x, weight, bias)
+    assert {"pointwise_batch_norm", "pointwise_batch_norm_gradient"} <= {*host.launched}
+    if len(shape) == 4 and is_last:
+        assert found[0].is_contiguous(memory_format=torch.channels_last)
+        assert found[1].is_contiguous(memory_format=torch.channels_last)
+    wanted = gradients(norm, double(g), *map(double, (x, weight, bias)))
+    for a, b in zip(found, wanted, strict=True):
+        assert_near(a, b, 300)
+
+
+def test_running_statistics_and_evaluation(host: HostDriver) -> None:
+    x = drawn((4, 3, 5, 4), "float32") + 2
+    made = []
+    for given in (x, double(x)):
+        layer = torch.nn.BatchNorm2d(3).to(given.dtype).to(given.device)
+        layer(given)
+        layer.eval()
+        made.append((layer.running_mean, layer.running_var, layer(given)))
+    for a, b in zip(*made, strict=True):
+        assert_near(a, b, 60)
+    assert_launched(host, "pointwise_batch_norm")
+
+
+def test_moments_do_not_cancel_far_from_zero(host: HostDriver) -> None:
+    x = drawn((50, 3, 8, 4), "float32", scale=1.0) + 4096
+    out = F.batch_norm(x, None, None, training=True)
+    assert_near(out, F.batch_norm(double(x), None, None, training=True), 2**13)
