@@ -27,7 +27,7 @@ extern "C" const char* run_%d(const long long* grid, long long threads, long lon
     return shim::run(grid, threads, shared, backwards, words, body_%d);
 }
 """
-FLAGS = ["-std=c++17", "-O1", "-shared", "-fPIC", "-fno-strict-aliasing", "-U_FORTIFY_SOURCE",
+FLAGS = ["-std=c++17", "-O0", "-fPIC", "-fno-strict-aliasing", "-U_FORTIFY_SOURCE",
          "-ffp-contract=off", "-w", "-fno-stack-protector"]  # fmt: skip
 
 
@@ -41,6 +41,21 @@ class ShimError(AssertionError):
     """A kernel did what a GPU forbids, or leaves undefined."""
 
 
+@cache
+def header(folder: Path) -> Path:
+    """The shim's header in a folder where it lies compiled, which spares each kernel half of the
+    compiler's time."""
+    digest = hashlib.sha256(HEADER.read_bytes()).hexdigest()[:16]
+    place = folder / f"shim-{digest}.h"
+    if not place.with_suffix(".h.gch").exists():
+        place.write_bytes(HEADER.read_bytes())
+        made = folder / f"shim-{digest}.{os.getpid()}"
+        command = [str(compiler()), *FLAGS, "-x", "c++-header", str(place), "-o", str(made)]
+        subprocess.run(command, check=True)
+        made.replace(place.with_suffix(".h.gch"))
+    return place
+
+
 def built(text: str, expressions: Sequence[str]) -> list[Any]:
     """Functions that run the kernels of a source, from a shared library that is compiled once for
     all processes with the same cache."""
@@ -52,18 +67,19 @@ def built(text: str, expressions: Sequence[str]) -> list[Any]:
     library = folder / f"{name}.so"
     if not library.exists():
         place = folder / f"{name}.{os.getpid()}"
-        command = [str(compiler()), *FLAGS, f"-I{KERNELS}", "-include", str(HEADER), "-x", "c++"]
+        command = [str(compiler()), *FLAGS, "-shared", f"-I{KERNELS}", "-x", "c++", "-"]
         done = subprocess.run(
-            [*command, "-", "-o", str(place)], input=program, capture_output=True, text=True
-        )
+            [*command, "-include", str(header(folder)), "-o", str(place)],
+            input=program, capture_output=True, text=True,
+        )  # fmt: skip
         if done.returncode:
             raise ShimError(f"{expressions} do not compile on the host:\n{done.stderr[:4000]}")
         place.replace(library)
     loaded = ctypes.CDLL(str(library))
-    functions = [getattr(loaded, f"run_{k}") for k in range(len(expressions))]
-    for function in functions:
+    found = [getattr(loaded, f"run_{k}") for k in range(len(expressions))]
+    for function in found:
         function.restype = ctypes.c_char_p
-    return functions
+    return found
 
 
 functions: list[Any] = []
