@@ -152,6 +152,9 @@ class Calls(Sequences):
         kind = type(function)
         if self.record_of(vars(kind).get("__call__")) is not None:
             return self.call(kind.__call__, [function, *args], kwargs, node, exact)
+        if opaque and isinstance(owner, Module) and getattr(function, "__name__", "") == "__init__":
+            Module.__init__(owner)  # super().__init__(*args): it can be filled from now on
+            return self.escape(owner)
         if not (interpreted or self._is_allowed(function, owner)):
             return self.unknown_call(args, kwargs, node)
         if opaque and not (interpreted and exact):
@@ -195,6 +198,8 @@ class Calls(Sequences):
         if isinstance(owner, Module | Optimizer):
             self.escape(owner)
         if getattr(function, "__name__", "") in pure.VALUED:
+            if self.is_open([*args, *kwargs.values()]):
+                return UNKNOWN
             args = [with_numbers(a) for a in args]
             kwargs = {key: with_numbers(value) for key, value in kwargs.items()}
             if not self.is_opaque(args, 6) and not self.is_opaque(kwargs, 6):
@@ -321,6 +326,8 @@ class Calls(Sequences):
         if record is not None:
             owner = [] if "forward" in vars(module) else [module]
             return self.call_function(record, [*owner, *args], kwargs)
+        if id(module) in self.open:
+            return UNKNOWN
         if type(module).forward is Sequential.forward and len(args) == 1 and not kwargs:
             value = args[0]
             for child in module._modules.values():

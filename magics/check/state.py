@@ -85,6 +85,12 @@ class State:
             return not value.exact or any(self.is_opaque(item, depth - 1) for item in value.items)
         return False
 
+    def is_open(self, value: Any) -> bool:
+        """Whether a list of unknown length is in `value`."""
+        if value.__class__ not in (list, tuple):
+            return False
+        return id(value) in self.open or any(map(self.is_open, value))
+
     def push_trail(self, trail: Trail) -> None:
         """Note in `trail` what is written from now on."""
         self.trails.append(trail)

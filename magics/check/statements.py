@@ -129,7 +129,8 @@ class Statements(Expressions):
         while len(shape) > part.ndim and shape[0] == 1:
             shape = shape[1:]
         fits = len(shape) <= part.ndim and all(
-            a in (1, b) for a, b in zip(reversed(shape), reversed(part.shape), strict=False)
+            a in (1, b) or self.symbols.any_in((a, b))
+            for a, b in zip(reversed(shape), reversed(part.shape), strict=False)
         )
         if not fits:
             words = (
