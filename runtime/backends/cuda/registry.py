@@ -8,7 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ...core.dispatch import DispatchKey
+    from ...ops.operation import Operation
 
 FAMILIES = ("softmax", "attention", "segments", "norms", "random")
 """The modules of this package that register kernels, or declare such as other parts call."""
@@ -41,3 +45,13 @@ def launchers() -> dict[tuple[str, str], Launcher]:
     for family in FAMILIES:
         import_module(f".{family}", __package__)
     return _launchers
+
+
+def own_kernel(operation: Operation, key: DispatchKey) -> Launcher | None:
+    """The launcher of our own kernel for arrays of `key`; None if there is none."""
+    found = launchers().get((operation.name, key.dtype.name))
+    if found is None and operation.formula is not None:
+        from . import pointwise
+
+        return pointwise.kernel(operation, key.dtype.name)
+    return found
