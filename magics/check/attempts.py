@@ -72,6 +72,7 @@ class Attempts(Parts):
         self.made: dict[int, tuple[Any, ast.AST]] = {}  # modules made in the cell, by id
         self.writes: list[tuple[Tensor, ast.AST]] = []  # in place, in the checked cell
         self.masked: dict[int, tuple[Tensor, int]] = {}  # masks, and how many they select
+        self.named: list[Any] = []  # objects given attributes by computed names, in running loops
         self.loops: list[ast.AST] = []  # that run, the innermost last
         self.guarded = 0  # how many try blocks with handlers are around
         self.unknown_returns = 0  # how often an interpreted function gave something unknown

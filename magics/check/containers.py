@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import OrderedDict
 from typing import Any
 
 from flambeau.nn import Module, ModuleDict, ModuleList, Sequential
@@ -13,27 +14,30 @@ from .values import UNKNOWN
 
 Args = list[Any]
 Kwargs = dict[str, Any]
+DICTS = (dict, OrderedDict)
 
 
 def _made(kind: type[Module]) -> Handler:
     """A handler of `kind(...)`."""
 
     def make(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
-        given = args[0] if kind is ModuleList and len(args) == 1 else args
-        if kwargs or not _holds_unknown(given):
+        given = args[0] if len(args) == 1 and args[0].__class__ in (list, *DICTS) else args
+        if not run.is_opaque(args) and not run.is_opaque(kwargs):
             return run.native(kind, args, kwargs, node)
         made = run.native(kind, [], {}, node)
-        if isinstance(made, Module):
-            for child in given:
-                _put(run, made, child)
-        return made
+        if kwargs or not isinstance(made, Module) or UNKNOWN in args:
+            return run.unknown_call(args, kwargs, node)
+        named = given.items() if isinstance(given, dict) else enumerate(given)
+        for name, child in named:
+            made._modules[str(name)] = child
+        return run.mark_open(made) if id(given) in run.open else made
 
     return make
 
 
 def _append(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     owner, *given = args
-    if kwargs or len(given) != 1 or given[0] is not UNKNOWN:
+    if len(given) != 1 or given[0] is not UNKNOWN:
         return run.native(type(owner).append.__get__(owner), given, kwargs, node)
     _put(run, owner, UNKNOWN)
     return owner
@@ -62,10 +66,6 @@ def _unsure(name: str) -> Handler:
         return run.native(getattr(owner, name), given, kwargs, node)
 
     return call
-
-
-def _holds_unknown(given: Any) -> bool:
-    return given.__class__ in (list, tuple) and any(child is UNKNOWN for child in given)
 
 
 def _put(run: Training, owner: Module, child: Any) -> None:

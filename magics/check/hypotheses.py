@@ -19,6 +19,7 @@ from .recurrent import Recurrent
 from .values import MISSING, UNKNOWN
 
 RESHAPES = ("view", "reshape", "flatten", "float")
+SEQUENCES = ("tuple", "list", "sequence", "dict", "typing.tuple", "typing.list")
 NAMED_SETTERS = (
     "setattr",
     "register_buffer",
@@ -155,6 +156,8 @@ class Hypotheses(Recurrent):
 
         Sizes that are unpacked to one name are equal: they are kept in `known`.
         """
+        if _is_sequence(node, name):
+            return []
         layer = None if owner is None else self._first_layer(node, name, owner)
         shapes, dtype = ([], flambeau.float32) if layer is None else self._wanted(layer)
         unpackings = _unpackings(node, name)
@@ -248,6 +251,21 @@ def _is_name(node: ast.expr, name: str) -> bool:
             return False
         node = node.func.value
     return isinstance(node, ast.Name) and node.id == name
+
+
+def _is_sequence(node: Any, name: str) -> bool:
+    """Whether the parameter `name` is said to be, or used as, a sequence of tensors."""
+    parameters = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+    annotations = [p.annotation for p in parameters if p.arg == name and p.annotation is not None]
+    if any(ast.unparse(each).lower().startswith(SEQUENCES) for each in annotations):
+        return True
+    return any(
+        isinstance(each, ast.Assign)
+        and isinstance(each.targets[0], ast.Tuple | ast.List)
+        and isinstance(each.value, ast.Name)
+        and each.value.id == name
+        for each in ast.walk(node)
+    )
 
 
 def _unpackings(node: Any, name: str) -> list[list[str]]:

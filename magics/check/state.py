@@ -158,7 +158,7 @@ class State:
                 for key, value in now.items():
                     if key in before and not alike(before[key], value):
                         now[key] = self._widened(before[key], value)
-                if held.__class__ is dict and len(now) != len(before) and not _is_names(now):
+                if held.__class__ is dict and len(now) != len(before):
                     self.mark_open(held)
                 _restore(held, now)
             elif len(now) != len(before):
@@ -168,11 +168,6 @@ class State:
         if isinstance(now, list) and isinstance(before, list) and now and before:
             return self.mark_open(now)
         return UNKNOWN
-
-
-def _is_names(contents: dict[Any, Any]) -> bool:
-    """Whether a dict may be that of variables or attributes, whose further names do no harm."""
-    return all(isinstance(key, str) for key in contents)
 
 
 def _contents(container: Any) -> Any:
