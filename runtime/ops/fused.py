@@ -34,7 +34,15 @@ from .normalization import (
     normalize_gradient,
     normalize_over,
 )
-from .reductions import mean_array, mean_over, sum_array, sum_over, var_array, var_over
+from .reductions import (
+    cumsum_along,
+    mean_array,
+    mean_over,
+    sum_array,
+    sum_over,
+    var_array,
+    var_over,
+)
 from .shapes import numpy_axis
 
 LARGE = 16_384
@@ -123,6 +131,18 @@ def var(input: Any, dim: Any = None, keepdim: bool = False, freedom: float = 1.0
 
     squares = sums.squares_about_means(input, columns)
     return _shaped(squares / np.float64(freedom), input, columns, dim, keepdim)
+
+
+def _is_run(input: Any, dim: int) -> bool:
+    return bool(input.ndim) and _is_fit(input, math.prod(input.shape[dim % input.ndim :]))
+
+
+@kernel(cumsum_along, "cpu", when=_is_run)
+def cumsum(input: Any, dim: int) -> Any:
+    """One pass."""
+    from ..backends.cpu.loops import scans
+
+    return scans.running_sums(input, dim % input.ndim)
 
 
 @kernel(softmax_over, "cpu", when=_has_last)
