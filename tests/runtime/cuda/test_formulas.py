@@ -16,7 +16,7 @@ from flambeau.core.dispatch import key_of, operations
 
 from .kit import DTYPES, assert_launched, assert_near, double, drawn
 from .shim import HostDriver
-from .test_compilation import ARCHITECTURES, needs_nvrtc
+from .test_compilation import ARCHITECTURES, QUICK, needs_nvrtc
 
 TAILS = [0.0, -0.0, 1.0, -1.0, 20.0, -20.0, 100.0, -100.0, 1e4, -1e4, np.inf, -np.inf, np.nan]
 SIZE = 1031
@@ -78,7 +78,7 @@ def test_every_formula_compiles(
 
     made = [f for o, f in all_formulas(dtype) if with_gradients or not o.derived]
     text, names = text_of(made, layout)
-    nvrtc.compiled(text, "formulas.cu", names, launch.options(architecture))
+    nvrtc.compiled(text, "formulas.cu", names, launch.options(architecture) + QUICK)
 
 
 def operands(operation: Any) -> list[Any]:
