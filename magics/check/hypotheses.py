@@ -11,7 +11,7 @@ import flambeau
 from flambeau import nn
 from flambeau.nn import Module
 
-from .frames import UserError
+from .frames import Function, UserError
 from .recurrent import Recurrent
 from .values import MISSING, UNKNOWN
 
@@ -40,6 +40,42 @@ class Hypotheses(Recurrent):
         except Exception as mishap:
             self.mishaps.append(mishap)
 
+    def flow(self, module: Module) -> tuple[Any, Any] | None:
+        """A tensor that the live `module` takes and what it gives for it; None if that is not
+        known."""
+        found: list[tuple[Any, Any]] = []
+
+        def run() -> None:
+            self.hypothetical = True
+            twin = self.twin(module)
+            if not isinstance(twin, Module):
+                return
+            record = self.record_of(type(twin).forward)
+            if record is None:
+                taken = self._tensor_of(None, self._leaf(twin, depth=4))
+                if taken is not None:
+                    found.append((taken, self.call_module(twin, [taken], {}, ast.Pass())))
+                return
+            names = self._supposed_names(record, twin)
+            if len(names) > 1:
+                taken = list(names.values())[1]
+                found.append((taken, self.activate(record, names, twin)))
+
+        self._try(run)
+        return found[0] if found and not self.findings else None
+
+    def _supposed_names(self, forward: Function, module: Module) -> dict[str, Any]:
+        """The arguments of a `forward`, made up as far as the layers tell; empty without self."""
+        names = self.unknown_arguments(forward)
+        if not names:
+            return names
+        names[next(iter(names))] = module
+        positional = [p.arg for p in (*forward.node.args.posonlyargs, *forward.node.args.args)]
+        names.update(zip(reversed(positional), reversed(forward.defaults), strict=False))
+        names.update(forward.keyword_defaults)
+        self._suppose(forward.node, names, module)
+        return names
+
     def _suppose_function(self, node: ast.FunctionDef) -> None:
         record = self.record_of(self.frame.scope.names.get(node.name))
         if record is None or record.node in self.entered_nodes:
@@ -64,15 +100,9 @@ class Hypotheses(Recurrent):
         module = self.call(made, [], arguments, node)
         if not isinstance(module, Module) or len(self.findings) != before:
             return
-        names = self.unknown_arguments(forward)
-        first = next(iter(names), None)
-        if first is None:
-            return
-        names[first] = module
-        positional = [p.arg for p in forward.node.args.args]
-        names.update(zip(reversed(positional), reversed(forward.defaults), strict=False))
-        self._suppose(forward.node, names, module)
-        self.activate(forward, names, module)
+        names = self._supposed_names(forward, module)
+        if names:
+            self.activate(forward, names, module)
 
     def _sizes(self, start: Any) -> dict[str, Any]:
         """Symbolic sizes for the parameters of `__init__` that have no default."""
@@ -121,10 +151,14 @@ class Hypotheses(Recurrent):
             return (fresh("B"), layer.in_features), flambeau.float32
         if isinstance(layer, nn.LayerNorm):
             return (fresh("B"), *layer.normalized_shape), flambeau.float32
-        if isinstance(layer, nn.RNNBase):
-            return (fresh("B"), fresh("T"), layer.input_size), flambeau.float32
-        if isinstance(layer, nn.TransformerEncoderLayer):
-            return (fresh("B"), fresh("T"), layer.linear1.in_features), flambeau.float32
+        if isinstance(layer, nn.RNNBase | nn.TransformerEncoderLayer):
+            is_network = isinstance(layer, nn.RNNBase)
+            batch_first = (layer if is_network else layer.self_attn).batch_first
+            width = layer.input_size if is_network else layer.linear1.in_features
+            order = "BT" if batch_first else "TB"
+            return (fresh(order[0]), fresh(order[1]), width), flambeau.float32
+        if isinstance(layer, nn.BatchNorm2d | nn.InstanceNorm2d):
+            return (fresh("B"), layer.num_features, fresh("H"), fresh("W")), flambeau.float32
         for kind, sizes in ((nn.Conv1d, "L"), (nn.Conv2d, "HW"), (nn.Conv3d, "DHW")):
             if isinstance(layer, kind):
                 spatial = [fresh(size) for size in sizes]

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from flambeau.core.tensor import Tensor
+from flambeau.nn import Module
 
 from . import arrays, library, pure
 from .apart import apart
@@ -65,6 +66,16 @@ class Interpreter(Hypotheses):
                 self.look_into_uncalled(tree.body)
             except BudgetSpentError:
                 self.complete = False
+
+    def shapes_through(self, module: Module) -> tuple[str, str] | None:
+        """What a live module takes and gives, in words; None if that is not known."""
+        with apart(gradients=False):
+            try:
+                found = self.flow(module)
+            except BudgetSpentError:
+                return None
+            texts = [self.shape_text(value) for value in found or ()]
+        return (texts[0], texts[1]) if len(texts) == 2 and texts[0] and texts[1] else None
 
     def forget(self) -> None:
         """Let go of all values. Functions of the run and the run refer to each other, and the
