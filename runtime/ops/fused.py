@@ -55,6 +55,11 @@ def _has_last(x: Any, *others: Any, dim: int) -> bool:
     return x.ndim and dim in (-1, x.ndim - 1) and _is_fit(x, x.shape[-1], *others)
 
 
+def _has_last_gradient(g: Any, out: Any, dim: int) -> bool:
+    """The same for a gradient, which may be one number seen everywhere."""
+    return g.dtype == SINGLE and _has_last(out, dim=dim)
+
+
 def _columns(input: Any, dim: Any) -> int:
     """How many elements each sum over `dim` adds up, if those are all or the last dimensions and
     worth a loop; else 0."""
@@ -131,20 +136,20 @@ def log_softmax(input: Any, dim: int) -> Any:
     return softmax.mapped(softmax.LOG_SOFTMAX, input)
 
 
-@kernel(softmax_gradient, "cpu", when=_has_last)
+@kernel(softmax_gradient, "cpu", when=_has_last_gradient)
 def softmax_vjp(g: Any, out: Any, dim: int) -> Any:
     """Two passes over a row in the cache."""
     from ..backends.cpu.loops import softmax
 
-    return softmax.mapped(softmax.SOFTMAX_GRADIENT, g, out)
+    return softmax.mapped(softmax.SOFTMAX_GRADIENT, np.ascontiguousarray(g), out)
 
 
-@kernel(log_softmax_gradient, "cpu", when=_has_last)
+@kernel(log_softmax_gradient, "cpu", when=_has_last_gradient)
 def log_softmax_vjp(g: Any, out: Any, dim: int) -> Any:
     """Two passes over a row in the cache."""
     from ..backends.cpu.loops import softmax
 
-    return softmax.mapped(softmax.LOG_SOFTMAX_GRADIENT, g, out)
+    return softmax.mapped(softmax.LOG_SOFTMAX_GRADIENT, np.ascontiguousarray(g), out)
 
 
 def _is_plain(logits: Any, target: Any, weight: Any, how: dict[str, Any]) -> bool:
@@ -226,7 +231,7 @@ def layer_norm(input: Any, weight: Any, bias: Any, dims: tuple[int, ...], eps: f
 def _is_layer_gradient(
     g: Any, input: Any, weight: Any, like: Any, dims: tuple[int, ...], eps: float
 ) -> bool:
-    return _is_fit(input, _layer(input, dims), g, weight)
+    return g.dtype == SINGLE and _is_fit(input, _layer(input, dims), weight)
 
 
 @kernel(layer_norm_gradient, "cpu", when=_is_layer_gradient)
@@ -237,7 +242,7 @@ def layer_norm_vjp(
     from ..backends.cpu.loops import normalization
 
     by_input, by_weight, by_bias = normalization.layer_norm_gradient(
-        g, input, weight, _layer(input, dims), eps
+        np.ascontiguousarray(g), input, weight, _layer(input, dims), eps
     )
     return by_input, by_weight.reshape(like), by_bias.reshape(like)
 
