@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 FIXABLE = ("shape", "dtype", "device", "value", "runtime")
 _HINT = re.compile(r"(Did you mean [^?]+\?|(?:Change|Convert|Use|Pass|Move|Reshape|Write) .+)$")
+_NUMBER = re.compile(r"\b\d{5,}\b")  # that may be a symbolic size
 _META_DEVICE = re.compile(r"\bmeta(?::(\d+))?")
 
 
@@ -51,6 +52,7 @@ def explained(
         text += f" Here {', '.join(f'{name} is {shape}' for name, shape in operands.items())}."
     if isinstance(error, AttributeError) and fix and fix not in text:
         text = f"{text}. {fix}" if not text.endswith(".") else f"{text} {fix}"
+    text = _NUMBER.sub(lambda m: run.symbols.text(int(m[0])) or m[0], text)
     related = _companion(run, node, code, call, error)
     if related and related[0].fix is not None:
         fix = related[0].fix
