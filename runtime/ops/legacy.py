@@ -314,8 +314,7 @@ def from_dlpack(ext_tensor: Any) -> Tensor:
 METHODS = {
     "new": new, "storage": storage, "untyped_storage": untyped_storage, "resize_": resize_,
     "resize_as_": resize_as_, "new_empty_strided": new_empty_strided,
-    "fill_diagonal_": fill_diagonal_, "frexp": frexp, "pin_memory": itself,
-    "record_stream": itself, "is_pinned": no, "is_inference": no,
+    "fill_diagonal_": fill_diagonal_, "frexp": frexp, "is_inference": no,
     "apply_": apply_, "is_same_size": is_same_size,
     "__array_wrap__": array_wrap, "__dlpack__": dlpack, "__dlpack_device__": dlpack_device,
     "share_memory_": share_memory_, "is_shared": is_shared,

@@ -16,6 +16,7 @@ import numpy as np
 from ..backends.cpu import loops
 from ..core import dtypes
 from ..core.creation import full_like, scalar_tensor
+from ..core.dispatch import placed
 from ..core.tensor import Tensor
 from ..ops.arithmetic import abs, sign
 from ..ops.clamping import maximum
@@ -66,8 +67,9 @@ def run_rules(rule: Rule, steps: list[tuple[Any, Tensor, list[Any]]]) -> None:
         rest = _run_loop(rule, given, members)
         if rest:
             numbers = constants(given, rest[0][0])
+            run = placed(_run_rule, rest[0][0]._key)
             for p, arrays in rest:
-                _run_rule(rule, numbers, p, arrays)
+                run(rule, numbers, p, arrays)
 
 
 def _run_loop(

@@ -76,7 +76,7 @@ class ndarray:
         self, stream: Any = None, order: str = "C", out: Any = None, blocking: bool = True
     ) -> Any:
         """A copy as a NumPy array."""
-        streams.refuse_in_capture()
+        streams.refuse_in_capture(streams.get_current_stream())
         if out is None:
             return self._host.copy()
         queue, kept = stream or streams.get_current_stream(), self._host.copy()
@@ -93,12 +93,12 @@ class ndarray:
 
     def item(self, *index: Any) -> Any:
         """The element as a Python number."""
-        streams.refuse_in_capture()
+        streams.refuse_in_capture(streams.get_current_stream())
         return self._host.item(*index)
 
     def tolist(self) -> Any:
         """The elements as nested lists."""
-        streams.refuse_in_capture()
+        streams.refuse_in_capture(streams.get_current_stream())
         return self._host.tolist()
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
