@@ -49,6 +49,7 @@ def test_its_memory_is_nobody_elses_while_it_lives() -> None:
     assert [s for s in torch.cuda.memory_snapshot() if s["segment_pool_id"] == pool]
     del g, out
     gc.collect()
+    torch.cuda.empty_cache()
     assert not [s for s in torch.cuda.memory_snapshot() if s["segment_pool_id"] == pool]
 
 

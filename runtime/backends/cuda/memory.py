@@ -231,12 +231,11 @@ class CachingAllocator:
     def _ask_again(self, device: int, whole: int, size: int) -> int:
         """The same after unused memory was given back: that of caches, then of garbage."""
         self.counts[device].retries += 1
-        self.give_back(device)
-        address = self._ask(device, whole)
-        if not address:
-            gc.collect()
-            self.give_back(device)
-            address = self._ask(device, whole)
+        address = 0
+        for before in () if getattr(self._local, "pool", 0) else (lambda: None, gc.collect):
+            before()
+            self.give_back(device)  # which waits for the device, and so ends a recording
+            address = address or self._ask(device, whole)
         if not address:
             self.counts[device].failures += 1
             raise OutOfMemoryError(self._complaint(device, size))

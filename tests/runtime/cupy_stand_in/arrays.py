@@ -245,7 +245,10 @@ def run(function: Callable[..., Any], *args: Any, changed: Any = None, **kwargs:
     if changed is not None:
         kept.append(lambda: function(*given, **options))
         return changed
-    made = guest(function(*given, **options))
+    try:
+        made = guest(function(*given, **options))
+    except IndexError:  # indices hold no values yet
+        made = guest(function(*map(_zeros, given), **options))
 
     def again() -> None:
         result = function(*given, **options)
@@ -255,6 +258,12 @@ def run(function: Callable[..., Any], *args: Any, changed: Any = None, **kwargs:
 
     kept.append(again)
     return made
+
+
+def _zeros(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return type(value)(map(_zeros, value))
+    return np.zeros_like(value) if isinstance(value, np.ndarray) else value
 
 
 def _listed(value: Any) -> Any:
