@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from flambeau.magics.check import check_cells
+from flambeau.magics.check import examine
 
 from .cells import notebook_cells
 from .session import starting_names
@@ -40,9 +40,9 @@ def _check(path: str, strict: bool) -> int:
         return 2
     names = {**starting_names(), "__name__": "__main__", "__file__": path}
     failed = False
-    for number, findings in enumerate(check_cells(cells, names, SECONDS), 1):
+    for number, report in enumerate(examine(cells, names, SECONDS), 1):
         file = f"{path}:cell {number}" if notebook else path
-        for finding in findings:
+        for finding in report.findings:
             print(finding.as_text(file))
             failed |= strict or finding.severity == "error"
     return int(failed)

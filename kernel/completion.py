@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
+import contextlib
 import inspect
+import keyword
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -11,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.completer import provisionalcompleter
 
 from flambeau import Tensor
+from flambeau.magics.check.source import parse
 
 from .expressions import (
     MISSING,
@@ -29,6 +35,9 @@ if TYPE_CHECKING:
 
 DESCRIBED = 200
 """Candidates that are described; nobody reads further, and each takes some microseconds."""
+
+ABBREVIATION = re.compile(r"[^\W_](?:_[^\W_])+_?\Z")
+"""The first letters of the parts of a name."""
 
 MOST = 500
 """Names that are looked at further. IPython shows as many, but first describes and sorts them all,
@@ -50,15 +59,49 @@ class Completion:
 
 def limit(completer: Any) -> None:
     """Let IPython's completer look at the names that it will show, and no more."""
-    find = completer.global_matches
 
-    def first_matches(text: str) -> list[str]:
-        matches: list[str] = find(text)
-        if len(matches) <= MOST:
-            return matches
-        return sorted(matches, key=lambda name: (name.startswith("_"), name))[:MOST]
+    def matches(text: str, context: Any = None) -> list[str]:
+        typed = () if context is None else typed_names(context.full_text, context.cursor_line)
+        return names_for(text, [*keyword.kwlist, *vars(builtins), *typed, *completer.namespace])
 
-    completer.global_matches = first_matches
+    completer.global_matches = matches
+
+
+def names_for(text: str, names: list[str]) -> list[str]:
+    """Those of `names` that begin with `text`, or whose parts do with its letters (`l_r` finds
+    `learning_rate`); of many the first by the alphabet."""
+    found = [name for name in names if name.startswith(text)]
+    if ABBREVIATION.match(text):
+        parts = re.compile("[^_]*_".join(text.split("_")))
+        found += [name for name in names if parts.match(name)]
+    found = list(dict.fromkeys(found))
+    if len(found) > MOST:
+        found.sort()
+        ours = [name for name in found if not name.startswith("_")][:MOST]
+        found = ours + [name for name in found if name.startswith("_")][: MOST - len(ours)]
+    return found
+
+
+def typed_names(source: str, line: int) -> set[str]:
+    """Names that a cell binds, in functions too, elsewhere than on its line `line` (from 0), which
+    is being typed."""
+    lines = source.split("\n")
+    begun = lines[line]
+    lines[line] = begun[: len(begun) - len(begun.lstrip())] + "pass"
+    for text in ("\n".join(lines), "\n".join(lines[: line + 1])):
+        with contextlib.suppress(SyntaxError, ValueError, RecursionError):
+            return {name for node in ast.walk(parse(text)) for name in _bound_by(node)}
+    return set()
+
+
+def _bound_by(node: ast.AST) -> Iterator[str]:
+    match node:
+        case ast.Name(name, ast.Store()) | ast.arg(name):
+            yield name
+        case ast.FunctionDef(name) | ast.AsyncFunctionDef(name) | ast.ClassDef(name):
+            yield name
+        case ast.alias(name, alias):
+            yield alias or name.partition(".")[0]
 
 
 def complete(session: Session, source: str, cursor: int) -> list[Completion]:

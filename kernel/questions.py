@@ -4,8 +4,8 @@ The content names the `question` and gives its arguments; the reply has `status`
 are for a subshell: they are answered while a cell runs, without touching a device.
 
     status                 what the status row shows: device, memory, gradient mode, clip rule, seed
-    diagnostics  source    what the checker finds wrong in a cell that has not run
-    hints        source    shapes and dtypes at the ends of its assignments
+    check        source    about a cell that has not run: `findings`, what is wrong with it, and
+                           `hints`, shapes and dtypes at the ends of its assignments
     signature    source, cursor    the call that the cursor is in, and its parameters
     hover        source, cursor    Markdown about the name at the cursor
     complete     source, cursor    what could stand there: text, start, end, type, detail
@@ -43,12 +43,8 @@ def _status(session: Session, content: dict[str, Any]) -> dict[str, Any]:
     return asdict(session.status)
 
 
-def _diagnostics(session: Session, content: dict[str, Any]) -> list[dict[str, Any]]:
-    return [asdict(finding) for finding in session.diagnostics(content["source"])]
-
-
-def _hints(session: Session, content: dict[str, Any]) -> list[dict[str, Any]]:
-    return [asdict(hint) for hint in session.hints(content["source"])]
+def _check(session: Session, content: dict[str, Any]) -> dict[str, Any]:
+    return asdict(session.report(content["source"]))
 
 
 def _signature(session: Session, content: dict[str, Any]) -> dict[str, Any] | None:
@@ -78,8 +74,7 @@ def _stay(session: Session, content: dict[str, Any]) -> None:
 
 _ANSWERS: dict[str, Callable[[Session, dict[str, Any]], Any]] = {
     "status": _status,
-    "diagnostics": _diagnostics,
-    "hints": _hints,
+    "check": _check,
     "signature": _signature,
     "hover": _hover,
     "complete": _complete,

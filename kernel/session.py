@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Mapping
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flambeau import initial_seed, is_grad_enabled
 from flambeau.magics.base import UsageError
@@ -20,11 +19,15 @@ from .launch import AS_TORCH
 from .origins import CellSource, Origin, Origins
 from .policy import Policy
 from .receipts import Receipt
+from .reports import Reports
 from .script_services import ScriptServices
 from .shell import Workbench, close_shell, plain_shell
 from .signature import Signature
 from .snapshot import Facts, Photographer, Snapshot, facts_of
 from .status import Status
+
+if TYPE_CHECKING:
+    from flambeau.magics.check import Finding, Hint, Report
 
 SNAPSHOT_INTERVAL = 0.5
 """Seconds between two snapshots while one cell runs."""
@@ -65,6 +68,7 @@ class Session:
         self._before: SafeCell | None = None
         self._origins = Origins(shell.transform_cell)
         self._photographer = Photographer(shell.user_ns, self._origins, SNAPSHOT_INTERVAL)
+        self._reports = Reports(shell.user_ns, SNAPSHOT_INTERVAL)
         self._cells = Cells(shell, lambda: self.policy.observe, self._cell_starts, self._cell_ends)
 
         self.script = ScriptServices(self)
@@ -102,8 +106,12 @@ class Session:
         if before is not None and not success:
             print(before.undo())
         self.grad_enabled = is_grad_enabled()  # of this thread; those that look have their own
-        self._photographer.changed()
+        self._changed()
         self._forget_long_outputs()
+
+    def _changed(self) -> None:
+        self._photographer.changed()
+        self._reports.changed()
 
     def _forget_long_outputs(self) -> None:
         """IPython keeps all that cells print, for `%notebook`; a flood it must not keep."""
@@ -157,7 +165,7 @@ class Session:
         self._origins.clear()
         self._begin()
         self.policy.renew()
-        self._photographer.changed()
+        self._changed()
 
     def save(self, path: str) -> list[str]:
         """Write the variables that can be kept to `path` (its name ends in .pt); returns what
@@ -174,7 +182,7 @@ class Session:
         """Bind the variables that `save` wrote; the states of modules and optimizers are in
         `saved_states`. Nothing in the file is run. Raises: OSError or CheckpointError."""
         self.namespace.update(saved_sessions.load(path))
-        self._photographer.changed()
+        self._changed()
 
     def close(self) -> None:
         """Follow the shell no more, and let the instruments undo what outlasts a cell. A shell of
@@ -237,18 +245,21 @@ class Session:
             rows = manager.search(pattern, raw=True, n=count)
         return [row[2] for row in rows]
 
-    def diagnostics(self, source: str) -> list[Any]:
+    def diagnostics(self, source: str) -> list[Finding]:
         """What the checker finds wrong in a cell that has not run; nothing of it runs."""
-        return list(_checker().check_cell(source, self.namespace))
+        from flambeau.magics.check import check_cell  # loaded when it is asked
 
-    def hints(self, source: str) -> list[Any]:
+        return check_cell(source, self.namespace)
+
+    def hints(self, source: str) -> list[Hint]:
         """Shapes and dtypes at the ends of assignments of a cell that has not run."""
-        return list(_checker().infer_shapes(source, self.namespace))
+        from flambeau.magics.check import infer_shapes
 
+        return infer_shapes(source, self.namespace)
 
-def _checker() -> Any:
-    """The checker, which is only loaded when it is asked."""
-    return importlib.import_module("flambeau.magics.check")
+    def report(self, source: str) -> Report:
+        """Both, and what is known already as long as no cell has run since."""
+        return self._reports.of(source, self.running)
 
 
 def starting_names() -> dict[str, Any]:

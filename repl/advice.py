@@ -91,15 +91,16 @@ class Advisor:
 
     async def _advice(self, text: str) -> Advice:
         settings, advice = self._settings(), Advice(text.split("\n"))
-        if settings.diagnostics:
-            for fault in await self._ask("diagnostics", source=text) or ():
-                advice.faults.setdefault(fault["line"] - 1, []).append(fault)
-        if settings.hints:
-            for hint in await self._ask("hints", source=text) or ():
-                line = hint["line"] - 1
-                before = advice.hints.get(line)
-                words = f"{hint['name']} {hint['text']}"
-                advice.hints[line] = f"{before}, {words}" if before else words
+        if not settings.diagnostics and not settings.hints:
+            return advice
+        report = await self._ask("check", source=text) or {}
+        for fault in report.get("findings", ()) if settings.diagnostics else ():
+            advice.faults.setdefault(fault["line"] - 1, []).append(fault)
+        for hint in report.get("hints", ()) if settings.hints else ():
+            line = hint["line"] - 1
+            before = advice.hints.get(line)
+            words = f"{hint['name']} {hint['text']}"
+            advice.hints[line] = f"{before}, {words}" if before else words
         return advice
 
     def rows(self, document: Document) -> StyleAndTextTuples:

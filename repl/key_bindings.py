@@ -60,7 +60,8 @@ def code_bindings(
 ) -> KeyBindings:
     """Enter, Tab, Backspace, Up and Ctrl-C as they serve a cell of many lines.
 
-    While a cell runs, Ctrl-C stops it and leaves what is typed alone, and Enter queues.
+    Alt-Enter runs the cell as it stands. While one runs, Ctrl-C stops it and leaves what is typed
+    alone, and Enter queues.
     """
     bindings = KeyBindings()
     running = Condition(is_running)
@@ -75,6 +76,11 @@ def code_bindings(
     def _run_or_continue(event: KeyPressEvent) -> None:
         event.app.erase_when_done = is_running()
         run_or_continue(event.current_buffer)
+
+    @bindings.add("escape", "enter", filter=in_code & emacs_insert_mode)
+    def _run(event: KeyPressEvent) -> None:
+        event.app.erase_when_done = is_running()
+        event.current_buffer.validate_and_handle()
 
     @bindings.add("c-o", filter=inserting)
     def _new_line(event: KeyPressEvent) -> None:

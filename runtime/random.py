@@ -1,4 +1,5 @@
-"""Random number generators. On the CPU they give PyTorch's own streams.
+"""Random number generators. On the CPU they give PyTorch's own streams, on GPUs those of Philox in
+PyTorch's order (see `backends.cuda.random`).
 
 PyTorch's CPU generator is the Mersenne Twister MT19937 with its standard initialization (Matsumoto
 and Nishimura, ACM TOMACS 8(1), 1998), read as 32-bit words in order. How the words become numbers
@@ -17,6 +18,8 @@ from typing import Any
 import numpy as np
 
 from .backends.cpu import loops
+from .backends.cuda.generator import STATE as PHILOX
+from .backends.cuda.generator import PhiloxState
 from .core.box_muller import normal_float32
 from .core.devices import device as Device
 
@@ -68,6 +71,7 @@ class Generator:
         self._bits._legacy_seeding(self._seed % 2**32)
         self._spare_normal: float | None = None
         self._library_generator: Any = None
+        self.philox = PhiloxState(self._seed)
         return self
 
     def seed(self) -> int:
@@ -178,6 +182,8 @@ class Generator:
         """The state as a uint8 tensor, for `set_state`."""
         from .core.creation import from_numpy
 
+        if self.device.type == "cuda":
+            return from_numpy(self.philox.packed())
         inner: Any = self._bits.state["state"]
         packed = np.zeros(1, STATE)
         taken = inner["pos"] % STATE_WORDS  # 624 words taken, or none yet: new ones come first
@@ -191,11 +197,17 @@ class Generator:
         """Continue from a `state` that `get_state` gave, here or in PyTorch. Raises: RuntimeError
         for anything else."""
         packed = state.numpy_values()
-        if packed.dtype != np.uint8 or packed.size != STATE.itemsize:
+        expected = PHILOX if self.device.type == "cuda" else STATE
+        if packed.dtype != np.uint8 or packed.size != expected.itemsize:
             raise RuntimeError(
-                f"set_state: expected a uint8 tensor of {STATE.itemsize} elements, from "
-                f"get_state(). Got {state.dtype}, shape {tuple(state.shape)}."
+                f"set_state: expected a uint8 tensor of {expected.itemsize} elements, from "
+                f"get_state() of a generator on {self.device.type!r}. Got {state.dtype}, shape "
+                f"{tuple(state.shape)}."
             )
+        if expected is PHILOX:
+            self.philox.unpack(packed)
+            self._seed = self.philox.seed
+            return self
         found = packed.reshape(-1).copy().view(STATE)[0]
         self._seed = int(found["seed"])
         taken = int(found["next"]) if found["left"] > 1 else STATE_WORDS
@@ -207,7 +219,8 @@ class Generator:
         return self
 
     def library_generator(self, xp: Any) -> Any:
-        """The GPU library's own generator of this seed; made at its first use."""
+        """The GPU library's own generator of this seed, for the distributions that have no kernel;
+        made at its first use."""
         if self._library_generator is None:
             bits = xp.random.Philox4x3210(self._seed)
             self._library_generator = xp.random.Generator(bits)
@@ -311,10 +324,10 @@ def set_rng_state(new_state: Any) -> None:
 
 @contextmanager
 def fork_rng(devices: Any = None, enabled: bool = True) -> Iterator[None]:
-    """Draws inside the block leave the streams outside as they were."""
-    before = get_rng_state() if enabled else None
+    """Draws inside the block leave the streams outside, of all devices, as they were."""
+    before = [(g, g.get_state()) for g in generators()] if enabled else []
     try:
         yield
     finally:
-        if before is not None:
-            set_rng_state(before)
+        for generator, state in before:
+            generator.set_state(state)

@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
-from flambeau.magics.check import check_cells, infer_shapes
+from flambeau.magics.check import examine
 
 from .. import questions
 from ..session import Session, starting_names
 from ..signature import signature_at, summary_at
 
 PATIENCE = 2.0  # s for a kernel elsewhere to answer
+
+NOTHING: dict[str, Any] = {"findings": (), "hints": ()}
+"""What is said of a cell when no kernel answers."""
 
 
 class Knowledge(Protocol):
@@ -26,8 +30,8 @@ class Knowledge(Protocol):
     async def ask(self, question: str, **arguments: Any) -> Any:
         """The answer to a question of `kernel.questions`."""
 
-    async def check(self, cells: Sequence[str]) -> list[list[dict[str, Any]]]:
-        """Findings for each cell of a document."""
+    async def check(self, cells: Sequence[str]) -> list[dict[str, Any]]:
+        """The report on each cell of a document: its `findings` and `hints`."""
 
 
 class FileKnowledge:
@@ -37,19 +41,24 @@ class FileKnowledge:
 
     def __init__(self) -> None:
         self._names = starting_names()
+        self._last: tuple[tuple[str, ...], list[dict[str, Any]]] = ((), [])
+        self._checking = threading.Lock()  # two questions about a document are one run
 
     async def ask(self, question: str, **arguments: Any) -> Any:
         return await asyncio.to_thread(self._answer, question, arguments)
 
-    async def check(self, cells: Sequence[str]) -> list[list[dict[str, Any]]]:
-        found = await asyncio.to_thread(check_cells, list(cells), self._names)
-        return [[asdict(finding) for finding in cell] for cell in found]
+    async def check(self, cells: Sequence[str]) -> list[dict[str, Any]]:
+        return await asyncio.to_thread(self._check, tuple(cells))
+
+    def _check(self, cells: tuple[str, ...]) -> list[dict[str, Any]]:
+        with self._checking:
+            if self._last[0] != cells:
+                self._last = cells, [asdict(r) for r in examine(list(cells), self._names)]
+            return self._last[1]
 
     def _answer(self, question: str, given: dict[str, Any]) -> Any:
         source, cursor = given["source"], given.get("cursor", 0)
         match question:
-            case "hints":
-                return [asdict(hint) for hint in infer_shapes(source, self._names)]
             case "signature":
                 found = signature_at(self._names, source, cursor)
                 return None if found is None else asdict(found)
@@ -71,8 +80,8 @@ class SessionKnowledge:
         reply = await asyncio.to_thread(questions.answer, self._session, content)
         return reply.get("answer")
 
-    async def check(self, cells: Sequence[str]) -> list[list[dict[str, Any]]]:
-        return [await self.ask("diagnostics", source=cell) or [] for cell in cells]
+    async def check(self, cells: Sequence[str]) -> list[dict[str, Any]]:
+        return [await self.ask("check", source=cell) or NOTHING for cell in cells]
 
 
 class KernelKnowledge:
@@ -104,8 +113,8 @@ class KernelKnowledge:
                     return reply.get("answer")
         return None
 
-    async def check(self, cells: Sequence[str]) -> list[list[dict[str, Any]]]:
-        return [await self.ask("diagnostics", source=cell) or [] for cell in cells]
+    async def check(self, cells: Sequence[str]) -> list[dict[str, Any]]:
+        return [await self.ask("check", source=cell) or NOTHING for cell in cells]
 
     async def close(self) -> None:
         """Leave the kernel as it was found."""

@@ -13,7 +13,7 @@ import flambeau
 
 from . import python_answers
 from .documents import Part, notebook_parts, part
-from .knowledge import Knowledge, word_at
+from .knowledge import NOTHING, Knowledge, word_at
 from .protocol import AnsweringProtocol
 
 PAUSE = 0.15  # s without a change before a document is checked
@@ -68,9 +68,9 @@ class FlambeauServer(LanguageServer):
         await asyncio.sleep(PAUSE)
         parts = notebook_parts(self.workspace, uri)
         found = await self.knowledge.check([p.own for p in parts])
-        for one, findings in zip(parts, found, strict=True):
-            self.findings[one.uri] = findings
-            diagnostics = [_diagnostic(one, finding) for finding in findings]
+        for one, report in zip(parts, found, strict=True):
+            self.findings[one.uri] = report["findings"]
+            diagnostics = [_diagnostic(one, finding) for finding in report["findings"]]
             self.text_document_publish_diagnostics(
                 types.PublishDiagnosticsParams(one.uri, diagnostics)
             )
@@ -94,10 +94,13 @@ class FlambeauServer(LanguageServer):
     async def hints(self, one: Part) -> list[tuple[int, dict[str, Any]]]:
         """Hints of the document with their lines in it, from 0."""
         if self.knowledge.is_live:
-            found, above = await self.knowledge.ask("hints", source=one.own), 0
+            (report,) = await self.knowledge.check([one.own])
         else:
-            found, above = await self.knowledge.ask("hints", source=one.source), one.first_line
-        return [(h["line"] - 1 - above, h) for h in found or () if h["line"] - 1 >= above]
+            parts = notebook_parts(self.workspace, one.uri)
+            reports = await self.knowledge.check([p.own for p in parts])
+            pairs = zip(parts, reports, strict=True)
+            report = next((r for p, r in pairs if p.uri == one.uri), NOTHING)
+        return [(hint["line"] - 1, hint) for hint in report["hints"]]
 
 
 def _diagnostic(one: Part, finding: dict[str, Any]) -> types.Diagnostic:

@@ -12,17 +12,18 @@ draws no finding.
 from __future__ import annotations
 
 import ast
+from bisect import bisect_left
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from . import findings
-from .findings import Edit, Finding, Hint
+from .findings import Edit, Finding, Hint, Report
 from .source import parse
 
 if TYPE_CHECKING:
     from .interpreter import Interpreter
 
-__all__ = ["Edit", "Finding", "Hint", "check_cell", "check_cells", "infer_shapes"]
+__all__ = ["Edit", "Finding", "Hint", "Report", "check_cell", "examine", "infer_shapes"]
 
 SECONDS = 1.0
 """How long the interpretation of one cell may take; usual cells take some milliseconds."""
@@ -33,29 +34,36 @@ def check_cell(source: str, namespace: dict[str, Any]) -> list[Finding]:
 
     What could not be looked at within a second is left out. Never raises.
     """
-    return check_cells([source], namespace)[0]
+    return examine([source], namespace)[0].findings
 
 
-def check_cells(
+def infer_shapes(source: str, namespace: dict[str, Any]) -> list[Hint]:
+    """Shape and dtype at the end of each assignment of a tensor, by line. Never raises."""
+    return examine([source], namespace)[0].hints
+
+
+def examine(
     sources: list[str], namespace: dict[str, Any], seconds: float = SECONDS
-) -> list[list[Finding]]:
-    """What would go wrong if cells ran one after the other, for each of them.
+) -> list[Report]:
+    """What would go wrong if cells ran one after the other, and the shapes, for each of them.
 
     A function of one cell that fails when another one calls it is blamed where it fails. Never
     raises.
     """
     run, starts = _interpreted(sources, namespace, seconds)
-    found: list[list[Finding]] = [[] for _ in sources]
+    reports = [Report([], []) for _ in sources]
     for finding in sorted(run.findings.values(), key=findings.order):
-        number = max(k for k, start in enumerate(starts) if start < finding.line)
-        found[number].append(_moved(finding, starts[number]))
-    return found
+        number = _cell_of(finding.line, starts)
+        reports[number].findings.append(_moved(finding, starts[number]))
+    for hint in sorted(run.hints.values(), key=lambda hint: (hint.line, hint.column)):
+        number = _cell_of(hint.line, starts)
+        reports[number].hints.append(replace(hint, line=hint.line - starts[number]))
+    run.forget()
+    return reports
 
 
-def infer_shapes(source: str, namespace: dict[str, Any]) -> list[Hint]:
-    """Shape and dtype at the end of each assignment of a tensor, by line. Never raises."""
-    run, _ = _interpreted([source], namespace, SECONDS)
-    return sorted(run.hints.values(), key=lambda hint: (hint.line, hint.column))
+def _cell_of(line: int, starts: list[int]) -> int:
+    return bisect_left(starts, line) - 1
 
 
 def _interpreted(

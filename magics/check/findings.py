@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Edit", "Finding", "Hint"]
+__all__ = ["Edit", "Finding", "Hint", "Report"]
 
 SEVERITIES = ("error", "warning", "information", "hint")
 
@@ -61,6 +61,14 @@ class Hint:
     column: int
     name: str
     text: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that was found out about a cell: `findings` and `hints`, each in the order of lines."""
+
+    findings: list[Finding]
+    hints: list[Hint]
 
 
 def order(finding: Finding) -> tuple[Any, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from .values import MISSING
@@ -97,9 +98,24 @@ class Function:
         return getattr(self.node, "name", "<lambda>")
 
     @property
+    def body(self) -> list[ast.stmt]:
+        """Its statements; a lambda has none."""
+        return [] if isinstance(self.node, ast.Lambda) else self.node.body
+
+    @cached_property
     def is_generator(self) -> bool:
         """Whether its body yields."""
         return isinstance(self.node, ast.FunctionDef) and yields(self.node)
+
+    @cached_property
+    def declared_global(self) -> frozenset[str]:
+        """Names that it declares global."""
+        return declared(self.body, ast.Global)
+
+    @cached_property
+    def declared_nonlocal(self) -> frozenset[str]:
+        """Names that it declares nonlocal."""
+        return declared(self.body, ast.Nonlocal)
 
 
 @dataclass(eq=False)

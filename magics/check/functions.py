@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from . import pure
 from .control import Control
-from .frames import Frame, Function, Globals, Scope, UserError, declared
+from .frames import Frame, Function, Globals, Scope, UserError
 from .values import MISSING, UNKNOWN, Stream
 
 DEPTH = 24  # calls of interpreted functions within one another
@@ -143,22 +143,20 @@ class Functions(Control):
 
     def activate(self, record: Function, names: dict[str, Any], first: Any) -> Any:
         """Run the body of `record` with its arguments bound."""
-        node = record.node
-        body = [] if isinstance(node, ast.Lambda) else node.body
         scope = Scope(
             names,
             record.scope,
             record.globals,
-            declared_global=declared(body, ast.Global),
-            declared_nonlocal=declared(body, ast.Nonlocal),
+            declared_global=record.declared_global,
+            declared_nonlocal=record.declared_nonlocal,
         )
         frame = Frame(scope, record.in_cell, record, first)
         self.frames.append(frame)
         record.entered += 1
         try:
-            if isinstance(node, ast.Lambda):
-                return self._lambda_value(node)
-            return self._returned(frame, record, body)
+            if isinstance(record.node, ast.Lambda):
+                return self._lambda_value(record.node)
+            return self._returned(frame, record)
         finally:
             record.entered -= 1
             self.frames.pop()
@@ -172,10 +170,10 @@ class Functions(Control):
             self.report(error)
             return UNKNOWN
 
-    def _returned(self, frame: Frame, record: Function, body: list[ast.stmt]) -> Any:
+    def _returned(self, frame: Frame, record: Function) -> Any:
         exact = True
         try:
-            completion = self.run_block(body)
+            completion = self.run_block(record.body)
         except EndOfYieldsError:
             exact, completion = False, None
         if record.is_generator:

@@ -55,6 +55,17 @@ class Interpreter(Hypotheses):
             except BudgetSpentError:
                 self.complete = False
 
+    def forget(self) -> None:
+        """Let go of all values. Functions of the run and the run refer to each other, and the
+        user's tensors, which are among them, would live until the next collection of garbage."""
+        for record in list(self.records.values()):
+            if record.scope is not None:
+                record.scope.names.clear()
+            record.globals.names.clear()
+            vars(record).clear()
+        self.frames[0].scope.globals.names.clear()
+        vars(self).clear()
+
     def run_block_to_the_end(self, body: list[ast.stmt]) -> None:
         """Execute each statement, whatever the ones before it did."""
         for statement in body:
@@ -102,8 +113,6 @@ class Interpreter(Hypotheses):
             return self.attribute(owner, name, node)
         value = vars(owner).get(name, UNKNOWN)
         return value if isinstance(value, types.ModuleType) else self.twin(value)
-
-    # -- what statements ask for -------------------------------------------------------------------
 
     # -- NumPy -----------------------------------------------------------------------------------
 

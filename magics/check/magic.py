@@ -9,7 +9,7 @@ from IPython.core.magic import line_cell_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from ..base import Instrument, UsageError, counted
-from . import check_cell, infer_shapes
+from . import examine
 
 
 @magics_class
@@ -46,12 +46,13 @@ def report(source: str, namespace: dict[str, Any], shapes: bool = False) -> str:
     """Findings about `source` with the lines that they are about, or that there are none; with
     `shapes` also every line at whose end a tensor's shape is known."""
     lines = source.split("\n")
-    found = check_cell(source, namespace)
-    told = [f"{f.as_text()}\n    {f.line:>4} | {_line(lines, f.line)}" for f in found]
+    found = examine([source], namespace)[0]
+    told = [f"{f.as_text()}\n    {f.line:>4} | {_line(lines, f.line)}" for f in found.findings]
     if shapes:
-        hints = [f"{h.line:>4} | {h.name}: {h.text}" for h in infer_shapes(source, namespace)]
+        hints = [f"{h.line:>4} | {h.name}: {h.text}" for h in found.hints]
         told = [*hints, *told]
-    summary = counted(len(found), "finding", "findings") if found else "Nothing found."
+    count = len(found.findings)
+    summary = counted(count, "finding", "findings") if count else "Nothing found."
     return "\n".join([*told, summary])
 
 

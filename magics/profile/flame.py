@@ -42,14 +42,15 @@ class Frame:
 def frames(profiler: Profiler) -> Frame:
     """All operations as a tree: the user's lines from the outermost in, modules, the operation."""
     root = Frame("all operations", "line")
-    for event in profiler.events:
+    for event, weight in profiler.weighted():
         if event.kind == RANGE:
             continue
-        root.seconds += event.seconds
+        seconds = weight * event.seconds
+        root.seconds += seconds
         frame = root
         for name, kind in _path(event):
             frame = frame.child(name, kind)
-            frame.seconds += event.seconds
+            frame.seconds += seconds
     return root
 
 

@@ -15,6 +15,7 @@ from flambeau.profiler.recording import BACKWARD, FORWARD, RANGE, STEP
 
 from ..modules import ModuleStack
 from ..source import line_at
+from .sampling import SHARE, Sampler, Windows
 
 
 @dataclass
@@ -23,13 +24,13 @@ class Cost:
     wrote, bytes of new results forward and backward, floating-point operations forward."""
 
     name: str
-    calls: int = 0
+    calls: float = 0
     forward: float = 0.0
-    backward_calls: int = 0
+    backward_calls: float = 0
     backward: float = 0.0
-    moved: int = 0
-    nbytes: int = 0
-    flops: int = 0
+    moved: float = 0
+    nbytes: float = 0
+    flops: float = 0
 
     @property
     def total(self) -> float:
@@ -46,27 +47,38 @@ class Cost:
         """Floating-point operations a second of forward calls."""
         return self.flops / self.forward if self.forward else 0.0
 
-    def add(self, event: Event) -> None:
-        """Count one event."""
-        self.nbytes += event.made
+    def add(self, event: Event, weight: float = 1.0) -> None:
+        """Count an event that stands for `weight` of its kind."""
+        self.nbytes += weight * event.made
         if event.kind == BACKWARD:
-            self.backward_calls += 1
-            self.backward += event.seconds
+            self.backward_calls += weight
+            self.backward += weight * event.seconds
             return
-        self.calls += 1
-        self.forward += event.seconds
-        self.moved += event.moved
+        self.calls += weight
+        self.forward += weight * event.seconds
+        self.moved += weight * event.moved
         if event.kind == FORWARD and event.moved:  # a view computes nothing
-            self.flops += flops(event.name, event.shapes[:-1], event.shapes[-1])
+            self.flops += weight * flops(event.name, event.shapes[:-1], event.shapes[-1])
+
+    def rounded(self) -> Cost:
+        """The same with whole numbers of calls, bytes and operations."""
+        for name in ("calls", "backward_calls", "moved", "nbytes", "flops"):
+            setattr(self, name, round(getattr(self, name)))
+        return self
 
 
 class Profiler:
-    """A recording, under way or finished: `seconds` it took, `peak` bytes of what it made."""
+    """A recording, under way or finished: `seconds` it took, `peak` bytes of what it made.
 
-    def __init__(self, modules: Mapping[int, str] | None = None) -> None:
+    Of a training of many short steps it records some, which stand for the others: as many as
+    `share` of the time allows, all of them with a share of 1.
+    """
+
+    def __init__(self, modules: Mapping[int, str] | None = None, share: float = SHARE) -> None:
         self._stack = ModuleStack(modules)
         self._recorder = Recorder(True, self._module)
         self._running = ExitStack()
+        self._sampler = Sampler(self._record, self._running.close, lambda: len(self.events), share)
         self._started = 0.0
         self.seconds = 0.0
 
@@ -83,10 +95,22 @@ class Profiler:
         """The most bytes that results and gradients of the block held at one time."""
         return self._recorder.peak
 
-    def start(self) -> None:
-        """Record from now on."""
+    @property
+    def windows(self) -> Windows:
+        """How many steps there were, and which of them were recorded."""
+        return self._sampler.windows
+
+    def weighted(self) -> Iterator[tuple[Event, float]]:
+        """All events, and how many of its kind each stands for."""
+        return zip(self.events, self.windows.weights(len(self.events)), strict=True)
+
+    def _record(self) -> None:
         self._running.enter_context(self._stack.following())
         self._running.enter_context(observers.observing(self._recorder))
+
+    def start(self) -> None:
+        """Record from now on."""
+        self._sampler.start()
         self._started = perf_counter()
 
     def stop(self) -> None:
@@ -94,6 +118,7 @@ class Profiler:
         if cuda.is_available():
             cuda.synchronize()
         self.seconds += perf_counter() - self._started
+        self._sampler.stop()
         self._running.close()
         self._recorder.close()
 
@@ -102,12 +127,12 @@ class Profiler:
         backward call counts where its forward call was."""
         key = KEYS[by]
         found: dict[str, Cost] = {}
-        for event in self.events:
+        for event, weight in self.weighted():
             if event.kind != RANGE:
                 origin = self.events[event.origin] if event.origin >= 0 else None
                 name = key(event, origin)
-                found.setdefault(name, Cost(name)).add(event)
-        return list(found.values())
+                found.setdefault(name, Cost(name)).add(event, weight)
+        return [cost.rounded() for cost in found.values()]
 
 
 def _operation(event: Event, origin: Event | None) -> str:
@@ -137,15 +162,16 @@ KEYS: dict[str, Callable[[Event, Event | None], str]] = {
 
 
 @contextmanager
-def profiling(modules: Mapping[int, str] | None = None) -> Iterator[Profiler]:
-    """Measure the operations of a `with` block; `modules` names modules by id.
+def profiling(modules: Mapping[int, str] | None = None, share: float = SHARE) -> Iterator[Profiler]:
+    """Measure the operations of a `with` block; `modules` names modules by id, `share` is as for
+    `Profiler`.
 
     Example:
         >>> with profiling() as profiler:
         ...     model(x).sum().backward()
         >>> print(profile_report(profiler))
     """
-    profiler = Profiler(modules)
+    profiler = Profiler(modules, share)
     profiler.start()
     try:
         yield profiler

@@ -22,7 +22,8 @@ BY = ("operation", "line", "module")
 
 @dataclass
 class ProfileReport:
-    """The costs of a block, sorted, its whole time in seconds, and its peak of made bytes."""
+    """The costs of a block, sorted, its whole time in seconds, its peak of made bytes, and how many
+    of its steps were recorded."""
 
     seconds: float
     costs: list[Cost]
@@ -33,6 +34,8 @@ class ProfileReport:
     before: dict[str, Cost] | None = None
     seconds_before: float = 0.0
     flame: str = field(default="", repr=False)
+    steps: int = 0
+    recorded: int = 0
 
     def __str__(self) -> str:
         if not self.costs:
@@ -64,7 +67,7 @@ class ProfileReport:
             row.append(_change(c, self.before.get(c.name)))
         gb = f"{c.bandwidth / 1e9:.1f}" if c.moved else ""
         gflop = f"{c.rate / 1e9:.1f}" if c.flops else ""
-        return (*row, bytes_text(c.moved) if c.moved else "", gb, gflop, self._of_ceiling(c))
+        return (*row, bytes_text(round(c.moved)) if c.moved else "", gb, gflop, self._of_ceiling(c))
 
     def _of_ceiling(self, c: Cost) -> str:
         """The higher of both shares, by what bounds the work; empty for calls too short."""
@@ -93,6 +96,11 @@ class ProfileReport:
             f"{time_text(rest)} in Python and in watching; results held at most "
             f"{bytes_text(self.peak)}"
         ]
+        if self.recorded < self.steps:
+            lines.append(
+                f"{self.recorded} of {self.steps} alike steps were recorded and stand for all; "
+                "recording every one would have slowed them"
+            )
         if self.ceilings is not None:
             lines.append(
                 f"Ceilings measured here: {self.ceilings.bandwidth / 1e9:.1f} GB/s, "
@@ -142,6 +150,8 @@ def profile_report(
         None if before is None else {c.name: c for c in before.costs(by)},
         0.0 if before is None else before.seconds,
         flame_svg(profiler),
+        profiler.windows.steps,
+        profiler.windows.recorded,
     )
 
 

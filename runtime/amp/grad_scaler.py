@@ -10,7 +10,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..autograd.grad_mode import no_grad
+from ..backends.cuda import gradients
 from ..core import dtypes
+from ..core.callsite import count_write
 from ..core.creation import full
 from ..core.tensor import Tensor
 
@@ -100,15 +102,26 @@ class GradScaler:
                 "unscale_: expected gradients of float32. Got float16, as the parameters are: keep "
                 "them in float32, autocast lowers what may be lowered."
             )
-        found_inf = False
-        with no_grad():
+        if grads:
+            self._found_inf[id(optimizer)] = self._unscaled(grads)
+        self._stages[id(optimizer)] = UNSCALED
+
+    @no_grad()
+    def _unscaled(self, grads: list[Tensor]) -> bool:
+        """Divide by the scale; whether something is not finite."""
+        arrays = gradients.together(grads)
+        if arrays is None:
+            found_inf = False
             for g in grads:
                 g.mul_(1.0 / self._scale)
                 values = g.coalesce().values() if g.is_sparse else g
                 found_inf |= not bool(values.isfinite().all())
-        if grads:
-            self._found_inf[id(optimizer)] = found_inf
-        self._stages[id(optimizer)] = UNSCALED
+            return found_inf
+        found = full((), 0.0, dtype=dtypes.float32, device=grads[0].device)
+        gradients.scale(arrays, 1.0 / self._scale, found._array)
+        for g in grads:
+            count_write(g._writes, "unscale_")
+        return bool(found)
 
     def step(self, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
         """`optimizer.step(...)` with unscaled gradients; not if one of them is not finite.

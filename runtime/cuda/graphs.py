@@ -18,8 +18,10 @@ from typing import Any, Self
 
 from ..autograd.function import Function
 from ..backends import cuda as _backend
-from ..core.creation import ones_like
+from ..core.creation import ones, ones_like
+from ..core.dtypes import uint64
 from ..core.tensor import Tensor
+from ..random import generator_for, generators
 from .devices import is_available, synchronize
 from .memory import empty_cache
 from .streams import Stream, StreamContext, _cupy, current_stream
@@ -57,6 +59,8 @@ class CUDAGraph:
         _cupy()
         self._graph: Any = None
         self._numbers: list[Any] = []  # at addresses that the kernels read
+        self._generators: list[Any] = []
+        self._draws: list[Any] = []  # random numbers, which go on from replay to replay
         self._pool = self._before = 0
         self._stream: Any = None
         self._release: Any = None
@@ -83,6 +87,11 @@ class CUDAGraph:
         _users[self._pool] = _users.get(self._pool, 0) + 1
         self._release = weakref.finalize(self, _let_go, self._pool)
         self._release.atexit = False  # the driver frees everything then
+        generator_for(current_stream().device)  # which the first draw would make
+        self._generators = [g for g in generators() if g.device.type == "cuda"]
+        for generator in self._generators:
+            place = ones((2,), dtype=uint64, device=generator.device)
+            generator.philox.start_recording(place._array)
         self._before = _backend.allocator.allocate_from(self._pool)
         self._stream = _backend.xp.cuda.get_current_stream()
         self._stream.begin_capture(_backend.xp.cuda.runtime.streamCaptureModeRelaxed)
@@ -91,6 +100,8 @@ class CUDAGraph:
     def capture_end(self) -> None:
         """End the recording. Raises: RuntimeError if something in it could not be recorded."""
         _backend.allocator.allocate_from(self._before)
+        draws = [generator.philox.end_recording() for generator in self._generators]
+        self._draws = [d for d in draws if d.words]
         _backend.is_recording -= 1
         self._numbers = list(_backend.recorded_numbers)
         if not _backend.is_recording:
@@ -105,6 +116,8 @@ class CUDAGraph:
         """Run the kernels again, on the current stream. Raises: RuntimeError before a recording."""
         if self._graph is None:
             raise RuntimeError("CUDAGraph: expected a recorded graph. Got an empty one.")
+        for draws in self._draws:
+            draws.prepare()
         self._graph.launch(_backend.xp.cuda.get_current_stream())
 
     def reset(self) -> None:

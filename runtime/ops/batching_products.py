@@ -168,7 +168,7 @@ def convolution_weight(
 
 
 @batches("arranged")
-def arranged(batch: Batch, x: Any) -> Any:
+def arranged(batch: Batch, x: Any, **how: Any) -> Any:
     return x.value  # the slices are arranged when they are folded
 
 

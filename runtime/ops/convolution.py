@@ -15,7 +15,7 @@ from typing import Any
 from ..autograd.grad_mode import is_grad_enabled
 from ..autograd.record import TAPE
 from ..backends.cpu.onednn import convolution as onednn
-from ..backends.cpu.onednn import layouts, packed
+from ..backends.cpu.onednn import packed
 from ..errors import ShapeError
 from . import shapes
 from .declare import Spec, composite, kernel, primitive
@@ -158,7 +158,8 @@ def convolution_vjp(
     """The other two maps, and g summed over all but channels."""
     how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     if needs[0] and needs[1]:
-        g = F.arranged(g)
+        whole = (1,) * len(stride)  # all of g is read, whatever the stride
+        g = F.arranged(g, like=weight, stride=whole, groups=groups)
     return (
         F.convolution_input(g, weight, like=input, **how) if needs[0] else None,
         F.convolution_weight(g, input, like=weight, **how) if needs[1] else None,
@@ -295,19 +296,22 @@ def convolution_weight_vjp(
 
 # Its result may be its operand, which nothing that is shown to users is made of.
 @primitive(moves=True)
-def arranged(g: Spec) -> Spec:
-    """g, as the convolutions of its device like it to lie: rearranged once for several of them."""
+def arranged(g: Spec, *, like: Shape, stride: Shape, groups: int) -> Spec:
+    """g, as the convolutions of its device like it to lie: rearranged once for several of them,
+    with weights of the shape `like`."""
     return Spec(tuple(g.shape), g.dtype)
 
 
 @arranged.array
-def arranged_array(xp: Any, g: Any) -> Any:
+def arranged_array(xp: Any, g: Any, like: Shape, stride: Shape, groups: int) -> Any:
     """As it is."""
     return g
 
 
 @arranged.vjp()
-def arranged_vjp(F: Any, h: Any, needs: Any, g: Any) -> Any:
+def arranged_vjp(
+    F: Any, h: Any, needs: Any, g: Any, like: Any, stride: Any, groups: Any
+) -> Any:  # fmt: skip
     """The same for h."""
     return h
 
@@ -353,8 +357,8 @@ def channel_expand_vjp(F: Any, h: Any, needs: Any, g: Any, like: Any) -> Any:
     return F.channel_sum(h)
 
 
-convolution.operation.arranges = True
-kernel(arranged, "cpu", onednn.likes)(layouts.channels_last)
+convolution.operation.arranges = "like=a1.shape, stride=stride, groups=groups"
+kernel(arranged, "cpu", onednn.likes)(onednn.arranged)
 kernel(convolution, "cpu", onednn.serves_convolution)(onednn.convolution)
 kernel(convolution_input, "cpu", onednn.serves_input)(onednn.convolution_input)
 kernel(convolution_weight, "cpu", onednn.serves_weight)(onednn.convolution_weight)

@@ -77,7 +77,7 @@ class Operation:
         self.derived = False
         self.takes_out = False  # see out
         self.out_apart = False  # whether it must not overlap the operands
-        self.arranges = False  # whether its first operand is put by `arranged` first, and saved so
+        self.arranges = ""  # how `arranged` puts its first operand, which is then saved so
         self.layout = ""  # of results in memory, see backends.layout; as the kernel leaves them
         self.node_class: type[Node] = type(self.node_name, (Node,), {"operation": self})
         self.function: Callable[..., Any] = wrappers.lazy(self)
@@ -180,6 +180,18 @@ class Operation:
         assert self.formula is not None
         chosen = {n: statics.get(n, self.defaults.get(n)) for n in self.statics}
         return expressions.read(self.formula, self.array_names, self.parameter_names, chosen)
+
+    def is_boolean(self, statics: dict[str, Any]) -> bool:
+        """Whether the formula gives truth values; it is read once for each choice of statics."""
+        chosen = tuple(statics.items())
+        known = self._booleans.get(chosen)
+        if known is None:
+            known = self._booleans[chosen] = self.expression(statics).is_boolean
+        return known
+
+    @cached_property
+    def _booleans(self) -> dict[tuple[tuple[str, Any], ...], bool]:
+        return {}
 
     def composed(self, key: Any) -> Rule:
         """The body on the raw kernels of `key`: what a fused kernel is checked against."""

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..backends.batched import key_at
+from ..backends.cuda import launch
+from ..backends.cuda import random as launches
 from ..core import dtypes
 from ..core.batched import BatchedArray, Level, anywhere, level_of, refuse_randomness, running
 from ..core.box_muller import fused
@@ -62,8 +64,20 @@ def drawn(name: str, key: DispatchKey, shape: tuple[int, ...], generator: Any, *
     if key.device.type == "cpu":
         values = CPU[name](stream, count, key.dtype.numpy, *args)
         return np.asarray(values).astype(key.dtype.numpy, copy=False).reshape(shape)
+    if name in launches.DRAWN and launch.driver.is_available():
+        return launches.drawn(name, stream.philox, shape, key.dtype.numpy, *args)
     values = GPU[name](stream.library_generator(key.backend.xp), shape, *args)
     return key.backend.xp.asarray(values).astype(key.dtype.numpy)
+
+
+def _is_launched(key: DispatchKey) -> bool:
+    """Whether a kernel of ours draws for `key`, in its own type."""
+    return (
+        key.device.type == "cuda"
+        and not key.level
+        and not key.dtype.is_complex
+        and launch.driver.is_available()
+    )
 
 
 def _drawn_in_batches(
@@ -397,6 +411,11 @@ def _exact_integers(dtype: dtypes.dtype) -> int:
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
     """Write 1 with probability `p` (a number or tensor), else 0."""
     check_writable(self, "bernoulli_")
+    if _is_launched(self._key) and not isinstance(p, Tensor):
+        key = self._key if self._key.is_float else key_of(self.device, dtypes.float32)
+        array = drawn("bernoulli", key, tuple(self.shape), generator, float(p), 1.0)
+        write(self, array, "bernoulli_")
+        return self
     key = key_of(self.device, dtypes.float64)
     draws = drawn("uniform", key, tuple(self.shape), generator, 0.0, 1.0)
     if not self.is_meta:
@@ -489,7 +508,8 @@ def dropout_mask(input: Tensor, p: float, shape: Any = None) -> Tensor:
     if key.device.type == "meta":
         return wrap(_Spec(wanted, key.dtype), key)
     scale = 1.0 / (1.0 - p) if p < 1.0 else 0.0
-    if shape is None and key.dtype is dtypes.float32 and key.array_class is np.ndarray:
+    is_looped = key.dtype is dtypes.float32 and key.array_class is np.ndarray
+    if shape is None and (is_looped or _is_launched(key)):
 
         def kept(place: Device, wanted: tuple[int, ...]) -> Any:
             return drawn("kept", key, wanted, None, 1.0 - p, scale)

@@ -97,7 +97,7 @@ def pointwise_rule(operation: Operation, args: Sequence[Any], attributes: dict[s
     statics = {n: attributes[n] for n in operation.statics if n in attributes}
     mains = [named[p.name] for p in operation.arrays if p.role == "main" and p.name in named]
     dtype = mains[0].dtype if mains else args[0].dtype
-    if operation.expression(statics).is_boolean:
+    if operation.is_boolean(statics):
         dtype = dtypes.bool_
     elif dtype.is_complex and not operation.is_holomorphic:
         dtype = dtype.to_real()  # abs

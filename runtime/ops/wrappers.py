@@ -265,7 +265,7 @@ class _Source:
         if operation.layout == "channels_last" and self.lead is not None:
             lines.append(f"lead_ = a{operation.arrays.index(self.lead)}")
         if operation.arranges:  # what is saved then lies as the gradient's kernels like it
-            lines.append("a0 = key_.arranged(a0)")
+            lines.append(f"a0 = key_.arranged(a0, {operation.arranges})")
         words += [f"{p.name}={p.name}" for p in operation.attributes]
         call = f"{self.name}({', '.join(words)})"
         if operation.formula is None:

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from ..backends.cpu import loops
+from ..backends.cuda import launch
 from ..core import dtypes
 from ..core.creation import full_like, scalar_tensor
-from ..core.dispatch import placed
+from ..core.dispatch import DispatchKey, placed
 from ..core.tensor import Tensor
 from ..ops.arithmetic import abs, sign
 from ..ops.clamping import maximum
@@ -58,7 +59,7 @@ def run_rules(rule: Rule, steps: list[tuple[Any, Tensor, list[Any]]]) -> None:
     """`rule(*given, xp, *arrays)` for each (given, p, arrays): the parameter `p`, `arrays` are its
     own, its gradient's and its state's.
 
-    Steps with equal `given` on the CPU go through memory together, in one fused loop.
+    Steps with equal `given` go through memory together, in one fused loop or launch.
     """
     together: dict[Any, list[tuple[Tensor, list[Any]]]] = {}
     numbers: dict[Any, Any] = {}
@@ -86,9 +87,10 @@ def _identity(given: Any) -> Any:
 def _run_loop(
     rule: Rule, given: Any, members: list[tuple[Tensor, list[Any]]]
 ) -> list[tuple[Tensor, list[Any]]]:
-    """Run what a fused loop can; the other ones are returned."""
+    """Run what one loop or launch for all can; the other ones are returned."""
     key = members[0][0]._key
-    if key.backend.xp is not np or key.dtype not in LOOPED:
+    steps = _steps(key, sum([arrays[0].size for _, arrays in members]))
+    if steps is None:
         return members
     fit, rest = [], []
     for p, arrays in members:
@@ -96,14 +98,27 @@ def _run_loop(
         if not is_fit:
             arrays = _flattened(arrays)
             is_fit = all(a.flags.c_contiguous for a in arrays)
+        if key.dtype.is_complex:  # pairs of real numbers
+            arrays = [a.reshape(-1).view(a.real.dtype) for a in arrays]
+        is_fit = is_fit and all(a.dtype == arrays[0].dtype for a in arrays)
         (fit if is_fit else rest).append((p, arrays))
-    size = sum([arrays[0].size for _, arrays in fit])
-    if not size or size < WORTH_A_LOOP or not loops.is_available():
-        return members
-    from ..backends.cpu.loops import steps
-
-    steps.run(rule, given, [arrays for _, arrays in fit])
+    if fit:
+        steps.run(rule, given, [arrays for _, arrays in fit])
     return rest
+
+
+def _steps(key: DispatchKey, size: int) -> Any:
+    """The module whose `run` takes parameters of `key`, so many elements, together; or None."""
+    if key.device.type == "cuda" and launch.driver.is_available():
+        from ..backends.cuda import steps as launches
+
+        return launches
+    is_looped = key.backend.xp is np and key.dtype in LOOPED and size >= WORTH_A_LOOP
+    if is_looped and loops.is_available():
+        from ..backends.cpu.loops import steps
+
+        return steps
+    return None
 
 
 def _run_rule(rule: Rule, given: tuple[Any, ...], p: Tensor, arrays: list[Any]) -> None:

@@ -62,6 +62,7 @@ class Recorder(observers.Observer):
         self.with_stack = with_stack
         self.module_of = module_of
         self._ledger = _Ledger()
+        self._stacks = _Stacks()
         self._self = weakref.ref(self)  # for nodes, which may outlive it
 
     @property
@@ -96,8 +97,9 @@ class Recorder(observers.Observer):
                         moved += x._array.nbytes
         for out in outputs:
             if out._base is None:  # a view makes and moves nothing
-                made += out._array.nbytes
-                self._ledger.add(out._array)
+                nbytes = out._array.nbytes
+                made += nbytes
+                self._ledger.add(out._array, nbytes)
         shapes.append(outputs[0]._array.shape)
         self.events.append(
             Event(
@@ -109,7 +111,7 @@ class Recorder(observers.Observer):
                 tuple(shapes),
                 moved + made if made else 0,
                 made,
-                user_stack() if self.with_stack else (),
+                self._stacks.now() if self.with_stack else (),
                 self.module_of() if self.module_of is not None else None,
             )
         )
@@ -126,7 +128,7 @@ class Recorder(observers.Observer):
             nbytes = getattr(g, "nbytes", None)
             if nbytes is not None:
                 made += nbytes
-                self._ledger.add(g._array if isinstance(g, Tensor) else g)
+                self._ledger.add(g._array if isinstance(g, Tensor) else g, nbytes)
         recorder, origin = node.metadata.get("event", (None, -1))
         event = Event(node.name(), BACKWARD, end - seconds, seconds, threading.get_ident())
         event.made, event.moved = made, 2 * made
@@ -139,7 +141,7 @@ class Recorder(observers.Observer):
     def step_done(self, optimizer: Any, seconds: float) -> None:
         """An optimizer has stepped."""
         name = f"Optimizer.step#{type(optimizer).__name__}.step"
-        stack = user_stack() if self.with_stack else ()
+        stack = self._stacks.now() if self.with_stack else ()
         start = perf_counter() - seconds
         self.events.append(Event(name, STEP, start, seconds, threading.get_ident(), stack=stack))
 
@@ -148,28 +150,36 @@ class Recorder(observers.Observer):
         self.events.append(Event(name, RANGE, start, seconds, threading.get_ident()))
 
 
+class _Held(weakref.ref[Any]):
+    """An array that lives, its bytes, and the number by which it is found again."""
+
+    __slots__ = ("key", "nbytes")
+    key: int
+    nbytes: int
+
+
 class _Ledger:
     """Counts the bytes of arrays while they live. It refers to them weakly, and nothing of theirs
     refers to the recorder."""
 
     def __init__(self) -> None:
         self.live = self.peak = 0
-        self._held: dict[int, Any] = {}  # id of an array -> weak reference that counts it down
+        self._held: dict[int, _Held] = {}  # by the id of the array
 
-    def add(self, array: Any) -> None:
+    def add(self, array: Any, nbytes: int) -> None:
         """Count an array, once, until it is gone."""
-        key, nbytes = id(array), getattr(array, "nbytes", 0)
-        held = self._held
-        if key in held or not type(array).__weakrefoffset__:
+        key = id(array)
+        if key in self._held or not array.__class__.__weakrefoffset__:
             return
-
-        def gone(_: Any) -> None:
-            self.live -= nbytes
-            held.pop(key, None)
-
-        held[key] = weakref.ref(array, gone)
+        self._held[key] = held = _Held(array, self._gone)
+        held.key, held.nbytes = key, nbytes
         self.live += nbytes
-        self.peak = max(self.peak, self.live)
+        if self.live > self.peak:
+            self.peak = self.live
+
+    def _gone(self, held: _Held) -> None:
+        if self._held.pop(held.key, None) is not None:
+            self.live -= held.nbytes
 
     def close(self) -> None:
         """Forget the arrays that still live."""
@@ -177,15 +187,34 @@ class _Ledger:
         self.live = 0
 
 
-def user_stack() -> tuple[Place, ...]:
-    """The frames that run and are neither the runtime's nor of what runs a cell."""
-    found = []
-    frame: Any = sys._getframe(1)
-    while frame is not None:
-        name = frame.f_globals.get("__name__", "")
-        if name[:9] != "flambeau.":
-            if name.startswith(HOST):
+class _Stacks:
+    """Reads the frames that run and are neither the runtime's nor of what runs a cell."""
+
+    USERS, OURS, HOSTS = range(3)
+
+    def __init__(self) -> None:
+        # By the id of a module's names, which are kept so that no others get the id.
+        self._kinds: dict[int, tuple[int, dict[str, Any]]] = {}
+
+    def now(self) -> tuple[Place, ...]:
+        """The user's places, the innermost first."""
+        found = []
+        frame: Any = sys._getframe(2)
+        kinds = self._kinds
+        while frame is not None:
+            names = frame.f_globals
+            known = kinds.get(id(names))
+            kind = self._kind(names) if known is None else known[0]
+            if kind == self.USERS:
+                found.append((frame.f_code, frame.f_lasti))
+            elif kind == self.HOSTS:
                 break
-            found.append((frame.f_code, frame.f_lasti))
-        frame = frame.f_back
-    return tuple(found)
+            frame = frame.f_back
+        return tuple(found)
+
+    def _kind(self, names: dict[str, Any]) -> int:
+        name = names.get("__name__", "")
+        kind = self.OURS if name[:9] == "flambeau." else self.USERS
+        kind = self.HOSTS if name.startswith(HOST) else kind
+        self._kinds[id(names)] = kind, names
+        return kind

@@ -21,7 +21,7 @@ class _Recomputation:
 
     def __init__(self, function: Callable[..., Any], args: Any, kwargs: Any, keeps: bool) -> None:
         self.function, self.args, self.kwargs = function, args, kwargs
-        self.random_state = random.get_rng_state() if keeps else None
+        self.random_state = _random_state() if keeps else []
         self.count = 0
         self.values: list[Tensor] = []
 
@@ -46,14 +46,23 @@ class _Recomputation:
             self.values.append(tensor)
             return len(self.values) - 1
 
-        before = random.get_rng_state()
-        if self.random_state is not None:
-            random.set_rng_state(self.random_state)
+        before = _random_state()
+        _go_on_from(self.random_state)
         try:
             with enable_grad(), saved_tensors_hooks(keep, lambda k: self.values[k]):
                 self.function(*self.args, **self.kwargs)
         finally:
-            random.set_rng_state(before)
+            _go_on_from(before)
+
+
+def _random_state() -> list[tuple[random.Generator, Tensor]]:
+    """Where the generators of all devices stand."""
+    return [(g, g.get_state()) for g in random.generators()]
+
+
+def _go_on_from(states: list[tuple[random.Generator, Tensor]]) -> None:
+    for generator, state in states:
+        generator.set_state(state)
 
 
 def checkpoint(

@@ -177,6 +177,30 @@ def test_completion_among_10000_names_looks_at_those_it_shows(session: Session) 
         del session.namespace[name]
 
 
+@pytest.mark.parametrize(
+    ("before", "typed", "after"),
+    [
+        ("local_size = 3\n", "x = loc", ""),
+        ("def f(local_size, *rest):\n    for k in rest:\n", "        print(loc", "\nx = 1"),
+        ("%time f()\nimport numpy as local_size\n", "loc", ""),
+        ("if x:\n", "    loc", "\nclass local_size:\n    pass"),
+    ],
+)
+def test_completion_knows_what_the_cell_binds(
+    session: Session, before: str, typed: str, after: str
+) -> None:
+    found = session.complete(before + typed + after, len(before + typed))
+    assert "local_size" in [c.text for c in found]
+    assert "local_size" not in session.namespace
+
+
+def test_completion_finds_names_by_the_letters_of_their_parts(session: Session) -> None:
+    session.execute("learning_rate_end = 0.1")
+    for letters in ("l_r", "l_r_e", "l_r_"):
+        assert [c.text for c in session.complete(letters)] == ["learning_rate_end"]
+    assert session.complete("l_x") == []
+
+
 def test_completion_runs_no_property_of_the_users(session: Session) -> None:
     session.execute(
         "class Trap:\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 import threading
+import weakref
 from typing import Any
 
 import numpy as np
@@ -313,6 +314,13 @@ def test_words_of_a_text_are_known():
         "ids = torch.tensor([index[w] for w in words])\nrows = torch.ones(6, 2).split(2)[0]"
     )
     assert hints(source) == {(3, "ids"): "(6,) int64", (4, "rows"): "(2, 2) float32"}
+
+
+def test_a_check_keeps_no_live_value():
+    namespace = names(x=torch.ones(2, 4))
+    assert found(NET + "Net()(x)", **namespace) != []
+    gone = weakref.ref(namespace.pop("x"))
+    assert gone() is None  # though nobody collected garbage
 
 
 def test_failures_that_a_test_expects_are_no_findings():

@@ -94,8 +94,8 @@ class CUDABackend(ArrayBackend):
 
     def kernel(self, operation: Operation, key: DispatchKey) -> Callable[..., Any]:
         plain = super().kernel(operation, key)
-        own = registry.launchers().get((operation.name, key.dtype.name))
-        if own is None or not launch.driver.is_available():
+        own = registry.own_kernel(operation, key) if launch.driver.is_available() else None
+        if own is None:
             return plain
 
         def own_or_plain(*arrays: Any, **attributes: Any) -> Any:

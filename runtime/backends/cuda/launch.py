@@ -85,6 +85,9 @@ class Driver(Protocol):
     def multiprocessors(self) -> int:
         """How many of them the current device has."""
 
+    def resident_threads(self) -> int:
+        """How many threads a multiprocessor of the current device holds."""
+
     def load(self, kernel: Kernel) -> int:
         """The function of the kernel on the current device."""
 
@@ -184,12 +187,13 @@ class CUDADriver:
 
     MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
     MULTIPROCESSORS = 16  # cudaDevAttrMultiProcessorCount
+    RESIDENT_THREADS = 39  # cudaDevAttrMaxThreadsPerMultiProcessor
 
     def __init__(self) -> None:
         self._arguments = _Arguments()
         self._modules: list[Any] = []  # which end with the code that they hold
         self._shared: dict[int, int] = {}
-        self._counts: dict[int, int] = {}
+        self._facts: dict[tuple[int, int], int] = {}
         self._bindings: Any = None
 
     def _cuda(self) -> Any:
@@ -210,12 +214,19 @@ class CUDADriver:
 
     def multiprocessors(self) -> int:
         """How many of them the current device has."""
+        return self._fact(self.MULTIPROCESSORS)
+
+    def resident_threads(self) -> int:
+        """How many threads a multiprocessor of the current device holds."""
+        return self._fact(self.RESIDENT_THREADS)
+
+    def _fact(self, attribute: int) -> int:
         device = self.device()
-        count = self._counts.get(device)
-        if count is None:
-            count = self._cuda().runtime.deviceGetAttribute(self.MULTIPROCESSORS, device)
-            self._counts[device] = count
-        return count
+        found = self._facts.get((device, attribute))
+        if found is None:
+            found = int(self._cuda().runtime.deviceGetAttribute(attribute, device))
+            self._facts[device, attribute] = found
+        return found
 
     def load(self, kernel: Kernel) -> int:
         """The function of the kernel on the current device."""

@@ -8,10 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-FAMILIES = ("softmax",)
-"""The modules of this package that register kernels."""
+if TYPE_CHECKING:
+    from ...core.dispatch import DispatchKey
+    from ...ops.operation import Operation
+
+FAMILIES = ("softmax", "attention", "segments", "norms", "random")
+"""The modules of this package that register kernels, or declare such as other parts call."""
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
@@ -41,3 +45,13 @@ def launchers() -> dict[tuple[str, str], Launcher]:
     for family in FAMILIES:
         import_module(f".{family}", __package__)
     return _launchers
+
+
+def own_kernel(operation: Operation, key: DispatchKey) -> Launcher | None:
+    """The launcher of our own kernel for arrays of `key`; None if there is none."""
+    found = launchers().get((operation.name, key.dtype.name))
+    if found is None and operation.formula is not None:
+        from . import pointwise
+
+        return pointwise.kernel(operation, key.dtype.name)
+    return found

@@ -11,10 +11,12 @@ import numpy as np
 
 from ...autograd.grad_mode import no_grad
 from ...backends.cpu import loops
+from ...backends.cuda import gradients as launches
+from ...backends.cuda import norms
 from ...core.callsite import count_write
 from ...core.creation import tensor as _tensor
 from ...core.dtypes import float32, float64
-from ...core.tensor import Tensor
+from ...core.tensor import Tensor, wrap
 from ...ops.joins import stack
 from ...ops.reductions import norm
 
@@ -44,7 +46,9 @@ def get_total_norm(
     if not found:
         return _tensor(0.0)
     place = found[0].device
-    if norm_type == 2.0 and (arrays := _looped(found)):
+    if norm_type in norms.KINDS and (arrays := launches.together(found)):
+        total = wrap(norms.total_norm(arrays, float(norm_type)), found[0]._key)
+    elif norm_type == 2.0 and (arrays := _looped(found)):
         from ...backends.cpu.loops import steps
 
         total = found[0].new_tensor(math.sqrt(steps.sum_of_squares(arrays)))
@@ -89,6 +93,12 @@ def clip_grads_with_norm_(
     """Scale all gradients by max_norm / total_norm where that is below 1."""
     gradients = _gradients(parameters)
     factor = (max_norm / (total_norm + 1e-6)).clamp(max=1.0)
+    if gradients and factor.numel() == 1 and (arrays := launches.together(gradients)):
+        # The factor is known on the GPU alone, which nobody waits for.
+        launches.scale(arrays, factor.to(gradients[0].device, float64)._array)
+        for g in gradients:
+            count_write(g._writes, "clip_grad_norm_")
+        return
     if gradients and factor.numel() == 1 and (arrays := _looped(gradients)):
         from ...backends.cpu.loops import steps
 
@@ -122,7 +132,13 @@ def clip_grad_norm_(
 @no_grad()
 def clip_grad_value_(parameters: Tensors, clip_value: float, foreach: bool | None = None) -> None:
     """Limit each element of the gradients to [-clip_value, clip_value]."""
-    for g in _gradients(parameters):
+    gradients = _gradients(parameters)
+    if gradients and (arrays := launches.together(gradients)):
+        launches.limit(arrays, -clip_value, clip_value)
+        for g in gradients:
+            count_write(g._writes, "clip_grad_value_")
+        return
+    for g in gradients:
         g.clamp_(min=-clip_value, max=clip_value)
 
 

@@ -65,6 +65,7 @@ inline uint3 block, blocks, block_size;
 inline jmp_buf scheduler;
 inline char message[400];
 inline void (*body)();
+inline const unsigned char* words;
 inline unsigned char* arena;
 inline size_t arena_used, dynamic_bytes;
 
@@ -223,7 +224,7 @@ inline void run_block(bool backwards) {
 
 // Run the kernel; the reason why not, or null.
 inline const char* run(const long long* grid, long long block_threads, long long bytes,
-                       long long backwards, void (*kernel)()) {
+                       long long backwards, const unsigned char* given, void (*kernel)()) {
     static void* memory = malloc(ARENA + 16);
     arena = reinterpret_cast<unsigned char*>((reinterpret_cast<uintptr_t>(memory) + 15) / 16 * 16);
     blocks = {unsigned(grid[0]), unsigned(grid[1]), unsigned(grid[2])};
@@ -231,6 +232,7 @@ inline const char* run(const long long* grid, long long block_threads, long long
     count = unsigned(block_threads);
     dynamic_bytes = size_t(bytes);
     body = kernel;
+    words = given;
     if (count < 1 || count > MOST_THREADS || dynamic_bytes > 227 << 10) {
         snprintf(message, sizeof message, "a block of %u threads and %zu bytes", count,
                  dynamic_bytes);
@@ -256,14 +258,14 @@ template <typename T>
 T word(const unsigned char*& place) {
     T value;
     memcpy(&value, place, sizeof value);
-    place += 8;
+    place += sizeof value;
     return value;
 }
 
-// Calls `kernel` with the words at `place`, each of 8 bytes.
+// Calls `kernel` with the words of 8 bytes at `place`; a struct is several.
 template <typename... A>
 void call(void (*kernel)(A...), const unsigned char* place) {
-    static_assert(((sizeof(A) == 8) && ...), "every parameter of a kernel has 8 bytes");
+    static_assert(((sizeof(A) % 8 == 0) && ...), "parameters of kernels are words of 8 bytes");
     std::tuple<A...> words{word<A>(place)...};
     std::apply(kernel, words);
 }
@@ -417,7 +419,51 @@ template <typename T> T min(T a, T b) { return b < a ? b : a; }
 template <typename T> T max(T a, T b) { return a < b ? b : a; }
 inline float rsqrtf(float x) { return 1 / sqrtf(x); }
 inline double rsqrt(double x) { return 1 / ::sqrt(x); }
+inline double sinpi(double x) { return ::sin(M_PI * ::fmod(x, 2)); }
+inline double cospi(double x) { return ::cos(M_PI * ::fmod(x, 2)); }
 inline float __expf(float x) { return expf(x); }
 inline float __logf(float x) { return logf(x); }
 inline float __fdividef(float a, float b) { return a / b; }
 inline float __saturatef(float x) { return fminf(fmaxf(x, 0), 1); }
+inline double erfcx(double x) {
+    if (x < 25) return exp(x * x) * erfc(x);
+    const double z = 1 / (2 * x * x);
+    return (1 - z * (1 - 3 * z)) / (x * 1.7724538509055160273);
+}
+inline double normcdfinv(double p) {  // bisection, to the last bit of what erfc can tell
+    if (!(p >= 0 && p <= 1)) return NAN;
+    if (p == 0 || p == 1) return p ? INFINITY : -INFINITY;
+    double low = -40, high = 40;
+    for (int k = 0; k < 100; ++k) {
+        const double middle = (low + high) / 2;
+        (0.5 * erfc(-middle * M_SQRT1_2) < p ? low : high) = middle;
+    }
+    return low;
+}
+inline double erfinv(double x) {
+    if (!(fabs(x) <= 1)) return NAN;
+    if (fabs(x) == 1) return x * INFINITY;
+    double low = -6, high = 6;
+    for (int k = 0; k < 100; ++k) {
+        const double middle = (low + high) / 2;
+        (erf(middle) < x ? low : high) = middle;
+    }
+    return low;
+}
+// The integral over half a turn of exp(x cos t) cos(nt), by trapezoids.
+inline double bessel_i(int order, double x) {
+    if (fabs(x) > 720) return order && x < 0 ? -INFINITY : INFINITY;
+    double sum = 0;
+    for (int k = 0; k <= 1000; ++k) {
+        const double t = M_PI * k / 1000, value = exp(x * cos(t)) * cos(order * t);
+        sum += k % 1000 ? value : value / 2;
+    }
+    return sum / 1000;
+}
+inline double cyl_bessel_i0(double x) { return bessel_i(0, x); }
+inline double cyl_bessel_i1(double x) { return bessel_i(1, x); }
+inline float erfcxf(float x) { return float(erfcx(double(x))); }
+inline float normcdfinvf(float p) { return float(normcdfinv(double(p))); }
+inline float erfinvf(float x) { return float(erfinv(double(x))); }
+inline float cyl_bessel_i0f(float x) { return float(cyl_bessel_i0(double(x))); }
+inline float cyl_bessel_i1f(float x) { return float(cyl_bessel_i1(double(x))); }

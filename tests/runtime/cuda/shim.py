@@ -12,20 +12,19 @@ import hashlib
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from flambeau.backends.cuda.launch import KERNELS, Kernel, options
+from flambeau.backends.cuda.launch import KERNELS, Kernel
 
 HEADER = Path(__file__).with_name("host_shim.h")
 ENTRY = """
-static const unsigned char* words;
-static void body() { shim::call(%s, words); }
-extern "C" const char* run(const long long* grid, long long threads, long long shared,
-                           long long backwards, const unsigned char* given) {
-    words = given;
-    return shim::run(grid, threads, shared, backwards, body);
+static void body_%d() { shim::call(%s, shim::words); }
+extern "C" const char* run_%d(const long long* grid, long long threads, long long shared,
+                              long long backwards, const unsigned char* words) {
+    return shim::run(grid, threads, shared, backwards, words, body_%d);
 }
 """
 FLAGS = ["-std=c++17", "-O1", "-shared", "-fPIC", "-fno-strict-aliasing", "-U_FORTIFY_SOURCE",
@@ -42,10 +41,10 @@ class ShimError(AssertionError):
     """A kernel did what a GPU forbids, or leaves undefined."""
 
 
-def built(text: str, expression: str) -> Any:
-    """The function `run` of a kernel as a shared library; compiled once for all processes that
-    have the same cache."""
-    program = text + ENTRY % expression
+def built(text: str, expressions: Sequence[str]) -> list[Any]:
+    """Functions that run the kernels of a source, from a shared library that is compiled once for
+    all processes with the same cache."""
+    program = text + "".join(ENTRY % (k, e, k, k) for k, e in enumerate(expressions))
     headers = "".join(p.read_text() for p in [HEADER, *sorted(KERNELS.glob("*.cuh"))])
     name = hashlib.sha256((program + headers).encode()).hexdigest()[:24]
     folder = Path(os.environ["FLAMBEAU_CACHE"]) / "shim"
@@ -58,11 +57,19 @@ def built(text: str, expression: str) -> Any:
             [*command, "-", "-o", str(place)], input=program, capture_output=True, text=True
         )
         if done.returncode:
-            raise ShimError(f"{expression} does not compile on the host:\n{done.stderr[:4000]}")
+            raise ShimError(f"{expressions} do not compile on the host:\n{done.stderr[:4000]}")
         place.replace(library)
-    run = ctypes.CDLL(str(library)).run
-    run.restype = ctypes.c_char_p
-    return run
+    loaded = ctypes.CDLL(str(library))
+    functions = [getattr(loaded, f"run_{k}") for k in range(len(expressions))]
+    for function in functions:
+        function.restype = ctypes.c_char_p
+    return functions
+
+
+functions: list[Any] = []
+"""What has been compiled; kernels keep the numbers, whichever driver they were loaded by."""
+known: dict[tuple[str, str], int] = {}
+"""Those numbers, by source and expression."""
 
 
 class HostDriver:
@@ -72,7 +79,6 @@ class HostDriver:
     def __init__(self, backwards: bool = False, multiprocessors: int = 3) -> None:
         self.backwards, self.count = backwards, multiprocessors
         self.launched: list[str] = []
-        self._functions: list[Any] = []
 
     def is_available(self) -> bool:
         """Whether there is a compiler."""
@@ -86,11 +92,22 @@ class HostDriver:
         """Few, so that small arrays reach the geometry of large ones."""
         return self.count
 
+    def resident_threads(self) -> int:
+        """Few, for the same reason."""
+        return 512
+
     def load(self, kernel: Kernel) -> int:
         """Compile it."""
-        assert options("sm_90")
-        self._functions.append(built(kernel.source.text, kernel.expression))
-        return len(self._functions) - 1
+        identity = kernel.source.text, kernel.expression
+        if identity not in known:
+            self.build(kernel.source.text, [kernel.expression])
+        return known[identity]
+
+    def build(self, text: str, expressions: Sequence[str]) -> None:
+        """Compile several kernels of a source at once, which takes less time."""
+        for expression, function in zip(expressions, built(text, expressions), strict=True):
+            known[text, expression] = len(functions)
+            functions.append(function)
 
     def launch(
         self, function: int, grid: tuple[int, ...], threads: int, shared: int, kernel: Kernel,
@@ -103,7 +120,7 @@ class HostDriver:
         self.launched.append(kernel.expression)
         blocks = (ctypes.c_longlong * 3)(*grid)
         whole = ctypes.c_longlong
-        wrong = self._functions[function](
+        wrong = functions[function](
             blocks, whole(threads), whole(shared), whole(self.backwards),
             kernel.packing.pack(*words),
         )  # fmt: skip

@@ -6,7 +6,8 @@ from collections import defaultdict
 
 import pytest
 
-from flambeau.backends.cuda import launch, nvrtc, registry
+import flambeau as torch
+from flambeau.backends.cuda import launch, nvrtc, registry, steps
 from flambeau.core.dispatch import operations
 from flambeau.errors import CompilationError
 
@@ -30,6 +31,23 @@ def test_every_kernel_compiles(file: str, architecture: str) -> None:
     )
     assert code.startswith(b"\x7fELF")
     assert all(symbol.encode() in code for symbol in symbols)
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_steps_of_optimizers_compile(architecture: str) -> None:
+    p = [torch.nn.Parameter(torch.ones(1))]
+    adam = torch.optim.Adam(p, amsgrad=True, maximize=True, weight_decay=0.1)
+    rprop = torch.optim.Rprop(p)
+    for rule, structure, dtypes, count in (
+        (adam._decayed, (True, (..., None), (...,) * 5), ("float16",) * 5, 6),
+        (rprop._decayed, (False, (None, None), (...,) * 4), ("float32",) * 4, 4),
+    ):
+        kernel = steps.compiled(rule, structure, dtypes, count)
+        code, _ = nvrtc.compiled(
+            kernel.source.text, kernel.source.label, [], launch.options(architecture)
+        )
+        assert b"steps" in code
 
 
 @needs_nvrtc

@@ -19,6 +19,10 @@ BLOCK = 1 << 18
 """Scores at a time: 1 MiB, the L2 cache of a core."""
 
 
+LEAST_ROWS, CAUSAL_ROWS = 64, 64
+"""Queries of a block at least; and of a causal one, whose keys end with its last query's."""
+
+
 def _weights(p: Passes, index: Value, x: Row, scale: Value, *place: Value) -> None:
     """x becomes the softmax of x * scale over the keys that can be seen, 0 elsewhere, and 0 where
     none is. `place` is for causal attention: how many queries a head has here, and the number of
@@ -58,8 +62,8 @@ def _blocks(
     heads: int, queries: int, keys: int, is_causal: bool
 ) -> Iterator[tuple[slice, slice, slice]]:
     """The heads, queries and keys of each block; keys that no query of it sees are left out."""
-    together = min(heads, max(1, BLOCK // (queries * keys)))
-    rows = queries if together > 1 else min(queries, max(64, BLOCK // keys))
+    rows = min(queries, CAUSAL_ROWS if is_causal else max(LEAST_ROWS, BLOCK // keys))
+    together = min(heads, max(1, BLOCK // (rows * keys)))
     for head in range(0, heads, together):
         for first in range(0, queries, rows):
             last = min(first + rows, queries)

@@ -32,7 +32,7 @@ def _forward(has_weight: bool, has_bias: bool) -> RowLoop:
             y = y if weight is None else y * weight[at]
             return y if bias is None else y + bias[at]
 
-        p.map(out, element)
+        p.map(out, element, is_last=True)
 
     shared = ["shared real"] * (has_weight + has_bias)
     return RowLoop(layer_norm, "real", *shared, "real", numbers=1)

@@ -15,7 +15,7 @@ import numpy as np
 from ....core.expressions import Expression, walk
 from ...array import by_statics
 from . import maths
-from .language import Position, Program, Value
+from .language import LEAST_STREAMED, Position, Program, Value
 from .machine import Code
 from .threads import pool
 
@@ -81,7 +81,7 @@ class Loops:
         self.expression, self.inputs, self.parameters = expression, inputs, parameters
         self.dtype, self.real = np.dtype(dtype), _REALS[np.dtype(dtype)]
         self.out_dtype = np.dtype(bool) if expression.is_boolean else self.dtype
-        self._codes: dict[str, Code] = {}
+        self._codes: dict[tuple[str, bool], Code] = {}
 
     def __call__(self, *arrays: Any, **numbers: float) -> Any:
         """The result; None where NumPy does better."""
@@ -103,9 +103,10 @@ class Loops:
     def _run(
         self, roles: str, arrays: Any, more: Any, out: Any, numbers: Any, size: int, chunk: int
     ) -> None:
-        code = self._codes.get(roles)
+        streams = out.nbytes >= LEAST_STREAMED and out.dtype == self.dtype
+        code = self._codes.get((roles, streams))
         if code is None:
-            code = self._codes[roles] = self._compiled(roles)
+            code = self._codes[roles, streams] = self._compiled(roles, streams)
         values = [numbers[n] for n in self.parameters]
         addresses = [id(out), *map(id, arrays), *more]
         words = struct.pack(f"={len(addresses)}q{len(values)}d", *addresses, *values)
@@ -141,14 +142,14 @@ class Loops:
 
     # -- code ------------------------------------------------------------------------------------
 
-    def _compiled(self, roles: str) -> Code:
+    def _compiled(self, roles: str, streams: bool) -> Code:
         program = Program("formula", self.real)
         kinds = roles.removeprefix("rows ")
         n = len(kinds)
         out, *places = (program.array(k) for k in range(n + 1))
         if kinds == roles:
             numbers = [program.number(n + 1 + k) for k in range(len(self.parameters))]
-            self._across(program, kinds, places, numbers, out, program.begin, program.end)
+            self._across(program, kinds, places, numbers, out, program.begin, program.end, streams)
             return Code(program.name, program.text())
         offsets = [program.array(n + 1 + k) for k in range(n)]
         columns = program.word(2 * n + 1)
@@ -160,7 +161,7 @@ class Loops:
             ]
             target = out + row * columns * self.out_dtype.itemsize
             zero = program.constant(0)
-            self._across(program, kinds, starts, numbers, target, zero, columns)
+            self._across(program, kinds, starts, numbers, target, zero, columns, streams)
         return Code(program.name, program.text())
 
     def _across(
@@ -172,6 +173,7 @@ class Loops:
         out: Any,
         begin: Any,
         end: Any,
+        streams: bool,
     ) -> None:
         """Compute a row from `begin` to `end`; kinds in capitals are one number for all of it."""
         m = maths.Maths(program)
@@ -189,9 +191,9 @@ class Loops:
             ]
             given = dict(zip(self.inputs, values, strict=True))
             given.update(zip(self.parameters, numbers, strict=True))
-            at.store(out, evaluated(m, self.expression, given))
+            at.store(out, evaluated(m, self.expression, given), streams)
 
-        program.across(begin, end, body)
+        program.across_aligned(begin, end, body, out, self.out_dtype.itemsize)
 
     def _kind(self, role: str) -> str:
         return self.real if role in "vV" else "bool"

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .language import SIZES, Position, Program, Value
+from .language import LEAST_STREAMED, SIZES, Position, Program, Value
 from .machine import Code
 from .maths import Maths
 from .threads import pool
@@ -55,8 +55,8 @@ class Row:
 class Passes:
     """What a program does over the columns of a row: sums, extremes, maps."""
 
-    def __init__(self, program: Program, columns: Value) -> None:
-        self.program, self.columns = program, columns
+    def __init__(self, program: Program, columns: Value, streams: bool = False) -> None:
+        self.program, self.columns, self.streams = program, columns, streams
         self.zero = program.constant(0)
         self.m = Maths(program)
         self.count = columns.to(program.real)
@@ -65,13 +65,14 @@ class Passes:
         """Run `body` over the row."""
         self.program.across(self.zero, self.columns, body)
 
-    def map(self, out: Row, value: Callable[[Position], Value]) -> None:
-        """Write the values to the row `out`."""
+    def map(self, out: Row, value: Callable[[Position], Value], is_last: bool = False) -> None:
+        """Write the values to the row `out`; `is_last`: which the program doesn't touch else."""
+        streams = self.streams and is_last
 
         def body(at: Position) -> None:
-            out[at] = value(at)
+            at.store(out.start, value(at), streams)
 
-        self.each(body)
+        self.program.across_aligned(self.zero, self.columns, body, out.start, SIZES[out.kind])
 
     def reduce(
         self,
@@ -124,27 +125,28 @@ class RowLoop:
 
     def __init__(self, writer: Writer, *kinds: str, numbers: int = 0) -> None:
         self.writer, self.kinds, self.numbers = writer, kinds, numbers
-        self._codes: dict[str, Code] = {}
+        self._codes: dict[tuple[str, bool], Code] = {}
 
     def __call__(self, arrays: list[Any], rows: int, columns: int, *numbers: float) -> None:
         """Run on contiguous arrays, of which the first has the type to compute in."""
         real = _REALS[arrays[0].dtype]
-        code = self._codes.get(real)
+        streams = arrays[0].nbytes >= LEAST_STREAMED
+        code = self._codes.get((real, streams))
         if code is None:
-            code = self._codes[real] = self._compiled(real)
+            code = self._codes[real, streams] = self._compiled(real, streams)
         chunk = max(1, CHUNK // columns)
         words = struct.pack(
             f"={len(arrays) + 2}q{len(numbers)}d", *map(id, arrays), columns, chunk, *numbers
         )
         pool.run(code, words, rows, chunk)
 
-    def _compiled(self, real: str) -> Code:
+    def _compiled(self, real: str, streams: bool) -> Code:
         program = Program(self.writer.__name__.strip("_"), real)
         n = len(self.kinds)
         places = [program.array(k) for k in range(n)]
         columns, chunk = program.word(n), program.word(n + 1)
         numbers = [program.number(n + 2 + k) for k in range(self.numbers)]
-        passes = Passes(program, columns)
+        passes = Passes(program, columns, streams)
         lengths: dict[str, Value | int] = {"": columns, "one": 1, "shared": 0, "part": columns}
         lengths.update({"three": columns * 3, "four": columns * 4})
         with program.loop(program.begin, program.end) as row:

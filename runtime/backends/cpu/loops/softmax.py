@@ -24,17 +24,17 @@ def _softmax(p: Passes, index: Value, x: Row, out: Row) -> None:
 def _log_softmax(p: Passes, index: Value, x: Row, out: Row) -> None:
     top = p.max(lambda at: x[at])
     total = p.m.log(p.sum(lambda at: p.m.exp(x[at] - top)))
-    p.map(out, lambda at: x[at] - top - total)
+    p.map(out, lambda at: x[at] - top - total, is_last=True)
 
 
 def _softmax_gradient(p: Passes, index: Value, g: Row, y: Row, out: Row) -> None:
     along = p.sum(lambda at: g[at] * y[at])
-    p.map(out, lambda at: y[at] * (g[at] - along))
+    p.map(out, lambda at: y[at] * (g[at] - along), is_last=True)
 
 
 def _log_softmax_gradient(p: Passes, index: Value, g: Row, y: Row, out: Row) -> None:
     total = p.sum(lambda at: g[at])
-    p.map(out, lambda at: g[at] - p.m.exp(y[at]) * total)
+    p.map(out, lambda at: g[at] - p.m.exp(y[at]) * total, is_last=True)
 
 
 def _cross_entropy(p: Passes, index: Value, x: Row, target: Row, loss: Row, out: Row) -> None:

@@ -209,9 +209,16 @@ def _serves(name: str, geometry: Geometry, weight_steps: Shape, *arrays: Any) ->
     return _map(name, geometry, weight_steps) is not None
 
 
-def likes(g: Any) -> bool:
-    """Whether rearranging g for several maps pays."""
+def likes(g: Any, *, like: Shape, stride: Shape, groups: int) -> bool:
+    """Whether rearranging g for several maps with weights of shape `like` pays."""
+    if max(like[2:]) == 1 < max(stride):  # they read a part of it, see `thinned`
+        return False
     return 3 <= g.ndim <= 5 and g.size >= LEAST and g.dtype == FLOAT32 and library() is not None
+
+
+def arranged(g: Any, **how: Any) -> Any:
+    """g with its channels innermost."""
+    return channels_last(g)
 
 
 def serves_convolution(input: Any, weight: Any, bias: Any = None, **how: Any) -> bool:

@@ -1,10 +1,6 @@
 // Softmax and log-softmax of rows, and their gradients.
+#include "maths.cuh"
 #include "rows.cuh"
-
-INLINE float exponential(float x) { return expf(x); }
-INLINE double exponential(double x) { return exp(x); }
-INLINE float logarithm(float x) { return logf(x); }
-INLINE double logarithm(double x) { return log(x); }
 
 template <typename T, bool IS_VECTOR, int PIECES, bool IS_LOG>
 __global__ void __launch_bounds__(MOST_ROW_THREADS)
@@ -17,12 +13,12 @@ softmax_rows(const T* __restrict__ x, T* __restrict__ out, int64 rows, int64 col
     const C top = row.template reduce<Maximum>(at, [&](int s, int w) { return row.value[s][w]; });
     C total = 0;
     row.each([&](int s, int w) {
-        const C shifted = row.value[s][w] - top, e = exponential(shifted);
+        const C shifted = row.value[s][w] - top, e = m::exp(shifted);
         total += e;  // 0 behind the end
         row.value[s][w] = IS_LOG ? shifted : e;
     });
     total = at.template reduce<Sum>(total);
-    const C change = IS_LOG ? logarithm(total) : C(1) / total;
+    const C change = IS_LOG ? m::log(total) : C(1) / total;
     row.each([&](int s, int w) {
         row.value[s][w] = IS_LOG ? row.value[s][w] - change : row.value[s][w] * change;
     });
@@ -43,7 +39,7 @@ softmax_gradient_rows(const T* __restrict__ g, const T* __restrict__ y, T* __res
     });
     row.each([&](int s, int w) {
         const C b = by.value[s][w], r = row.value[s][w];
-        row.value[s][w] = IS_LOG ? b - exponential(r) * along : r * (b - along);
+        row.value[s][w] = IS_LOG ? b - m::exp(r) * along : r * (b - along);
     });
     row.store(out + at.row * columns, at, columns);
 }

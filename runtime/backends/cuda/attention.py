@@ -1,0 +1,153 @@
+"""Attention in tiles on tensor cores, and its gradients: no queries x keys matrix in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .launch import Kernel, Template
+from .registry import kernel
+from .rows import empty
+
+TYPES = ("float16", "bfloat16", "float32")
+WIDTHS = (64, 128)
+"""Widths of heads that kernels are compiled for; narrower ones are filled up with zeros."""
+LINES = 64
+"""Queries, or keys, of a block."""
+THREADS = 128
+WARPS = THREADS // 32
+PADDING = 8
+"""Elements between the lines of a tile, as in `attention.cu`."""
+TILE_BYTES = 16 << 10
+"""Bytes of a tile of what a block's own lines are multiplied by."""
+PROBLEM = "Pqqq" * 8 + "Pqqqq" + "PP" + "qqqqqqq" + "dd" + "QQP"
+"""The words of `struct Problem`."""
+NO_ROWS = (0, 0, 0, 0)
+NO_MASK = (0, 0, 0, 0, 0)
+NO_DROPOUT = (0.0, 0, 0, 0)
+
+FORWARD = Template("attention", "attention", PROBLEM, T=TYPES, WIDTH=WIDTHS)
+ALONG = Template("attention", "attention_along", PROBLEM, T=TYPES)
+BY_QUERIES = Template("attention", "attention_by_queries", PROBLEM, T=TYPES, WIDTH=WIDTHS)
+BY_KEYS = Template("attention", "attention_by_keys", PROBLEM, T=TYPES, WIDTH=WIDTHS)
+
+
+def _fourfold(array: Any) -> Any:
+    """The array as (batch, heads, n, width), its rows without gaps."""
+    if array.shape[-1] > 1 and array.strides[-1] != array.itemsize:
+        array = array.copy()
+    if array.ndim <= 4:
+        return array.reshape((1,) * (4 - array.ndim) + array.shape)
+    return array.reshape(-1, *array.shape[-3:])
+
+
+def _beside_heads(like: Any, width: int) -> Any:
+    """An array (batch, heads, n, width) whose heads lie side by side, as models put them next."""
+    batch, heads, n, _ = like.shape
+    return empty((batch, n, heads, width), like.dtype).transpose(0, 2, 1, 3)
+
+
+def _rows(array: Any) -> tuple[int, ...]:
+    """The words of `struct Rows`."""
+    return (array.data.ptr, *[step // array.itemsize for step in array.strides[:3]])
+
+
+def _is_fit(query: Any, key: Any, value: Any, mask: Any) -> bool:
+    return (
+        query.ndim >= 2
+        and query.shape[:-2] == key.shape[:-2] == value.shape[:-2]
+        and max(query.shape[-1], value.shape[-1]) <= WIDTHS[-1]
+        and all(a.size and a.dtype == query.dtype for a in (query, key, value))
+        and (mask is None or mask.ndim <= (4 if query.ndim <= 4 else 3))
+    )
+
+
+class _Problem:
+    """The words of one problem, and the geometry of its launches."""
+
+    def __init__(
+        self, query: Any, key: Any, value: Any, mask: Any, scale: float, is_causal: bool
+    ) -> None:
+        self.query, self.key, self.value = map(_fourfold, (query, key, value))
+        self.dtype = query.dtype
+        batch, heads, queries, width = self.query.shape
+        keys, value_width = self.value.shape[2:]
+        self.width = next(w for w in WIDTHS if w >= max(width, value_width))
+        self.beside = min(64, TILE_BYTES // (self.width * self.dtype.itemsize))
+        self.by_queries = -(-queries // LINES), heads, batch
+        self.by_keys = -(-keys // LINES), heads, batch
+        self.by_warps = -(-queries // WARPS), heads, batch
+        self.mask_words = NO_MASK
+        if mask is not None:
+            self._keep_mask(mask, (batch, heads, queries, keys))
+        self.log_sums = empty((batch, heads, queries), "float32")
+        self.numbers = (heads, 1, queries, keys, width, value_width, int(is_causal), scale)
+        self.out = _beside_heads(self.query, value_width)
+
+    def _keep_mask(self, mask: Any, shape: tuple[int, ...]) -> None:
+        import cupy
+
+        self.mask = mask.astype(cupy.float32, copy=False)
+        steps = cupy.broadcast_to(self.mask, shape).strides
+        self.mask_words = (self.mask.data.ptr, *[step // 4 for step in steps])
+
+    def launch(
+        self,
+        chosen: Kernel,
+        grid: tuple[int, int, int],
+        lines: int,
+        *gradients: Any,
+        along: Any = 0,
+    ) -> None:
+        """`lines`: how many there are in shared memory, of all tiles together."""
+        rows: list[int] = []
+        for array in (self.query, self.key, self.value, self.out, *gradients):
+            rows += _rows(array)
+        rows += NO_ROWS * (8 - len(rows) // 4)
+        shared = lines * (self.width + PADDING) * self.dtype.itemsize
+        chosen(
+            grid, THREADS, *rows, *self.mask_words, self.log_sums.data.ptr, along, *self.numbers,
+            *NO_DROPOUT, shared=shared,
+        )  # fmt: skip
+
+    def forward(self) -> Any:
+        """Compute `out`, which is returned, and `log_sums`."""
+        chosen = FORWARD[self.dtype.name, self.width]
+        self.launch(chosen, self.by_queries, LINES + 2 * self.beside)
+        return self.out
+
+    def backward(self, g: Any) -> tuple[Any, Any, Any]:
+        """The gradients by query, key and value."""
+        name, width = self.dtype.name, self.width
+        arrays = self.query, self.key, self.value
+        by_query, by_key, by_value = (_beside_heads(a, a.shape[-1]) for a in arrays)
+        along = empty(self.log_sums.shape, "float32")
+        given, place = (_fourfold(g), by_query, by_key, by_value), along.data.ptr
+        lines = 2 * (LINES + max(16, self.beside // 2))
+        self.launch(ALONG[name], self.by_warps, 0, *given, along=place)
+        self.launch(BY_QUERIES[name, width], self.by_queries, lines, *given, along=place)
+        self.launch(BY_KEYS[name, width], self.by_keys, lines, *given, along=place)
+        return by_query, by_key, by_value
+
+
+@kernel("attention", TYPES)
+def attention(
+    query: Any, key: Any, value: Any, mask: Any = None, *, scale: float, is_causal: bool
+) -> Any:
+    """Tiles of 64 queries, which go through the keys once."""
+    if not _is_fit(query, key, value, mask):
+        return None
+    out = _Problem(query, key, value, mask, scale, is_causal).forward()
+    return out.reshape(*query.shape[:-1], value.shape[-1])
+
+
+@kernel("attention_gradient", TYPES)
+def attention_gradient(
+    g: Any, query: Any, key: Any, value: Any, mask: Any = None, *, scale: float, is_causal: bool
+) -> Any:
+    """The sums of exponentials again, then one pass by queries and one by keys."""
+    if not _is_fit(query, key, value, mask):
+        return None
+    problem = _Problem(query, key, value, mask, scale, is_causal)
+    problem.forward()
+    found = zip(problem.backward(g), (query, key, value), strict=True)
+    return tuple([by.reshape(array.shape) for by, array in found])

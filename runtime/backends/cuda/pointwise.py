@@ -1,0 +1,254 @@
+"""Formulas as CUDA kernels: one pass over memory, whatever the number of operations.
+
+A kernel is written for the dtypes of the operands and for how they lie in memory: `Layout` merges
+dimensions over which all of them step evenly. Along the innermost one, threads read and write
+vectors of 16 bytes where every operand is contiguous or stays one number. Halves are computed in
+float32 and rounded once.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from ...core.expressions import Expression
+from ..array import by_statics
+from .formulas import (
+    BLOCK,
+    FLOATS,
+    INTEGERS,
+    Layout,
+    code,
+    is_boolean,
+    is_supported,
+    unroll,
+)
+from .launch import Kernel, Source
+from .rows import VECTOR_BYTES, empty
+
+if TYPE_CHECKING:
+    from ...ops.operation import Operation
+
+MOST_DIMENSIONS = 8
+MOST_GROUPS = 2**31 - 1
+"""Groups of elements in kernels with several dimensions, where indices have 32 bits."""
+MOST_PLANS = 4_096
+"""Plans that a formula keeps; ragged inputs never repeat."""
+
+
+def kernel(operation: Operation, dtype: str) -> Callable[..., Any] | None:
+    """The function that computes the formula of `operation` on arrays, or gives None where CuPy
+    must; None if it always must."""
+
+    def formula(expression: Expression) -> Callable[..., Any]:
+        if not is_supported(expression, dtype):
+            return lambda *arrays, **numbers: None
+        return Formula(operation, expression, dtype)
+
+    if dtype not in FLOATS | INTEGERS:
+        return None
+    if operation.statics:
+        return by_statics(operation, formula)
+    expression = operation.expression({})
+    return formula(expression) if is_supported(expression, dtype) else None
+
+
+# -- how operands lie in memory --------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A launch: the kernel, the result's shape, the order of its axes in memory (None if they lie
+    as they are), groups of elements, and the words that follow the addresses."""
+
+    kernel: Kernel | None
+    shape: tuple[int, ...]
+    order: tuple[int, ...] | None
+    blocks: int
+    words: tuple[int, ...]
+
+
+def merged(
+    shape: Sequence[int], steps: Sequence[Sequence[int]]
+) -> tuple[list[int], list[list[int]]]:
+    """Sizes and, for each, all operands' steps, from the innermost on, with dimensions of size 1
+    left out and those joined that all operands go through evenly."""
+    sizes: list[int] = []
+    joined: list[list[int]] = []
+    for k in reversed(range(len(shape))):
+        if shape[k] == 1:
+            continue
+        step = [s[k] for s in steps]
+        if sizes and all(o == i * sizes[-1] for o, i in zip(step, joined[-1], strict=True)):
+            sizes[-1] *= shape[k]
+        else:
+            sizes.append(shape[k])
+            joined.append(step)
+    return sizes or [1], joined or [[0] * len(steps)]
+
+
+def steps_of(array: Any, shape: tuple[int, ...]) -> list[int]:
+    """Elements from one place to the next along each dimension of `shape`, to which the array is
+    broadcast."""
+    missing = len(shape) - array.ndim
+    own = [
+        0 if size == 1 else stride // array.itemsize
+        for size, stride in zip(array.shape, array.strides, strict=True)
+    ]
+    return [0] * missing + own
+
+
+def memory_order(arrays: Sequence[Any], shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The order of axes in which the first whole operand lies in memory; None if it is theirs."""
+    whole = next((a for a in arrays if a.shape == shape), None)
+    if whole is None or whole.flags.c_contiguous:
+        return None
+    strides = whole.strides
+    order = tuple(sorted(range(len(shape)), key=lambda k: (-strides[k], k)))
+    return None if order == tuple(range(len(shape))) else order
+
+
+@cache
+def divisor(size: int) -> tuple[int, int]:
+    """The magic number and the shift with which numbers below 2**31 are divided by `size`."""
+    shift = (size - 1).bit_length()
+    return (((1 << shift) - size) << 32) // size + 1, shift
+
+
+# -- kernels ---------------------------------------------------------------------------------------
+
+
+class Formula:
+    """The kernels of one formula for arrays of one dtype; a call computes it, or gives None."""
+
+    def __init__(self, operation: Operation, expression: Expression, dtype: str) -> None:
+        self.name = f"pointwise_{operation.name}"
+        self.expression, self.dtype = expression, dtype
+        self.inputs, self.parameters = operation.array_names, operation.parameter_names
+        self.out_dtype = "bool" if is_boolean(expression) else dtype
+        self.kernels: dict[Layout, Kernel] = {}
+        self._plans: dict[Any, Plan | None] = {}
+        self._out: Any = None  # the result's dtype, as arrays have it
+
+    def __call__(self, *arrays: Any, **numbers: Any) -> Any:
+        places = [a.data.ptr for a in arrays]
+        bits = 0
+        for place in places:
+            bits |= place
+        situation = (*[(a.shape, a.strides, a.dtype.char) for a in arrays], bits % VECTOR_BYTES)
+        plan = self._plans.get(situation, situation)
+        if plan is situation:
+            plan = self._planned(situation, arrays)
+        if plan is None:
+            return None
+        out = empty(plan.shape, self._out)
+        values = [numbers[n] for n in self.parameters]
+        if plan.kernel is not None:
+            plan.kernel(plan.blocks, BLOCK, out.data.ptr, *places, *plan.words, *values)
+        return out if plan.order is None else out.transpose(plan.order)
+
+    def _planned(self, situation: Any, arrays: Sequence[Any]) -> Plan | None:
+        if len(self._plans) >= MOST_PLANS:
+            self._plans.clear()
+        if self._out is None:
+            own = next((a for a in arrays if a.dtype.name == self.dtype), None)
+            self._out = "bool" if self.out_dtype == "bool" else None if own is None else own.dtype
+        plan = None if self._out is None else self._plan(arrays, situation[-1] == 0)
+        self._plans[situation] = plan
+        return plan
+
+    def _plan(self, arrays: Sequence[Any], is_aligned: bool) -> Plan | None:
+        """How to launch on such arrays; None if CuPy must compute, or say what is wrong."""
+        shape = broadcast_shape([a.shape for a in arrays])
+        if shape is None or any(a.dtype.name not in (self.dtype, "bool") for a in arrays):
+            return None
+        order = memory_order(arrays, shape)
+        if order is not None:
+            if any(0 < a.ndim < len(shape) for a in arrays):
+                return None
+            arrays = [a.transpose(order) if a.ndim else a for a in arrays]
+            shape = tuple([shape[k] for k in order])
+        sizes, steps = merged(shape, [steps_of(a, shape) for a in arrays])
+        count = math.prod(shape)
+        back = None if order is None else tuple(sorted(range(len(order)), key=order.__getitem__))
+        if not count:
+            return Plan(None, shape, back, 0, ())
+        layout = self._layout(arrays, sizes, steps, is_aligned)
+        groups = count // layout.width
+        if len(sizes) > MOST_DIMENSIONS or (len(sizes) > 1 and groups > MOST_GROUPS):
+            return None
+        if len(sizes) == 1:
+            words = [count]
+        else:
+            words = [groups, *_places(sizes, steps, layout)]
+        threads = max(groups, count % layout.width) if len(sizes) == 1 else groups
+        blocks = -(-threads // (BLOCK * unroll(layout)))
+        return Plan(self.kernel(layout), shape, back, blocks, tuple(words))
+
+    def _layout(
+        self, arrays: Sequence[Any], sizes: list[int], steps: list[list[int]], is_aligned: bool
+    ) -> Layout:
+        """Vectors, if all operands lie so that they can be read as such."""
+        kinds = tuple(["same" if step == 0 else "vector" for step in steps[0]])
+        width = VECTOR_BYTES // max(a.dtype.itemsize for a in arrays)
+        fits = is_aligned and all(step in (0, 1) for step in steps[0])
+        if len(sizes) > 1:  # then each row begins at a multiple of a vector
+            fits = fits and sizes[0] % width == 0
+            fits = fits and not any(
+                step % width
+                for outer in steps[1:]
+                for step, kind in zip(outer, kinds, strict=True)
+                if kind == "vector"
+            )
+        dtypes = tuple([a.dtype.name for a in arrays])
+        return Layout(dtypes, kinds, width if fits else 1, len(sizes))
+
+    def kernel(self, layout: Layout) -> Kernel:
+        """The kernel for a layout, compiled when it is first called."""
+        found = self.kernels.get(layout)
+        if found is None:
+            text = f'#include "pointwise.cuh"\n{self.code(layout, self.name)}'
+            source = Source(f"{self.name}.cu", text)
+            found = self.kernels[layout] = Kernel(source, self.name, self.words(layout))
+        return found
+
+    def code(self, layout: Layout, name: str) -> str:
+        """The kernel's source, without headers, as the function `name`."""
+        return code(
+            self.expression, self.inputs, self.parameters, self.dtype, self.out_dtype, layout, name
+        )
+
+    def words(self, layout: Layout) -> str:
+        """The letters of its parameters, see `Kernel`."""
+        operands = len(layout.kinds)
+        places = f"2Q{operands}q" * layout.dimensions if layout.dimensions > 1 else ""
+        return "P" * (1 + operands) + "q" + places + "d" * len(self.parameters)
+
+
+def _places(sizes: list[int], steps: list[list[int]], layout: Layout) -> list[int]:
+    """The words of `Places` in pointwise.cuh."""
+    words = []
+    for k, (size, step) in enumerate(zip(sizes, steps, strict=True)):
+        if k == 0:
+            size, step = size // layout.width, [s * layout.width for s in step]
+        magic, shift = divisor(size)
+        words += [size | magic << 32, shift, *step]
+    return words
+
+
+def broadcast_shape(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...] | None:
+    """The shape that all are broadcast to; None if they do not fit."""
+    first = shapes[0]
+    if all(shape == first for shape in shapes):
+        return first
+    result: list[int] = []
+    for sizes in itertools.zip_longest(*[shape[::-1] for shape in shapes], fillvalue=1):
+        others = {size for size in sizes if size != 1}
+        if len(others) > 1:
+            return None
+        result.append(others.pop() if others else 1)
+    return tuple(result[::-1])

@@ -1,0 +1,105 @@
+"""Random arrays by Philox, in the order in which PyTorch's CUDA generator makes them.
+
+The numbers depend on the seed, the offset (words that each thread has drawn before) and, for more
+elements than the device runs threads, on the device. They were written after the published
+algorithm and cuRAND's documentation.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from . import launch
+from .launch import Template
+from .registry import FLOATS
+from .rows import empty
+
+THREADS = 256
+WORDS = 4
+"""Words that Philox gives at a time; offsets count words."""
+LONG_SPAN = 1 << 28
+"""From which span on integers are made of 64 bits, so that remainders stay even within 7 %."""
+
+REALS = Template(
+    "random", "random_reals", "PqQQPdd", T=FLOATS,
+    DISTRIBUTION=("Interval", "Normal", "Exponential", "Kept"),
+)  # fmt: skip
+FACTORS = Template("random", "dropout_factors", "PqQQPdd", T=FLOATS, IS_VECTOR=(False, True))
+INTEGERS = Template("random", "random_integers", "PqQQPqQ", IS_LONG=(False, True))
+
+DISTRIBUTIONS = {
+    "uniform": "Interval",
+    "normal": "Normal",
+    "singly_normal": "Normal",
+    "exponential": "Exponential",
+    "bernoulli": "Kept",
+}
+
+
+class Stream(Protocol):
+    """A generator's stream."""
+
+    def take(self, words: int) -> tuple[int, int, int]:
+        """Seed, offset, and the address of both in device memory or 0; the offset then grows."""
+
+
+def _grid(stream: Stream, count: int, draws: int) -> tuple[int, tuple[int, int, int]]:
+    """Blocks for `count` numbers, of which a thread makes `draws` of four words, and their part of
+    the stream."""
+    most = launch.driver.multiprocessors() * launch.driver.resident_threads() // THREADS
+    blocks = min(-(-count // THREADS), most)
+    rounds = -(-count // (THREADS * blocks * draws))
+    return blocks, stream.take(WORDS * rounds)
+
+
+def reals(name: str, stream: Stream, shape: tuple[int, ...], dtype: Any, a: float, b: float) -> Any:
+    """An array of `dtype` of the distribution `name` with parameters a and b."""
+    out = empty(shape, dtype)
+    if out.size:
+        blocks, part = _grid(stream, out.size, 2 if out.dtype.itemsize == 8 else 4)
+        kernel = REALS[out.dtype.name, DISTRIBUTIONS[name]]
+        kernel(blocks, THREADS, out.data.ptr, out.size, *part, a, b)
+    return out
+
+
+def dropout_factors(
+    stream: Stream, shape: tuple[int, ...], dtype: Any, probability: float, value: float
+) -> Any:
+    """An array of `value` with a probability, and of 0 elsewhere."""
+    out = empty(shape, dtype)
+    if out.size:
+        blocks, part = _grid(stream, out.size, 4)
+        kernel = FACTORS[out.dtype.name, out.size % 4 == 0]
+        kernel(blocks, THREADS, out.data.ptr, out.size, *part, probability, value)
+    return out
+
+
+def integers(stream: Stream, shape: tuple[int, ...], low: int, high: int) -> Any:
+    """An int64 array of numbers from `low` to `high` - 1."""
+    out = empty(shape, "int64")
+    if out.size:
+        is_long = high - low >= LONG_SPAN
+        blocks, part = _grid(stream, out.size, 2 if is_long else 4)
+        INTEGERS[is_long](blocks, THREADS, out.data.ptr, out.size, *part, low, high - low)
+    return out
+
+
+def permutation(stream: Stream, count: int) -> Any:
+    """The numbers below `count` in random order, that of keys of 64 bits."""
+    return integers(stream, (count,), -(2**63), 2**63 - 1).argsort()
+
+
+DRAWN = frozenset([*DISTRIBUTIONS, "integers", "permutation", "kept"])
+"""The distributions that `drawn` knows."""
+
+
+def drawn(name: str, stream: Stream, shape: tuple[int, ...], dtype: Any, *args: Any) -> Any:
+    """An array of NumPy's `dtype` of the distribution `name` with parameters `args`."""
+    if name == "integers":
+        return integers(stream, shape, *args).astype(dtype, copy=False)
+    if name == "permutation":
+        return permutation(stream, *shape).astype(dtype, copy=False)
+    if name == "kept":
+        return dropout_factors(stream, shape, dtype, *args)
+    a, b = (*args, 0.0)[:2]
+    return reals(name, stream, shape, dtype, a, b)

@@ -1,0 +1,85 @@
+"""Rules that go element by element, such as optimizer steps, for all parameters in a launch or two:
+80 parameters with two moments each go into one."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from .launch import Kernel, Source
+from .rows import empty
+from .rules import Rule, source, taken_apart
+from .tables import TABLE, THREADS, Group, chunk_length, tables
+
+VECTOR_BYTES = 16
+
+_kernels: dict[Any, Kernel] = {}
+
+
+def run(
+    rule: Rule,
+    given: Any,
+    groups: list[Group],
+    *,
+    numbers: Any = None,
+    found: Any = None,
+) -> None:
+    """`rule(*given, xp, *arrays)` for the arrays of each group, which are contiguous and of one
+    size, and have the same dtypes in each group.
+
+    `numbers`: a float64 array with the numbers of `given`, whose own are not read then. `found`: a
+    float32 array whose element becomes 1 if a result is not finite.
+    """
+    values: list[Any] = []
+    structure = taken_apart(given, values)
+    dtypes = tuple([array.dtype.name for array in groups[0]])
+    function = getattr(rule, "__func__", rule)  # a method's code is that of all its objects
+    identity = function, type(getattr(rule, "__self__", None)), structure, dtypes
+    kernel = _kernels.get(identity)
+    if kernel is None:
+        if len(_kernels) >= 256:  # rules made anew for each call must not fill memory
+            _kernels.clear()
+        kernel = _kernels[identity] = compiled(rule, structure, dtypes, len(values))
+    if any(hasattr(value, "dtype") for value in values):
+        numbers, values = _held(values), [0.0] * len(values)
+    length = chunk_length(groups)
+    places = [0 if array is None else array.data.ptr for array in (numbers, found)]
+    for table in tables(groups, length):
+        kernel(table.chunks, THREADS, table.words, *values, 0.0, *places, table.records, length)
+
+
+def _held(values: list[Any]) -> Any:
+    """Numbers of which some are known on the GPU alone, as a float64 array there."""
+    held = empty((len(values),), np.dtype(np.float64))
+    for k, value in enumerate(values):
+        held[k] = value
+    return held
+
+
+def compiled(rule: Rule, structure: Any, dtypes: tuple[str, ...], count: int) -> Kernel:
+    """The kernel of a rule with so many numbers, on arrays of `dtypes`."""
+    text, is_written = source(rule, structure, len(dtypes))
+    lanes = VECTOR_BYTES // max(map(_bytes, dtypes))
+    each = " ".join(
+        f"DO({k}, {dtype}, {str(written).lower()})"
+        for k, (dtype, written) in enumerate(zip(dtypes, is_written, strict=True))
+    )
+    lines = [
+        '#include "types.cuh"',
+        f"using Real = {'double' if 'float64' in dtypes else 'float'};",
+        f"constexpr int ARRAYS = {len(dtypes)}, NUMBERS = {count}, STEP_LANES = {lanes};",
+        f"#define FOR_EACH_ARRAY(DO) {each}",
+        text,
+        '#include "steps.cuh"',
+    ]
+    name = getattr(rule, "__qualname__", "rule")
+    return Kernel(
+        Source(f"{name}.cu", "\n".join(lines)), "steps", TABLE + "d" * (count + 1) + "PPqq"
+    )
+
+
+@cache
+def _bytes(dtype: str) -> int:
+    return int(dtype.lstrip("bfloat")) // 8

@@ -1,0 +1,114 @@
+"""Attention in tiles, forward and backward, against softmax by NumPy in float64."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from flambeau.backends.cuda import attention
+
+from .shim import HostDriver
+
+TOLERANCE = {"float32": 2e-6, "float16": 2e-3, "bfloat16": 2e-2}
+"""Of the largest element: a few units of the type's last place."""
+
+
+def on_gpu(array: Any, dtype: str) -> Any:
+    return sys.modules["cupy"].asarray(np.asarray(array).astype(_type(dtype)))
+
+
+def _type(dtype: str) -> Any:
+    return ml_dtypes.bfloat16 if dtype == "bfloat16" else np.dtype(dtype)
+
+
+def reference(
+    query: Any, key: Any, value: Any, g: Any, mask: Any, scale: float, is_causal: bool
+) -> tuple[Any, Any, Any, Any]:
+    """The result and the gradients by query, key and value."""
+    scores = query @ key.swapaxes(-1, -2) * scale
+    if mask is not None:
+        scores = scores + mask
+    if is_causal:
+        scores = np.where(np.tril(np.ones(scores.shape[-2:], bool)), scores, -np.inf)
+    top = scores.max(-1, keepdims=True)
+    weights = np.exp(scores - np.where(np.isfinite(top), top, 0.0))
+    total = weights.sum(-1, keepdims=True)
+    weights = weights / np.where(total == 0.0, 1.0, total)
+    by_weights = g @ value.swapaxes(-1, -2)
+    by_scores = weights * (by_weights - (by_weights * weights).sum(-1, keepdims=True)) * scale
+    return (
+        weights @ value,
+        by_scores @ key,
+        by_scores.swapaxes(-1, -2) @ query,
+        weights.swapaxes(-1, -2) @ g,
+    )
+
+
+def check(
+    dtype: str,
+    lead: tuple[int, ...],
+    queries: int,
+    keys: int,
+    width: int,
+    value_width: int,
+    *,
+    is_causal: bool = False,
+    mask: Any = None,
+) -> None:
+    generator = np.random.default_rng(0)
+    shapes = [(queries, width), (keys, width), (keys, value_width), (queries, value_width)]
+    arrays = [generator.normal(size=(*lead, *s)).astype(_type(dtype)) for s in shapes]
+    scale = width**-0.5
+    wide = [a.astype(np.float64) for a in arrays]
+    wanted = reference(*wide, mask, scale, is_causal)
+    query, key, value, g = (on_gpu(a, dtype) for a in arrays)
+    given = None if mask is None else on_gpu(mask, "float32")
+    options = {"scale": scale, "is_causal": is_causal}
+    found = [attention.attention(query, key, value, given, **options)]
+    found += attention.attention_gradient(g, query, key, value, given, **options)
+    for a, b in zip(found, wanted, strict=True):
+        assert a.dtype == _type(dtype)
+        error = np.abs(a.get().astype(np.float64) - b).max()
+        assert error <= TOLERANCE[dtype] * max(1.0, np.abs(b).max())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_results_and_gradients(host: HostDriver, dtype: str) -> None:
+    check(dtype, (1, 2), 40, 70, 32, 40)
+
+
+def test_heads_of_128(host: HostDriver) -> None:
+    check("float16", (1,), 17, 33, 128, 128)
+
+
+@pytest.mark.parametrize(("queries", "keys"), [(70, 70), (20, 70), (70, 20), (1, 1)])
+def test_causal(host: HostDriver, queries: int, keys: int) -> None:
+    check("float32", (), queries, keys, 8, 8, is_causal=True)
+
+
+@pytest.mark.parametrize("shape", [(9, 21), (1, 21), (3, 1, 9, 21), (2, 9, 1)])
+def test_masks_are_spread_over_the_scores(host: HostDriver, shape: tuple[int, ...]) -> None:
+    mask = np.random.default_rng(1).normal(size=shape)
+    check("float32", (3, 2), 9, 21, 16, 16, mask=mask.astype(np.float32))
+
+
+def test_a_query_that_may_look_nowhere_gets_zeros(host: HostDriver) -> None:
+    mask = np.zeros((4, 6))
+    mask[2] = -np.inf
+    mask[1, 3:] = -np.inf
+    check("float32", (2,), 4, 6, 16, 16, mask=mask)
+
+
+def test_heads_side_by_side_in_memory(host: HostDriver) -> None:
+    generator = np.random.default_rng(2)
+    rows = generator.normal(size=(3, 1, 10, 2, 16)).astype(np.float32)
+    q, k, v = (on_gpu(a, "float32") for a in rows)
+    turned = [a.transpose(0, 2, 1, 3) for a in (q, k, v)]
+    found = attention.attention(*turned, scale=0.25, is_causal=True)
+    straight = [on_gpu(a.get(), "float32") for a in turned]
+    wanted = attention.attention(*straight, scale=0.25, is_causal=True)
+    np.testing.assert_array_equal(found.get(), wanted.get())

@@ -1,0 +1,185 @@
+"""Philox on the GPU: its words, the numbers made of them, and the generator's state."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import flambeau as torch
+import flambeau.nn.functional as F
+from flambeau.backends.cuda.launch import Kernel, Source
+
+from .shim import HostDriver
+
+FLOATS = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
+
+WORDS = """
+#include "philox.cuh"
+__global__ void four(unsigned* out, const Stream stream, int64 sequence) {
+    const Words words = Philox(stream, sequence).next();
+    for (int k = 0; k < 4; ++k) out[k] = words.at[k];
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("seed", "counter", "sequence", "wanted"),
+    [  # Known answers of the authors' library Random123, file kat_vectors.
+        (0, 0, 0, "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
+        (2**64 - 1, 2**64 - 1, 2**64 - 1, "408f276d 41c83b0e a20bc7c6 6d5451fd"),
+        (0x299F31D0A4093822, 0x85A308D3243F6A88, 0x0370734413198A2E,
+         "d16cfe09 94fdcceb 5001e420 24126ea1"),
+    ],
+)  # fmt: skip
+def test_philox_gives_the_known_answers(
+    host: HostDriver, seed: int, counter: int, sequence: int, wanted: str
+) -> None:
+    out = np.zeros(4, np.uint32)
+    held = np.array([seed, 0], np.uint64)
+    kernel = Kernel(
+        Source("words.cu", WORDS.replace("next();", f"at({counter}ull);")), "four", "PQQPQ"
+    )
+    kernel(1, 1, out.ctypes.data, 0, 0, held.ctypes.data, sequence)
+    assert " ".join(f"{word:08x}" for word in out) == wanted
+
+
+def test_numbers_are_pytorchs(host: HostDriver) -> None:
+    """The first numbers that PyTorch users get on a GPU after manual_seed(0)."""
+    torch.manual_seed(0)
+    assert torch.rand(3, device="cuda").tolist() == pytest.approx(
+        [0.3990, 0.5167, 0.0249], abs=5e-5
+    )
+    torch.manual_seed(0)
+    wanted = [-0.9247, -0.4253, -2.6438, 0.1452]
+    assert torch.randn(4, device="cuda").tolist() == pytest.approx(wanted, abs=5e-5)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("count", [0, 1, 5, 4_000, 20_000])
+def test_uniform_numbers_fill_their_interval(host: HostDriver, dtype: Any, count: int) -> None:
+    torch.manual_seed(1)
+    x = torch.zeros(count, device="cuda", dtype=dtype).uniform_(-2.0, 3.0)
+    values = x.cpu().double().numpy()
+    assert x.dtype is dtype
+    assert ((values >= -2) & (values < 3)).all()
+    if count >= 4_000 and dtype.itemsize > 2:
+        assert stats.kstest((values + 2) / 5, "uniform").pvalue > 1e-3
+        assert len(np.unique(values)) > 0.99 * count  # threads and rounds draw different numbers
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_normal_numbers_are_normal(host: HostDriver, dtype: Any) -> None:
+    torch.manual_seed(2)
+    values = torch.zeros(9_999, device="cuda", dtype=dtype).normal_(1.0, 0.5).cpu().double().numpy()
+    assert stats.kstest((values - 1) / 0.5, "norm").statistic < (
+        0.02 if dtype.itemsize > 2 else 0.03
+    )
+
+
+def test_exponential_numbers_are_exponential_and_never_0(host: HostDriver) -> None:
+    torch.manual_seed(3)
+    values = torch.empty(9_999, device="cuda").exponential_(2.0).cpu().numpy()
+    assert stats.kstest(2 * values, "expon").pvalue > 1e-3
+    assert values.min() > 0
+
+
+@pytest.mark.parametrize(("low", "high"), [(-3, 5), (0, 2**40), (-(2**63), 2**63 - 1)])
+def test_integers_lie_in_their_range(host: HostDriver, low: int, high: int) -> None:
+    torch.manual_seed(4)
+    values = torch.randint(low, high, (5_000,), device="cuda").cpu().numpy()
+    assert values.min() >= low
+    assert values.max() < high
+    shares = (values.astype(np.float64) - low) / (high - low)
+    assert stats.kstest(shares + 0.5 / (high - low), "uniform").statistic < (
+        0.1 if high - low < 100 else 0.03
+    )
+
+
+def test_permutations_have_each_number_once(host: HostDriver) -> None:
+    torch.manual_seed(5)
+    found = torch.randperm(1_000, device="cuda").tolist()
+    assert sorted(found) == list(range(1_000))
+    assert found != list(range(1_000))
+
+
+def test_bernoulli_follows_its_probability(host: HostDriver) -> None:
+    torch.manual_seed(6)
+    for dtype in (torch.float32, torch.int64, torch.bool):
+        x = torch.zeros(8_000, device="cuda", dtype=dtype).bernoulli_(0.3)
+        assert x.dtype is dtype
+        assert x.sum().item() == pytest.approx(2_400, abs=4 * math.sqrt(8_000 * 0.21))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("count", [3, 6_400, 6_401])
+def test_dropout_keeps_or_scales(host: HostDriver, dtype: Any, count: int) -> None:
+    torch.manual_seed(7)
+    x = torch.ones(count, device="cuda", dtype=dtype, requires_grad=True)
+    y = F.dropout(x, 0.75)
+    y.backward(torch.ones_like(y))
+    values = y.detach().cpu().double().numpy()
+    assert set(np.unique(values)) <= {0.0, 4.0}
+    assert torch.equal(x.grad.cpu(), y.detach().cpu())
+    if count > 3:
+        assert (values != 0).mean() == pytest.approx(0.25, abs=0.025)
+
+
+def test_a_state_goes_on_where_it_was_taken(host: HostDriver) -> None:
+    torch.manual_seed(8)
+    torch.rand(10_000, device="cuda")
+    state = torch.cuda.get_rng_state()
+    assert (state.dtype, tuple(state.shape), state.device.type) == (torch.uint8, (16,), "cpu")
+    # Ten thousand numbers of 1,536 threads take two rounds of four words each.
+    assert state.numpy().view(np.int64).tolist() == [8, 8]
+    wanted = torch.rand(5, device="cuda").tolist()
+    torch.cuda.set_rng_state(state)
+    assert torch.rand(5, device="cuda").tolist() == wanted
+    torch.cuda.set_rng_state_all([state])
+    assert torch.rand(5, device="cuda").tolist() == wanted
+    generator = torch.Generator("cuda")
+    generator.set_state(state)
+    assert torch.rand(5, device="cuda", generator=generator).tolist() == wanted
+    assert generator.initial_seed() == 8
+    with pytest.raises(RuntimeError, match=r"16 elements.*'cuda'"):
+        generator.set_state(torch.get_rng_state())
+
+
+def test_fork_rng_leaves_the_gpus_stream_alone(host: HostDriver) -> None:
+    torch.manual_seed(9)
+    with torch.random.fork_rng():
+        wanted = torch.rand(3, device="cuda").tolist()
+    assert torch.rand(3, device="cuda").tolist() == wanted
+
+
+def test_checkpoints_drop_the_same_elements_again(host: HostDriver) -> None:
+    torch.manual_seed(10)
+    x = torch.ones(64, device="cuda", requires_grad=True)
+    y = torch.utils.checkpoint.checkpoint(lambda x: F.dropout(x) ** 2, x, use_reentrant=False)
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad.cpu().numpy(), 2 * y.detach().cpu().numpy())
+
+
+def test_replays_of_a_graph_draw_on(host: HostDriver) -> None:
+    torch.manual_seed(11)
+    wanted = [torch.rand(6, device="cuda").tolist() for _ in range(5)]
+    generator = torch.Generator("cuda").manual_seed(11)
+    held = sys.modules["cupy"].zeros(2, np.uint64)
+    found = [torch.rand(6, device="cuda", generator=generator).tolist()]
+
+    def launches() -> None:  # those of a graph: what they are given never changes
+        generator.philox.start_recording(held)
+        found.extend(torch.rand(6, device="cuda", generator=generator).tolist() for _ in range(2))
+
+    launches()
+    del found[1:]  # a graph that is being recorded computes nothing
+    recorded = generator.philox.end_recording()
+    for _ in range(2):
+        recorded.prepare()
+        launches()
+        generator.philox.end_recording()
+    assert found == wanted
