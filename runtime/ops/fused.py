@@ -29,7 +29,7 @@ from .cross_entropy import (
 from .declare import kernel
 from .embedding import embedding_array, embedding_lookup, require_rows
 from .normalization import layer_norm_gradient, layer_norm_over
-from .reductions import mean_array, mean_over, sum_array, sum_over
+from .reductions import mean_array, mean_over, sum_array, sum_over, var_array, var_over
 from .shapes import numpy_axis
 
 LARGE = 16_384
@@ -53,38 +53,64 @@ def _has_last(x: Any, *others: Any, dim: int) -> bool:
     return x.ndim and dim in (-1, x.ndim - 1) and _is_fit(x, x.shape[-1], *others)
 
 
-def _sums(input: Any, dim: Any, keepdim: bool) -> Any:
-    """The sums over `dim` in float64, if those are all or the last dimensions; else None."""
-    if input.size < LARGE or not input.ndim or input.dtype != SINGLE:
-        return None
+def _columns(input: Any, dim: Any) -> int:
+    """How many elements each sum over `dim` adds up, if those are all or the last dimensions and
+    worth a loop; else 0."""
+    if input.size < LARGE or input.dtype != SINGLE:
+        return 0
     axis = numpy_axis(dim)
-    dims = range(input.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
-    last = sorted(d % input.ndim for d in dims)
-    if last != list(range(input.ndim - len(last), input.ndim)):
-        return None
-    columns = math.prod(input.shape[-len(last) :])
-    if not _is_fit(input, columns):
-        return None
-    from ..backends.cpu.loops import sums
+    columns = input.size
+    if axis is not None:
+        dims = {d % input.ndim for d in ((axis,) if isinstance(axis, int) else axis)}
+        if min(dims) != input.ndim - len(dims):
+            return 0
+        columns = math.prod(input.shape[-len(dims) :])
+    return columns if _is_fit(input, columns) else 0
 
-    rest = input.shape[: -len(last)]
-    return sums.sum_rows(input, columns).reshape(rest + (1,) * len(last) if keepdim else rest)
+
+def _shaped(rows: Any, input: Any, columns: int, dim: Any, keepdim: bool) -> Any:
+    """One float64 number a row as the result of a reduction over `dim`, in float32."""
+    rows = rows.astype(SINGLE)
+    if columns == input.size and not keepdim:
+        return rows.reshape(())
+    axis = numpy_axis(dim)
+    count = input.ndim if axis is None else 1 if isinstance(axis, int) else len(axis)
+    rest = input.shape[: input.ndim - count]
+    return rows.reshape(rest + (1,) * count if keepdim else rest)
 
 
 @kernel(sum_over, "cpu")
 def sum(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """Pieces of rows, then the sums of those."""
-    sums = _sums(input, dim, keepdim)
-    return sum_array(np, input, dim, keepdim) if sums is None else sums.astype(SINGLE)
+    columns = _columns(input, dim)
+    if not columns:
+        return sum_array(np, input, dim, keepdim)
+    from ..backends.cpu.loops import sums
+
+    return _shaped(sums.sum_rows(input, columns), input, columns, dim, keepdim)
 
 
 @kernel(mean_over, "cpu")
 def mean(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """The sum divided by the count."""
-    sums = _sums(input, dim, keepdim)
-    if sums is None:
+    columns = _columns(input, dim)
+    if not columns:
         return mean_array(np, input, dim, keepdim)
-    return (sums / (input.size // sums.size)).astype(SINGLE)
+    from ..backends.cpu.loops import sums
+
+    return _shaped(sums.sum_rows(input, columns) / columns, input, columns, dim, keepdim)
+
+
+@kernel(var_over, "cpu")
+def var(input: Any, dim: Any = None, keepdim: bool = False, freedom: float = 1.0) -> Any:
+    """Two passes over each piece in the cache."""
+    columns = _columns(input, dim)
+    if not columns:
+        return var_array(np, input, dim, keepdim, freedom)
+    from ..backends.cpu.loops import sums
+
+    squares = sums.squares_about_means(input, columns)
+    return _shaped(squares / np.float64(freedom), input, columns, dim, keepdim)
 
 
 @kernel(softmax_over, "cpu", when=_has_last)

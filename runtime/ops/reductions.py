@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.node import named
 from ..core import dtypes
 from ..errors import DTypeError
 from . import shapes
@@ -251,10 +250,37 @@ def var(
     count = 1
     for d in shapes.normalized_dims(dim, len(input.shape), "var"):
         count *= input.shape[d] if input.shape else 1
+    freedom = max(count - _correction(unbiased, correction), 0.0)
+    return F.var_over(input, dim=dim, keepdim=keepdim, freedom=freedom)
+
+
+@composite(node_name="Var")
+def var_over(
+    F: Any, input: Spec, *, dim: Dims = None, keepdim: bool = False, freedom: float = 1.0
+) -> Spec:
+    """sum((input - mean)**2) / freedom over `dim`."""
     centred = F.minus(input, F.mean_over(input, dim=dim, keepdim=True))
     squares = F.sum_over(F.square(centred), dim=dim, keepdim=keepdim)
-    freedom = count - _correction(unbiased, correction)
-    return named(F.divide(squares, freedom if freedom > 0 else 0.0), "Var")
+    return F.divide(squares, freedom)
+
+
+@var_over.array
+def var_array(
+    xp: Any, input: Any, dim: Dims = None, keepdim: bool = False, freedom: float = 1.0
+) -> Any:
+    """In place where it can be."""
+    centred = input - mean_array(xp, input, dim, True)
+    centred *= centred
+    squares = sum_array(xp, centred, dim, keepdim)
+    return xp.true_divide(squares, squares.dtype.type(freedom))
+
+
+@var_over.vjp(saves="input")
+def var_vjp(F: Any, g: Any, needs: Any, input: Any, dim: Any, keepdim: Any, freedom: float) -> Any:
+    """g * 2 (input - mean) / freedom."""
+    centred = F.minus(input, F.mean_over(input, dim=dim, keepdim=True))
+    shares = F.divide(F.mul(g, 2.0), freedom)
+    return F.mul(F.expand_reduced(shares, like=input, dim=dim, keepdim=keepdim), centred)
 
 
 @composite

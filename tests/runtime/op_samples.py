@@ -243,6 +243,7 @@ REDUCTIONS: dict[str, list[Sample]] = {
     "var": [Sample((array(3, 4),), {}, lambda x: np.var(x, ddof=1)),
             Sample((array(3, 4), 1), {"keepdim": True}, lambda x, d, keepdim: np.var(x, d, ddof=1, keepdims=True)),
             Sample((array(3, 4), (0, 1)), {"correction": 0}, lambda x, d, correction: np.var(x, d))],
+    "var_over": [Sample((array(3, 4),), {"dim": 1, "freedom": 2.5}, lambda x, dim, freedom: np.var(x, dim) * 4 / freedom)],
     "std": [Sample((array(3, 4), 0), {}, lambda x, d: np.std(x, d, ddof=1)),
             Sample((array(3, 4), 0, False), {}, lambda x, d, u: np.std(x, d))],
     "norm": [Sample((array(3, 4),), {}, np.linalg.norm),
