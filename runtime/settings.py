@@ -70,8 +70,8 @@ def get_deterministic_debug_mode() -> int:
 
 
 def set_float32_matmul_precision(precision: str) -> None:
-    """How exactly float32 products are computed: "highest", "high" or "medium"; here always
-    highest.
+    """How exactly float32 products are computed: "highest", or "high" or "medium", with which a GPU
+    rounds the factors to TF32 (10 bits instead of 23) and is several times as fast.
 
     Raises: ValueError for another word.
     """

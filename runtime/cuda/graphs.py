@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from ..autograd.function import Function
 from ..backends import cuda as _backend
+from ..backends.cuda.memory import CachingAllocator
 from ..core.creation import ones, ones_like
 from ..core.dtypes import uint64
 from ..core.tensor import Tensor
@@ -85,7 +86,7 @@ class CUDAGraph:
             )
         self._pool = next(_pools) if pool is None else int(pool[1])
         _users[self._pool] = _users.get(self._pool, 0) + 1
-        self._release = weakref.finalize(self, _let_go, self._pool)
+        self._release = weakref.finalize(self, _let_go, self._pool, _backend.allocator)
         self._release.atexit = False  # the driver frees everything then
         generator_for(current_stream().device)  # which the first draw would make
         self._generators = [g for g in generators() if g.device.type == "cuda"]
@@ -139,12 +140,12 @@ class CUDAGraph:
             file.write(self._graph.debug_dot_str())
 
 
-def _let_go(pool: int) -> None:
+def _let_go(pool: int, allocator: CachingAllocator) -> None:
     """One graph less uses a pool; the last gives its memory back."""
     _users[pool] -= 1
     if not _users[pool]:
         del _users[pool]
-        _backend.allocator.drop(pool)
+        allocator.drop(pool)
 
 
 _REFUSED = (

@@ -26,16 +26,18 @@ import contextlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from ... import settings
 from ...core import dtypes
 from ...core.devices import device
 from ...core.dispatch import DispatchKey
 from ...errors import DeviceError
 from ..array import ArrayBackend
-from . import copies, launch, registry
+from . import copies, launch, products, registry
 from .memory import CachingAllocator
 
 if TYPE_CHECKING:
@@ -45,7 +47,16 @@ if TYPE_CHECKING:
 class _Products:
     """How matrix products may be rounded."""
 
-    allow_tf32 = False
+    @property
+    def allow_tf32(self) -> bool:
+        """Whether factors of float32 may be rounded to TF32 (10 bits): a float32 matmul precision
+        below "highest"."""
+        return settings.get_float32_matmul_precision() != "highest"
+
+    @allow_tf32.setter
+    def allow_tf32(self, value: bool) -> None:
+        settings.set_float32_matmul_precision("high" if value else "highest")
+
     allow_fp16_reduced_precision_reduction = True
     allow_bf16_reduced_precision_reduction = True
 
@@ -95,6 +106,8 @@ class CUDABackend(ArrayBackend):
     def kernel(self, operation: Operation, key: DispatchKey) -> Callable[..., Any]:
         plain = super().kernel(operation, key)
         own = registry.own_kernel(operation, key) if launch.driver.is_available() else None
+        if own is None and operation.name in products.KERNELS and products.is_available(self.xp):
+            own = partial(products.KERNELS[operation.name], self.xp)
         if own is None:
             return plain
 
