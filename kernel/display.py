@@ -23,11 +23,12 @@ def register(formatter: Any) -> None:
 
 def tensor_html(tensor: Any) -> str:
     """A line of facts, a picture, then the values as they print; many values are folded."""
+    from flambeau.magics.base import preformatted
     from flambeau.magics.pictures import picture
     from flambeau.nn.parameter import is_lazy
 
     line = f'<div style="{STYLE}">{escape(" · ".join(facts(tensor)))}</div>'
-    values = f"<pre>{escape(repr(tensor))}</pre>"
+    values = preformatted(repr(tensor))
     image = "" if is_lazy(tensor) else picture(tensor)
     if not image or tensor.numel() <= UNFOLDED:
         return line + image + values

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from flambeau.errors import CheckpointError, DivisionError, GradientError, LinAlgError
 from flambeau.magics.base import table
+from flambeau.magics.nan import NonFiniteError
 
 from .bystanders import tensors_on_line
 from .failures import FailedCall, failed_call
@@ -27,8 +28,8 @@ def explanation(error: BaseException, place: Callable[[str], str], earlier: Earl
     """Lines below the message of an error: the operands of a call of the runtime that shapes,
     dtypes or devices made fail, else the tensors on the line that failed. None where there is
     nothing to say, and whatever goes wrong here."""
-    if not isinstance(error, Exception):  # Ctrl-C and sys.exit fail at no fault of the line
-        return []
+    if not isinstance(error, Exception) or isinstance(error, NonFiniteError):
+        return []  # Ctrl-C and sys.exit fail at no fault of the line; the last shows its operands
     try:
         return _of_call(error, place, earlier) or _of_line(error, place, earlier)
     except Exception:

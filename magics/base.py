@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from html import escape
 from typing import Any
 
 from IPython.core.error import UsageError
@@ -19,6 +20,7 @@ __all__ = [
     "counted",
     "joined",
     "named_tensors",
+    "preformatted",
     "shape_text",
     "table",
     "time_text",
@@ -178,6 +180,12 @@ def time_text(seconds: float) -> str:
 def joined(words: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(words[:-1]), *words[-1:]] if len(words) > 1 else words)
+
+
+def preformatted(text: str) -> str:
+    """`text` as HTML that keeps its columns: notebooks would break long lines and indent it."""
+    style = "white-space:pre;overflow-x:auto;margin:0;padding:0"
+    return f'<pre style="{style}">{escape(text)}</pre>'
 
 
 def table(rows: Sequence[tuple[str, ...]], align: str) -> list[str]:

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 from IPython.core.magic import line_magic, magics_class
@@ -19,7 +18,7 @@ from flambeau import Tensor
 from flambeau.nn import Module
 from flambeau.optim import Optimizer
 
-from .base import Instrument, UsageError
+from .base import Instrument, UsageError, preformatted
 from .charts import line_chart, sparkline
 
 LOW, HIGH, STEPS = 1e-6, 10.0, 80
@@ -70,7 +69,7 @@ class LearningRates:
         chart = line_chart(
             {"loss": self.losses}, self.rates, log_x=True, mark=self.best, title="Loss by rate"
         )
-        return f"{chart}<pre>{escape(str(self))}</pre>"
+        return chart + preformatted(str(self))
 
 
 def lr_find(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import struct
 import zlib
 from typing import Any
@@ -23,6 +24,7 @@ TILES = 8  # images of a batch
 COLD, ZERO, HOT = (33, 102, 172), (247, 247, 247), (178, 24, 43)
 """Of negative numbers, zero and positive ones: ColorBrewer's RdBu, which all eyes can read."""
 BAD = (214, 39, 200)  # NaN and infinity
+FRAME = (150, 150, 150)  # between several matrices
 
 
 def picture(tensor: Tensor) -> str:
@@ -68,10 +70,39 @@ def as_image(values: Any) -> Any:
 
 
 def heat_map(values: Any) -> Any:
-    """RGB pixels of a matrix (leading dimensions are rows), from the most negative to the largest
-    number, zero white."""
+    """RGB pixels of a matrix, from the most negative to the largest number, zero white. Several
+    matrices stand beside and below each other where they all fit, else one below the other."""
+    grid = _grid(values.shape)
+    if grid is None:
+        return _coloured(values)
+    (rows, columns), (height, width) = grid, values.shape[-2:]
+    pixels = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, 3), FRAME, np.uint8)
+    matrices = _coloured(values).reshape(-1, height, width, 3)
+    for k, matrix in enumerate(matrices):
+        top, left = k // columns * (height + 1), k % columns * (width + 1)
+        pixels[top : top + height, left : left + width] = matrix
+    return pixels
+
+
+def _grid(shape: tuple[int, ...]) -> tuple[int, int] | None:
+    """Rows and columns of matrices in a picture about twice as wide as high; None for a single
+    matrix or where they would be averaged."""
+    if len(shape) < 3 or min(shape) == 0:
+        return None
+    count, (height, width) = math.prod(shape[:-2]), shape[-2:]
+    if count == 1 or count * height > HIGHEST * WIDEST:
+        return None
+    columns = min(count, max(1, round(math.sqrt(2 * count * (height + 1) / (width + 1)))))
+    rows = -(-count // columns)
+    fits = rows * (height + 1) <= SHOWN_HEIGHT + 1 and columns * (width + 1) <= SHOWN_WIDTH + 1
+    return (rows, columns) if fits else None
+
+
+def _coloured(values: Any) -> Any:
+    """Pixels of all rows one below the other, averaged down where there are too many."""
     matrix = values.reshape(-1, values.shape[-1]) if values.ndim > 1 else values.reshape(1, -1)
-    matrix = _averaged(matrix.astype(np.float32, copy=False))
+    matrix = matrix.astype(np.float32, copy=False)
+    matrix = matrix if _grid(values.shape) else _averaged(matrix)
     finite = np.isfinite(matrix)
     top = float(np.abs(matrix[finite]).max()) if finite.any() else 1.0
     with np.errstate(invalid="ignore"):

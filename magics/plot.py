@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from IPython.display import display
 from flambeau import Tensor
 from flambeau.nn import Module
 
-from .base import Instrument, UsageError
+from .base import Instrument, UsageError, preformatted
 from .charts import BARS, line_chart
 from .statistics import values_of
 
@@ -45,7 +44,7 @@ class Plot:
         return line_chart(self.lines, self.xs, log=self.log, title=", ".join(self.lines))
 
     def _repr_html_(self) -> str:
-        text = f"<summary>as text</summary><pre>{escape(str(self))}</pre>"
+        text = f"<summary>as text</summary>{preformatted(str(self))}"
         return f"{self.svg()}<details>{text}</details>"
 
 

@@ -235,12 +235,15 @@ class Repl:
     async def _keep_toolbar(self) -> None:
         shown = self._toolbar()
         asked_after: float | None = -1.0  # the last cell that the status is newer than
+        answers = False  # a kernel of another kind never does
         while True:
             await asyncio.sleep(TOOLBAR_REFRESH)
             wanted = self._prompt.settings.status
             if wanted and (not self._runner.is_idle or asked_after != self._runner.last_took):
-                asked_after = self._runner.last_took
-                self._toolbar.status = await self._question("status")
+                last = self._runner.last_took
+                status = self._toolbar.status = await self._question("status")
+                if status is not None or not answers:
+                    asked_after, answers = last, status is not None
             elif not wanted:
                 self._toolbar.status = None
             if self._toolbar() != shown:

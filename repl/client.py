@@ -20,6 +20,7 @@ COMPLETION_PATIENCE = 1.0  # s until a completion is no longer worth showing
 PEEK_PATIENCE = 10.0  # s until a look beside a running cell is given up
 IDLE_PATIENCE = 2.0  # s from a reply to the last output; iopub may have dropped the end under load
 SUBSHELL_PATIENCE = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # s for each request of a subshell
+STUCK_PATIENCE = 2.0  # s more after an answer was missed, until the subshell counts as stuck
 GREETING_PATIENCE = 0.5  # s until the kernel is asked again to say something on iopub
 
 
@@ -215,8 +216,24 @@ class Client:
         header = {} if self._subshell is None else {"subshell_id": self._subshell}
         try:
             return await asyncio.wait_for(self.request(kind, content, **header), patience)
-        except (TimeoutError, KernelDiedError):
+        except TimeoutError:
+            if self._subshell is not None and (self._opening is None or self._opening.done()):
+                self._opening = asyncio.ensure_future(self._replace_if_stuck(self._subshell))
             return None
+        except KernelDiedError:
+            return None
+
+    async def _replace_if_stuck(self, subshell: str) -> None:
+        """Open another subshell if this one answers nothing more: what it was asked may run code
+        of the user's that never ends, such as a `__dir__`."""
+        request = self.request("is_complete_request", {"code": "1"}, subshell_id=subshell)
+        try:
+            await asyncio.wait_for(request, STUCK_PATIENCE)
+        except TimeoutError:
+            self._subshell = None
+            await self._open_subshell()
+        except KernelDiedError:
+            return
 
     async def count_cells(self) -> int | None:
         """How many cells the kernel has run, or None if it is too busy to say."""

@@ -17,6 +17,8 @@ HEIGHT = 36.0  # px of a box
 LAYER_GAP = 26.0  # px between layers
 GAP = 18.0  # px between boxes of a layer
 MARGIN = 14.0  # px around everything
+SMALL = 6.0  # px, mean width of a letter at 10 px
+LEGEND_WIDTH, LEGEND_HEIGHT = 240.0, 20.0  # px
 DUMMY_WIDTH = 4.0  # px of an edge that passes through a layer
 LIMIT = 1500
 """Nodes up to which a drawing can be read (and a browser scrolls it)."""
@@ -47,6 +49,9 @@ def graph_svg(graph: Graph, panels: str = "") -> str:
     body = [_line(points) for points in lines]
     for key, place in places.items():
         body.append(_box(graph, graph.nodes[key], place, widths[key], heat, panels))
+    if heat.is_shown:
+        body.append(heat.legend(bottom))
+        right, bottom = max(right, LEGEND_WIDTH), bottom + LEGEND_HEIGHT
     return _document(right, bottom, "".join(body), graph.summary())
 
 
@@ -57,6 +62,21 @@ class _Heat:
         norms = (n.grad_norm for n in graph.nodes.values())
         logs = [math.log10(n) for n in norms if n is not None and 0 < n < math.inf]
         self.low, self.high = (min(logs), max(logs)) if logs else (0.0, 0.0)
+        self.is_shown = bool(logs)
+
+    def legend(self, top: float) -> str:
+        """The colours, between the smallest norm and the largest."""
+        first = f"gradient norm {10**self.low:.2g}"
+        x = MARGIN + len(first) * SMALL + 4
+        squares = "".join(
+            f'<rect x="{x + 14 * k:.1f}" y="{top:.1f}" width="14" height="10" fill="{fill}"/>'
+            for k, fill in enumerate(HEAT)
+        )
+        end = x + 14 * len(HEAT) + 4
+        return (
+            f'<g class="l"><text x="{MARGIN}" y="{top + 9:.1f}" class="s">{first}</text>{squares}'
+            f'<text x="{end:.1f}" y="{top + 9:.1f}" class="s">{10**self.high:.2g}</text></g>'
+        )
 
     def fill(self, norm: float | None) -> str | None:
         """The colour of `norm`; None where there is none. NaN and infinity are as hot as it gets,
@@ -215,6 +235,7 @@ def _box(
 
 STYLE = (
     ".flambeau-graph text{text-anchor:middle}"
+    ".flambeau-graph .l text{text-anchor:start}"
     ".flambeau-graph .n{font:600 12px system-ui,sans-serif;fill:#1d2733}"
     ".flambeau-graph .s{font:10px system-ui,sans-serif;fill:#5a6675}"
     ".flambeau-graph .e{fill:none;stroke:#8a97a8;stroke-width:1.2;marker-end:url(#flambeau-arrow)}"

@@ -13,7 +13,7 @@ from .measure import Profiler
 
 WIDTH = 960.0  # px
 ROW = 18.0  # px of a level
-CHARACTER = 6.2  # px, mean width of a letter at 11 px
+CHARACTER = 7.0  # px, width of a letter at 11 px in wide fonts
 THINNEST = 0.4  # px; what is thinner is left out
 FILLS = {"line": "#dfe6f1", "module": "#e7f5e4", "forward": "#f6c28b", "backward": "#e59a8f",
          "step": "#cdb8e4"}  # fmt: skip

@@ -5,9 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass, field
-from html import escape
 
-from ..base import counted, table, time_text
+from ..base import counted, preformatted, table, time_text
 from ..memory.pins import bytes_text
 from .ceilings import Ceilings, ceilings
 from .flame import flame_svg
@@ -126,7 +125,7 @@ class ProfileReport:
     def _repr_html_(self) -> str:
         """The text, and the flame graph to unfold."""
         flame = f"<details><summary>Flame graph</summary>{self.flame}</details>" * bool(self.flame)
-        return f"<pre>{escape(str(self))}</pre>{flame}"
+        return preformatted(str(self)) + flame
 
 
 def profile_report(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from html import escape
 
-from ..base import table
+from ..base import preformatted, table
 from ..charts import line_chart, sparkline
 from ..statistics import HEADINGS, Statistics
 from .findings import findings
@@ -86,7 +85,7 @@ class TraceReport:
     def _repr_html_(self) -> str:
         """The plot above the text."""
         chart = self.svg() if self.passes and self.parameters else ""
-        return f"{chart}<pre>{escape(str(self))}</pre>"
+        return chart + preformatted(str(self))
 
 
 def trace_report(trace: GradientTrace, names: Mapping[int, str], limit: int = LIMIT) -> TraceReport:

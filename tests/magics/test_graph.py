@@ -190,3 +190,15 @@ def test_the_drawing_goes_to_a_file(run: Run, tmp_path: Path) -> None:
     run(f"%graph x.exp() -o {tmp_path / 'g.txt'}")
     assert ET.fromstring((tmp_path / "g.svg").read_text()).tag == f"{SVG}svg"
     assert "exp" in (tmp_path / "g.txt").read_text()
+
+
+def test_colours_of_gradients_are_explained_below_the_drawing() -> None:
+    w = torch.ones(3, requires_grad=True)
+    loss = (w * 2).sum()
+    assert "gradient norm" not in svg.graph_svg(graph(loss))
+    loss.backward()
+    drawn = ET.fromstring(svg.graph_svg(graph((w * 2).sum())))
+    texts = [t.text for t in drawn.iter(f"{SVG}text")]
+    assert texts[-2:] == ["gradient norm 3.5", "3.5"]  # 2 * sqrt(3)
+    lowest = max(float(r.get("y", 0)) + 10 for r in drawn.iter(f"{SVG}rect"))
+    assert lowest <= float(drawn.get("height", 0))

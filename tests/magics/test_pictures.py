@@ -12,7 +12,7 @@ import pytest
 
 import flambeau as torch
 from flambeau.kernel.display import tensor_html
-from flambeau.magics.pictures import BAD, COLD, HOT, ZERO, as_image, heat_map, picture, png
+from flambeau.magics.pictures import BAD, COLD, FRAME, HOT, ZERO, as_image, heat_map, picture, png
 
 
 def decoded(html: str) -> np.ndarray:
@@ -82,9 +82,26 @@ def test_other_dtypes_have_pictures(dtype: torch.dtype) -> None:
 
 def test_many_values_are_folded_few_are_not() -> None:
     assert "<details>" not in tensor_html(torch.ones(10, 10))
-    assert "<details><summary>values</summary><pre>tensor([[" in tensor_html(torch.ones(11, 10))
+    assert "<details><summary>values</summary><pre" in tensor_html(torch.ones(11, 10))
 
 
 def test_constant_zeros_are_drawn() -> None:
     assert heat_map(np.zeros((2, 3))).tolist() == [[list(ZERO)] * 3] * 2
     assert png(np.zeros((1, 1, 3), np.uint8)).endswith(b"IEND\xaeB`\x82")
+
+
+def test_matrices_stand_side_by_side_where_all_of_them_fit() -> None:
+    x = torch.randn(6, 2, 9, 5)
+    pixels = decoded(picture(x))
+    frame = (pixels == FRAME).all(axis=2)
+    lines = [k for k in range(frame.shape[0]) if frame[k].all()]
+    columns = [k for k in range(frame.shape[1]) if frame[:, k].all()]
+    assert lines == [9]  # two rows of six
+    assert columns == [5, 11, 17, 23, 29]
+    whole = heat_map(x.numpy().reshape(-1, 5))  # the colours of one scale
+    assert np.array_equal(pixels[:9, 6:11], whole[9:18])
+    assert np.array_equal(pixels[10:, :5], whole[54:63])
+
+
+def test_more_matrices_than_fit_stand_below_each_other() -> None:
+    assert decoded(picture(torch.ones(500, 40, 40))).shape == (128, 40, 3)
