@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import operator
 import sys
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -243,21 +245,40 @@ def run(function: Callable[..., Any], *args: Any, changed: Any = None, **kwargs:
         result = function(*given, **options)
         return guest(result) if changed is None else changed
     if changed is not None:
-        kept.append(lambda: function(*given, **options))
+        kept.append(partial(function, *map(_at_address, given), **options))
         return changed
     try:
         made = guest(function(*given, **options))
     except IndexError:  # indices hold no values yet
         made = guest(function(*map(_zeros, given), **options))
-
-    def again() -> None:
-        result = function(*given, **options)
-        for array, value in zip(_listed(made), _listed(result), strict=True):
-            if isinstance(array, ndarray) and array.base is None:
-                array._host[...] = value
-
-    kept.append(again)
+    new = [a for a in _listed(made) if isinstance(a, ndarray) and a.base is None]
+    if new:
+        which = [k for k, a in enumerate(_listed(made)) if any(a is n for n in new)]
+        places = [_at_address(a._host) for a in new]
+        kept.append(partial(_again, function, [*map(_at_address, given)], options, which, places))
     return made
+
+
+def _again(
+    function: Any, given: list[Any], options: dict[str, Any], which: list[int], places: list[Any]
+) -> None:
+    """Compute new arrays once more, where they were."""
+    results = _listed(function(*given, **options))
+    for k, place in zip(which, places, strict=True):
+        place[...] = results[k]
+
+
+def _at_address(value: Any) -> Any:
+    """An array as a graph knows it: by its address, whoever's memory that is now."""
+    if isinstance(value, tuple | list):
+        return type(value)(map(_at_address, value))
+    if not isinstance(value, np.ndarray) or not value.nbytes:
+        return value
+    before = sum(min(0, (n - 1) * s) for n, s in zip(value.shape, value.strides, strict=True))
+    behind = sum(max(0, (n - 1) * s) for n, s in zip(value.shape, value.strides, strict=True))
+    size = behind - before + value.itemsize
+    held = (ctypes.c_char * size).from_address(value.ctypes.data + before)
+    return np.ndarray(value.shape, value.dtype, held, -before, value.strides)
 
 
 def _zeros(value: Any) -> Any:
