@@ -34,6 +34,8 @@ from .shapes import numpy_axis
 
 LARGE = 16_384
 """Elements from which on a loop beats NumPy's passes; its call takes 6 us."""
+LEAST_LOGITS = 128
+"""Logits from which on a loop beats NumPy's dozen of calls, for the loss and for its gradient."""
 LEAST_ROW = 16
 """Columns of a row that fill one vector."""
 SINGLE = np.dtype(np.float32)
@@ -51,6 +53,11 @@ def _is_fit(x: Any, columns: int, *others: Any) -> bool:
 
 def _has_last(x: Any, *others: Any, dim: int) -> bool:
     return x.ndim and dim in (-1, x.ndim - 1) and _is_fit(x, x.shape[-1], *others)
+
+
+def _has_last_gradient(g: Any, out: Any, dim: int) -> bool:
+    """The same for a gradient, which may be one number seen everywhere."""
+    return g.dtype == SINGLE and _has_last(out, dim=dim)
 
 
 def _columns(input: Any, dim: Any) -> int:
@@ -129,20 +136,20 @@ def log_softmax(input: Any, dim: int) -> Any:
     return softmax.mapped(softmax.LOG_SOFTMAX, input)
 
 
-@kernel(softmax_gradient, "cpu", when=_has_last)
+@kernel(softmax_gradient, "cpu", when=_has_last_gradient)
 def softmax_vjp(g: Any, out: Any, dim: int) -> Any:
     """Two passes over a row in the cache."""
     from ..backends.cpu.loops import softmax
 
-    return softmax.mapped(softmax.SOFTMAX_GRADIENT, g, out)
+    return softmax.mapped(softmax.SOFTMAX_GRADIENT, np.ascontiguousarray(g), out)
 
 
-@kernel(log_softmax_gradient, "cpu", when=_has_last)
+@kernel(log_softmax_gradient, "cpu", when=_has_last_gradient)
 def log_softmax_vjp(g: Any, out: Any, dim: int) -> Any:
     """Two passes over a row in the cache."""
     from ..backends.cpu.loops import softmax
 
-    return softmax.mapped(softmax.LOG_SOFTMAX_GRADIENT, g, out)
+    return softmax.mapped(softmax.LOG_SOFTMAX_GRADIENT, np.ascontiguousarray(g), out)
 
 
 def _is_plain(logits: Any, target: Any, weight: Any, how: dict[str, Any]) -> bool:
@@ -153,7 +160,10 @@ def _is_plain(logits: Any, target: Any, weight: Any, how: dict[str, Any]) -> boo
         and target.flags.c_contiguous
         and weight is None
         and not how["label_smoothing"]
-        and _is_fit(logits, logits.shape[1])
+        and logits.size >= LEAST_LOGITS
+        and logits.dtype == SINGLE
+        and logits.flags.c_contiguous
+        and loops.is_available()
         and holds_classes(np, target, logits.shape[1], how)
     )
 
@@ -181,10 +191,11 @@ def cross_entropy_vjp(
         return cross_entropy_gradient_array(np, g, probabilities, target, weight, **how)
     from ..backends.cpu.loops import softmax
 
-    rows = len(target)
-    factors = g / SINGLE.type(rows) if how["reduction"] == "mean" else g
-    factors = np.ascontiguousarray(np.broadcast_to(factors, (rows,)))
-    return softmax.cross_entropy_gradient(probabilities, target, factors)
+    if how["reduction"] == "mean":
+        g = g / SINGLE.type(len(target))
+    if how["reduction"] == "none":
+        return softmax.cross_entropy_gradient(probabilities, target, np.ascontiguousarray(g))
+    return softmax.mean_gradient(probabilities, target, float(g))
 
 
 @kernel(embedding_lookup, "cpu")
@@ -220,7 +231,7 @@ def layer_norm(input: Any, weight: Any, bias: Any, dims: tuple[int, ...], eps: f
 def _is_layer_gradient(
     g: Any, input: Any, weight: Any, like: Any, dims: tuple[int, ...], eps: float
 ) -> bool:
-    return _is_fit(input, _layer(input, dims), g, weight)
+    return g.dtype == SINGLE and _is_fit(input, _layer(input, dims), weight)
 
 
 @kernel(layer_norm_gradient, "cpu", when=_is_layer_gradient)
@@ -231,7 +242,7 @@ def layer_norm_vjp(
     from ..backends.cpu.loops import normalization
 
     by_input, by_weight, by_bias = normalization.layer_norm_gradient(
-        g, input, weight, _layer(input, dims), eps
+        np.ascontiguousarray(g), input, weight, _layer(input, dims), eps
     )
     return by_input, by_weight.reshape(like), by_bias.reshape(like)
 
