@@ -6,6 +6,7 @@ import os
 import warnings
 
 from .backends.cpu import loops
+from .backends.cuda import products
 
 __all__ = [
     "are_deterministic_algorithms_enabled",
@@ -25,7 +26,6 @@ __all__ = [
 ]
 
 _deterministic = False
-_precision = "highest"
 _warn_only = False
 _warns_always = False
 PRECISIONS = ("highest", "high", "medium")
@@ -75,15 +75,14 @@ def set_float32_matmul_precision(precision: str) -> None:
 
     Raises: ValueError for another word.
     """
-    global _precision
     if precision not in PRECISIONS:
         raise ValueError(f"Expected a precision of {', '.join(PRECISIONS)}. Got {precision!r}.")
-    _precision = precision
+    products.precision = precision
 
 
 def get_float32_matmul_precision() -> str:
     """What `set_float32_matmul_precision` was told last."""
-    return _precision
+    return products.precision
 
 
 def set_num_threads(threads: int) -> None:

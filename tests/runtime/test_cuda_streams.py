@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
+import numpy as np
 import pytest
 
 import flambeau as torch
@@ -138,3 +139,24 @@ def test_pinned_tensors_are_saved_like_others(tmp_path: Any) -> None:
     assert [str(t.device) for t in moved.values()] == ["cuda:0", "cuda:0"]
     assert str(torch.load(tmp_path / "a.pt")["y"].device) == "cuda:0"
     assert pickle.loads(pickle.dumps(x)).tolist() == [0, 1, 2]
+
+
+def test_arrays_of_other_libraries_share_their_memory_both_ways() -> None:
+    import cupy
+
+    array = cupy.asarray(np.arange(6, dtype=np.float32).reshape(2, 3))
+    for found in (torch.as_tensor(array), torch.asarray(array), torch.from_dlpack(array)):
+        assert (str(found.device), found.shape) == ("cuda:0", (2, 3))
+        found += 1
+    assert array.get().tolist() == [[3, 4, 5], [6, 7, 8]]
+    copied = torch.tensor(array)
+    copied += 1
+    assert array.get().tolist() == [[3, 4, 5], [6, 7, 8]]
+    assert torch.as_tensor(array, device="cpu").tolist() == array.get().tolist()
+    x = torch.ones(3, device="cuda")
+    for there in (cupy.asarray(x), cupy.from_dlpack(x)):
+        there *= 2
+    assert x.tolist() == [4, 4, 4]
+    assert not hasattr(torch.ones(3), "__cuda_array_interface__")
+    with pytest.raises(RuntimeError, match=r"Use detach\(\)"):
+        cupy.asarray(x.requires_grad_())

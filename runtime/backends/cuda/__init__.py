@@ -31,7 +31,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ... import settings
 from ...core import dtypes
 from ...core.devices import device
 from ...core.dispatch import DispatchKey
@@ -51,11 +50,11 @@ class _Products:
     def allow_tf32(self) -> bool:
         """Whether factors of float32 may be rounded to TF32 (10 bits): a float32 matmul precision
         below "highest"."""
-        return settings.get_float32_matmul_precision() != "highest"
+        return products.precision != "highest"
 
     @allow_tf32.setter
     def allow_tf32(self, value: bool) -> None:
-        settings.set_float32_matmul_precision("high" if value else "highest")
+        products.precision = "high" if value else "highest"
 
     allow_fp16_reduced_precision_reduction = True
     allow_bf16_reduced_precision_reduction = True

@@ -16,7 +16,8 @@ import gc
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from typing import Any, ClassVar
 
 from ...errors import OutOfMemoryError
 
@@ -68,7 +69,12 @@ class Counts:
 
 class CachingAllocator:
     """Hands out blocks of CuPy's library `cupy`: `malloc(size)` is what `cupy.cuda.set_allocator`
-    takes."""
+    takes.
+
+    `largest_holders(device)`, if a session sets it, says in words who holds the memory of a device.
+    """
+
+    largest_holders: ClassVar[Callable[[int], str] | None] = None
 
     def __init__(self, cupy: Any) -> None:
         self._cuda = cupy.cuda
@@ -84,7 +90,6 @@ class CachingAllocator:
         self._dropped: set[int] = set()  # pools of graphs that are gone
         self.counts: dict[int, Counts] = defaultdict(Counts)
         self.limits: dict[int, int] = {}
-        self.largest_holders: Callable[[int], str] | None = None
         self._block = _block_class(cupy, self._returned)
 
     # -- handing out and taking back ---------------------------------------------------------------
@@ -251,7 +256,8 @@ class CachingAllocator:
         )
         words += f" (this process may have {_text(limit)})." if limit is not None else "."
         if self.largest_holders is not None:
-            words += f" {self.largest_holders(device)}"
+            with suppress(Exception):  # whatever fails there must not hide this error
+                words += f" {self.largest_holders(device)}"
         return f"{words} Use smaller batches, drop what is not needed, or checkpoint activations."
 
     def give_back(self, device: int | None = None) -> None:

@@ -17,8 +17,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...settings import get_float32_matmul_precision
-
 REAL = {"float16": 2, "bfloat16": 14, "float32": 0, "float64": 1}
 """CUDA_R_16F, CUDA_R_16BF, CUDA_R_32F and CUDA_R_64F of library_types.h."""
 COMPUTE_32F, COMPUTE_32F_FAST_TF32, COMPUTE_64F = 68, 77, 70
@@ -27,6 +25,9 @@ PLAIN, TRANSPOSED = 0, 1
 """Of cublasOperation_t."""
 DEFAULT_ALGORITHM = -1
 """Of cublasGemmAlgo_t."""
+
+precision = "highest"
+"""How exactly float32 is multiplied, as `torch.set_float32_matmul_precision` was told."""
 
 
 class Matrix(NamedTuple):
@@ -93,7 +94,7 @@ def product(cupy: Any, x: Any, y: Any, onto: Any = None) -> Any:
 def _compute(dtype: str) -> int:
     if dtype == "float64":
         return COMPUTE_64F
-    is_rounded = dtype == "float32" and get_float32_matmul_precision() != "highest"
+    is_rounded = dtype == "float32" and precision != "highest"
     return COMPUTE_32F_FAST_TF32 if is_rounded else COMPUTE_32F
 
 

@@ -30,7 +30,7 @@ parallel=()
 "$python" -c 'import xdist' 2>/dev/null && parallel=(-n 6)
 tests=("$python" -m pytest -q -p no:cacheprovider --tb=short)
 kernels=tests/runtime/test_cuda_readings.py
-TAIL=15 step tests 210 "${tests[@]}" "${parallel[@]}" --maxfail=40 -m cuda tests/runtime
+TAIL=15 step tests 210 "${tests[@]}" "${parallel[@]}" --maxfail=40 -m cuda tests/runtime/test_cuda*.py tests/test_gpu_table.py
 if command -v compute-sanitizer >/dev/null; then
     check=(compute-sanitizer --error-exitcode 9 --target-processes all)
     step memcheck 90 "${check[@]}" --tool memcheck "${tests[@]}" $kernels -k bfloat16

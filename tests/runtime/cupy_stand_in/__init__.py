@@ -93,6 +93,7 @@ def _cupy() -> dict[str, Any]:
         "broadcast_shapes": np.broadcast_shapes,
         "inf": np.inf,
         "nan": np.nan,
+        "from_dlpack": checked("cupy.from_dlpack", arrays.from_dlpack),
         "fft": types.SimpleNamespace(**fft),
         "linalg": types.SimpleNamespace(**linalg),
         "lib": types.SimpleNamespace(stride_tricks=tricks),

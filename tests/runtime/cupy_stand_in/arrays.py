@@ -114,6 +114,12 @@ class ndarray:
             (kwargs["out"],) = kwargs["out"]
         return found(*inputs, **kwargs)
 
+    def __dlpack__(self, **options: Any) -> Any:
+        return _Capsule(self)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 2, self.data.device_id
+
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
         """How other libraries find its memory."""
@@ -178,6 +184,20 @@ class ndarray:
 
     def __complex__(self) -> complex:
         return complex(self.item())
+
+
+class _Capsule:
+    """What stands for a DLPack capsule, which cannot be made without C."""
+
+    def __init__(self, array: ndarray) -> None:
+        self.array = array
+
+
+def from_dlpack(array: Any, *, device: Any = None, copy: Any = None) -> ndarray:
+    """An array of the memory that another object offers."""
+    found = array.__dlpack__()
+    made = ndarray.of(found.array._host)
+    return made.copy() if copy else made  # type: ignore[no-any-return]
 
 
 def _root(array: Any) -> Any:
