@@ -28,8 +28,21 @@ from .cross_entropy import (
 )
 from .declare import kernel
 from .embedding import embedding_array, embedding_lookup, require_rows
-from .normalization import layer_norm_gradient, layer_norm_over
-from .reductions import mean_array, mean_over, sum_array, sum_over, var_array, var_over
+from .normalization import (
+    layer_norm_gradient,
+    layer_norm_over,
+    normalize_gradient,
+    normalize_over,
+)
+from .reductions import (
+    cumsum_along,
+    mean_array,
+    mean_over,
+    sum_array,
+    sum_over,
+    var_array,
+    var_over,
+)
 from .shapes import numpy_axis
 
 LARGE = 16_384
@@ -118,6 +131,18 @@ def var(input: Any, dim: Any = None, keepdim: bool = False, freedom: float = 1.0
 
     squares = sums.squares_about_means(input, columns)
     return _shaped(squares / np.float64(freedom), input, columns, dim, keepdim)
+
+
+def _is_run(input: Any, dim: int) -> bool:
+    return bool(input.ndim) and _is_fit(input, math.prod(input.shape[dim % input.ndim :]))
+
+
+@kernel(cumsum_along, "cpu", when=_is_run)
+def cumsum(input: Any, dim: int) -> Any:
+    """One pass."""
+    from ..backends.cpu.loops import scans
+
+    return scans.running_sums(input, dim % input.ndim)
 
 
 @kernel(softmax_over, "cpu", when=_has_last)
@@ -214,6 +239,39 @@ def rows_of(weight: Any, input: Any, **options: Any) -> Any:
 def _layer(x: Any, dims: tuple[int, ...]) -> int:
     """How many elements a sample has: the sizes of the last dimensions, `dims`."""
     return math.prod([x.shape[d] for d in dims])
+
+
+def _is_normal(input: Any, dims: tuple[int, ...], eps: float) -> bool:
+    """Whether `dims` are the last ones, and worth a loop."""
+    first = input.ndim - len(dims)
+    are_last = first >= 0 and sorted([d % input.ndim for d in dims]) == [*range(first, input.ndim)]
+    return are_last and _is_fit(input, _layer(input, dims))
+
+
+@kernel(normalize_over, "cpu", when=_is_normal)
+def normalize(input: Any, dims: tuple[int, ...], eps: float) -> tuple[Any, Any, Any]:
+    """Three passes over a row in the cache."""
+    from ..backends.cpu.loops import normalization
+
+    out, *statistics = normalization.normalize(input, _layer(input, dims), eps)
+    kept = (*input.shape[: input.ndim - len(dims)], *[1] * len(dims))
+    mean, var = [s.reshape(kept) for s in statistics]
+    return out, mean, var
+
+
+def _is_normal_gradient(
+    g: Any, normalized: Any, var: Any, dims: tuple[int, ...], eps: float
+) -> bool:
+    return g.dtype == SINGLE and var.flags.c_contiguous and _is_normal(normalized, dims, eps)
+
+
+@kernel(normalize_gradient, "cpu", when=_is_normal_gradient)
+def normalize_vjp(g: Any, normalized: Any, var: Any, dims: tuple[int, ...], eps: float) -> Any:
+    """Three passes over a row in the cache."""
+    from ..backends.cpu.loops import normalization
+
+    g = np.ascontiguousarray(g)
+    return normalization.normalize_gradient(g, normalized, var, _layer(g, dims), eps)
 
 
 def _is_layer(input: Any, weight: Any, bias: Any, dims: tuple[int, ...], eps: float) -> bool:
