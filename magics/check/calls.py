@@ -187,7 +187,7 @@ class Calls(Sequences):
             return False
         given = [*args, *kwargs.values()]
         owner = getattr(function, "__self__", None)
-        if getattr(function, "__name__", "") in pure.STEPWISE or _is_mirroring(given):
+        if getattr(function, "__name__", "") in pure.STEPWISE or pure.is_mirroring(given):
             return self.symbols.any_in(given)
         operands = [owner, *args] if isinstance(owner, Tensor) else args
         parting = getattr(function, "__name__", "") in pure.PARTING
@@ -355,7 +355,7 @@ class Calls(Sequences):
             return value
         if self.is_opaque(args) or self.is_opaque(kwargs):
             return UNKNOWN
-        if _is_stepwise(module) and self.symbols.any_in(args):
+        if pure.is_stepwise(module) and self.symbols.any_in(args):
             return UNKNOWN
         self.before_module(module, args, kwargs, node)
         return self.native(module, args, kwargs, node)

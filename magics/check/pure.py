@@ -243,14 +243,14 @@ MIRRORING = ("reflect", "replicate", "circular")
 """Modes of padding that look up every element of a line."""
 
 
-def _is_mirroring(given: list[Any]) -> bool:
+def is_mirroring(given: list[Any]) -> bool:
     return any(value.__class__ is str and value in MIRRORING for value in given)
 
 
-def _is_stepwise(module: Module) -> bool:
+def is_stepwise(module: nn.Module) -> bool:
     """Whether a layer computes something for each step of a size, on meta too."""
     kind = type(module).__name__
-    if isinstance(module, Upsample | Fold | Unfold) or kind.startswith(
+    if isinstance(module, nn.Upsample | nn.Fold | nn.Unfold) or kind.startswith(
         ("ReflectionPad", "ReplicationPad", "CircularPad")
     ):
         return True
