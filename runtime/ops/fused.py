@@ -36,6 +36,8 @@ from .normalization import (
 )
 from .reductions import (
     cumsum_along,
+    euclidean_norm,
+    euclidean_norm_array,
     mean_array,
     mean_over,
     sum_array,
@@ -131,6 +133,18 @@ def var(input: Any, dim: Any = None, keepdim: bool = False, freedom: float = 1.0
 
     squares = sums.squares_about_means(input, columns)
     return _shaped(squares / np.float64(freedom), input, columns, dim, keepdim)
+
+
+@kernel(euclidean_norm, "cpu")
+def norm(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """The root of sums like those of `sum`."""
+    columns = _columns(input, dim)
+    if not columns:
+        return euclidean_norm_array(np, input, dim, keepdim)
+    from ..backends.cpu.loops import sums
+
+    squares = sums.sum_rows(input, columns, "squares")
+    return _shaped(np.sqrt(squares), input, columns, dim, keepdim)
 
 
 def _is_run(input: Any, dim: int) -> bool:
