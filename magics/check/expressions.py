@@ -12,6 +12,7 @@ import flambeau
 from flambeau.core.tensor import Tensor
 
 from .attempts import Attempts
+from .frames import UserError
 from .values import MISSING, SOME_FLOAT, SOME_INT, UNKNOWN, Stream, with_numbers
 
 BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -304,7 +305,7 @@ class Expressions(Attempts):
                 return self._open_item(owner, index)
             if self.is_opaque(index):
                 return UNKNOWN
-        elif self.is_opaque(index) or self.is_opaque(owner):
+        elif self.is_opaque(index) or self.is_opaque(owner) or id(owner) in self.open:
             return UNKNOWN
         return self.attempt(node, operator.getitem, owner, index)
 
@@ -408,9 +409,24 @@ class Expressions(Attempts):
             truths = [self.truth(self.evaluate(test), test) for test in first.ifs]
             if False in truths:
                 continue
-            exact &= UNKNOWN not in truths
-            exact &= self._fill(rest, element, found)
+            if UNKNOWN in truths:
+                self._perhaps_fill(rest, element, found)
+                exact = False
+            else:
+                exact &= self._fill(rest, element, found)
         return exact
+
+    def _perhaps_fill(
+        self, generators: list[ast.comprehension], element: Callable[[], Any], found: list[Any]
+    ) -> None:
+        """Append what the comprehension gives for an item that may be filtered out."""
+        self.guarded += 1
+        try:
+            self._fill(generators, element, found)
+        except UserError:
+            found.append(UNKNOWN)
+        finally:
+            self.guarded -= 1
 
     # -- others ----------------------------------------------------------------------------------
 

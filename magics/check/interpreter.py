@@ -18,6 +18,7 @@ from .apart import apart
 from .arrays import Array
 from .builtin_calls import BUILTINS, NAMES
 from .calls import Handler, is_runtime_module, runtime_module
+from .containers import CONTAINERS, KINDS
 from .findings import Hint
 from .frames import BudgetSpentError, Frame, Globals
 from .hypotheses import Hypotheses
@@ -44,17 +45,21 @@ class Interpreter(Hypotheses):
     handlers: ClassVar[dict[Any, Handler]] = {
         **BUILTINS,
         **RUNTIME,
+        **KINDS,
         **arrays.HANDLERS,
         **library.HANDLERS,
     }
     array_types: ClassVar[tuple[type, ...]] = (Tensor, Array)
-    method_handlers: ClassVar[dict[tuple[type, str], Handler]] = {**METHODS, **library.METHODS}
+    method_handlers: ClassVar[dict[tuple[type, str], Handler]] = {
+        **METHODS,
+        **CONTAINERS,
+        **library.METHODS,
+    }
 
     def __init__(self, namespace: dict[str, Any], seconds: float) -> None:
         super().__init__(STEPS, seconds)
         scope = self.cell_scope(namespace)
         self.frames.append(Frame(scope, in_cell=True))
-        self.hints: dict[tuple[int, int], Hint] = {}
         self.complete = True
 
     def run(self, tree: ast.Module) -> None:
@@ -188,6 +193,7 @@ class Interpreter(Hypotheses):
             index = index.tensor
         if not isinstance(owner, Array):
             return super().item(owner, index, node)
+        index = arrays.forwards(tuple(owner.tensor.shape), index)
         return arrays.wrapped(self.quietly(super().item, owner.tensor, index, node), [owner])
 
     def items_of(self, value: Any, node: ast.AST) -> tuple[list[Any], bool]:

@@ -115,7 +115,13 @@ SIZED = frozenset(
 PARTING = frozenset(("unbind", "split"))
 """Functions that make a number of tensors that depends on sizes."""
 
-STEPWISE = frozenset(("interpolate", "upsample", "grid_sample", "affine_grid", "stft", "istft"))
+NAMING = frozenset(("add_module", "register_module", "register_buffer", "register_parameter"))
+"""Methods of a module that set an attribute whose name they are given."""
+
+JOINING = frozenset("cat concat concatenate stack hstack vstack dstack column_stack".split())
+"""Functions of a sequence of tensors; they take a tensor for the sequence of its rows."""
+
+STEPWISE = frozenset("interpolate upsample grid_sample affine_grid stft istft unfold fold".split())
 """Functions that compute something for each step of a size, on meta too."""
 
 VALUED = frozenset(
