@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from prompt_toolkit.utils import get_cwidth, is_dumb_terminal
 
 _SGR = re.compile(r"\x1b\[[0-9;:]*m")
+_CURSOR_SWITCH = re.compile(r"\x1b\[\?25[hl]")
+_ERASED_ROW = re.compile(r"\x1b\[[02]?K")
 _ESCAPE = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[_P^X][^\x1b]*\x1b\\|[@-Z\\^_78])"
 )
@@ -40,6 +42,16 @@ def without_escapes(text: str) -> str:
     return _ESCAPE.sub("", text)
 
 
+def only_colour(text: str) -> str:
+    """`text` less every escape sequence but those that select colours and faces."""
+    return _ESCAPE.sub(lambda found: found[0] if _SGR.fullmatch(found[0]) else "", text)
+
+
+def without_cursor_switches(text: str) -> str:
+    """`text` less what hides the cursor, which is at the prompt, and shows it again."""
+    return _CURSOR_SWITCH.sub("", text) if "\x1b[?25" in text else text
+
+
 def width_of(text: str) -> int:
     """Columns that a line takes; wide characters take two, escape sequences none."""
     text = without_escapes(text)
@@ -55,14 +67,21 @@ def collapse_returns(text: str) -> str:
 
 def _collapse_line(line: str) -> str:
     parts = line.split("\r")
-    if "\x1b" in without_colour(line):  # the cursor moves: nothing is surely hidden
-        return line
+    erased = max((k for k, part in enumerate(parts) if k and _ERASED_ROW.match(part)), default=0)
+    start = "\r" if erased else ""
+    parts = parts[erased:]  # the row was erased from its beginning: nothing before it shows
+    eraser = _ERASED_ROW.match(parts[0]) if erased else None
+    if eraser:
+        start += eraser[0]
+        parts[0] = parts[0][eraser.end() :]
+    if any("\x1b" in without_colour(part) for part in parts):
+        return start + "\r".join(parts)  # the cursor moves: nothing else is surely hidden
     kept, widest = [parts[-1]], width_of(parts[-1])
     for part in reversed(parts[:-1]):
         if width_of(part) > widest:  # its tail still shows
             kept.append(part)
             widest = width_of(part)
-    start = "\r" if len(kept) < len(parts) else ""
+    start = start or ("\r" if len(kept) < len(parts) else "")
     return start + "\r".join(reversed(kept))
 
 
