@@ -32,6 +32,8 @@ FUNCTIONS = frozenset(
 )
 """Functions of NumPy that the runtime has by the same name, or by one of `RENAMED`."""
 
+MOST_NUMBERS = 1000  # in a list that NumPy's own functions are given
+
 RENAMED = {"concatenate": "cat", "expand_dims": "unsqueeze", "transpose": "permute", "power": "pow"}
 
 
@@ -148,10 +150,26 @@ def _unwrapped(value: Any) -> Any:
 def _named(name: str) -> Handler:
     def call(run: Calls, args: list[Any], kwargs: dict[str, Any], node: ast.AST) -> Any:
         if not _arrays(args):
-            return UNKNOWN
+            return _number(run, name, args, kwargs)
         return called(run, name, args, kwargs)
 
     return call
+
+
+def _number(run: Calls, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    """NumPy's function of plain numbers, or of sequences of them; UNKNOWN of anything else."""
+    if kwargs or not all(_is_numeric(a) for a in args):
+        return UNKNOWN
+    value = run.quietly(getattr(np, name), *args)
+    if isinstance(value, np.ndarray):
+        return made(value.shape, value.dtype)
+    return value.item() if isinstance(value, np.generic) else UNKNOWN
+
+
+def _is_numeric(value: Any) -> bool:
+    if value.__class__ in (list, tuple) and len(value) <= MOST_NUMBERS:
+        return all(map(_is_numeric, value))
+    return value.__class__ in (int, float, bool)
 
 
 def _filled(run: Calls, args: list[Any], kwargs: dict[str, Any], node: ast.AST) -> Any:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import ast
 import builtins
-import contextlib
-import random
-import time
 import types
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +16,6 @@ from .values import SOME_FLOAT, SOME_INT, UNKNOWN, Stream
 
 Args = list[Any]
 Kwargs = dict[str, Any]
-LARGEST = 4096
 
 
 def _len(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
@@ -230,22 +226,6 @@ def _namespace(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     return types.SimpleNamespace(**kwargs) if not args else UNKNOWN
 
 
-def _some(value: Any) -> Handler:
-    return lambda run, args, kwargs, node: value
-
-
-def _choice(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
-    return run.one_of(args[0]) if isinstance(args[0], list | tuple) else UNKNOWN
-
-
-def _sample(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
-    count = args[1] if len(args) > 1 else kwargs.get("k")
-    items, _ = run.items_of(args[0], node)
-    if not isinstance(count, int) or not 0 <= count <= LARGEST:
-        return UNKNOWN
-    return [run.one_of(items)] * count
-
-
 BUILTINS: dict[Any, Handler] = {
     len: _len,
     print: _print,
@@ -282,13 +262,6 @@ BUILTINS: dict[Any, Handler] = {
     repr: _str,
     callable: _callable,
     super: _super,
-    **dict.fromkeys((random.random, random.uniform, random.gauss), _some(SOME_FLOAT)),
-    **dict.fromkeys((time.time, time.perf_counter, time.monotonic), _some(SOME_FLOAT)),
-    **dict.fromkeys((random.randint, random.randrange), _some(SOME_INT)),
-    **dict.fromkeys((random.seed, random.shuffle, time.sleep), _some(None)),
-    random.choice: _choice,
-    random.sample: _sample,
-    contextlib.contextmanager: _unknown,
     types.SimpleNamespace: _namespace,
     **dict.fromkeys(
         (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import types
+import typing
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, ClassVar
@@ -18,8 +19,8 @@ from flambeau.optim import Optimizer
 
 from . import pure
 from .devices import shadow_device, told_device
-from .frames import UserError
-from .live import rest_of
+from .frames import Manager, ManagerMaker, UserError
+from .live import is_named_tuple, rest_of
 from .sequences import Sequences
 from .values import UNKNOWN, Stream, with_numbers
 
@@ -27,6 +28,9 @@ Handler = Callable[..., Any]
 """Called as handler(run, args, kwargs, node)."""
 
 MOST_PARTS = 4096  # that a tensor is split into
+
+ALIASES = (types.GenericAlias, type(typing.Generic[typing.TypeVar("T")]))  # type: ignore[index]
+"""Types of what `Class[parameter]` is."""
 
 MODES = ("no_grad", "enable_grad", "inference_mode", "set_grad_enabled", "autocast", "_GradMode")
 
@@ -86,6 +90,10 @@ class Calls(Sequences):
             return self.call_function(record, args, kwargs)
         if isinstance(function, types.MethodType) and self.record_of(function.__func__) is not None:
             return self.call(function.__func__, [function.__self__, *args], kwargs, node, exact)
+        if isinstance(function, ManagerMaker):
+            return Manager(function.record, args, kwargs) if exact else UNKNOWN
+        if isinstance(function, ALIASES):  # `Box[int](...)`
+            return self.call(function.__origin__, args, kwargs, node, exact)
         if isinstance(function, functools.partial):
             merged = {**function.keywords, **kwargs}
             return self.call(function.func, [*function.args, *args], merged, node, exact)
@@ -107,6 +115,8 @@ class Calls(Sequences):
         """Something unknown got hold of `value`."""
         if isinstance(value, list | dict):
             self.mark_open(value)
+        elif isinstance(value, pure.PARSERS):
+            pure.not_known(value)
         elif isinstance(value, Module | Optimizer) or type(value) in self.classes:
             self.tainted[id(value)] = value
             if isinstance(value, Module):
@@ -244,6 +254,8 @@ class Calls(Sequences):
             return self.attempt(node, rest_of, value)
         if isinstance(value, Module | Optimizer):
             self.note_made(value, node)
+        elif is_named_tuple(value):
+            self.classes.add(value)
         return value
 
     def note_made(self, value: Any, node: ast.AST) -> None:
@@ -265,8 +277,10 @@ class Calls(Sequences):
             return pure.is_runtime_class(function)
         if isinstance(owner, pure.VALUES) or pure.is_dtype_method(function):
             return True
-        if isinstance(owner, super):
+        if isinstance(owner, super) or isinstance(function, pure.GETTERS):
             return True
+        if isinstance(owner, pure.PARSERS):
+            return getattr(function, "__name__", "") in pure.NOTING
         if isinstance(owner, types.SimpleNamespace | Stream):
             return False
         if isinstance(function, types.BuiltinFunctionType | types.MethodWrapperType):

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from time import thread_time
 from typing import Any
 
-from .frames import Completion, UserError
+from .frames import Completion, Manager, UserError
+from .patterns import matched
 from .state import Trail
 from .statements import Statements
 from .values import MISSING, UNKNOWN
@@ -64,13 +65,19 @@ class Control(Statements):
         return next(c for c in others if c.kind != "return")
 
     def exec_Match(self, node: ast.Match) -> Completion | None:
-        self.evaluate(node.subject)
+        subject = self.evaluate(node.subject)
+        possible: list[list[ast.stmt]] = []
         for case in node.cases:
-            for part in ast.walk(case.pattern):
-                name = getattr(part, "name", None) or getattr(part, "rest", None)
-                if isinstance(name, str):
-                    self.bind(ast.Name(name, ast.Store()), UNKNOWN)
-        return self.branches([case.body for case in node.cases] + [[]])
+            fits = matched(self, case.pattern, subject)
+            if fits is True and case.guard is not None:
+                fits = self.truth(self.evaluate(case.guard), case.guard)
+            if fits is True and not possible:
+                return self.run_block(case.body)
+            if fits is not False:
+                possible.append(case.body)
+            if fits is True:
+                return self.branches(possible)
+        return self.branches([*possible, []]) if possible else None
 
     # -- loops -----------------------------------------------------------------------------------
 
@@ -161,11 +168,34 @@ class Control(Statements):
             return self.run_block(node.body)
         first, rest = items[0], items[1:]
         manager = self.evaluate(first.context_expr)
+        if isinstance(manager, Manager):
+            return self._managed(manager, first, rest, node)
         with self.entered(manager, first.context_expr) as value:
             if first.optional_vars is not None:
                 self.bind(first.optional_vars, value)
                 self.hint(first.optional_vars, value)
             return self._with(rest, node)
+
+    def _managed(
+        self, manager: Manager, first: ast.withitem, rest: list[ast.withitem], node: ast.With
+    ) -> Completion | None:
+        """The `with` block at the yield of the generator that makes its manager."""
+        outside, ends = list(self.frames), list[Completion | None]()
+
+        def block(value: Any) -> None:
+            inside, self.frames = self.frames, outside
+            try:
+                if first.optional_vars is not None:
+                    self.bind(first.optional_vars, value)
+                    self.hint(first.optional_vars, value)
+                ends.append(self._with(rest, node))
+            finally:
+                self.frames = inside
+
+        self.call_function(manager.record, manager.args, manager.kwargs, block)
+        if not ends:
+            block(UNKNOWN)
+        return ends[0]
 
     def exec_Try(self, node: ast.Try) -> Completion | None:
         try:

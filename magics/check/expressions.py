@@ -6,7 +6,7 @@ import ast
 import difflib
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import flambeau
 from flambeau.core.tensor import Tensor
@@ -52,6 +52,11 @@ LARGEST_POWER = 512  # bits of an integer that the run computes
 
 class Expressions(Attempts):
     """Evaluates expressions; what a value depends on and is not known makes it UNKNOWN."""
+
+    array_types: ClassVar[tuple[type, ...]] = (Tensor,)
+    """Types whose items are numbers, one as good as the other."""
+
+    slices_numbers = False  # whether the index being evaluated is one of such an array
 
     def evaluate(self, node: ast.expr) -> Any:
         """The value of an expression."""
@@ -142,7 +147,21 @@ class Expressions(Attempts):
         parts = [
             None if p is None else self.evaluate(p) for p in (node.lower, node.upper, node.step)
         ]
+        anywhere = self.slices_numbers and node.lower is not None and node.step is None
+        if anywhere and parts[0].__class__ is not int:
+            length = self._length_from(node.lower, node.upper)
+            if length is not None:
+                return slice(0, length)  # as good as any place
         return slice(*parts)
+
+    def _length_from(self, lower: ast.expr | None, upper: ast.expr | None) -> int | None:
+        """The length n of a slice `k : k + n` that begins anywhere; None for other slices."""
+        if lower is None or not isinstance(upper, ast.BinOp) or not isinstance(upper.op, ast.Add):
+            return None
+        if ast.dump(upper.left) != ast.dump(lower):
+            return None
+        length = self.evaluate(upper.right)
+        return length if length.__class__ is int and length >= 0 else None
 
     def eval_Starred(self, node: ast.Starred) -> Any:
         return self.evaluate(node.value)
@@ -262,7 +281,10 @@ class Expressions(Attempts):
         return self.attribute(owner, node.attr, node)
 
     def eval_Subscript(self, node: ast.Subscript) -> Any:
-        owner, index = self.evaluate(node.value), self.evaluate(node.slice)
+        owner = self.evaluate(node.value)
+        before, self.slices_numbers = self.slices_numbers, isinstance(owner, self.array_types)
+        index = self.evaluate(node.slice)
+        self.slices_numbers = before
         return self.item(owner, index, node)
 
     def item(self, owner: Any, index: Any, node: ast.AST) -> Any:
@@ -303,6 +325,10 @@ class Expressions(Attempts):
                 known = not self.symbols.is_symbolic(shape[dim])
                 if known and self.symbols.is_symbolic(part.stop):
                     shape[dim] = part.stop
+            elif part is SOME_INT:
+                parts[k] = 0  # as good as any
+            elif isinstance(part, list) and not self.is_opaque(_some(part)):
+                parts[k] = _some(part)
             dim += part is not None
         if shape != list(owner.shape):
             edge = owner.sum() if owner.is_floating_point() else None
@@ -401,6 +427,11 @@ class Expressions(Attempts):
         for item in items:
             self.yielded(item)
         return UNKNOWN
+
+
+def _some(indices: list[Any]) -> list[Any]:
+    """Indices with 0 in the place of those that are not known."""
+    return [0 if index is SOME_INT else index for index in indices]
 
 
 def _some_number(function: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:

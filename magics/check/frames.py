@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -130,6 +131,23 @@ class Frame:
     node: ast.AST | None = None
     returns: list[Any] = field(default_factory=list)
     yields: list[Any] = field(default_factory=list)
+    block: Callable[[Any], None] | None = None  # what runs at its first yield
+
+
+@dataclass
+class ManagerMaker:
+    """What `contextmanager` makes of a generator function."""
+
+    record: Function
+
+
+@dataclass
+class Manager:
+    """What a call of it gives: the body of the generator, to run around a `with` block."""
+
+    record: Function
+    args: list[Any]
+    kwargs: dict[str, Any]
 
 
 def yields(node: ast.AST) -> bool:

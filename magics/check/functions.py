@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import types
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -132,16 +133,29 @@ class Functions(Control):
 
     # -- calling ---------------------------------------------------------------------------------
 
-    def call_function(self, record: Function, args: Any, kwargs: dict[str, Any]) -> Any:
-        """Interpret one call. Raises: UserError where its arguments do not fit."""
+    def call_function(
+        self,
+        record: Function,
+        args: Any,
+        kwargs: dict[str, Any],
+        block: Callable[[Any], None] | None = None,
+    ) -> Any:
+        """Interpret one call, of a generator with `block` at its first yield. Raises: UserError
+        where its arguments do not fit."""
         self.tick()
         if len(self.frames) > DEPTH or record.entered >= RECURSION:
             return UNKNOWN
         names = self.bound_arguments(record, list(args), dict(kwargs))
         self.entered_nodes.add(record.node)
-        return self.activate(record, names, args[0] if args else MISSING)
+        return self.activate(record, names, args[0] if args else MISSING, block)
 
-    def activate(self, record: Function, names: dict[str, Any], first: Any) -> Any:
+    def activate(
+        self,
+        record: Function,
+        names: dict[str, Any],
+        first: Any,
+        block: Callable[[Any], None] | None = None,
+    ) -> Any:
         """Run the body of `record` with its arguments bound."""
         scope = Scope(
             names,
@@ -150,7 +164,7 @@ class Functions(Control):
             declared_global=record.declared_global,
             declared_nonlocal=record.declared_nonlocal,
         )
-        frame = Frame(scope, record.in_cell, record, first)
+        frame = Frame(scope, record.in_cell, record, first, block=block)
         self.frames.append(frame)
         record.entered += 1
         try:
@@ -194,6 +208,10 @@ class Functions(Control):
 
     def yielded(self, value: Any) -> None:
         """A generator gives `value`."""
+        block, self.frame.block = self.frame.block, None
+        if block is not None:
+            block(value)
+            return
         self.frame.yields.append(value)
         if len(self.frame.yields) >= MOST_YIELDS:
             raise EndOfYieldsError

@@ -9,9 +9,11 @@ import types
 from functools import partial
 from typing import Any, ClassVar
 
+import numpy as np
+
 from flambeau.core.tensor import Tensor
 
-from . import arrays, pure
+from . import arrays, library, pure
 from .apart import apart
 from .arrays import Array
 from .builtin_calls import BUILTINS, NAMES
@@ -28,6 +30,9 @@ PASSED_THROUGH = ("tqdm",)
 """Packages whose functions give back the iterable that they are given."""
 
 
+CYTHON_FUNCTION = type(np.random.default_rng)
+
+
 def passed_through(iterable: Any = UNKNOWN, *args: Any, **kwargs: Any) -> Any:
     """Stands for a progress bar around an iterable."""
     return iterable
@@ -36,8 +41,14 @@ def passed_through(iterable: Any = UNKNOWN, *args: Any, **kwargs: Any) -> Any:
 class Interpreter(Hypotheses):
     """Runs a cell over abstract values, in the calling thread, and keeps what it found."""
 
-    handlers: ClassVar[dict[Any, Handler]] = {**BUILTINS, **RUNTIME, **arrays.HANDLERS}
-    method_handlers: ClassVar[dict[tuple[type, str], Handler]] = METHODS
+    handlers: ClassVar[dict[Any, Handler]] = {
+        **BUILTINS,
+        **RUNTIME,
+        **arrays.HANDLERS,
+        **library.HANDLERS,
+    }
+    array_types: ClassVar[tuple[type, ...]] = (Tensor, Array)
+    method_handlers: ClassVar[dict[tuple[type, str], Handler]] = {**METHODS, **library.METHODS}
 
     def __init__(self, namespace: dict[str, Any], seconds: float) -> None:
         super().__init__(STEPS, seconds)
@@ -114,13 +125,21 @@ class Interpreter(Hypotheses):
         value = vars(owner).get(name, UNKNOWN)
         return value if isinstance(value, types.ModuleType) else self.twin(value)
 
+    def public_names(self, module: str, level: int) -> list[str]:
+        """The names that `from module import *` binds, of a module that can do no harm."""
+        known = not level and (is_runtime_module(module) or module in pure.MODULES)
+        owner = self.imported(module) if known else UNKNOWN
+        if not isinstance(owner, types.ModuleType):
+            return []
+        return [*getattr(owner, "__all__", (n for n in vars(owner) if not n.startswith("_")))]
+
     # -- NumPy -----------------------------------------------------------------------------------
 
     def array_of(self, tensor: Tensor) -> Any:
         return Array(tensor)
 
     def twin(self, value: Any) -> Any:
-        native = isinstance(value, types.MethodType | types.BuiltinFunctionType)
+        native = isinstance(value, types.MethodType | types.BuiltinFunctionType | CYTHON_FUNCTION)
         if (native or type(value).__module__ == "numpy") and callable(value):
             return value if value in self.handlers else super().twin(value)
         return super().twin(value)

@@ -8,8 +8,12 @@ whose source is not known, are UNKNOWN.
 from __future__ import annotations
 
 import ast
+import collections
+import contextlib
 import dataclasses
+import functools
 import linecache
+import re
 import types
 from typing import Any
 
@@ -24,9 +28,23 @@ from flambeau.utils.data import DataLoader, Dataset
 
 from . import source
 from .devices import shadow_device
-from .frames import Function, Globals, Scope
+from .frames import Function, Globals, ManagerMaker, Scope
 from .functions import Functions
-from .values import PRIMITIVES, UNKNOWN, Stream
+from .values import PRIMITIVES, UNKNOWN, Stream, with_cache
+
+AS_THEY_ARE = (
+    types.ModuleType,
+    types.BuiltinFunctionType,
+    flambeau.dtype,
+    Device,
+    re.Pattern,
+    re.Match,
+)
+"""Types of values that nobody can change by using them."""
+
+CACHED = type(functools.cache(lambda: None))
+MANAGER_CODE: Any = contextlib.contextmanager(lambda: iter(())).__code__
+"""The code of every function that `contextmanager` makes."""
 
 MOST_ITEMS = 1000  # of a container that is looked into
 GENERATED = "<string>"  # where methods that dataclasses write for a class say they are
@@ -59,12 +77,13 @@ class Live(Functions):
     def _made(self, value: Any) -> Any:
         if isinstance(value, Tensor):
             return self._tensor(value)
-        if isinstance(
-            value, types.ModuleType | types.BuiltinFunctionType | flambeau.dtype | Device
-        ):
+        if isinstance(value, AS_THEY_ARE):
             return value
         if isinstance(value, types.FunctionType):
             return self._function(value)
+        if isinstance(value, CACHED):
+            inner = self.twin(value.__wrapped__)
+            return with_cache(inner) if inner in self.records else inner
         if isinstance(value, type):
             return self._class(value)
         if isinstance(value, types.MethodType):
@@ -159,6 +178,9 @@ class Live(Functions):
     # -- functions and classes -------------------------------------------------------------------
 
     def _function(self, value: types.FunctionType) -> Any:
+        if value.__code__ is MANAGER_CODE:
+            record = self.record_of(self.twin(value.__wrapped__))  # type: ignore[attr-defined]
+            return UNKNOWN if record is None else ManagerMaker(record)
         if is_library(value.__module__):
             return value
         node = source_node(value.__code__)
@@ -196,6 +218,9 @@ class Live(Functions):
 
     def _class(self, value: type) -> Any:
         if is_library(value.__module__):
+            return value
+        if is_named_tuple(value) and value.__bases__ == (tuple,):
+            self.classes.add(value)
             return value
         bases = [self.twin(base) for base in value.__bases__]
         if (
@@ -238,6 +263,15 @@ def _function_in(member: Any) -> Any:
     if isinstance(member, property):
         member = member.fget
     return member if isinstance(member, types.FunctionType) else None
+
+
+def is_named_tuple(value: Any) -> bool:
+    """Whether `value` is a class that `namedtuple` made, or one by `NamedTuple` without methods."""
+    if not isinstance(value, type) or not issubclass(value, tuple) or value is tuple:
+        return False
+    functions = [m for m in map(_function_in, vars(value).values()) if m is not None]
+    places = (GENERATED, collections.__file__)
+    return hasattr(value, "_fields") and all(f.__code__.co_filename in places for f in functions)
 
 
 def _is_plain(key: Any) -> bool:

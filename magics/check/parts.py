@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -42,6 +43,20 @@ class Parts(State, ABC):
     @abstractmethod
     def imported_name(self, module: str, name: str, level: int) -> Any:
         """The value that `from module import name` binds."""
+
+    @abstractmethod
+    def public_names(self, module: str, level: int) -> list[str]:
+        """The names that `from module import *` binds, of a module that can do no harm."""
+
+    @abstractmethod
+    def call_function(
+        self,
+        record: Function,
+        args: Any,
+        kwargs: dict[str, Any],
+        block: Callable[[Any], None] | None = None,
+    ) -> Any:
+        """Interpret one call, of a generator with `block` at its first yield."""
 
     @abstractmethod
     def items_of(self, value: Any, node: ast.AST) -> tuple[list[Any], bool]:

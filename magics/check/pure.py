@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import abc
+import argparse
+import bisect
 import builtins
 import collections
 import copy
 import dataclasses
 import enum
 import functools
+import heapq
 import itertools
+import json
 import math
 import operator
+import re
+import string
 import types
 import typing
 from collections.abc import Callable
@@ -25,6 +32,7 @@ MODULES = (
     "types", "abc", "string", "fractions", "numbers", "statistics", "contextlib",
     "collections.abc", "__future__",
     "random", "time", "warnings", "typing_extensions",
+    "argparse", "bisect", "heapq", "json", "re", "textwrap", "inspect",
 )  # fmt: skip
 """Modules of the standard library that the run imports; not all of their functions it calls."""
 
@@ -59,8 +67,10 @@ CLASSES: set[Any] = {
     types.SimpleNamespace,
     functools.partial, staticmethod, classmethod, property, functools.cached_property, enum.auto,
     itertools.product, itertools.repeat, itertools.count, itertools.cycle, itertools.combinations,
-    itertools.permutations, itertools.accumulate, itertools.islice, typing.TypeVar,
-    flambeau.Generator,
+    itertools.permutations, itertools.combinations_with_replacement, itertools.accumulate,
+    typing.TypeVar, flambeau.Generator,
+    functools.partialmethod, operator.itemgetter, operator.attrgetter, operator.methodcaller,
+    argparse.ArgumentParser,
 }  # fmt: skip
 
 FUNCTIONS: set[Any] = {
@@ -71,19 +81,30 @@ FUNCTIONS: set[Any] = {
     functools.lru_cache,
     functools.cache, functools.update_wrapper, functools.total_ordering, collections.namedtuple,
     copy.copy,
-    copy.deepcopy, typing.cast, typing.NamedTuple, operator.itemgetter, operator.attrgetter,
-    operator.methodcaller,
-    itertools.chain.from_iterable, enum.unique,
+    copy.deepcopy, typing.cast, typing.NamedTuple, typing.overload, typing.final,
+    typing.runtime_checkable, abc.abstractmethod, enum.unique, json.loads, json.dumps,
+    re.compile, re.match, re.search, re.fullmatch, re.split, re.findall, re.sub, re.escape,
+    string.capwords, heapq.nlargest, heapq.nsmallest,
 }  # fmt: skip
 FUNCTIONS |= {
     f
-    for m in (math, operator)
+    for m in (math, operator, bisect)
     for f in vars(m).values()
     if isinstance(f, types.BuiltinFunctionType)
 }
 CLASSES |= {
     e for e in vars(builtins).values() if isinstance(e, type) and issubclass(e, BaseException)
 }
+
+FUNCTIONS |= {
+    flambeau.accelerator.is_available, flambeau.accelerator.current_accelerator,
+    flambeau.accelerator.device_count, flambeau.cpu.is_available, flambeau.jit.is_scripting,
+    flambeau.jit.is_tracing, flambeau.compiler.is_compiling, flambeau.get_num_threads,
+    flambeau.distributed.is_available, flambeau.distributed.is_initialized,
+    flambeau.backends.mps.is_available, flambeau.backends.mps.is_built,
+    flambeau.backends.cudnn.is_available, flambeau.initial_seed,
+    flambeau.get_float32_matmul_precision, flambeau.overrides.is_tensor_like,
+}  # fmt: skip
 
 SIZED = frozenset(
     "zeros ones empty full rand randn randint randperm arange linspace eye normal broadcast_shapes "
@@ -138,8 +159,24 @@ VALUES: tuple[type, ...] = (
     range,
     slice,
     type({}.keys()),
+    re.Pattern,
+    re.Match,
 )
 """Types all of whose methods only compute."""
+
+GETTERS = (operator.itemgetter, operator.attrgetter)
+"""Types whose objects only look something up when they are called."""
+
+PARSERS = (argparse.ArgumentParser, argparse._ArgumentGroup, argparse._MutuallyExclusiveGroup)
+"""Types of which some methods do nothing but note what they are given."""
+
+NOTING = frozenset("set_defaults add_argument_group add_mutually_exclusive_group".split())
+
+
+def not_known(parser: argparse._ActionsContainer) -> None:
+    """Note that a parser, or one that a group belongs to, may have more arguments than is known."""
+    actions: list[Any] = parser._actions
+    actions.append(None)
 
 
 def is_runtime(function: Callable[..., Any]) -> bool:

@@ -111,6 +111,14 @@ def _tensor(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     return run.native(flambeau.tensor, args, kwargs, node)
 
 
+def _places(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
+    """Where a tensor is not zero: indices whose number is not known."""
+    if not args or len(args) > 1 or not isinstance(args[0], Tensor) or args[0].ndim == 0:
+        return run.native(flambeau.where, args, kwargs, node) if len(args) == 3 else UNKNOWN
+    count = run.symbols.fresh("?")
+    return tuple(flambeau.empty(count, dtype=flambeau.int64) for _ in range(args[0].ndim))
+
+
 def _is_available(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     return flambeau.cuda.is_available()
 
@@ -170,6 +178,17 @@ def _loss(name: str) -> Handler:
     return call
 
 
+JIT = (
+    flambeau.jit.script,
+    flambeau.jit.trace,
+    flambeau.jit.ignore,
+    flambeau.jit.unused,
+    flambeau.jit.export,
+    flambeau.jit.script_if_tracing,
+    flambeau.compiler.disable,
+)
+"""Functions that give back the function or module that they are given."""
+
 RUNTIME: dict[Any, Handler] = {
     flambeau.manual_seed: _returned,
     flambeau.seed: unknown,
@@ -177,9 +196,10 @@ RUNTIME: dict[Any, Handler] = {
     serialization.save: nothing,
     serialization.load: unknown,
     flambeau.compile: same,
-    flambeau.jit.script: same,
+    **dict.fromkeys(JIT, same),
     flambeau.tensor: _tensor,
     flambeau.as_tensor: _tensor,
+    flambeau.where: _places,
     flambeau.cuda.is_available: _is_available,
     rnn.pack_padded_sequence: pack,
     rnn.pad_packed_sequence: unpack,

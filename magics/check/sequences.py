@@ -91,8 +91,14 @@ class Sequences(Live):
         """Two batches as the loader makes them, and its last one where that is smaller."""
         data = vars(loader).get("dataset", UNKNOWN)
         size = vars(loader).get("batch_size", UNKNOWN)
-        if isinstance(data, IterableDataset) or self.is_opaque(data):
+        if self.is_opaque(data):
             return [UNKNOWN], False
+        if isinstance(data, IterableDataset):
+            rows, _ = self._items_of_object(data, node)
+            batch = (
+                self.batch(loader, self.one_of(rows), size) if isinstance(size, int) else UNKNOWN
+            )
+            return [batch, batch], False
         first = self.row(data, 0, node)
         if size is None:
             return [first, first], False
@@ -112,8 +118,8 @@ class Sequences(Live):
         record = self.record_of(getattr(type(data), "__len__", None))
         if record is not None:
             return self.call_function(record, (data,), {})
-        if isinstance(data, Subset) and data.indices.__class__ in (list, range):
-            return len(data.indices)
+        if isinstance(data, Subset):
+            return len(data.indices) if data.indices.__class__ in (list, range) else UNKNOWN
         return self.quietly(len, data)
 
     def batch(self, loader: Any, item: Any, size: Any) -> Any:

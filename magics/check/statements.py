@@ -92,7 +92,7 @@ class Statements(Expressions):
         if len(items) != len(target.elts):
             words = f"expected {len(target.elts)} values to unpack. Got {len(items)}."
             of_shape = isinstance(value, tuple) and type(value).__name__ == "Size"
-            runtime = of_shape or any(isinstance(item, Tensor) for item in items)
+            runtime = of_shape or any(map(_holds_tensors, items))
             if runtime or self.guarded:
                 extra = f" The shape is {tuple(value)}." if of_shape else ""
                 code = "shape" if runtime else None
@@ -128,8 +128,9 @@ class Statements(Expressions):
         shape = tuple(value.shape)
         while len(shape) > part.ndim and shape[0] == 1:
             shape = shape[1:]
+        pairs = zip(reversed(shape), reversed(part.shape), strict=False)
         fits = len(shape) <= part.ndim and all(
-            a in (1, b) for a, b in zip(reversed(shape), reversed(part.shape), strict=False)
+            a in (1, b) or self.symbols.any_in((a, b)) for a, b in pairs
         )
         if not fits:
             words = (
@@ -259,9 +260,12 @@ class Statements(Expressions):
 
     def exec_ImportFrom(self, node: ast.ImportFrom) -> None:
         for alias in node.names:
-            value = self.imported_name(node.module or "", alias.name, node.level)
-            if alias.name != "*":
-                self.bind(ast.Name(alias.asname or alias.name, ast.Store()), value)
+            names = [alias.name]
+            if alias.name == "*":
+                names = self.public_names(node.module or "", node.level)
+            for name in names:
+                value = self.imported_name(node.module or "", name, node.level)
+                self.bind(ast.Name(alias.asname or name, ast.Store()), value)
 
 
 def _as_load(target: ast.expr) -> ast.expr:
@@ -269,3 +273,9 @@ def _as_load(target: ast.expr) -> ast.expr:
     if isinstance(target, ast.Name):
         return ast.copy_location(ast.Name(target.id, ast.Load()), target)
     return target
+
+
+def _holds_tensors(value: Any) -> bool:
+    """Whether `value` is a tensor, or a list or tuple with one in it."""
+    inner = value if isinstance(value, list | tuple) else [value]
+    return any(isinstance(item, Tensor) for item in inner)

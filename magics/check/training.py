@@ -4,7 +4,7 @@ layers that are not in evaluation mode, losses that are fed what they compute th
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -220,12 +220,18 @@ class Training(Calls):
                 if switched_off and statement is not None:
                     self.regions.pop()
 
-    def activate(self, record: Function, names: dict[str, Any], first: Any) -> Any:
+    def activate(
+        self,
+        record: Function,
+        names: dict[str, Any],
+        first: Any,
+        block: Callable[[Any], None] | None = None,
+    ) -> Any:
         alone = not is_grad_enabled() and not self.regions and record.in_cell
         if alone:
             self.regions.append(record.node)
         try:
-            return super().activate(record, names, first)
+            return super().activate(record, names, first, block)
         finally:
             if alone:
                 self.regions.pop()

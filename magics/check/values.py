@@ -148,3 +148,10 @@ def join(a: Any, b: Any) -> Any:
                 return a.__class__(*items)
             return tuple(items) if a.__class__ is tuple else UNKNOWN
     return UNKNOWN
+
+
+def with_cache(function: Any) -> Any:
+    """`function`, with the attributes of one that keeps its results."""
+    for name in ("cache_clear", "cache_info", "cache_parameters"):
+        setattr(function, name, UNKNOWN)
+    return function

@@ -7,6 +7,7 @@ go as soon as its last reader has it. On a first-order pass gradients are bare a
 from __future__ import annotations
 
 import heapq
+import warnings
 from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
@@ -392,17 +393,26 @@ def grad(
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]:
     """The gradients of `outputs` by `inputs`, one per input, in their shapes; no `grad` is touched.
 
+    `only_inputs` is PyTorch's old word for that, and False is passed over with a warning.
+
     Raises: GradientError if an input does not enter `outputs` and neither `allow_unused` (gives
     None) nor `materialize_grads` (gives zeros) is set.
     """
+    if not only_inputs:
+        warnings.warn(
+            "grad: only_inputs=False has no effect. Use backward() for all leaves.",
+            FutureWarning,
+            stacklevel=2,
+        )
     if is_grads_batched:
-        options = (retain_graph, create_graph, allow_unused, False, materialize_grads)
+        options = (retain_graph, create_graph, True, allow_unused, False, materialize_grads)
         return _grad_of_rows(outputs, inputs, _as_list(grad_outputs), options)
     roots, leaves = _as_list(outputs), _as_list(inputs)
     gradients = [None] * len(roots) if grad_outputs is None else _as_list(grad_outputs)

@@ -118,7 +118,7 @@ def _tangent(
 ) -> Tensor | None:
     with enable_grad():
         weight = (result.detach() * 0).requires_grad_()
-        slopes = grad(result, [d for d, _ in duals], weight, True, True, True)
+        slopes = grad(result, [d for d, _ in duals], weight, True, True, allow_unused=True)
         pairs = [
             (s, parts.tangent) for s, (_, parts) in zip(slopes, duals, strict=True) if s is not None
         ]
@@ -129,6 +129,11 @@ def _tangent(
             return result.detach() * 0
         is_recorded = tied or any(v is not None and v.requires_grad for _, v in active)
         (found,) = grad(
-            [s for s, _ in active], weight, [v for _, v in active], True, is_recorded, True
+            [s for s, _ in active],
+            weight,
+            [v for _, v in active],
+            True,
+            is_recorded,
+            allow_unused=True,
         )
     return result.detach() * 0 if found is None else found

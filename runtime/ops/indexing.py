@@ -118,9 +118,10 @@ def index_embed_vjp(F: Any, h: Any, needs: Any, g: Any, like: Any, index: Any, u
 def index_put_values(input: Spec, values: Spec, *, index: Any, accumulate: bool) -> Spec:
     """A copy of input with `values` written (or added) at `index`."""
     selected = _index_shape(input, index)
-    if not shapes.broadcasts(selected, tuple(values.shape)) or len(
-        [n for n in values.shape if n != 1]
-    ) > len(selected):
+    given = tuple(values.shape)
+    while len(given) > len(selected) and given[0] == 1:
+        given = given[1:]
+    if len(given) > len(selected) or not shapes.broadcasts(selected, given):
         raise ShapeError(
             f"index_put: expected values that broadcast to the selected shape {tuple(selected)}. "
             "Got "

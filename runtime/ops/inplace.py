@@ -143,7 +143,7 @@ def overwrite(
         )
     if result._key is not tensor._key:
         result = _fitted(tensor, result, operation)
-    is_recorded = result._edge is not None and is_grad_enabled() and not tensor.is_meta
+    is_recorded = result._edge is not None and is_grad_enabled()
     if is_new and _may_move(tensor, result):
         if is_recorded:
             _keep_past(tensor, result, since, tensor._array)
@@ -152,7 +152,7 @@ def overwrite(
             _adopt_edge(tensor, result._edge)
         return tensor
     if is_recorded:
-        _keep_past(tensor, result, since)
+        _keep_past(tensor, result, since, tensor._array if tensor.is_meta else None)
     write(tensor, result._array, operation)
     has_past = result._edge is not None or tensor._edge is not None or tensor._base is not None
     if (has_past or tensor._views is not None) and is_grad_enabled():

@@ -9,6 +9,7 @@ import pytest
 
 import flambeau as torch
 from flambeau.backends.cpu import loops
+from flambeau.backends.cpu.loops import winograd
 from flambeau.backends.cpu.onednn import thinned
 from flambeau.backends.cpu.onednn.layouts import channels_last, empty_channels_last, row_major
 from flambeau.backends.cpu.onednn.library import library
@@ -101,3 +102,58 @@ def test_pointwise_convolutions_with_strides_follow_the_definition(
     how = {"padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1}
     assert thinned.serves_convolution(x, w, stride=stride, **how)
     require_definition(x, w, stride, (0, 0), (1, 1))
+
+
+needs_both = pytest.mark.skipif(
+    not loops.is_available() or library() is None, reason="there is no LLVM or no oneDNN"
+)
+
+
+@needs_both
+@pytest.mark.parametrize("padding", [((1, 1), (1, 1)), ((0, 2), (1, 0)), ((3, 0), (0, 3))])
+@pytest.mark.parametrize("sizes", [(8, 8), (7, 10), (5, 3)])
+@pytest.mark.parametrize("layout", ["row major", "channels last"])
+def test_filtering_follows_the_definition(
+    padding: Any, sizes: Any, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fused_convolutions, "LEAST_WORK", 1)
+    monkeypatch.setattr(winograd, "BYTES", 1 << 16)  # several parts
+    x, w, b = uniform(9, 32, *sizes), uniform(48, 32, 3, 3), uniform(48)
+    how = {"stride": (1, 1), "padding": padding, "dilation": (1, 1), "groups": 1}
+    padded = np.pad(x, [(0, 0), (0, 0), *padding])
+    x = channels_last(x) if layout == "channels last" else x
+    assert fused_convolutions._is_filtered(x, w, b, **how)
+    exact = defined(padded, w, (1, 1), (0, 0), (1, 1), 1) + b[:, None, None]
+    found = fused_convolutions.filtered(x, w, b, **how)
+    np.testing.assert_allclose(found, exact, rtol=0, atol=1e-5)
+    g, dx, dw = uniform(*exact.shape), uniform(*x.shape), uniform(*w.shape)
+    by_x = fused_convolutions.filtered_input(g, w, like=x.shape, **how).astype(float)
+    by_w = fused_convolutions.filtered_weight(g, x, like=w.shape, **how).astype(float)
+    assert by_x.shape == x.shape
+    assert by_w.shape == w.shape
+    moved = defined(np.pad(dx, [(0, 0), (0, 0), *padding]), w, (1, 1), (0, 0), (1, 1), 1)
+    turned = defined(padded, dw, (1, 1), (0, 0), (1, 1), 1)
+    tolerance = 1e-5 * np.sqrt(g.size)  # the map is bilinear: <g, conv(dx, w)> is <grad, dx>
+    np.testing.assert_allclose((by_x * dx).sum(), (g * moved).sum(), rtol=0, atol=tolerance)
+    np.testing.assert_allclose((by_w * dw).sum(), (g * turned).sum(), rtol=0, atol=tolerance)
+
+
+@needs_both
+def test_filtering_is_exact_for_small_whole_numbers() -> None:
+    x = torch.randint(-8, 8, (2, 64, 20, 21)).float()
+    w = torch.randint(-8, 8, (64, 64, 3, 3)).float()
+    how = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1}
+    assert fused_convolutions._is_filtered(x.numpy(), w.numpy(), **how)
+    exact = defined(x.numpy(), w.numpy(), (1, 1), (1, 1), (1, 1), 1)
+    assert (torch.nn.functional.conv2d(x, w, padding=1).numpy() == exact).all()
+
+
+@needs_both
+def test_filtering_reads_a_changed_weight_anew() -> None:
+    layer = torch.nn.Conv2d(64, 64, 3, padding=1, bias=False)
+    x = torch.ones(2, 64, 16, 16)
+    with torch.no_grad():
+        first = layer(x)
+        assert (layer(x) == first).all()
+        layer.weight.mul_(2)
+        torch.testing.assert_close(layer(x), 2 * first)

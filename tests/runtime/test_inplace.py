@@ -50,6 +50,18 @@ def test_what_an_earlier_operation_saved_is_still_guarded() -> None:
         y.sum().backward()
 
 
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_tensors_without_memory_keep_their_past_too(name: str) -> None:
+    leaf = torch.ones(4, device="meta", requires_grad=True)
+    IN_PLACE[name](leaf * 1.0).sum().backward()
+    assert leaf.grad is not None
+    x = leaf * 1.0
+    sine = x.sin()
+    IN_PLACE[name](x)
+    with pytest.raises(RuntimeError, match="changed in place"):
+        sine.sum().backward()
+
+
 @pytest.mark.parametrize("name", ["celu", "elu", "hardtanh", "leaky_relu", "relu", "selu"])
 def test_functions_with_an_underscore_write_what_the_others_give(name: str) -> None:
     x = torch.tensor([-1.4, -0.3, 0.6, 1.7])

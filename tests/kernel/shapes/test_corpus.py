@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -34,11 +35,40 @@ def test_the_corpus_is_as_large_as_it_claims():
     assert sum(len(series.faults) for series in SERIES) >= 400
 
 
+class Effects:
+    """What the interpreter's audit hooks tell of effects, while it is asked for."""
+
+    def __init__(self) -> None:
+        self.found: list[str] | None = None
+        sys.addaudithook(self._hear)
+
+    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self.found is None:
+            return
+        reads_source = event == "open" and str(arguments[0]).endswith((".py", ".pyc"))
+        if event.partition(".")[0] in EFFECTS and not (
+            reads_source and arguments[1] in ("r", "rb")
+        ):
+            self.found.append(f"{event} {arguments}")
+
+
+EFFECTS = ("open", "os", "shutil", "socket", "subprocess", "tempfile", "urllib", "ctypes", "signal")
+
+
+@pytest.fixture(scope="module")
+def effects() -> Effects:
+    return Effects()
+
+
 @pytest.mark.parametrize("series", SERIES, ids=lambda series: series.name)
-def test_cells_that_work_have_no_findings(series: Series):
+def test_cells_that_work_have_no_findings_and_no_effects_yet(series: Series, effects: Effects):
     names = fresh_names()
     for number, cell in enumerate(series.cells):
         assert [finding.as_text() for finding in check_cell(cell, names)] == []
+        effects.found = []  # from here on, as what the checker needs is loaded
+        check_cell(cell, names)
+        heard, effects.found = effects.found, None
+        assert heard == []
         assert execute(cell, number, names) is None
 
 
