@@ -67,21 +67,19 @@ def collapse_returns(text: str) -> str:
 
 def _collapse_line(line: str) -> str:
     parts = line.split("\r")
+    if any("\x1b" in _ERASED_ROW.sub("", without_colour(part)) for part in parts):
+        return line  # the cursor moves: nothing is surely hidden
     erased = max((k for k, part in enumerate(parts) if k and _ERASED_ROW.match(part)), default=0)
-    start = "\r" if erased else ""
-    parts = parts[erased:]  # the row was erased from its beginning: nothing before it shows
-    eraser = _ERASED_ROW.match(parts[0]) if erased else None
-    if eraser:
-        start += eraser[0]
-        parts[0] = parts[0][eraser.end() :]
+    if erased:  # from its beginning on: nothing that came before it shows
+        return "\r" + "\r".join(parts[erased:])
     if any("\x1b" in without_colour(part) for part in parts):
-        return start + "\r".join(parts)  # the cursor moves: nothing else is surely hidden
+        return line
     kept, widest = [parts[-1]], width_of(parts[-1])
     for part in reversed(parts[:-1]):
         if width_of(part) > widest:  # its tail still shows
             kept.append(part)
             widest = width_of(part)
-    start = start or ("\r" if len(kept) < len(parts) else "")
+    start = "\r" if len(kept) < len(parts) else ""
     return start + "\r".join(reversed(kept))
 
 
