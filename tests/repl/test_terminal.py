@@ -16,7 +16,6 @@ PARTS = [
     "\n",
     "ab",
     "xyz",
-    "損",
     "\x1b[31mred\x1b[0m",
     "\x1b[2K",
     "\x1b[K",
