@@ -178,11 +178,12 @@ def _is_winograd(
     )
 
 
-def _planes(weight: Any) -> Any:
-    """The weight's planes (16, O, C); kept where it does not change."""
+def _planes(weight: Any, is_mirrored: bool) -> Any:
+    """The weight's planes; kept where it does not change."""
     from ..backends.cpu.loops.winograd import kernel_planes
 
-    return packed.copy_of(weight, "winograd", lambda: kernel_planes(weight))
+    layout = "winograd", is_mirrored
+    return packed.copy_of(weight, layout, lambda: kernel_planes(weight, is_mirrored))
 
 
 def _is_filtered(input: Any, weight: Any, bias: Any = None, **how: Any) -> bool:
@@ -201,7 +202,7 @@ def filtered(input: Any, weight: Any, bias: Any = None, *, padding: Pairs, **how
 
     sizes = tuple(n + a + b - 2 for n, (a, b) in zip(input.shape[2:], padding, strict=True))
     start = -padding[0][0], -padding[1][0]
-    return correlate(input, _planes(weight).transpose(0, 2, 1), bias, sizes, start)
+    return correlate(input, _planes(weight, False), bias, sizes, start)
 
 
 def _is_filtered_input(g: Any, weight: Any, *, like: Shape, **how: Any) -> bool:
@@ -214,7 +215,7 @@ def filtered_input(g: Any, weight: Any, *, like: Shape, padding: Pairs, **how: A
     from ..backends.cpu.loops.winograd import correlate
 
     start = padding[0][0] - 2, padding[1][0] - 2
-    return correlate(g, _planes(weight), None, like[2:], start, mirrored=True)
+    return correlate(g, _planes(weight, True), None, like[2:], start, is_mirrored=True)
 
 
 def _is_filtered_weight(g: Any, input: Any, *, like: Shape, **how: Any) -> bool:

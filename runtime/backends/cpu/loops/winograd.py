@@ -21,7 +21,7 @@ from ..onednn.layouts import channels_last, empty_channels_last
 from ..onednn.library import library
 from ..onednn.primitives import kept
 from ..onednn.products import compiled
-from .language import Program, Value
+from .language import Position, Program, Value
 from .machine import Code
 from .threads import pool
 from .transposition import transposed_copy
@@ -152,17 +152,21 @@ def _into_images(matrix: Matrix, order: tuple[int, ...]) -> Code:
 
 
 @cache
-def _between_rows(matrix: Matrix) -> Code:
-    """From the rows of one matrix to those of another."""
-    p = Program(f"winograd_rows_{len(matrix)}")
-    source, target, length = p.array(0), p.array(1), p.word(2)
+def _between_kernels(matrix: Matrix) -> Code:
+    """From kernels of one size to such of another: target[r, :, c] for source[r, :, c]."""
+    p = Program(f"winograd_kernels_{len(matrix)}")
+    source, target, length, *steps = p.array(0), p.array(1), *(p.word(k) for k in range(2, 7))
+    with p.loop(p.begin, p.end) as row:
+        sources = [source + (row * steps[0] + steps[1] * k) * 4 for k in range(len(matrix[0]) ** 2)]
+        targets = [target + (row * steps[2] + steps[3] * k) * 4 for k in range(len(matrix) ** 2)]
 
-    def body(at: Any) -> None:
-        rows = [source + length * (4 * k) for k in range(len(matrix[0]) ** 2)]
-        for k, value in enumerate(_transformed(matrix, [at.load(r, "float32") for r in rows])):
-            at.store(target + length * (4 * k), value)
+        def body(at: Position) -> None:
+            values = [at.load(place, "float32") for place in sources]
+            found = _transformed(matrix, values)
+            for place, value in zip(targets, found, strict=True):
+                at.store(place, value)
 
-    p.across(p.begin, p.end, body)
+        p.across(p.constant(0), length, body)
     return Code(p.name, p.text())
 
 
@@ -176,34 +180,41 @@ def _run(code: Code, tiles: Tiles, first: int, planes: Any, row: Any) -> None:
     pool.run(code, struct.pack("=12q", *words), planes.shape[1], max(1, CHUNK // channels))
 
 
-def _run_rows(matrix: Matrix, source: Any) -> Any:
-    """The rows of a matrix for those of `source` (n, length)."""
-    length = source.shape[1]
-    target = np.empty((len(matrix) ** 2, length), np.float32)
-    words = struct.pack("=3q", id(source), id(target), length)
-    pool.run(_between_rows(matrix), words, length, CHUNK)
-    return target
+def _run_kernels(matrix: Matrix, source: Any, target: Any) -> None:
+    """target[r, :, c] for source[r, :, c]; their last dimension lies without gaps."""
+    rows, _, length = source.shape
+    steps = (s // 4 for s in (*source.strides[:2], *target.strides[:2]))
+    words = struct.pack("=7q", id(source), id(target), length, *steps)
+    pool.run(_between_kernels(matrix), words, rows, max(1, CHUNK // length))
 
 
 # -- maps ------------------------------------------------------------------------------------------
 
 
-def kernel_planes(weight: Any) -> Any:
-    """The weight (O, C, 3, 3) as planes (16, O, C)."""
+def kernel_planes(weight: Any, is_mirrored: bool) -> Any:
+    """The weight (O, C, 3, 3) as planes (16, C, O), by which images of C channels are multiplied;
+    for the gradient as (16, O, C)."""
     out, channels = weight.shape[:2]
-    source = np.ascontiguousarray(weight).reshape(1, 1, out * channels, 9)
-    rows = np.empty((1, 1, 9, out * channels), np.float32)
-    transposed_copy(source, rows)
-    return _run_rows(KERNEL, rows[0, 0]).reshape(PLANES, out, channels)
+    weight = np.ascontiguousarray(weight)
+    if is_mirrored:
+        source = np.empty((out, 9, channels), np.float32)
+        transposed_copy(weight.reshape(1, out, channels, 9), source[None])
+    else:
+        source = np.empty((channels, 9, out), np.float32)
+        transposed_copy(weight.reshape(1, 1, out, -1), source.reshape(1, 1, -1, out))
+    planes = np.empty((PLANES, source.shape[0], source.shape[2]), np.float32)
+    _run_kernels(KERNEL, source, planes.transpose(1, 0, 2))
+    return planes
 
 
 def _kernel_gradient(planes: Any) -> Any:
-    """The gradient (O, C, 3, 3) by the weight from that by its planes."""
-    out, channels = planes.shape[1:]
-    rows = _run_rows(ADJOINT[KERNEL], planes.reshape(PLANES, -1))
-    result = np.empty((1, 1, out * channels, 9), np.float32)
-    transposed_copy(rows[None, None], result)
-    return result.reshape(out, channels, 3, 3)
+    """The gradient (O, C, 3, 3) by the weight from that by its planes (16, O, C)."""
+    _, out, channels = planes.shape
+    rows = np.empty((out, 9, channels), np.float32)
+    _run_kernels(ADJOINT[KERNEL], planes.transpose(1, 0, 2), rows)
+    result = np.empty((out, channels, 3, 3), np.float32)
+    transposed_copy(rows[None], result.reshape(1, out, channels, 9))
+    return result
 
 
 def _last(images: Any) -> Any:
@@ -237,11 +248,11 @@ def _multiply(x: Any, y: Any, out: Any) -> None:
 
 def correlate(
     images: Any, planes: Any, bias: Any, sizes: tuple[int, int], start: tuple[int, int],
-    mirrored: bool = False,
+    is_mirrored: bool = False,
 ) -> Any:  # fmt: skip
     """The convolution of images (N, C, H, W) by a weight whose planes (16, C, O) are given, to
     images of `sizes`; `start` is the pixel at which the first result's kernel begins."""
-    order = MIRRORED if mirrored else tuple(range(PLANES))
+    order = MIRRORED if is_mirrored else tuple(range(PLANES))
     out = empty_channels_last((len(images), planes.shape[2], *sizes))
     down, across = ((n + 1) // 2 for n in sizes)
     source = Tiles(_last(images), down, across, *start)
