@@ -83,7 +83,7 @@ class Repl:
         loop.add_signal_handler(signal.SIGINT, self._on_interrupt)
         loop.add_signal_handler(signal.SIGTERM, task.cancel)
         loop.add_signal_handler(signal.SIGHUP, self._hang_up, task)
-        self._spawn(asyncio.to_thread(completeness.transformer))
+        self._spawn(self._warm_up())
         self._spawn(self._keep_toolbar())
         self._spawn(self._runner.serve())
         if self._history.fault:
@@ -231,6 +231,11 @@ class Repl:
 
     def _prompt_number(self) -> str:
         return str(self._number) if self._number and self._runner.is_idle else "*"
+
+    async def _warm_up(self) -> None:
+        """Import what the first Enter needs, once the kernel's process has begun to do the same."""
+        await self._keeper.kernel.has_process.wait()
+        await asyncio.to_thread(completeness.transformer)
 
     async def _keep_toolbar(self) -> None:
         shown = self._toolbar()
