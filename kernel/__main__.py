@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from ipykernel.kernelapp import IPKernelApp
+from traitlets import DottedObjectName
 
 from .jupyter import FlambeauKernel
 from .launch import TEXT_DOOR
@@ -16,7 +17,10 @@ from .parent import ParentWatch
 
 
 class KernelProgram(IPKernelApp):
-    """ipykernel's program, but for what happens when the front end is gone."""
+    """ipykernel's program, but for what happens when the front end is gone, and for floods of
+    output."""
+
+    outstream_class = DottedObjectName("flambeau.kernel.streams.Stream").tag(config=True)
 
     def init_poller(self) -> None:
         """Watch the process that started us, if there is one that can be watched."""

@@ -2,7 +2,7 @@
 
 The exit status is 0, or what the script gave to `sys.exit`; 1 after an exception, 2 for a command
 that cannot be carried out, 3 for an expectation that was not met, 124 at the time limit, 130 after
-Ctrl-C.
+Ctrl-C, 141 when nobody reads the output any more (`| head`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .notebooks import ExecutedNotebook
 from .outputs import Recorder, show
 from .run_log import RunLog, receipt_of
 
-FAILED, UNUSABLE, UNMET, OUT_OF_TIME, INTERRUPTED = 1, 2, 3, 124, 130
+FAILED, UNUSABLE, UNMET, OUT_OF_TIME, INTERRUPTED, UNHEARD = 1, 2, 3, 124, 130, 141
 STDIN, COMMAND = "-", "-c"
 
 
@@ -177,6 +177,11 @@ class ScriptRun:
         except KernelGoneError:
             print("flambeau run: the kernel died; the rest was not run.", file=sys.stderr)
             return FAILED
+        except BrokenPipeError:
+            self.manager.shutdown_kernel(now=True)
+            # What is left in the buffer would fail once more when Python ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return UNHEARD
 
     def _connect(self) -> None:
         """Until the kernel answers and its output arrives: what it publishes earlier is lost.

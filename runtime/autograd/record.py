@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..core.concealed import revealed_key
-from ..core.dispatch import LARGE, operations
+from ..core.dispatch import operations
 
 if TYPE_CHECKING:
     from ..core.dispatch import DispatchKey
@@ -75,7 +75,7 @@ class Recorder:
         if operation.formula is not None and isinstance(args[0], Symbol):
             self.names["key"] = self.key
             large = f"key.large.{operation.name}({', '.join(words)})"
-            call = f"{call} if {words[0]}.size < {LARGE} else {large}"
+            call = f"{call} if {words[0]}.size < {operation.large} else {large}"
         fresh = not operation.may_alias
         if operation.outputs == 1:
             return self._emit(call, fresh)

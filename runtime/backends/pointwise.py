@@ -17,6 +17,24 @@ from ..errors import DivisionError
 BLOCK = 16_384
 """Elements per block: 64 KiB of float32, so that a handful of blocks fit into the L2 cache."""
 
+LARGE = 32_768
+"""Elements from which on any formula is worth a look at how it is computed best: threads begin to
+help."""
+LEAST_LARGE = 1_024
+"""Elements from which on that may be, so that small work loads no compiler."""
+CALL_NANOSECONDS = 350
+LOOP_NANOSECONDS = 2_300
+"""What a call of an array function, and of a fused loop, takes besides its elements."""
+NANOSECONDS = {
+    "sqrt": 0.4, "rsqrt": 0.6, "reciprocal": 0.25, "sign": 0.5, "copysign": 0.6, "maximum": 0.5,
+    "minimum": 0.5, "fmax": 0.5, "fmin": 0.5, "where": 1.1, "exp": 0.5, "exp2": 0.25, "expm1": 0.4,
+    "log": 0.4, "log2": 0.3, "log10": 0.25, "log1p": 0.5, "tanh": 0.4, "sigmoid": 3.3, "erf": 10.0,
+    "logaddexp": 17.0, "softplus": 17.0,
+}  # fmt: skip
+"""What array functions take for an element of float32 that is in the cache, if not USUAL (NumPy 2.4
+and SciPy on an AMD Zen 4)."""
+USUAL = 0.15
+
 UFUNCS = {
     "add": "add", "sub": "subtract", "mul": "multiply", "div": "true_divide", "neg": "negative",
     "pow": "power", "abs": "absolute", "sign": "sign", "floor": "floor", "ceil": "ceil",
@@ -69,6 +87,15 @@ def lower(expression: Expression) -> Expression:
 
 
 NUMBERS = ("constant", "parameter")
+
+
+def least_large(expression: Expression) -> int:
+    """The number of elements from which on a fused loop may take less time than an array function
+    for each operation."""
+    times = [NANOSECONDS.get(n.op, USUAL) for n in walk([expression]) if n.args]
+    ahead = LOOP_NANOSECONDS - CALL_NANOSECONDS * len(times)
+    least = max(LEAST_LARGE, int(ahead / max(sum(times), USUAL)))
+    return least if least <= LARGE // 4 else LARGE
 
 
 def _is_zero(expression: Expression) -> bool:

@@ -57,11 +57,6 @@ backends: dict[str, Backend] = {}
 """Backends by device type; `flambeau.backends` fills it."""
 
 
-LARGE = 32_768
-"""Elements from which on a formula is worth a look at how it is computed best. Generated code tests
-for it inline, which costs small operations 30 ns."""
-
-
 class LargeKernels:
     """The kernels of a dispatch key for large arrays, found like its own."""
 

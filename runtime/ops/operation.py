@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from ..autograd.node import Node
+from ..backends import pointwise
 from ..core import expressions
 from . import wrappers
 
@@ -180,6 +181,14 @@ class Operation:
         assert self.formula is not None
         chosen = {n: statics.get(n, self.defaults.get(n)) for n in self.statics}
         return expressions.read(self.formula, self.array_names, self.parameter_names, chosen)
+
+    @cached_property
+    def large(self) -> int:
+        """Elements from which on the formula is worth a look at how it is computed best. Generated
+        code tests for it inline, which costs small operations 30 ns."""
+        if any(n not in self.defaults for n in self.statics):
+            return pointwise.LARGE
+        return pointwise.least_large(self.expression({}))
 
     def is_boolean(self, statics: dict[str, Any]) -> bool:
         """Whether the formula gives truth values; it is read once for each choice of statics."""

@@ -18,7 +18,6 @@ from ..autograd.node import OutputEdge, tick
 from ..autograd.record import TAPE
 from ..core import observers
 from ..core.concealed import conceal
-from ..core.dispatch import LARGE
 from ..core.overriding import noticed
 from ..core.tensor import Tensor, note_view
 from . import numpy_names
@@ -271,7 +270,7 @@ class _Source:
         if operation.formula is None:
             return [*lines, f"r_ = key_.{call}"]
         tested = operation.arrays if is_general else operation.arrays[:1]
-        sizes = [f"a{k}.size < {LARGE}" for k, p in enumerate(tested) if not p.optional]
+        sizes = [f"a{k}.size < {operation.large}" for k, p in enumerate(tested) if not p.optional]
         return [*lines, f"r_ = key_.{call} if {' and '.join(sizes)} else key_.large.{call}"]
 
     def _finish(self) -> list[str]:

@@ -82,17 +82,25 @@ def _run_loop(
         return members
     fit, rest = [], []
     for p, arrays in members:
-        is_fit = all(a.flags.c_contiguous for a in arrays)
+        is_fit = _are_alike(arrays)
         if not is_fit:
             arrays = _flattened(arrays)
-            is_fit = all(a.flags.c_contiguous for a in arrays)
+            is_fit = _are_alike(arrays)
         if key.dtype.is_complex:  # pairs of real numbers
             arrays = [a.reshape(-1).view(a.real.dtype) for a in arrays]
-        is_fit = is_fit and all(a.dtype == arrays[0].dtype for a in arrays)
         (fit if is_fit else rest).append((p, arrays))
     if fit:
         steps.run(rule, given, [arrays for _, arrays in fit])
     return rest
+
+
+def _are_alike(arrays: list[Any]) -> bool:
+    """Whether all are contiguous and of one dtype."""
+    dtype = arrays[0].dtype
+    for a in arrays:  # noqa: SIM110 - a third of the time of `all`
+        if not a.flags.c_contiguous or a.dtype != dtype:
+            return False
+    return True
 
 
 def _steps(key: DispatchKey, size: int) -> Any:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from flambeau.kernel.streams import MOST_UNSENT, PIECE
+
 from .conftest import PATIENCE, LiveKernel
 
 
@@ -284,3 +286,22 @@ def test_a_safe_cell_that_is_interrupted_leaves_no_trace(kernel: LiveKernel) -> 
     assert found.reply["status"] == "error"
     assert "Undone: writes to 1 tensor" in found.stdout
     assert kernel.run("counted.tolist()").text == "[0.0, 0.0, 0.0]"
+
+
+def test_a_flood_comes_in_pieces_that_leave_time_for_others(kernel: LiveKernel) -> None:
+    identity = kernel.send(
+        "print('x' * 9_000_000, end='')\nfor _ in range(90): print('y' * 99_999)"
+    )
+    sizes, text = [], ""
+    while True:
+        message = kernel.client.get_iopub_msg(timeout=PATIENCE)
+        if message["parent_header"].get("msg_id") != identity:
+            continue
+        if message["content"].get("execution_state") == "idle":
+            break
+        if message["msg_type"] == "stream":
+            sizes.append(len(message["content"]["text"]))
+            text += message["content"]["text"]
+    assert kernel.reply(identity)["status"] == "ok"
+    assert text == "x" * 9_000_000 + ("y" * 99_999 + "\n") * 90
+    assert max(sizes) <= MOST_UNSENT + PIECE

@@ -122,6 +122,18 @@ def test_output_is_streamed_as_it_comes(script: Any) -> None:
         assert process.wait(PATIENCE) == 130
 
 
+def test_a_reader_that_leaves_ends_the_run_without_a_word() -> None:
+    code = "for k in range(10**9): print(k, flush=True)"
+    command = [FLAMBEAU, "run", "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b"0\n"
+        process.stdout.close()
+        assert process.wait(PATIENCE) == 141
+        assert process.stderr.read() == b""
+
+
 def test_an_interrupt_prints_where_the_script_stood(script: Any) -> None:
     path = script("print('go')\nwhile True:\n    torch.randn(100, 100) @ torch.randn(100, 100)\n")
     process = subprocess.Popen(

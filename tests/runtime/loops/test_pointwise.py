@@ -10,7 +10,8 @@ import pytest
 
 import flambeau as torch
 from flambeau.backends.cpu.loops import pointwise
-from flambeau.core.dispatch import LARGE, key_of, operations
+from flambeau.backends.pointwise import LARGE
+from flambeau.core.dispatch import key_of, operations
 from flambeau.nn import functional as F
 
 TAILS = [0.0, -0.0, 1.0, -1.0, 20.0, -20.0, 100.0, -100.0, 1e4, -1e4, np.inf, -np.inf, np.nan]

@@ -55,14 +55,17 @@ def _tanh_rest(s: float) -> float:
     return (math.tanh(x) - x) / x**3
 
 
-def _erf_rest(s: float) -> float:
-    """erf(x) / x with s = x**2."""
-    x = math.sqrt(abs(s))
-    return math.erf(x) / x if x > 1e-6 else 2 / math.sqrt(math.pi)
+ERF_SLOPE = float(np.float32(2 / math.sqrt(math.pi)))  # erf'(0)
+ERF_SLOPE_LOW = 2 / math.sqrt(math.pi) - ERF_SLOPE
 
 
-def _log_erfc(x: float) -> float:
-    return math.log(math.erfc(x))
+def _erfc_rest(x: float) -> float:
+    """(-log(erfc(x)) - a x) / x**2 with a = erf'(0)."""
+    slope = 2 / math.sqrt(math.pi)
+    if x < 1e-3:
+        return 2 / math.pi + x * slope * (4 / math.pi - 1) / 3
+    logarithm = math.log1p(-math.erf(x)) if x < 0.5 else math.log(math.erfc(x))
+    return (-logarithm / x - slope) / x
 
 
 class Maths:
@@ -349,12 +352,17 @@ class Maths:
     # -- the error function ----------------------------------------------------------------------
 
     def erf(self, x: Value) -> Value:
-        """x times a polynomial of x**2 up to 1; then 1 - erfc, whose logarithm is a polynomial."""
+        """1 - exp(-p) = (1 - 2**k) - 2**k (exp(r) - 1), where p = -log(erfc(abs(x))), nearly a
+        polynomial, and -p = k ln 2 + r."""
         size = self.abs(x)
-        near = x * self.polynomial(_fitted(_erf_rest, 0.0, 1.0, 7), x * x)
-        bounded = self.where(size > 4.0, 4.0, size)  # 1 to the last digit there
-        far = 1 - self._exp_moderate(self.polynomial(_fitted(_log_erfc, 1.0, 4.0, 8), bounded))
-        return self.where(size < 1.0, near, self.copysign(far, x))
+        size = self.where(size > 4.0, 4.0, size)  # 1 to the last digit there
+        rest = self.polynomial(_fitted(_erfc_rest, 0.0, 4.0, 8), size)
+        rest = self.fma(rest, size, ERF_SLOPE_LOW) * size
+        exponent = -self.fma(size, ERF_SLOPE, rest)
+        k, integer = self._nearest(exponent, 1 / math.log(2))
+        power = self._power_of_two(integer)
+        small = self._expm1_small(self._rest(exponent, k))
+        return self.copysign(self.fma(-power, small, 1 - power), x)
 
 
 ARITHMETIC = frozenset(

@@ -81,36 +81,43 @@ class Loops:
         self.expression, self.inputs, self.parameters = expression, inputs, parameters
         self.dtype, self.real = np.dtype(dtype), _REALS[np.dtype(dtype)]
         self.out_dtype = np.dtype(bool) if expression.is_boolean else self.dtype
-        self._codes: dict[tuple[str, bool], Code] = {}
+        self._codes: dict[tuple[str, bool], tuple[Code, Callable[..., bytes]]] = {}
 
     def __call__(self, *arrays: Any, **numbers: float) -> Any:
         """The result; None where NumPy does better."""
-        first = arrays[0]
-        shape, roles = first.shape, ""
+        shape, roles = arrays[0].shape, ""
         for a in arrays:
-            role = _ROLES.get(a.dtype)
-            if role is None or (role == "v" and a.dtype != self.dtype):
+            kind = a.dtype
+            role = "v" if kind is self.dtype else self._role(kind)
+            if role is None:
                 return None
-            if a.ndim and (a.shape != shape or not a.flags.c_contiguous):
-                return self._by_rows(arrays, numbers)
-            roles += role if a.ndim else role.upper()
+            if a.shape != shape or not a.flags.c_contiguous:
+                if a.ndim:
+                    return self._by_rows(arrays, numbers)
+                role = role.upper()
+            roles += role
         if not shape:
             return self._by_rows(arrays, numbers)
         out = np.empty(shape, self.out_dtype)
         self._run(roles, arrays, (), out, numbers, out.size, CHUNK)
         return out
 
+    def _role(self, kind: Any) -> str | None:
+        """v for values of the formula's dtype, b for truth values, None for others."""
+        return "v" if kind == self.dtype else "b" if kind == np.bool_ else None
+
     def _run(
         self, roles: str, arrays: Any, more: Any, out: Any, numbers: Any, size: int, chunk: int
     ) -> None:
         streams = out.nbytes >= LEAST_STREAMED and out.dtype == self.dtype
-        code = self._codes.get((roles, streams))
-        if code is None:
-            code = self._codes[roles, streams] = self._compiled(roles, streams)
-        values = [numbers[n] for n in self.parameters]
-        addresses = [id(out), *map(id, arrays), *more]
-        words = struct.pack(f"={len(addresses)}q{len(values)}d", *addresses, *values)
-        pool.run(code, words, size, chunk)
+        found = self._codes.get((roles, streams))
+        if found is None:
+            form = f"={1 + len(arrays) + len(more)}q{len(self.parameters)}d"
+            found = self._compiled(roles, streams), struct.Struct(form).pack
+            self._codes[roles, streams] = found
+        code, pack = found
+        values = [numbers[n] for n in self.parameters] if self.parameters else ()
+        pool.run(code, pack(id(out), *map(id, arrays), *more, *values), size, chunk)
 
     def _by_rows(self, arrays: Any, numbers: Any) -> Any:
         """The result for arrays that are broadcast or lie in memory with gaps."""
@@ -129,10 +136,12 @@ class Loops:
         if rows is None:
             return None
         columns, offsets, inner = rows
-        roles = "".join([
-            _ROLES[a.dtype] if step else _ROLES[a.dtype].upper()
-            for a, step in zip(arrays, inner, strict=True)
-        ])  # fmt: skip
+        roles = ""
+        for a, step in zip(arrays, inner, strict=True):
+            role = self._role(a.dtype)
+            if role is None:
+                return None
+            roles += role if step else role.upper()
         out = np.empty(shape, self.out_dtype)
         more = [*map(id, offsets), columns]
         self._run(
@@ -197,9 +206,6 @@ class Loops:
 
     def _kind(self, role: str) -> str:
         return self.real if role in "vV" else "bool"
-
-
-_ROLES = {np.dtype(np.float32): "v", np.dtype(np.float64): "v", np.dtype(bool): "b"}
 
 
 def evaluated(m: maths.Maths, expression: Expression, given: dict[str, Value]) -> Value:

@@ -125,6 +125,7 @@ class RowLoop:
 
     def __init__(self, writer: Writer, *kinds: str, numbers: int = 0) -> None:
         self.writer, self.kinds, self.numbers = writer, kinds, numbers
+        self._pack = struct.Struct(f"={len(kinds) + 2}q{numbers}d").pack
         self._codes: dict[tuple[str, bool], Code] = {}
 
     def __call__(self, arrays: list[Any], rows: int, columns: int, *numbers: float) -> None:
@@ -135,10 +136,7 @@ class RowLoop:
         if code is None:
             code = self._codes[real, streams] = self._compiled(real, streams)
         chunk = max(1, CHUNK // columns)
-        words = struct.pack(
-            f"={len(arrays) + 2}q{len(numbers)}d", *map(id, arrays), columns, chunk, *numbers
-        )
-        pool.run(code, words, rows, chunk)
+        pool.run(code, self._pack(*map(id, arrays), columns, chunk, *numbers), rows, chunk)
 
     def _compiled(self, real: str, streams: bool) -> Code:
         program = Program(self.writer.__name__.strip("_"), real)

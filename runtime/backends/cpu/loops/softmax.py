@@ -51,11 +51,18 @@ def _cross_entropy(p: Passes, index: Value, x: Row, target: Row, loss: Row, out:
     p.map(out, lambda at: out[at] * share)
 
 
-def _cross_entropy_gradient(p: Passes, index: Value, y: Row, target: Row, g: Row, out: Row) -> None:
-    factor = g.element(p.zero)
+def _by_logits(p: Passes, y: Row, target: Row, factor: Value, out: Row) -> None:
     p.map(out, lambda at: y[at] * factor)
     place = target.element(p.zero)
     out.set_element(place, (y.element(place) - 1) * factor)
+
+
+def _cross_entropy_gradient(p: Passes, index: Value, y: Row, target: Row, g: Row, out: Row) -> None:
+    _by_logits(p, y, target, g.element(p.zero), out)
+
+
+def _mean_gradient(p: Passes, index: Value, y: Row, target: Row, out: Row, g: Value) -> None:
+    _by_logits(p, y, target, g, out)
 
 
 SOFTMAX = RowLoop(_softmax, "real", "real")
@@ -64,6 +71,7 @@ SOFTMAX_GRADIENT = RowLoop(_softmax_gradient, "real", "real", "real")
 LOG_SOFTMAX_GRADIENT = RowLoop(_log_softmax_gradient, "real", "real", "real")
 CROSS_ENTROPY = RowLoop(_cross_entropy, "real", "one int64", "one real", "real")
 CROSS_ENTROPY_GRADIENT = RowLoop(_cross_entropy_gradient, "real", "one int64", "one real", "real")
+MEAN_GRADIENT = RowLoop(_mean_gradient, "real", "one int64", "real", numbers=1)
 
 
 def mapped(loop: RowLoop, *arrays: Any) -> Any:
@@ -85,4 +93,11 @@ def cross_entropy_gradient(probabilities: Any, target: Any, factors: Any) -> Any
     """(probabilities - 1 at the target) * factors, those (n,)."""
     out = np.empty_like(probabilities)
     CROSS_ENTROPY_GRADIENT([probabilities, target, factors, out], *probabilities.shape)
+    return out
+
+
+def mean_gradient(probabilities: Any, target: Any, factor: float) -> Any:
+    """`cross_entropy_gradient` with one factor for all rows."""
+    out = np.empty_like(probabilities)
+    MEAN_GRADIENT([probabilities, target, out], *probabilities.shape, factor)
     return out
