@@ -24,7 +24,6 @@ from .runner import Runner
 from .screen import Screen
 from .settings import load, settings_path
 from .stage import Stage
-from .terminal import typing_held
 from .toolbar import Toolbar
 
 TOOLBAR_REFRESH = 0.5  # s between two looks whether it still says the truth
@@ -128,7 +127,7 @@ class Repl:
             self._spawn(self._peek(Peek(code)))
             return True
         self._runner.submit(code)
-        with typing_held(), contextlib.suppress(TimeoutError):
+        with self._stage.typing_held(), contextlib.suppress(TimeoutError):
             patience = PROMPT_RETURNS if self._screen.has_cursor else None
             await asyncio.wait_for(self._runner.idle(), patience)
         return True
