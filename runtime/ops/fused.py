@@ -28,8 +28,21 @@ from .cross_entropy import (
 )
 from .declare import kernel
 from .embedding import embedding_array, embedding_lookup, require_rows
-from .normalization import layer_norm_gradient, layer_norm_over
-from .reductions import mean_array, mean_over, sum_array, sum_over, var_array, var_over
+from .normalization import (
+    layer_norm_gradient,
+    layer_norm_over,
+    normalize_gradient,
+    normalize_over,
+)
+from .reductions import (
+    cumsum_along,
+    mean_array,
+    mean_over,
+    sum_array,
+    sum_over,
+    var_array,
+    var_over,
+)
 from .shapes import numpy_axis
 
 LARGE = 16_384
@@ -53,6 +66,11 @@ def _is_fit(x: Any, columns: int, *others: Any) -> bool:
 
 def _has_last(x: Any, *others: Any, dim: int) -> bool:
     return x.ndim and dim in (-1, x.ndim - 1) and _is_fit(x, x.shape[-1], *others)
+
+
+def _has_last_gradient(g: Any, out: Any, dim: int) -> bool:
+    """The same for a gradient, which may be one number seen everywhere."""
+    return g.dtype == SINGLE and _has_last(out, dim=dim)
 
 
 def _columns(input: Any, dim: Any) -> int:
@@ -115,6 +133,18 @@ def var(input: Any, dim: Any = None, keepdim: bool = False, freedom: float = 1.0
     return _shaped(squares / np.float64(freedom), input, columns, dim, keepdim)
 
 
+def _is_run(input: Any, dim: int) -> bool:
+    return bool(input.ndim) and _is_fit(input, math.prod(input.shape[dim % input.ndim :]))
+
+
+@kernel(cumsum_along, "cpu", when=_is_run)
+def cumsum(input: Any, dim: int) -> Any:
+    """One pass."""
+    from ..backends.cpu.loops import scans
+
+    return scans.running_sums(input, dim % input.ndim)
+
+
 @kernel(softmax_over, "cpu", when=_has_last)
 def softmax(input: Any, dim: int) -> Any:
     """Three passes over a row in the cache."""
@@ -131,20 +161,20 @@ def log_softmax(input: Any, dim: int) -> Any:
     return softmax.mapped(softmax.LOG_SOFTMAX, input)
 
 
-@kernel(softmax_gradient, "cpu", when=_has_last)
+@kernel(softmax_gradient, "cpu", when=_has_last_gradient)
 def softmax_vjp(g: Any, out: Any, dim: int) -> Any:
     """Two passes over a row in the cache."""
     from ..backends.cpu.loops import softmax
 
-    return softmax.mapped(softmax.SOFTMAX_GRADIENT, g, out)
+    return softmax.mapped(softmax.SOFTMAX_GRADIENT, np.ascontiguousarray(g), out)
 
 
-@kernel(log_softmax_gradient, "cpu", when=_has_last)
+@kernel(log_softmax_gradient, "cpu", when=_has_last_gradient)
 def log_softmax_vjp(g: Any, out: Any, dim: int) -> Any:
     """Two passes over a row in the cache."""
     from ..backends.cpu.loops import softmax
 
-    return softmax.mapped(softmax.LOG_SOFTMAX_GRADIENT, g, out)
+    return softmax.mapped(softmax.LOG_SOFTMAX_GRADIENT, np.ascontiguousarray(g), out)
 
 
 def _is_plain(logits: Any, target: Any, weight: Any, how: dict[str, Any]) -> bool:
@@ -211,6 +241,39 @@ def _layer(x: Any, dims: tuple[int, ...]) -> int:
     return math.prod([x.shape[d] for d in dims])
 
 
+def _is_normal(input: Any, dims: tuple[int, ...], eps: float) -> bool:
+    """Whether `dims` are the last ones, and worth a loop."""
+    first = input.ndim - len(dims)
+    are_last = first >= 0 and sorted([d % input.ndim for d in dims]) == [*range(first, input.ndim)]
+    return are_last and _is_fit(input, _layer(input, dims))
+
+
+@kernel(normalize_over, "cpu", when=_is_normal)
+def normalize(input: Any, dims: tuple[int, ...], eps: float) -> tuple[Any, Any, Any]:
+    """Three passes over a row in the cache."""
+    from ..backends.cpu.loops import normalization
+
+    out, *statistics = normalization.normalize(input, _layer(input, dims), eps)
+    kept = (*input.shape[: input.ndim - len(dims)], *[1] * len(dims))
+    mean, var = [s.reshape(kept) for s in statistics]
+    return out, mean, var
+
+
+def _is_normal_gradient(
+    g: Any, normalized: Any, var: Any, dims: tuple[int, ...], eps: float
+) -> bool:
+    return g.dtype == SINGLE and var.flags.c_contiguous and _is_normal(normalized, dims, eps)
+
+
+@kernel(normalize_gradient, "cpu", when=_is_normal_gradient)
+def normalize_vjp(g: Any, normalized: Any, var: Any, dims: tuple[int, ...], eps: float) -> Any:
+    """Three passes over a row in the cache."""
+    from ..backends.cpu.loops import normalization
+
+    g = np.ascontiguousarray(g)
+    return normalization.normalize_gradient(g, normalized, var, _layer(g, dims), eps)
+
+
 def _is_layer(input: Any, weight: Any, bias: Any, dims: tuple[int, ...], eps: float) -> bool:
     return _is_fit(input, _layer(input, dims), weight, bias)
 
@@ -226,7 +289,7 @@ def layer_norm(input: Any, weight: Any, bias: Any, dims: tuple[int, ...], eps: f
 def _is_layer_gradient(
     g: Any, input: Any, weight: Any, like: Any, dims: tuple[int, ...], eps: float
 ) -> bool:
-    return _is_fit(input, _layer(input, dims), g, weight)
+    return g.dtype == SINGLE and _is_fit(input, _layer(input, dims), weight)
 
 
 @kernel(layer_norm_gradient, "cpu", when=_is_layer_gradient)
@@ -237,7 +300,7 @@ def layer_norm_vjp(
     from ..backends.cpu.loops import normalization
 
     by_input, by_weight, by_bias = normalization.layer_norm_gradient(
-        g, input, weight, _layer(input, dims), eps
+        np.ascontiguousarray(g), input, weight, _layer(input, dims), eps
     )
     return by_input, by_weight.reshape(like), by_bias.reshape(like)
 

@@ -21,6 +21,7 @@ from ..core.tensor import Tensor, wrap
 from ..errors import DTypeError, GradientError, ShapeError
 from .complex_numbers import view_as_complex, view_as_real
 from .copies import cast
+from .fused_inplace import computed_in_place
 from .indexing import (
     index_put_values,
     parse_index,
@@ -277,13 +278,23 @@ def _positions(base: Tensor, view: Tensor) -> Any:
     return xp.unravel_index(shown, numbers.shape)
 
 
+FORMULAS = {"add": "plus", "sub": "minus", "div": "divide"}
+"""The formulas that composites are if they get tensors or numbers alone."""
+
+
 def inplace(function: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
     """The method `name` that does `function` in place."""
-    is_new = getattr(operations.get(function.__name__), "formula", None) is not None
+    operation = operations.get(FORMULAS.get(function.__name__, function.__name__))
+    is_new = operation is not None and operation.formula is not None
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if self._edge is not None:
             check_writable(self, name)
+        if is_new and not kwargs and computed_in_place(operation, self, args):
+            count_write(self._writes, name)
+            if (self._base is not None or self._views is not None) and is_grad_enabled():
+                _adopt_edge(self, None)
+            return self
         since = tick()
         return overwrite(self, function(self, *args, **kwargs), name, since, is_new)
 
@@ -319,7 +330,7 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     if not isinstance(src, Tensor):
         return fill_(self, src)
     check_writable(self, "copy_")
-    value = src.to(self.device, self.dtype)
+    value = src.to(self.device, self.dtype, non_blocking=non_blocking and self.is_cuda)
     return overwrite(self, value.expand(tuple(self.shape)), "copy_")
 
 

@@ -260,7 +260,7 @@ def var_over(
 ) -> Spec:
     """sum((input - mean)**2) / freedom over `dim`."""
     centred = F.minus(input, F.mean_over(input, dim=dim, keepdim=True))
-    squares = F.sum_over(F.square(centred), dim=dim, keepdim=keepdim)
+    squares = F.sum_over(F.squared(centred), dim=dim, keepdim=keepdim)
     return F.divide(squares, freedom)
 
 

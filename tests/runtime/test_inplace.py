@@ -121,3 +121,51 @@ def test_an_address_that_was_asked_for_stays() -> None:
     torch.relu_(y)
     assert y.data_ptr() == address
     assert y.tolist() == [0.0, 2.0]
+
+
+def _large(seed: int) -> Any:
+    return np.random.default_rng(seed).normal(size=(300, 400)).astype(np.float32)
+
+
+LARGE_WRITES: dict[str, tuple[Any, Any]] = {
+    "add_": (lambda x, y: x.add_(y), lambda x, y: x + y),
+    "add_ a number": (lambda x, y: x.add_(2), lambda x, y: x + 2),
+    "add_ scaled": (lambda x, y: x.add_(y, alpha=3), lambda x, y: x + 3 * y),
+    "sub_": (lambda x, y: x.sub_(y), lambda x, y: x - y),
+    "mul_ itself": (lambda x, y: x.mul_(x), lambda x, y: x * x),
+    "div_ by a row": (lambda x, y: x.div_(y[0]), lambda x, y: x / y[0]),
+    "+=": (lambda x, y: x.__iadd__(y), lambda x, y: x + y),
+    "exp_": (lambda x, y: x.exp_(), lambda x, y: np.exp(x)),
+    "relu_": (lambda x, y: x.relu_(), lambda x, y: np.maximum(x, 0)),
+}
+
+
+@pytest.mark.parametrize("name", LARGE_WRITES)
+def test_large_tensors_are_written_where_they_are(name: str) -> None:
+    write, reference = LARGE_WRITES[name]
+    for transposed in (False, True):
+        x, y = _large(0), _large(1)
+        wanted = reference(x.copy(), y)
+        tensor = torch.from_numpy(np.asfortranarray(x) if transposed else x)
+        view, place, version = tensor[3:], tensor.data_ptr(), tensor._version
+        assert write(tensor, torch.from_numpy(y)) is tensor
+        np.testing.assert_allclose(tensor.numpy(), wanted, rtol=1e-6)
+        np.testing.assert_array_equal(view.numpy(), tensor.numpy()[3:])
+        assert (tensor.data_ptr(), tensor._version) == (place, version + 1)
+
+
+def test_a_large_operand_that_shares_a_part_of_the_memory_is_read_before_it_is_written() -> None:
+    x = _large(0).reshape(-1)
+    wanted = x[1:] + x[:-1]
+    whole = torch.from_numpy(x)
+    whole[1:].add_(whole[:-1])
+    np.testing.assert_array_equal(x[1:], wanted)
+
+
+def test_writing_a_large_saved_tensor_is_noticed_in_backward() -> None:
+    x = torch.randn(300, 400, requires_grad=True)
+    y = x.exp()
+    with torch.no_grad():
+        y.mul_(2)
+    with pytest.raises(RuntimeError, match="mul_"):
+        y.sum().backward()

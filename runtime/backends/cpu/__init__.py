@@ -57,7 +57,11 @@ class CPUBackend(ArrayBackend):
             result = fused(*arrays, **attributes)
             return plain(*arrays, **attributes) if result is None else result
 
-        return in_single_precision(large, np, key.array_dtype) if key.is_half else large
+        if key.is_half:
+            return in_single_precision(large, np, key.array_dtype)
+        if isinstance(fused, pointwise.Loops):
+            large.into = fused.into  # type: ignore[attr-defined]
+        return large
 
     def array_dtype(self, dtype: dtypes.dtype) -> Any:
         return dtype.numpy

@@ -93,13 +93,14 @@ class Functions:
         return out.become(x.make("minimum", x.make("maximum", x, least), largest))
 
 
-def taken_apart(given: Any, values: list[float]) -> Any:
-    """`given`, a tree of tuples, with every number replaced by `...` and put into `values`."""
+def taken_apart(given: Any, values: list[Any]) -> Any:
+    """`given`, a tree of tuples, with every number, or 0-d array of one on the GPU, replaced by
+    `...` and put into `values`."""
     if isinstance(given, tuple):
         return tuple([taken_apart(g, values) for g in given])
     if given is None or isinstance(given, bool):
         return given
-    values.append(float(given))
+    values.append(given if hasattr(given, "dtype") else float(given))
     return ...
 
 

@@ -6,7 +6,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from .launch import Kernel, Source
+from .rows import empty
 from .rules import Rule, source, taken_apart
 from .tables import TABLE, THREADS, Group, chunk_length, tables
 
@@ -29,7 +32,7 @@ def run(
     `numbers`: a float64 array with the numbers of `given`, whose own are not read then. `found`: a
     float32 array whose element becomes 1 if a result is not finite.
     """
-    values: list[float] = []
+    values: list[Any] = []
     structure = taken_apart(given, values)
     dtypes = tuple([array.dtype.name for array in groups[0]])
     function = getattr(rule, "__func__", rule)  # a method's code is that of all its objects
@@ -39,10 +42,20 @@ def run(
         if len(_kernels) >= 256:  # rules made anew for each call must not fill memory
             _kernels.clear()
         kernel = _kernels[identity] = compiled(rule, structure, dtypes, len(values))
+    if any(hasattr(value, "dtype") for value in values):
+        numbers, values = _held(values), [0.0] * len(values)
     length = chunk_length(groups)
     places = [0 if array is None else array.data.ptr for array in (numbers, found)]
     for table in tables(groups, length):
         kernel(table.chunks, THREADS, table.words, *values, 0.0, *places, table.records, length)
+
+
+def _held(values: list[Any]) -> Any:
+    """Numbers of which some are known on the GPU alone, as a float64 array there."""
+    held = empty((len(values),), np.dtype(np.float64))
+    for k, value in enumerate(values):
+        held[k] = value
+    return held
 
 
 def compiled(rule: Rule, structure: Any, dtypes: tuple[str, ...], count: int) -> Kernel:

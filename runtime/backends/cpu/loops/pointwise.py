@@ -102,6 +102,24 @@ class Loops:
         self._run(roles, arrays, (), out, numbers, out.size, CHUNK)
         return out
 
+    def into(self, out: Any, *arrays: Any) -> bool:
+        """Whether the result was written into `out`, which may be one of `arrays`, all of its shape
+        or 0-d, but must not share only a part of its memory with another."""
+        flags = out.flags
+        if out.dtype != self.out_dtype or not flags.c_contiguous or not flags.writeable:
+            return False
+        roles = ""
+        for a in arrays:
+            role = self._role(a.dtype)
+            fits = a.shape == out.shape and a.flags.c_contiguous
+            if role is None or not (fits or not a.ndim):
+                return False
+            if not (fits and _address(a) == _address(out)) and np.may_share_memory(a, out):
+                return False
+            roles += role if fits else role.upper()
+        self._run(roles, arrays, (), out, {}, out.size, CHUNK)
+        return True
+
     def _role(self, kind: Any) -> str | None:
         """v for values of the formula's dtype, b for truth values, None for others."""
         return "v" if kind == self.dtype else "b" if kind == np.bool_ else None
@@ -110,6 +128,7 @@ class Loops:
         self, roles: str, arrays: Any, more: Any, out: Any, numbers: Any, size: int, chunk: int
     ) -> None:
         streams = out.nbytes >= LEAST_STREAMED and out.dtype == self.dtype
+        streams = streams and not any(a is out for a in arrays)
         found = self._codes.get((roles, streams))
         if found is None:
             form = f"={1 + len(arrays) + len(more)}q{len(self.parameters)}d"
@@ -206,6 +225,10 @@ class Loops:
 
     def _kind(self, role: str) -> str:
         return self.real if role in "vV" else "bool"
+
+
+def _address(array: Any) -> int:
+    return int(array.__array_interface__["data"][0])
 
 
 def evaluated(m: maths.Maths, expression: Expression, given: dict[str, Value]) -> Value:
