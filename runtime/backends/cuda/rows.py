@@ -36,6 +36,11 @@ def empty(shape: tuple[int, ...], dtype: Any) -> Any:
     return cupy.empty(shape, dtype)
 
 
+def wide(array: Any) -> Any:
+    """The dtype that kernels compute in on elements of the array."""
+    return "float32" if array.itemsize == 2 else array.dtype
+
+
 def aligned(array: Any) -> Any:
     """`array`, or a copy that lies row by row and begins at a multiple of 16 bytes."""
     if not array.flags.c_contiguous or array.data.ptr % VECTOR_BYTES:
