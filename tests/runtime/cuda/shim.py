@@ -144,7 +144,7 @@ class HostDriver:
         whole = ctypes.c_longlong
         wrong = functions[function](
             blocks, whole(threads), whole(shared), whole(self.backwards),
-            kernel.packing.pack(*words),
+            kernel.packing.pack(kernel.size, *words)[8:],
         )  # fmt: skip
         if wrong:
             raise ShimError(f"{kernel}: {wrong.decode()}")
