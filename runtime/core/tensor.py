@@ -236,7 +236,10 @@ class Tensor:
                 f"item: expected a tensor with one element. Got {what}, of shape "
                 f"{tuple(self.shape)}. Use tolist() for all elements."
             )
-        return self._array.item()
+        value = self._array.item()
+        if value != value and self.is_cuda:
+            self.numpy_values()  # which raises the error, if a kernel left NaN for one
+        return value
 
     def tolist(self) -> Any:
         """All elements as nested lists of Python numbers."""

@@ -6,8 +6,9 @@ To add a kernel:
 
 1. `kernels/name.cu` has it as a C++ template, over the headers beside it: `types.cuh` (dtypes by
    name, `widen`, `narrow`, `Compute`), `memory.cuh` (16-byte vectors), `block.cuh` (reductions over
-   warps and blocks), `rows.cuh` (rows in registers). Every parameter is a pointer, an `int64` or a
-   `double`. Shared memory is declared by `SHARED_ARRAY` or `DYNAMIC_SHARED`.
+   warps and blocks), `rows.cuh` (rows in registers), `reducers.cuh` (what a reduction adds up),
+   `maths.cuh` (the functions of formulas). Every parameter is a pointer, an `int64`, a `double` or
+   a struct of such. Shared memory is declared by `SHARED_ARRAY` or `DYNAMIC_SHARED`.
 2. `name.py` here declares it, `Template("name", "function", "PPq", T=FLOATS, ...)`, and has its
    launcher under `@kernel("operation")`, which gives None for what it leaves to the array kernel.
    Add the module to `registry.FAMILIES`.
@@ -36,7 +37,7 @@ from ...core.devices import device
 from ...core.dispatch import DispatchKey
 from ...errors import DeviceError
 from ..array import ArrayBackend
-from . import copies, launch, products, registry
+from . import copies, faults, launch, products, registry
 from .memory import CachingAllocator
 
 if TYPE_CHECKING:
@@ -176,7 +177,9 @@ class CUDABackend(ArrayBackend):
         return found
 
     def to_numpy(self, array: Any, non_blocking: bool = False) -> Any:
-        return copies.to_cpu(self.xp, array, non_blocking)
+        values = copies.to_cpu(self.xp, array, non_blocking)
+        faults.check()
+        return values
 
     def device_count(self) -> int:
         """Number of GPUs that CuPy can use; 0 without CuPy, a driver or a card."""

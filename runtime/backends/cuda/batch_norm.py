@@ -11,6 +11,7 @@ from ..layout import is_channels_last
 from .pointwise import Formula
 from .reductions import reduced
 from .registry import kernel
+from .rows import wide
 
 # -- formulas, of which operands that are None are left out ---------------------------------------
 
@@ -87,10 +88,6 @@ def _given(x: Any, *channels: Any) -> list[Any]:
     return [c.reshape(column) for c in channels if c is not None]
 
 
-def _wide(x: Any) -> Any:
-    return "float32" if x.itemsize == 2 else x.dtype
-
-
 @kernel("batch_normalize")
 def batch_normalize(
     input: Any, weight: Any = None, bias: Any = None, *, dims: tuple[int, ...], eps: float
@@ -99,7 +96,7 @@ def batch_normalize(
     if not _lies_well(input):
         return None
     count = math.prod([input.shape[d] for d in dims])
-    moments = reduced("Moments", input, tuple(dims), _wide(input), number=count)
+    moments = reduced("Moments", input, tuple(dims), wide(input), number=count)
     if moments is None:
         return None
     formula = _forward(input.dtype.name, weight is not None, bias is not None)
@@ -118,7 +115,7 @@ def batch_normalize_gradient(
     if g.strides != input.strides or not _lies_well(g):
         return None
     dims = (0, *range(2, g.ndim))
-    sums = reduced("ShiftedProducts", g, dims, _wide(g), other=input)
+    sums = reduced("ShiftedProducts", g, dims, wide(g), other=input)
     if sums is None:
         return None
     share = g.shape[1] / g.size

@@ -18,6 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from .. import disk
 from . import nvrtc
 
@@ -88,6 +90,9 @@ class Driver(Protocol):
     def resident_threads(self) -> int:
         """How many threads a multiprocessor of the current device holds."""
 
+    def host_words(self, count: int) -> Any:
+        """A NumPy array of so many int64 zeros that kernels may write, too."""
+
     def load(self, kernel: Kernel) -> int:
         """The function of the kernel on the current device."""
 
@@ -106,7 +111,8 @@ class Kernel:
         """`expression` names the kernel in C++, "rows<float32>". `words` has a letter for each of
         its parameters: "P" a pointer (its address), "q" a `long long`, "d" a `double`."""
         self.source, self.expression, self.words = text, expression, words
-        self.packing = struct.Struct("@" + words)
+        self.packing = struct.Struct("@N" + words)  # behind their size in bytes
+        self.size = struct.calcsize("@" + words)
         self._functions: dict[int, int] = {}
 
     def __call__(self, grid: Grid, threads: int, *words: Any, shared: int = 0) -> None:
@@ -169,16 +175,11 @@ class _Arguments(threading.local):
     POINTER, SIZE, END = 1, 2, 0  # CU_LAUNCH_PARAM_BUFFER_POINTER, _BUFFER_SIZE, _END
 
     def __init__(self) -> None:
-        self.words = ctypes.create_string_buffer(MOST_WORDS)
-        self.size = ctypes.c_size_t()
-        self.list = (ctypes.c_void_p * 5)(
-            self.POINTER,
-            ctypes.addressof(self.words),
-            self.SIZE,
-            ctypes.addressof(self.size),
-            self.END,
-        )
-        self.address = ctypes.addressof(self.list)
+        self.size_and_words = ctypes.create_string_buffer(8 + MOST_WORDS)
+        begin = ctypes.addressof(self.size_and_words)
+        self.list = (ctypes.c_void_p * 5)(self.POINTER, begin + 8, self.SIZE, begin, self.END)
+        # One look into memory of the thread takes 50 ns.
+        self.both = self.size_and_words, ctypes.addressof(self.list)
 
 
 class CUDADriver:
@@ -228,6 +229,13 @@ class CUDADriver:
             self._facts[device, attribute] = found
         return found
 
+    def host_words(self, count: int) -> Any:
+        """Pinned memory, which every device reaches under its address on the host."""
+        memory = self._cuda().alloc_pinned_memory(8 * count)
+        words = np.frombuffer(memory, np.int64, count)
+        words[:] = 0
+        return words
+
     def load(self, kernel: Kernel) -> int:
         """The function of the kernel on the current device."""
         cuda = self._cuda()
@@ -248,13 +256,10 @@ class CUDADriver:
         if shared > PLAIN_SHARED and self._shared.get(function, 0) < shared:
             cuda.driver.funcSetAttribute(function, self.MAX_DYNAMIC_SHARED, shared)
             self._shared[function] = shared
-        arguments = self._arguments
-        kernel.packing.pack_into(arguments.words, 0, *words)
-        arguments.size.value = kernel.packing.size
+        place, address = self._arguments.both
+        kernel.packing.pack_into(place, 0, kernel.size, *words)
         stream = cuda.get_current_stream().ptr
-        cuda.driver.launchKernel(
-            function, *grid, threads, 1, 1, shared, stream, 0, arguments.address
-        )
+        cuda.driver.launchKernel(function, *grid, threads, 1, 1, shared, stream, 0, address)
 
 
 driver: Driver = CUDADriver()

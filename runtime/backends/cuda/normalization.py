@@ -8,7 +8,7 @@ from . import launch
 from .launch import Template
 from .reductions import BLOCKS_PER_MULTIPROCESSOR, MOST_CHUNKS, reduced
 from .registry import FLOATS, kernel
-from .rows import ROW_PARAMETERS, VECTOR_BYTES, Rows, aligned, as_rows, empty
+from .rows import ROW_PARAMETERS, VECTOR_BYTES, Rows, aligned, as_rows, empty, wide
 
 ROWS = Template("normalization", "normalize_rows", "PPPPPPqqqd", **ROW_PARAMETERS)
 GRADIENT = Template("normalization", "normalize_rows_gradient", "PPPPPPqqqd", **ROW_PARAMETERS)
@@ -33,10 +33,6 @@ def _parameters(x: Any, *given: Any) -> list[Any] | None:
     if any(a is not None and a.dtype != x.dtype for a in given):
         return None
     return [None if a is None else aligned(a) for a in given]
-
-
-def _wide(x: Any) -> Any:
-    return "float32" if x.itemsize == 2 else x.dtype
 
 
 @kernel("layer_norm_over")
@@ -83,7 +79,7 @@ def layer_norm_gradient(
     if given is None or parameters is None:
         return None
     out = empty(input.shape, input.dtype)
-    means, scales = (empty((given.rows,), _wide(input)) for _ in range(2))
+    means, scales = (empty((given.rows,), wide(input)) for _ in range(2))
     _launched(GRADIENT, given, *parameters, out, means, scales, eps=eps)
     by_weight, by_bias = _summed(given, means, scales).astype(input.dtype, copy=False)
     return out, by_weight.reshape(like), by_bias.reshape(like)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import faults
 from .launch import Template
 from .registry import FLOATS, kernel
-from .rows import ROW_PARAMETERS, VECTOR_BYTES, aligned, as_rows, empty
+from .rows import ROW_PARAMETERS, VECTOR_BYTES, aligned, as_rows, empty, wide
 
 LOG: dict[str, Any] = {"IS_LOG": (False, True)}
 ROWS = Template("softmax", "softmax_rows", "PPqqq", **ROW_PARAMETERS, **LOG)
 GRADIENT_ROWS = Template("softmax", "softmax_gradient_rows", "PPPqqq", **ROW_PARAMETERS, **LOG)
-ENTROPY_ROWS = Template("softmax", "cross_entropy_rows", "PPPPqqqq", **ROW_PARAMETERS)
+ENTROPY_ROWS = Template("softmax", "cross_entropy_rows", "PPPPPqqqq", **ROW_PARAMETERS)
 ENTROPY_TOTAL = Template("softmax", "cross_entropy_total", "PPPPqqq", T=FLOATS)
 ENTROPY_GRADIENT = Template(
     "softmax", "cross_entropy_gradient", "PPPPPqqqq", T=FLOATS, IS_VECTOR=(True, False)
@@ -73,7 +74,7 @@ def _is_plain(x: Any, target: Any, weight: Any, how: dict[str, Any]) -> bool:
 def _total(x: Any, losses: Any, target: Any, how: dict[str, Any]) -> tuple[Any, Any]:
     """The sum or mean of losses, 0-d (nothing without losses), and the count of targets that are
     not ignored."""
-    loss, count = empty((), x.dtype), empty((), _wide(x))
+    loss, count = empty((), x.dtype), empty((), wide(x))
     ENTROPY_TOTAL[x.dtype.name](
         1, 1024, 0 if losses is None else losses.data.ptr, target.data.ptr, loss.data.ptr,
         count.data.ptr, len(target), how["ignore_index"], int(how["reduction"] == "mean"),
@@ -81,15 +82,10 @@ def _total(x: Any, losses: Any, target: Any, how: dict[str, Any]) -> tuple[Any, 
     return loss, count
 
 
-def _wide(x: Any) -> Any:
-    """The dtype that elements of x are computed in."""
-    return "float32" if x.itemsize == 2 else x.dtype
-
-
 @kernel("cross_entropy_of_indices")
 def cross_entropy(input: Any, target: Any, weight: Any = None, **how: Any) -> Any:
     """Losses and probabilities, read and written once. A target that is no class makes its loss
-    NaN: to look at the targets first would make the processor wait for the GPU."""
+    NaN, and an error when that is fetched, see `faults`."""
     if not _is_plain(input, target, weight, how):
         return None
     given = as_rows([input], (1,))
@@ -97,8 +93,9 @@ def cross_entropy(input: Any, target: Any, weight: Any = None, **how: Any) -> An
         return None
     target, shape = aligned(target), given.how
     probabilities = empty(input.shape, input.dtype)
-    losses = empty(target.shape, _wide(input))
+    losses = empty(target.shape, wide(input))
     places = [given.arrays[0].data.ptr, target.data.ptr, probabilities.data.ptr, losses.data.ptr]
+    places.append(faults.place())
     chosen = ENTROPY_ROWS[input.dtype.name, shape.is_vector, shape.pieces]
     chosen(
         shape.blocks, shape.threads, *places, given.rows, given.columns, shape.threads_per_row,

@@ -17,6 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from flambeau.backends.cuda.launch import KERNELS, Kernel
 
 HEADER = Path(__file__).with_name("host_shim.h")
@@ -112,6 +114,10 @@ class HostDriver:
         """Few, for the same reason."""
         return 512
 
+    def host_words(self, count: int) -> Any:
+        """All memory is the host's."""
+        return np.zeros(count, np.int64)
+
     def load(self, kernel: Kernel) -> int:
         """Compile it."""
         identity = kernel.source.text, kernel.expression
@@ -138,7 +144,7 @@ class HostDriver:
         whole = ctypes.c_longlong
         wrong = functions[function](
             blocks, whole(threads), whole(shared), whole(self.backwards),
-            kernel.packing.pack(*words),
+            kernel.packing.pack(kernel.size, *words)[8:],
         )  # fmt: skip
         if wrong:
             raise ShimError(f"{kernel}: {wrong.decode()}")

@@ -40,10 +40,19 @@ def test_losses_and_gradients(
     assert_near(a, b, 20)
 
 
-def test_targets_that_are_no_classes_give_nan_and_read_nothing_else(host: HostDriver) -> None:
+def test_targets_that_are_no_classes_are_refused_without_waiting_for_them(
+    host: HostDriver,
+) -> None:
     x = drawn((3, 8), "float32")
-    losses = F.cross_entropy(x, torch.tensor([1, 8, -1]).cuda(), reduction="none")
-    assert np.isnan(losses.cpu().numpy()).tolist() == [False, True, True]
+    for wrong in (8, -1):
+        losses = F.cross_entropy(x, torch.tensor([1, wrong, 2]).cuda(), reduction="none")
+        with pytest.raises(IndexError, match=rf"from 0 to 7.*Got {wrong}\."):
+            losses.cpu()
+        assert np.isnan(losses.cpu().numpy()).tolist() == [False, True, False]
+    loss = F.cross_entropy(x, torch.tensor([1, 9, 2]).cuda())
+    with pytest.raises(IndexError, match="Got 9"):
+        loss.item()
+    assert np.isfinite(F.cross_entropy(x, torch.tensor([1, 0, 2]).cuda()).item())
 
 
 @pytest.mark.parametrize(
