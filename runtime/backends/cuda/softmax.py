@@ -117,12 +117,13 @@ def cross_entropy_gradient(
     rows, columns = p.shape
     is_vector = columns % (VECTOR_BYTES // p.itemsize) == 0
     width = VECTOR_BYTES // p.itemsize if is_vector else 1
-    count = _total(p, None, target, how)[1].data.ptr if how["reduction"] == "mean" else 0
+    count = _total(p, None, target, how)[1] if how["reduction"] == "mean" else None
     out = empty(p.shape, p.dtype)
     threads = min(256, max(32, 1 << (-(-columns // width) - 1).bit_length()))
     blocks = (rows, min(64, -(-columns // (width * threads * 4))))
     ENTROPY_GRADIENT[p.dtype.name, is_vector](
-        blocks, threads, p.data.ptr, target.data.ptr, g.data.ptr, count, out.data.ptr,
+        blocks, threads, p.data.ptr, target.data.ptr, g.data.ptr,
+        0 if count is None else count.data.ptr, out.data.ptr,
         rows, columns, int(g.ndim == 1), how["ignore_index"],
     )  # fmt: skip
     return out
