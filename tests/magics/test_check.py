@@ -338,6 +338,17 @@ class Wrong(torch.nn.Module):
         return self.second(self.first(x))
 
 
+def test_sizes_without_a_name_may_be_those_of_another_argument():
+    source = (
+        "def attend(q, k):\n    b, h, t, d = q.shape\n    _, _, s, _ = k.shape\n"
+        "    return q @ k.transpose(-2, -1)\n"
+        "def other(x, y):\n    B, T, C = x.shape\n    N, S, E = y.shape\n"
+        "    return x @ y.transpose(1, 2) + torch.zeros(B, 1, 1)\n"
+        "def wrong(x, y):\n    B, T, C = x.shape\n    return torch.ones(B, T, 3) @ torch.ones(4, C)"
+    )
+    assert [line for line, _ in found(source)] == [11]
+
+
 def test_numbers_that_are_not_known_are_none_in_particular():
     source = (
         "import random\nk = random.randint(1, 5)\nx = torch.ones(8, 6)\nrow = x[k]\n"
