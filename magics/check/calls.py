@@ -464,11 +464,15 @@ def _expects_failure(node: ast.AST) -> bool:
 
 
 def _parts(name: str, tensor: Tensor, *args: Any, dim: int = 0, **kwargs: Any) -> int:
-    """How many tensors `unbind(tensor, dim)` or `split(tensor, size, dim)` makes."""
+    """How many tensors `unbind(tensor, dim)`, `split(tensor, size, dim)` or `chunk(tensor, number,
+    dim)` makes."""
     if name == "unbind":
         return tensor.shape[args[0] if args else dim]
-    size = args[0] if args else kwargs["split_size"]
-    return tensor.shape[args[1] if len(args) > 1 else dim] // size if isinstance(size, int) else 1
+    length = tensor.shape[args[1] if len(args) > 1 else dim]
+    size = args[0] if args else next(iter(kwargs.values()))
+    if not isinstance(size, int):
+        return 1
+    return length // size if name == "split" else min(size, length)
 
 
 def _with_owner(

@@ -115,7 +115,7 @@ SIZED = frozenset(
 )
 """Functions of sizes alone that make no values on meta."""
 
-PARTING = frozenset(("unbind", "split"))
+PARTING = frozenset(("unbind", "split", "chunk", "tensor_split"))
 """Functions that make a number of tensors that depends on sizes."""
 
 NAMING = frozenset(("add_module", "register_module", "register_buffer", "register_parameter"))

@@ -285,6 +285,7 @@ class Tagger(nn.Module):
         for row in h.unbind(0):
             row.sum()
         parts = h.split(1, dim=1)
+        shares = h.chunk(self.out.out_features, dim=1)
         return self.out(h)
 
 class Up(nn.Module):
