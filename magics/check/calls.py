@@ -177,8 +177,10 @@ class Calls(Sequences):
         return self.native(function, args, kwargs, node)
 
     def _makes_too_much(self, function: Any, args: list[Any], kwargs: dict[str, Any]) -> bool:
-        """Whether a function would make very many tensors, or, of numbers alone, compute values
-        for a symbolic size."""
+        """Whether a function would make very many tensors, go through very many numbers or make
+        very long texts, or, of numbers alone, compute values for a symbolic size."""
+        if pure.takes_long(function, [*args, *kwargs.values()]):
+            return True
         if isinstance(function, type) and function not in self.classes:
             return (
                 not pure.takes_sizes(function) and self.symbols.any_in([*args, *kwargs.values()])

@@ -309,6 +309,21 @@ def test_sizes_that_are_not_known_cost_no_time():
     assert {h.text for h in run.hints.values() if h.name == "h"} == {"(B, T, dim) float32"}
 
 
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "pow(3, 10**12)", "operator.lshift(1, 10**12)", "math.factorial(10**9)", "bytes(10**12)",
+        "'x'.ljust(10**12)", "list(itertools.product(range(10**12), [1]))", "(1).to_bytes(10**12)",
+        "collections.deque(range(10**12))", "np.tile([1, 2], 10**12)", "math.prod(range(1, 10**9))",
+    ],
+)  # fmt: skip
+def test_what_takes_long_is_not_computed(expression: str):
+    imports = "import collections, itertools, math, operator\nimport numpy as np\n"
+    run, _ = _interpreted([f"{imports}x = {expression}"], names(), seconds=60.0)
+    assert (run.complete, run.findings) == (True, {})
+    assert run.is_opaque(run.frames[0].scope.names["x"])
+
+
 def test_words_of_a_text_are_known():
     source = (
         "words = 'the cat sat on the mat'.split()\nindex = {w: i for i, w in enumerate(words)}\n"
