@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ...core.dispatch import DispatchKey
     from ...ops.operation import Operation
 
-FAMILIES = ("softmax", "attention", "segments", "norms", "random")
+FAMILIES = ("softmax", "attention", "segments", "scans", "selection", "norms", "random", "casts")
 """The modules of this package that register kernels, or declare such as other parts call."""
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
