@@ -10,6 +10,7 @@
       BatchingError (RuntimeError)      what cannot be done for a whole batch at once
       OutOfBoundsError (IndexError)     an index outside its dimension
       CheckpointError (RuntimeError)    a file that cannot be loaded, or not without running it
+      OutOfMemoryError (RuntimeError, MemoryError)  a GPU whose memory is full
       CompilationError (RuntimeError)   a GPU kernel that does not compile, or no compiler for it
       DatasetError (AssertionError)     data sets that cannot be joined, or tensors that make none
 
@@ -33,6 +34,7 @@ __all__ = [
     "LayoutError",
     "LinAlgError",
     "OutOfBoundsError",
+    "OutOfMemoryError",
     "ShapeError",
 ]
 
@@ -75,6 +77,10 @@ class BatchingError(FlambeauError, RuntimeError):
 
 class OutOfBoundsError(FlambeauError, IndexError):
     """An index lies outside its dimension."""
+
+
+class OutOfMemoryError(FlambeauError, RuntimeError, MemoryError):
+    """The GPU has no memory left, even after all that is unused was given back."""
 
 
 class CompilationError(FlambeauError, RuntimeError):

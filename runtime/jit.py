@@ -5,11 +5,13 @@ run as the Python they are, and so mean the same.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
+
+from .nn import Module as ScriptModule
 
 __all__ = [
-    "export", "ignore", "is_scripting", "is_tracing", "load", "save", "script", "script_if_tracing",
-    "trace", "unused",
+    "Final", "ScriptModule", "annotate", "export", "ignore", "is_scripting", "is_tracing", "load",
+    "save", "script", "script_if_tracing", "trace", "unused",
 ]  # fmt: skip
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -42,6 +44,11 @@ def export(fn: Function) -> Function:
 def ignore(drop: Any = False, **options: Any) -> Any:
     """A decorator that leaves its function as it is, with options or without."""
     return drop if callable(drop) else unused
+
+
+def annotate(the_type: Any, the_value: Any) -> Any:
+    """`the_value` as it is; the type only told TorchScript's compiler."""
+    return the_value
 
 
 def script_if_tracing(fn: Function) -> Function:

@@ -84,6 +84,26 @@ def attribute(run: Calls, owner: Array, name: str) -> Any:
     return UNKNOWN
 
 
+def forwards(shape: tuple[int, ...], index: Any) -> Any:
+    """An index that takes as much as `index`, whose slices may go backwards; UNKNOWN if nobody can
+    tell. Tensors have no slices that go backwards, arrays do."""
+    parts = list(index) if isinstance(index, tuple) else [index]
+    dim = 0
+    for k, part in enumerate(parts):
+        backwards = isinstance(part, slice) and isinstance(part.step, int) and part.step < 0
+        if backwards and dim < len(shape):
+            try:
+                parts[k] = slice(0, len(range(*part.indices(shape[dim]))))
+            except TypeError:
+                return UNKNOWN
+        elif part is Ellipsis:
+            dim = len(shape) - sum(p is not None for p in parts[k:])
+        elif isinstance(part, Tensor) and part.dtype is flambeau.bool and part.ndim > 1:
+            return UNKNOWN
+        dim += part is not None
+    return tuple(parts) if isinstance(index, tuple) else parts[0]
+
+
 class Method:
     """A method of an array, as something that can be called."""
 
@@ -97,6 +117,9 @@ def called(run: Calls, name: str, args: list[Any], kwargs: dict[str, Any]) -> An
         return UNKNOWN
     if name in ("reshape", "transpose", "permute") and len(args) == 1:
         args = [args[0], tuple(reversed(range(args[0].tensor.ndim)))]
+    if name == "where" and len(args) == 1 and isinstance(args[0], Array):
+        count = run.symbols.fresh("?")
+        return tuple(made(count, np.int64) for _ in args[0].tensor.shape)
     if name == "where" and len(args) != 3:
         return UNKNOWN
     if name == "dot":

@@ -7,6 +7,7 @@ import operator
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import combinations
 from time import thread_time
 from types import ModuleType
 from typing import Any, NoReturn
@@ -23,7 +24,7 @@ from flambeau.errors import (
 )
 from flambeau.nn import Module
 
-from .findings import Finding
+from .findings import Finding, Hint
 from .frames import BudgetSpentError, Completion, Frame, Scope, UserError
 from .messages import explained
 from .parts import Parts
@@ -45,6 +46,7 @@ CODES: tuple[tuple[type[BaseException], str], ...] = (
     (RuntimeError, "runtime"),
 )
 MOST_TRIALS = 8  # sizes that are tried for a symbolic one
+MOST_PAIRS = 200  # of symbolic sizes that are tried at once
 UNSURE = ("shape", "value", "runtime", "index", "arguments")
 """Kinds of failures that depend on sizes."""
 _META = re.compile(r"\bmeta\b|with values|\bSpec\b|no values")
@@ -63,12 +65,14 @@ class Attempts(Parts):
         self.deadline = self.started + seconds
         self.late = self.started + seconds / 2
         self.findings: dict[tuple[Any, ...], Finding] = {}
+        self.hints: dict[tuple[int, int], Hint] = {}
         self.frames: list[Frame] = []
         self.unknown_calls = 0  # how often something unknown was called
         self.mishaps: list[Exception] = []  # errors of the checker itself
         self.made: dict[int, tuple[Any, ast.AST]] = {}  # modules made in the cell, by id
         self.writes: list[tuple[Tensor, ast.AST]] = []  # in place, in the checked cell
         self.masked: dict[int, tuple[Tensor, int]] = {}  # masks, and how many they select
+        self.named: list[Any] = []  # objects given attributes by computed names, in running loops
         self.loops: list[ast.AST] = []  # that run, the innermost last
         self.guarded = 0  # how many try blocks with handlers are around
         self.unknown_returns = 0  # how often an interpreted function gave something unknown
@@ -151,6 +155,8 @@ class Attempts(Parts):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         """Answer a native failure: UNKNOWN if the checker itself is its cause."""
+        if "'Unknown' object" in str(error):
+            return UNKNOWN
         code = self.code_of(error, function, args, kwargs or {})
         if code in UNSURE and self._depends_on_symbols(function, args, kwargs or {}):
             found = self._with_a_size(function, args, kwargs or {})
@@ -173,19 +179,25 @@ class Attempts(Parts):
         return self.symbols.any_in([*args, *kwargs.values(), *held, owner])
 
     def _with_a_size(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The result of a call that fails on symbolic sizes, if it works once one of these is
-        another size that is there; UNKNOWN where that cannot be tried, None if nothing works."""
+        """The result of a call that fails on symbolic sizes, if it works once one or two of these
+        are other sizes that are there; UNKNOWN where nobody can try, None if nothing works."""
         operands = [*args, *kwargs.values(), getattr(function, "__self__", None)]
         held = list(function.parameters()) if isinstance(function, Module) else []
         plain = [a for a in operands if not isinstance(a, Tensor)]
-        if self.symbols.any_in([*held, *plain]) or function is operator.getitem:
+        if self.symbols.any_in([*held, *plain]) or function in (
+            operator.getitem,
+            Tensor.__setitem__,
+        ):
             return UNKNOWN
         sizes = [n for t in [*held, *operands] if isinstance(t, Tensor) for n in t.shape]
-        for symbol in dict.fromkeys(n for n in sizes if self.symbols.is_symbolic(n)):
-            for size in list(dict.fromkeys([*sizes, 1]))[:MOST_TRIALS]:
-                found = None if size == symbol else _tried(function, args, kwargs, symbol, size)
-                if found is not None:
-                    return found
+        symbols = list(dict.fromkeys(n for n in sizes if self.symbols.is_symbolic(n)))
+        others = list(dict.fromkeys([*sizes, 1]))[:MOST_TRIALS]
+        single = [{symbol: size} for symbol in symbols for size in others if size != symbol]
+        pairs = [{**a, **b} for a, b in combinations(single, 2) if a.keys() != b.keys()]
+        for sizes_of in single + pairs[:MOST_PAIRS]:
+            found = _tried(function, args, kwargs, sizes_of)
+            if found is not None:
+                return found
         return None
 
     def fail(
@@ -299,28 +311,28 @@ class Attempts(Parts):
 
 
 def _tried(
-    function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], symbol: int, size: int
+    function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], sizes: dict[int, int]
 ) -> Any:
-    """What a call gives with `size` in the place of `symbol`; None if it fails."""
+    """What a call gives with other sizes for symbols; None if it fails."""
     owner = getattr(function, "__self__", None)
     if isinstance(owner, Tensor):
-        function = getattr(_with_size(owner, symbol, size), function.__name__)
+        function = getattr(_with_sizes(owner, sizes), function.__name__)
     try:
         return function(
-            *(_with_size(a, symbol, size) for a in args),
-            **{k: _with_size(v, symbol, size) for k, v in kwargs.items()},
+            *(_with_sizes(a, sizes) for a in args),
+            **{k: _with_sizes(v, sizes) for k, v in kwargs.items()},
         )
     except Exception:
         return None
 
 
-def _with_size(value: Any, symbol: int, size: int) -> Any:
-    """`value` with `size` where `symbol` was."""
+def _with_sizes(value: Any, sizes: dict[int, int]) -> Any:
+    """`value` with other sizes for symbols."""
     if isinstance(value, Tensor):
-        shape = [size if n == symbol else n for n in value.shape]
+        shape = [sizes.get(n, n) for n in value.shape]
         return flambeau.empty(tuple(shape), dtype=value.dtype, device=value.device)
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
-        return type(value)([_with_size(item, symbol, size) for item in value])
+        return type(value)([_with_sizes(item, sizes) for item in value])
     return value
 
 

@@ -135,6 +135,8 @@ def _setattr(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
         run.tainted[id(owner)] = owner
     else:
         run.set_attribute(owner, name, value, node)
+        if hasattr(owner, "__dict__"):
+            run.named.append(owner)
     return None
 
 
@@ -142,7 +144,8 @@ def _hasattr(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     if run.is_opaque(args[:2], 1):
         return UNKNOWN
     found = run.quietly(hasattr, *args)
-    return UNKNOWN if found is False and id(args[0]) in run.tainted else found
+    unsure = id(args[0]) in run.tainted or run.may_have_more(args[0])
+    return UNKNOWN if found is False and unsure else found
 
 
 def _sorted(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:

@@ -14,7 +14,7 @@ import flambeau
 from flambeau.core.devices import device as Device
 from flambeau.core.tensor import Tensor
 from flambeau.errors import DeviceError
-from flambeau.nn import Module, RNNBase, Sequential, Upsample
+from flambeau.nn import Module, RNNBase, Sequential
 from flambeau.optim import Optimizer
 
 from . import pure
@@ -22,6 +22,7 @@ from .devices import shadow_device, told_device
 from .frames import Manager, ManagerMaker, UserError
 from .live import is_named_tuple, rest_of
 from .sequences import Sequences
+from .state import REGISTRIES
 from .values import UNKNOWN, Stream, with_numbers
 
 Handler = Callable[..., Any]
@@ -162,10 +163,15 @@ class Calls(Sequences):
         kind = type(function)
         if self.record_of(vars(kind).get("__call__")) is not None:
             return self.call(kind.__call__, [function, *args], kwargs, node, exact)
+        if opaque and isinstance(owner, Module) and getattr(function, "__name__", "") == "__init__":
+            Module.__init__(owner)  # super().__init__(*args): it can be filled from now on
+            return self.escape(owner)
         if not (interpreted or self._is_allowed(function, owner)):
             return self.unknown_call(args, kwargs, node)
         if opaque and not (interpreted and exact):
             return self.unknown_result(function, args, kwargs, node)
+        if isinstance(owner, Module) and getattr(function, "__name__", "") in pure.NAMING:
+            self.named.append(owner)
         if self._makes_too_much(function, args, kwargs):
             return UNKNOWN
         return self.native(function, args, kwargs, node)
@@ -181,13 +187,16 @@ class Calls(Sequences):
             return False
         given = [*args, *kwargs.values()]
         owner = getattr(function, "__self__", None)
-        if getattr(function, "__name__", "") in pure.STEPWISE:
+        if getattr(function, "__name__", "") in pure.STEPWISE or pure.is_mirroring(given):
             return self.symbols.any_in(given)
         operands = [owner, *args] if isinstance(owner, Tensor) else args
         parting = getattr(function, "__name__", "") in pure.PARTING
         if parting and operands and isinstance(operands[0], Tensor):
             parts = self.quietly(_parts, function.__name__, *operands, **kwargs)
             return parts is UNKNOWN or parts > MOST_PARTS
+        first = given[0] if given else None
+        if getattr(function, "__name__", "") in pure.JOINING and isinstance(first, Tensor):
+            return first.ndim == 0 or first.shape[0] > MOST_PARTS
         if any(isinstance(a, Tensor | Module) for a in (owner, *given)):
             return False
         return self.symbols.any_in(given)
@@ -205,6 +214,8 @@ class Calls(Sequences):
         if isinstance(owner, Module | Optimizer):
             self.escape(owner)
         if getattr(function, "__name__", "") in pure.VALUED:
+            if self.is_open([*args, *kwargs.values()]):
+                return UNKNOWN
             args = [with_numbers(a) for a in args]
             kwargs = {key: with_numbers(value) for key, value in kwargs.items()}
             if not self.is_opaque(args, 6) and not self.is_opaque(kwargs, 6):
@@ -335,6 +346,8 @@ class Calls(Sequences):
         if record is not None:
             owner = [] if "forward" in vars(module) else [module]
             return self.call_function(record, [*owner, *args], kwargs)
+        if id(module) in self.open:
+            return UNKNOWN
         if type(module).forward is Sequential.forward and len(args) == 1 and not kwargs:
             value = args[0]
             for child in module._modules.values():
@@ -342,7 +355,7 @@ class Calls(Sequences):
             return value
         if self.is_opaque(args) or self.is_opaque(kwargs):
             return UNKNOWN
-        if isinstance(module, Upsample) and self.symbols.any_in(args):
+        if pure.is_stepwise(module) and self.symbols.any_in(args):
             return UNKNOWN
         self.before_module(module, args, kwargs, node)
         return self.native(module, args, kwargs, node)
@@ -367,10 +380,19 @@ class Calls(Sequences):
             return place if name == "device" else (place.type == "cuda" and name == "is_cuda")
         if id(owner) in self.tainted:
             return self.quietly(getattr, owner, name)
+        if self.may_have_more(owner) and not self.quietly(hasattr, owner, name):
+            return UNKNOWN
         found = self.attempt(node, getattr, owner, name)
         if type(found) in (types.FunctionType, type) and found not in self.classes:
             return found if self.record_of(found) is not None else self.twin(found)
         return found
+
+    def may_have_more(self, owner: Any) -> bool:
+        """Whether an object may have attributes that a loop cut short would have set."""
+        fields = getattr(owner, "__dict__", None)
+        if not self.open or not isinstance(fields, dict):
+            return False
+        return any(id(held) in self.open for held in (fields, *map(fields.get, REGISTRIES)))
 
     def _module_attribute(self, owner: types.ModuleType, name: str, node: ast.AST) -> Any:
         if owner.__name__.partition(".")[0] == "flambeau":
@@ -453,21 +475,3 @@ def _with_owner(
     method: Handler, owner: Any, run: Calls, args: list[Any], kwargs: Any, node: ast.AST
 ) -> Any:
     return method(run, [owner, *args], kwargs, node)
-
-
-def is_runtime_module(name: str) -> bool:
-    """Whether `name` is the runtime under one of its names."""
-    return name.partition(".")[0] in ("torch", "flambeau")
-
-
-def runtime_module(name: str) -> Any:
-    """The runtime's module called `name`, as PyTorch calls it; UNKNOWN if there is none."""
-    import importlib
-
-    rest = name.partition(".")[2]
-    if rest.partition(".")[0] in ("kernel", "magics", "repl"):
-        return UNKNOWN
-    try:
-        return importlib.import_module("flambeau" + ("." + rest if rest else ""))
-    except ImportError:
-        return UNKNOWN

@@ -120,6 +120,7 @@ class Control(Statements):
         trail: Trail = {}
         count = 0
         doubtful, returns = self.frame.doubtful, len(self.frame.returns)
+        named = len(self.named)
         self.push_trail(trail)
         self.loops.append(node)
         try:
@@ -142,6 +143,10 @@ class Control(Statements):
             last = self.pop_trail()
         if not exact and count:
             self.widen(last)
+            for owner in self.named[named:]:  # later rounds would set more
+                self.mark_open(vars(owner))
+        if not self.loops:
+            self.named.clear()
         if node.orelse and self.frame.doubtful and not doubtful:  # it may have ended by a break
             return self.branches([node.orelse, []])
         self.frame.doubtful = doubtful or len(self.frame.returns) > returns

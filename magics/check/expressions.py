@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import operator
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -12,6 +11,8 @@ import flambeau
 from flambeau.core.tensor import Tensor
 
 from .attempts import Attempts
+from .frames import UserError
+from .spelling import closest
 from .values import MISSING, SOME_FLOAT, SOME_INT, UNKNOWN, Stream, with_numbers
 
 BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -304,7 +305,7 @@ class Expressions(Attempts):
                 return self._open_item(owner, index)
             if self.is_opaque(index):
                 return UNKNOWN
-        elif self.is_opaque(index) or self.is_opaque(owner):
+        elif self.is_opaque(index) or self.is_opaque(owner) or id(owner) in self.open:
             return UNKNOWN
         return self.attempt(node, operator.getitem, owner, index)
 
@@ -342,8 +343,8 @@ class Expressions(Attempts):
         missing = isinstance(key, str) and key not in owner and type(owner) is dict
         if missing and owner and not self.guarded and self.is_certain():
             names = [k for k in owner if isinstance(k, str)]
-            close = difflib.get_close_matches(key, names, n=1)
-            hint = f"Did you mean {close[0]!r}?" if close else f"It has {', '.join(names[:8])}."
+            meant = closest(key, names)
+            hint = f"Did you mean {meant!r}?" if meant else f"It has {', '.join(names[:8])}."
             self.fail(node, KeyError(f"the dict has no key {key!r}. {hint}"), "name")
         return self.attempt(node, operator.getitem, owner, key)
 
@@ -408,9 +409,24 @@ class Expressions(Attempts):
             truths = [self.truth(self.evaluate(test), test) for test in first.ifs]
             if False in truths:
                 continue
-            exact &= UNKNOWN not in truths
-            exact &= self._fill(rest, element, found)
+            if UNKNOWN in truths:
+                self._perhaps_fill(rest, element, found)
+                exact = False
+            else:
+                exact &= self._fill(rest, element, found)
         return exact
+
+    def _perhaps_fill(
+        self, generators: list[ast.comprehension], element: Callable[[], Any], found: list[Any]
+    ) -> None:
+        """Append what the comprehension gives for an item that may be filtered out."""
+        self.guarded += 1
+        try:
+            self._fill(generators, element, found)
+        except UserError:
+            found.append(UNKNOWN)
+        finally:
+            self.guarded -= 1
 
     # -- others ----------------------------------------------------------------------------------
 

@@ -101,6 +101,8 @@ def _numpy(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
 def _tensor(run: Training, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     """`torch.tensor(data)`: numbers that are not known still have a shape, if a list holds them."""
     data = args[0] if args else kwargs.get("data", UNKNOWN)
+    if run.is_open(data):
+        return UNKNOWN
     data = with_numbers(data)
     if run.is_opaque(data) or run.is_opaque(kwargs) or isinstance(data, Stream):
         return UNKNOWN

@@ -71,7 +71,9 @@ class Sequences(Live):
             return [self.row(value, 0, node), self.row(value, 0, node)], False
         if isinstance(value, Module) or hasattr(kind, "__next__") or kind in _NATIVE:
             items = self.attempt(node, lambda: rest_of(iter(value)))
-            return ([UNKNOWN], False) if items is UNKNOWN else (items.items, items.exact)
+            if items is UNKNOWN:
+                return [UNKNOWN], False
+            return items.items, items.exact and id(value) not in self.open
         return [UNKNOWN], False
 
     # -- data sets -------------------------------------------------------------------------------

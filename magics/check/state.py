@@ -85,6 +85,12 @@ class State:
             return not value.exact or any(self.is_opaque(item, depth - 1) for item in value.items)
         return False
 
+    def is_open(self, value: Any) -> bool:
+        """Whether a list of unknown length is in `value`."""
+        if value.__class__ not in (list, tuple):
+            return False
+        return id(value) in self.open or any(map(self.is_open, value))
+
     def push_trail(self, trail: Trail) -> None:
         """Note in `trail` what is written from now on."""
         self.trails.append(trail)
@@ -152,7 +158,7 @@ class State:
                 for key, value in now.items():
                     if key in before and not alike(before[key], value):
                         now[key] = self._widened(before[key], value)
-                if held.__class__ is dict and len(now) != len(before) and not _is_names(now):
+                if held.__class__ is dict and len(now) != len(before):
                     self.mark_open(held)
                 _restore(held, now)
             elif len(now) != len(before):
@@ -162,11 +168,6 @@ class State:
         if isinstance(now, list) and isinstance(before, list) and now and before:
             return self.mark_open(now)
         return UNKNOWN
-
-
-def _is_names(contents: dict[Any, Any]) -> bool:
-    """Whether a dict may be that of variables or attributes, whose further names do no harm."""
-    return all(isinstance(key, str) for key in contents)
 
 
 def _contents(container: Any) -> Any:

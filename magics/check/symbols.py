@@ -16,6 +16,7 @@ from flambeau.core.tensor import Tensor
 FACTOR = 1440  # 2**5 * 3**2 * 5: halved five times, and split into most numbers of heads
 FIRST = 1009  # the first prime: large, but what goes through all sizes still ends soon
 LEAST = 10_000  # below which a size counts as a plain number
+MOST = 1_000_000  # from which on it is made of symbolic ones, even if nobody can tell how
 NEAR = 64  # how much may be added to a symbolic size so that it is still known
 
 
@@ -54,7 +55,8 @@ class Symbols:
         return False
 
     def text(self, value: int) -> str | None:
-        """A symbolic size in words, `T`, `4*C`, `B*T`, `T - 1`; None for a plain number."""
+        """A symbolic size in words, `T`, `4*C`, `B*T`, `T - 1`, `T + S`, `?` where it is too
+        intricate for these; None for a plain number."""
         if value < LEAST or not self.names:
             return None
         if value not in self._texts:
@@ -70,7 +72,11 @@ class Symbols:
                 found = self._product(base)
                 if found is not None:
                     return f"{found} {sign} {step}"
-        return None
+        for prime, name in self.names.items():
+            found = self._product(value - prime * FACTOR)
+            if found is not None:
+                return f"{name} + {found}"
+        return "?" if value >= MOST else None
 
     def _product(self, value: int) -> str | None:
         rest, factors = Fraction(value), []

@@ -8,7 +8,7 @@ from typing import Any
 
 from flambeau import cuda
 
-from ..base import counted, shape_text, table
+from ..base import counted, joined, shape_text, table
 from .holders import ROLES, Block, Census
 from .pins import bytes_text, peak_bytes, resident_bytes
 from .roots import unclaimed_holders
@@ -142,6 +142,18 @@ def hint(census: Census, root: str) -> str:
         f"{root} keeps {len(kept)} graphs alive ({bytes_text(graph)}): store loss.item() or "
         "loss.detach() instead of the tensor."
     )
+
+
+def largest(census: Census, device: str) -> str:
+    """The largest holders of a device's memory, in a sentence; empty if nothing is held there."""
+    rows = []
+    for root in census.roots:
+        held = [b for b in census.held_by(root.name) if b.device == device]
+        if held:
+            rows.append((sum(b.nbytes for b in held), root.name))
+    rows.sort(key=lambda row: -row[0])
+    words = [f"{name} {bytes_text(size)}" for size, name in rows[:ADVISED]]
+    return f"Largest holders: {joined(words)}." if words else ""
 
 
 def advice(census: Census) -> str:

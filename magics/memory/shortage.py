@@ -5,8 +5,10 @@ from __future__ import annotations
 import mmap
 from typing import Any
 
+from flambeau.backends.cuda.memory import CachingAllocator
+
 from .pins import empty_pools
-from .report import advice
+from .report import advice, largest
 from .roots import session_census
 
 RESERVE = 128 << 20  # bytes; a traceback by IPython and a census of the heap took under 30 MB,
@@ -45,6 +47,9 @@ class Shortage:
     def __init__(self, shell: Any) -> None:
         self.shell = shell
         self.reserve = Reserve()
+        CachingAllocator.largest_holders = staticmethod(
+            lambda device: largest(session_census(shell), f"cuda:{device}")
+        )
         # IPython asks for a function; it binds what it gets to the shell.
         shell.set_custom_exc(
             (*shell.custom_exceptions, MemoryError),
@@ -58,6 +63,7 @@ class Shortage:
         kinds = tuple(kind for kind in self.shell.custom_exceptions if kind is not MemoryError)
         self.shell.set_custom_exc(kinds, None)
         self.reserve.give_up()
+        CachingAllocator.largest_holders = None
 
     def _show(self, kind: Any, error: BaseException, traceback: Any, tb_offset: Any) -> None:
         self.reserve.give_up()

@@ -278,7 +278,10 @@ def _one(root: Tensor) -> Any:
     if shape:
         return key.ones_of(root._array, shape=shape)
     if key.one is None:
-        key.one = key.ones_of(root._array, shape=())
+        one = key.ones_of(root._array, shape=())
+        if getattr(key.backend, "is_recording", False):
+            return one  # which holds no value before the graph is replayed
+        key.one = one
     return key.one
 
 

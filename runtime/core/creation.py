@@ -142,6 +142,17 @@ def _array_of(data: Any, dtype: dtypes.dtype | None) -> np.ndarray[Any, Any]:
     return array
 
 
+def _of_gpu(data: Any) -> Any:
+    """An array of a GPU library as a tensor of the same memory; anything else as it is."""
+    if isinstance(data, Tensor | list | tuple | int | float | np.ndarray):
+        return data
+    if not hasattr(data, "__cuda_array_interface__"):
+        return data
+    array = backends["cuda"].xp.asarray(data)
+    place = place_of(f"cuda:{array.data.device_id}")
+    return wrap(array, key_of(place, dtypes.from_numpy(array.dtype)))
+
+
 def _has_numpy(data: Any) -> bool:
     while isinstance(data, list | tuple) and data:
         data = data[0]
@@ -172,6 +183,7 @@ def tensor(
         tensor([[1., 2.],
                 [3., 4.]])
     """
+    data = _of_gpu(data)
     if isinstance(data, Tensor):
         out = data.detach().clone().to(place_of(device) if device is not None else data.device)
         out = out if dtype is None else out.to(dtype)
@@ -185,8 +197,9 @@ def tensor(
 
 
 def as_tensor(data: Any, dtype: dtypes.dtype | None = None, device: Any = None) -> Tensor:
-    """`data` as a tensor, sharing memory with a tensor or NumPy array where dtype and device
-    allow."""
+    """`data` as a tensor, sharing memory with a tensor, a NumPy array or an array of a GPU library
+    (with `__cuda_array_interface__`) where dtype and device allow."""
+    data = _of_gpu(data)
     if isinstance(data, Tensor):
         return data.to(data.device if device is None else device, dtype or data.dtype)
     array = _array_of(data, dtype)
@@ -208,6 +221,7 @@ def asarray(
 
     Raises: ValueError if the memory cannot be shared but must.
     """
+    obj = _of_gpu(obj)
     found = as_tensor(obj, dtype, device)
     shares = found is obj or (
         isinstance(obj, Tensor | np.ndarray) and found.data_ptr() == _address(obj)

@@ -65,15 +65,15 @@ class LargeKernels:
 
     def __getattr__(self, name: str) -> Any:
         key: Any = self._key
-        kernel = _placed(key.backend.large_kernel(operations[name], key), key)
+        kernel = placed(key.backend.large_kernel(operations[name], key), key)
         setattr(self, name, kernel)
         return kernel
 
 
-def _placed(kernel: Callable[..., Any], key: DispatchKey) -> Callable[..., Any]:
+def placed(kernel: Callable[..., Any], key: DispatchKey) -> Callable[..., Any]:
     """`kernel`, which computes on the device of `key` whichever is current."""
-    placed = getattr(key.backend, "placed", None)
-    return kernel if placed is None else placed(kernel, key.device.index)
+    on_device = getattr(key.backend, "placed", None)
+    return kernel if on_device is None else on_device(kernel, key.device.index)
 
 
 class DispatchKey:
@@ -107,7 +107,7 @@ class DispatchKey:
                 f"{operation.label}: expected another kind of numbers. Got {self.dtype}. Convert "
                 "with .to(), or take .abs() or .real of complex numbers."
             )
-        kernel = _placed(self.backend.kernel(operation, self), self)
+        kernel = placed(self.backend.kernel(operation, self), self)
         setattr(self, name, kernel)
         return kernel
 

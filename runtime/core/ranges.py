@@ -103,7 +103,12 @@ def _steps(
     if key.device.type == "meta":
         return _filled((count,), None, key, requires_grad)
     exact = np.int64 if isinstance(start, int) and isinstance(step, int) else np.float64
-    array = (start + np.arange(count, dtype=exact) * step).astype(dtype.numpy)
+    if key.device.type == "cuda":  # by kernels, which can be recorded into a graph
+        xp: Any = key.backend.xp
+        with xp.cuda.Device(key.device.index):
+            array = (start + xp.arange(count, dtype=exact) * step).astype(dtype.numpy)
+    else:
+        array = (start + np.arange(count, dtype=exact) * step).astype(dtype.numpy)
     return _place(array, key, requires_grad)
 
 

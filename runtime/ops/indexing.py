@@ -131,11 +131,50 @@ def index_put_values(input: Spec, values: Spec, *, index: Any, accumulate: bool)
 
 
 def _index_shape(input: Any, index: Any) -> Shape:
-    concrete = tuple(np.zeros(i.shape, np.int64) if isinstance(i, _Spec) else i for i in index)
+    """The shape of input[index]. Where arrays have values NumPy tells; else it is worked out, as an
+    index of arrays copies, and on the meta device nothing may take the memory of real sizes."""
+    shape = tuple(input.shape)
+    without = builtins.any(isinstance(i, _Spec) for i in index)
+    tried = tuple(np.zeros((1,) * len(i.shape), int) if isinstance(i, _Spec) else i for i in index)
     try:
-        return tuple(_empty_like(input)[concrete].shape)
+        if not without:
+            return tuple(_empty_like(input)[tried].shape)
+        _empty_like(input)[tuple(slice(0, 0) if isinstance(i, slice) else i for i in tried)]
     except IndexError as error:
-        raise _explained(tuple(input.shape), concrete) or error from None
+        raise _explained(shape, tried) or error from None
+    arrays = [tuple(i.shape) for i in index if hasattr(i, "shape")]
+    try:
+        return _selected_shape(shape, index, np.broadcast_shapes(*arrays))
+    except ValueError:
+        raise ShapeError(
+            f"index: expected arrays of indices that broadcast. Got shapes {arrays}."
+        ) from None
+
+
+def _selected_shape(shape: Shape, index: Any, selected: Shape) -> Shape:
+    """What is left of `shape` and, where the first array or int of the index stands, `selected`;
+    in front of all if other items part the arrays. Source: NumPy, "Advanced indexing"."""
+    rest = len(shape) - builtins.sum(i is not None and i is not Ellipsis for i in index)
+    found: list[int] = []
+    places: list[int] = []
+    dim = at = 0
+    for k, item in enumerate(index):
+        if item is None:
+            found.append(1)
+        elif item is Ellipsis:
+            found += shape[dim : dim + rest]
+            dim += rest
+        elif isinstance(item, slice):
+            found.append(len(range(*item.indices(shape[dim]))))
+            dim += 1
+        else:
+            at = at if places else len(found)
+            places.append(k)
+            dim += 1
+    found += shape[dim:]
+    if places[-1] - places[0] >= len(places):
+        at = 0
+    return (*found[:at], *selected, *found[at:])
 
 
 def _explained(shape: Shape, index: tuple[Any, ...]) -> OutOfBoundsError | None:

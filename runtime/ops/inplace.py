@@ -330,7 +330,7 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     if not isinstance(src, Tensor):
         return fill_(self, src)
     check_writable(self, "copy_")
-    value = src.to(self.device, self.dtype)
+    value = src.to(self.device, self.dtype, non_blocking=non_blocking and self.is_cuda)
     return overwrite(self, value.expand(tuple(self.shape)), "copy_")
 
 

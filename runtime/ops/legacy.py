@@ -280,6 +280,23 @@ def dlpack_device(self: Tensor) -> tuple[int, int]:
     return self._array.__dlpack_device__()
 
 
+def cuda_array_interface(self: Tensor) -> dict[str, Any]:
+    """How libraries for GPUs find the memory of a tensor: `cupy.asarray(tensor)`.
+
+    Raises: AttributeError for a tensor that is not on a GPU, RuntimeError for one that requires a
+    gradient.
+    """
+    if not self.is_cuda or self.is_sparse:
+        raise AttributeError(
+            f"__cuda_array_interface__: expected a dense tensor on a GPU. Got one on {self.device}."
+        )
+    if self.requires_grad:
+        raise RuntimeError(
+            "__cuda_array_interface__: expected a tensor that requires no gradient. Use detach()."
+        )
+    return self._array.__cuda_array_interface__
+
+
 class _Capsule:
     """A bare DLPack capsule as an object with the protocol's methods."""
 
@@ -314,9 +331,9 @@ def from_dlpack(ext_tensor: Any) -> Tensor:
 METHODS = {
     "new": new, "storage": storage, "untyped_storage": untyped_storage, "resize_": resize_,
     "resize_as_": resize_as_, "new_empty_strided": new_empty_strided,
-    "fill_diagonal_": fill_diagonal_, "frexp": frexp, "pin_memory": itself,
-    "record_stream": itself, "is_pinned": no, "is_inference": no,
+    "fill_diagonal_": fill_diagonal_, "frexp": frexp, "is_inference": no,
     "apply_": apply_, "is_same_size": is_same_size,
+    "__cuda_array_interface__": property(cuda_array_interface),
     "__array_wrap__": array_wrap, "__dlpack__": dlpack, "__dlpack_device__": dlpack_device,
     "share_memory_": share_memory_, "is_shared": is_shared,
     "names": property(lambda self: (None,) * self.ndim),

@@ -113,7 +113,7 @@ conj angle sgn conj_physical resolve_conj resolve_neg isreal is_conj is_neg
     older_factors: "geqrf ger lu lu_solve orgqr ormqr triangular_solve",
     older_linalg: "cholesky cholesky_inverse cholesky_solve inverse pinverse qr slogdet svd",
     products: "inner vdot kron baddbmm addbmm addmv addr cross dist",
-    transfer: "to type_as cpu cuda",
+    transfer: "to type_as cpu cuda pin_memory is_pinned record_stream",
     spectrogram: "stft istft",
 }
 """Functions that are methods as well, by module."""

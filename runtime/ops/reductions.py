@@ -254,13 +254,13 @@ def var(
     return F.var_over(input, dim=dim, keepdim=keepdim, freedom=freedom)
 
 
-@composite(node_name="Var")
+@composite(node_name="Var", layout="row_major")
 def var_over(
     F: Any, input: Spec, *, dim: Dims = None, keepdim: bool = False, freedom: float = 1.0
 ) -> Spec:
     """sum((input - mean)**2) / freedom over `dim`."""
     centred = F.minus(input, F.mean_over(input, dim=dim, keepdim=True))
-    squares = F.sum_over(F.square(centred), dim=dim, keepdim=keepdim)
+    squares = F.sum_over(F.squared(centred), dim=dim, keepdim=keepdim)
     return F.divide(squares, freedom)
 
 

@@ -81,10 +81,7 @@ class Recorder(observers.Observer):
         end = perf_counter()
         start = end - seconds
         if outputs[0].is_cuda:
-            from .. import cuda
-
-            cuda.synchronize()
-            seconds = perf_counter() - start
+            seconds = _waited() - start
         shapes, moved, made = [], 0, 0
         for value in inputs:
             if isinstance(value, Tensor):
@@ -121,16 +118,19 @@ class Recorder(observers.Observer):
         node.metadata["event"] = self._self, len(self.events) - 1
 
     def backward_left(self, node: Any, gradients: tuple[Any, ...], seconds: float) -> None:
-        """A backward node has run."""
+        """A backward node has run, and is waited for if it did on a GPU."""
         end = perf_counter()
-        made = 0
+        start, made = end - seconds, 0
+        key = getattr(node, "key", None)
+        if key is not None and key.device.type == "cuda":
+            seconds = _waited() - start
         for g in gradients:
             nbytes = getattr(g, "nbytes", None)
             if nbytes is not None:
                 made += nbytes
                 self._ledger.add(g._array if isinstance(g, Tensor) else g, nbytes)
         recorder, origin = node.metadata.get("event", (None, -1))
-        event = Event(node.name(), BACKWARD, end - seconds, seconds, threading.get_ident())
+        event = Event(node.name(), BACKWARD, start, seconds, threading.get_ident())
         event.made, event.moved = made, 2 * made
         if recorder is self._self:
             before = self.events[origin]
@@ -139,10 +139,12 @@ class Recorder(observers.Observer):
         self.events.append(event)
 
     def step_done(self, optimizer: Any, seconds: float) -> None:
-        """An optimizer has stepped."""
+        """An optimizer has stepped, and is waited for where there is a GPU."""
         name = f"Optimizer.step#{type(optimizer).__name__}.step"
         stack = self._stacks.now() if self.with_stack else ()
         start = perf_counter() - seconds
+        if any(p.is_cuda for group in optimizer.param_groups for p in group["params"][:1]):
+            seconds = _waited() - start
         self.events.append(Event(name, STEP, start, seconds, threading.get_ident(), stack=stack))
 
     def add_range(self, name: str, start: float, seconds: float) -> None:
@@ -156,6 +158,14 @@ class _Held(weakref.ref[Any]):
     __slots__ = ("key", "nbytes")
     key: int
     nbytes: int
+
+
+def _waited() -> float:
+    """The time when the GPU has done all it was asked for."""
+    from .. import cuda
+
+    cuda.synchronize()
+    return perf_counter()
 
 
 class _Ledger:

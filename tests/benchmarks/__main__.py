@@ -5,6 +5,8 @@ sequences, optimizers, data, import, memory, kernel, terminal. Words choose rows
 name: `python -m tests.benchmarks cpu lstm gpt`. With THREADS=1 in the environment each side
 has one thread and processor time counts, for machines that have other work to do. Install PyTorch
 by hand first; the product and its tests never do.
+
+`python -m tests.benchmarks cuda [WORD ...]` measures on a GPU instead (see `gpu`).
 """
 
 from __future__ import annotations
@@ -31,6 +33,10 @@ def main() -> int:
     )
     parser.add_argument("what", nargs="*", help="names of tables, or words in names of rows")
     what = [word.lower() for word in parser.parse_args().what if word != "cpu"]
+    if "cuda" in what:
+        from .gpu.table import run
+
+        return run([word for word in what if word not in ("cuda", "tiny")], "tiny" in what)
     chosen = {name: list(choose(name, what)) for name in TABLES}
     if not any(chosen.values()):
         parser.error(f"no table or row matches {' '.join(what)}")

@@ -41,7 +41,8 @@ def gpt(torch: Any, vocabulary: int, width: int, depth: int, heads: int, length:
             self.head = nn.Linear(width, vocabulary, bias=False)
 
         def forward(self, tokens: Any) -> Any:
-            x = self.tokens(tokens) + self.positions(torch.arange(tokens.size(1)))
+            places = torch.arange(tokens.size(1), device=tokens.device)
+            x = self.tokens(tokens) + self.positions(places)
             return self.head(self.norm(self.blocks(x))).flatten(0, 1)
 
     return GPT()

@@ -157,3 +157,12 @@ def test_filtering_reads_a_changed_weight_anew() -> None:
         assert (layer(x) == first).all()
         layer.weight.mul_(2)
         torch.testing.assert_close(layer(x), 2 * first)
+
+
+@pytest.mark.skipif(library() is None, reason="oneDNN is not installed")
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(7, 2, 3), (3, 1, 1), (4, 4, 0)])
+def test_gradients_of_images_with_few_channels_follow_the_definition(
+    kernel: int, stride: int, padding: int
+) -> None:
+    x, w = uniform(2, 3, 64, 64), uniform(40, 3, kernel, kernel)
+    require_definition(x, w, (stride, stride), (padding, padding), (1, 1))

@@ -45,3 +45,29 @@ def test_what_scatter_add_does_not_read_has_a_gradient_of_zero() -> None:
     src = torch.ones(2, 2, requires_grad=True)
     torch.zeros(2, 3).scatter_add(0, torch.tensor([[1]]), src).sum().backward()
     assert src.grad.tolist() == [[1, 0], [0, 0]]
+
+
+@pytest.mark.parametrize("index", [
+    "i", ":, i", "i, :, j", ":, i, j", "0, :, i", ":, i, 1", "..., i", "i, ..., j",
+    "None, i, None, j", "i, None, j", "1:, ..., 0, j", "i[:, None, None], j", ":, ::2, i",
+])  # fmt: skip
+def test_the_meta_device_tells_the_shape_of_an_index(index: str) -> None:
+    shapes = {}
+    for device in ("cpu", "meta"):
+        names = {
+            "x": torch.zeros(2, 3, 4, 5, device=device),
+            "i": torch.zeros(2, dtype=torch.int64, device=device),
+            "j": torch.zeros(6, 2, dtype=torch.int64, device=device),
+        }
+        shapes[device] = eval(f"x[{index}]", names).shape
+    assert shapes["meta"] == shapes["cpu"]
+
+
+def test_an_index_on_the_meta_device_takes_no_memory_of_its_size() -> None:
+    places = torch.empty(10**9, 10**9, dtype=torch.int64, device="meta")
+    assert torch.empty(8, 10, device="meta")[:, places].shape == (8, 10**9, 10**9)
+    with pytest.raises(RuntimeError, match=r"broadcast. Got shapes \[\(2,\), \(3,\)\]"):
+        torch.empty(4, 4, device="meta")[
+            torch.empty(2, dtype=torch.int64, device="meta"),
+            torch.empty(3, dtype=torch.int64, device="meta"),
+        ]

@@ -30,6 +30,16 @@ def test_decorators_leave_functions_as_they_are() -> None:
         torch.jit.trace(double, (1, 2))
     with pytest.raises(RuntimeError, match="state_dict"):
         torch.jit.load("x.pt")
+    assert torch.jit.annotate(int, 3) == 3
+    assert isinstance(torch.nn.ReLU(), torch.jit.ScriptModule)
+
+
+def test_sizes_are_given_once_or_for_every_dimension() -> None:
+    from flambeau.nn.modules.utils import _pair, _single, _triple
+
+    assert _pair(3) == (3, 3)
+    assert _pair((1, 2)) == (1, 2)
+    assert (_single(4), _triple([1, 2, 3])) == ((4,), (1, 2, 3))
 
 
 def test_compile_says_once_that_it_does_not(monkeypatch: pytest.MonkeyPatch) -> None:

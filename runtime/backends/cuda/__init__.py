@@ -24,8 +24,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -34,7 +36,8 @@ from ...core.devices import device
 from ...core.dispatch import DispatchKey
 from ...errors import DeviceError
 from ..array import ArrayBackend
-from . import launch, registry
+from . import copies, launch, products, registry
+from .memory import CachingAllocator
 
 if TYPE_CHECKING:
     from ...ops.operation import Operation
@@ -43,7 +46,16 @@ if TYPE_CHECKING:
 class _Products:
     """How matrix products may be rounded."""
 
-    allow_tf32 = False
+    @property
+    def allow_tf32(self) -> bool:
+        """Whether factors of float32 may be rounded to TF32 (10 bits): a float32 matmul precision
+        below "highest"."""
+        return products.precision != "highest"
+
+    @allow_tf32.setter
+    def allow_tf32(self, value: bool) -> None:
+        products.precision = "high" if value else "highest"
+
     allow_fp16_reduced_precision_reduction = True
     allow_bf16_reduced_precision_reduction = True
 
@@ -54,12 +66,27 @@ class CUDABackend(ArrayBackend):
     type = "cuda"
     matmul = _Products()  # switches, under PyTorch's name for them
 
+    is_recording = 0  # how many graphs are recorded now
+    recorded_numbers: ClassVar[list[Any]] = []  # that they read, and keep
+    _library: Any = None
+    _allocator: CachingAllocator
+
     @property
     def xp(self) -> Any:
-        """The module `cupy`."""
-        import cupy
+        """The module `cupy`, whose memory comes from `allocator` from the first time on."""
+        cupy = sys.modules.get("cupy")
+        if cupy is None or cupy is not self._library:
+            import cupy
 
+            self._library, self._allocator = cupy, CachingAllocator(cupy)
+            cupy.cuda.set_allocator(self._allocator.malloc)
         return cupy
+
+    @property
+    def allocator(self) -> CachingAllocator:
+        """Where the memory of arrays comes from."""
+        _ = self.xp
+        return self._allocator
 
     @property
     def array_class(self) -> Any:
@@ -78,6 +105,8 @@ class CUDABackend(ArrayBackend):
     def kernel(self, operation: Operation, key: DispatchKey) -> Callable[..., Any]:
         plain = super().kernel(operation, key)
         own = registry.own_kernel(operation, key) if launch.driver.is_available() else None
+        if own is None and operation.name in products.KERNELS and products.is_available(self.xp):
+            own = partial(products.KERNELS[operation.name], self.xp)
         if own is None:
             return plain
 
@@ -112,12 +141,42 @@ class CUDABackend(ArrayBackend):
     def array_dtype(self, dtype: dtypes.dtype) -> Any:
         return dtype.numpy
 
-    def as_array(self, value: Any, dtype: dtypes.dtype | None, index: int | None) -> Any:
-        with self.xp.cuda.Device(index or 0):
-            return self.xp.asarray(value, None if dtype is None else dtype.numpy)
+    def as_array(
+        self,
+        value: Any,
+        dtype: dtypes.dtype | None,
+        index: int | None,
+        non_blocking: bool = False,
+    ) -> Any:
+        xp, index = self.xp, index or 0
+        if isinstance(value, xp.ndarray):
+            if value.nbytes and value.data.device_id != index:
+                value = copies.to_other_gpu(xp, value, index)
+        else:
+            if self.is_recording:
+                return self._beside_recording(value, dtype, index)
+            if isinstance(value, np.ndarray):
+                value = copies.to_gpu(xp, value, index, non_blocking)
+        with xp.cuda.Device(index):
+            return xp.asarray(value, None if dtype is None else dtype.numpy)
 
-    def to_numpy(self, array: Any) -> Any:
-        return self.xp.asnumpy(array)
+    def _beside_recording(self, value: Any, dtype: dtypes.dtype | None, index: int) -> Any:
+        """A number in memory at once, on a stream that is not recorded: a graph only reads it.
+
+        Raises: DeviceError for an array of the CPU's, of which a replay would read what is left.
+        """
+        if np.ndim(value):
+            copies.refuse_in_recording(value)
+        before = self.allocator.allocate_from(0)
+        with self.xp.cuda.Device(index), self.xp.cuda.Stream(non_blocking=True) as stream:
+            found = self.xp.asarray(value, None if dtype is None else dtype.numpy)
+            stream.synchronize()
+        self.allocator.allocate_from(before)
+        self.recorded_numbers.append(found)
+        return found
+
+    def to_numpy(self, array: Any, non_blocking: bool = False) -> Any:
+        return copies.to_cpu(self.xp, array, non_blocking)
 
     def device_count(self) -> int:
         """Number of GPUs that CuPy can use; 0 without CuPy, a driver or a card."""

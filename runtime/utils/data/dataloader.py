@@ -29,8 +29,8 @@ class DataLoader:
     for each pass, or once if `persistent_workers`. With `in_order` (the default) the order depends
     on the seed alone, never on workers; without it, batches come as they are ready. Worker k seeds
     Python's, NumPy's and our generators by a base seed plus k, then calls `worker_init_fn(k)`.
-    `timeout` (s) limits the wait for a batch; 0 is no limit. `pin_memory` is accepted; copies to a
-    GPU do not need it here.
+    `timeout` (s) limits the wait for a batch; 0 is no limit. With `pin_memory` and a GPU, batches
+    lie in page-locked memory, from which `to("cuda", non_blocking=True)` copies beside other work.
 
     Raises: ValueError for options that exclude each other; in a pass what the data set raises, a
     worker's with its traceback as message; RuntimeError if a worker dies or takes too long.

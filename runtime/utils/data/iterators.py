@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from ... import accelerator
+from .pinning import pinned
 from .pool import WorkerPool
 from .sampler import fresh_seed
 
@@ -24,6 +26,7 @@ class LoaderIterator:
         self._indices: Iterator[Any] = iter(self._sampler)
         self._base_seed = fresh_seed(loader.generator)
         self._num_yielded = 0
+        self._pins = loader.pin_memory and accelerator.is_available()
 
     def __iter__(self) -> LoaderIterator:
         return self
@@ -36,7 +39,7 @@ class LoaderIterator:
         self._num_yielded += 1
         if self._promised is not None and self._num_yielded > self._promised:
             self._warn_of_length(self._promised)
-        return batch
+        return pinned(batch) if self._pins else batch
 
     def _next(self) -> Any:
         raise NotImplementedError

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import scipy.special
 
-from . import arrays, functions, memory, streams
+from . import arrays, blas, functions, memory, streams
 from .interface import RECORD, checked, exists
 
 UFUNCS = """
@@ -93,6 +93,7 @@ def _cupy() -> dict[str, Any]:
         "broadcast_shapes": np.broadcast_shapes,
         "inf": np.inf,
         "nan": np.nan,
+        "from_dlpack": checked("cupy.from_dlpack", arrays.from_dlpack),
         "fft": types.SimpleNamespace(**fft),
         "linalg": types.SimpleNamespace(**linalg),
         "lib": types.SimpleNamespace(stride_tricks=tricks),
@@ -139,7 +140,8 @@ def _cuda() -> dict[str, Any]:
         full = f"cupy.cuda.runtime.{name}"
         if callable(function) and not isinstance(function, type):
             runtime[name] = function if name == "getDevice" else checked(full, function)
-    return made | {"runtime": streams.runtime}
+    device = types.SimpleNamespace(get_cublas_handle=lambda: 1)
+    return made | {"runtime": streams.runtime, "cublas": blas.module(), "device": device}
 
 
 @contextlib.contextmanager

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import operator
 import sys
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -76,7 +78,7 @@ class ndarray:
         self, stream: Any = None, order: str = "C", out: Any = None, blocking: bool = True
     ) -> Any:
         """A copy as a NumPy array."""
-        streams.refuse_in_capture()
+        streams.refuse_in_capture(streams.get_current_stream())
         if out is None:
             return self._host.copy()
         queue, kept = stream or streams.get_current_stream(), self._host.copy()
@@ -93,12 +95,12 @@ class ndarray:
 
     def item(self, *index: Any) -> Any:
         """The element as a Python number."""
-        streams.refuse_in_capture()
+        streams.refuse_in_capture(streams.get_current_stream())
         return self._host.item(*index)
 
     def tolist(self) -> Any:
         """The elements as nested lists."""
-        streams.refuse_in_capture()
+        streams.refuse_in_capture(streams.get_current_stream())
         return self._host.tolist()
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
@@ -111,6 +113,12 @@ class ndarray:
         if "out" in kwargs:
             (kwargs["out"],) = kwargs["out"]
         return found(*inputs, **kwargs)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return _Capsule(self)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 2, self.data.device_id
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
@@ -178,6 +186,20 @@ class ndarray:
         return complex(self.item())
 
 
+class _Capsule:
+    """What stands for a DLPack capsule, which cannot be made without C."""
+
+    def __init__(self, array: ndarray) -> None:
+        self.array = array
+
+
+def from_dlpack(array: Any, *, device: Any = None, copy: Any = None) -> ndarray:
+    """An array of the memory that another object offers."""
+    found = array.__dlpack__()
+    made = ndarray.of(found.array._host)
+    return made.copy() if copy else made  # type: ignore[no-any-return]
+
+
 def _root(array: Any) -> Any:
     """What the memory of a NumPy array belongs to."""
     while not isinstance(array, Bytes) and getattr(array, "base", None) is not None:
@@ -243,18 +265,46 @@ def run(function: Callable[..., Any], *args: Any, changed: Any = None, **kwargs:
         result = function(*given, **options)
         return guest(result) if changed is None else changed
     if changed is not None:
-        kept.append(lambda: function(*given, **options))
+        kept.append(partial(function, *map(_at_address, given), **options))
         return changed
-    made = guest(function(*given, **options))
-
-    def again() -> None:
-        result = function(*given, **options)
-        for array, value in zip(_listed(made), _listed(result), strict=True):
-            if isinstance(array, ndarray) and array.base is None:
-                array._host[...] = value
-
-    kept.append(again)
+    try:
+        made = guest(function(*given, **options))
+    except IndexError:  # indices hold no values yet
+        made = guest(function(*map(_zeros, given), **options))
+    new = [a for a in _listed(made) if isinstance(a, ndarray) and a.base is None]
+    if new:
+        which = [k for k, a in enumerate(_listed(made)) if any(a is n for n in new)]
+        places = [_at_address(a._host) for a in new]
+        kept.append(partial(_again, function, [*map(_at_address, given)], options, which, places))
     return made
+
+
+def _again(
+    function: Any, given: list[Any], options: dict[str, Any], which: list[int], places: list[Any]
+) -> None:
+    """Compute new arrays once more, where they were."""
+    results = _listed(function(*given, **options))
+    for k, place in zip(which, places, strict=True):
+        place[...] = results[k]
+
+
+def _at_address(value: Any) -> Any:
+    """An array as a graph knows it: by its address, whoever's memory that is now."""
+    if isinstance(value, tuple | list):
+        return type(value)(map(_at_address, value))
+    if not isinstance(value, np.ndarray) or not value.nbytes:
+        return value
+    before = sum(min(0, (n - 1) * s) for n, s in zip(value.shape, value.strides, strict=True))
+    behind = sum(max(0, (n - 1) * s) for n, s in zip(value.shape, value.strides, strict=True))
+    size = behind - before + value.itemsize
+    held = (ctypes.c_char * size).from_address(value.ctypes.data + before)
+    return np.ndarray(value.shape, value.dtype, held, -before, value.strides)
+
+
+def _zeros(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return type(value)(map(_zeros, value))
+    return np.zeros_like(value) if isinstance(value, np.ndarray) else value
 
 
 def _listed(value: Any) -> Any:

@@ -106,7 +106,7 @@ def asarray(value: Any, dtype: Any = None, order: Any = None, **options: Any) ->
         return guest(np.array(value._host, dtype))
     if hasattr(value, "__cuda_array_interface__"):
         return _foreign(value)
-    if streams.capturing() is not None and not isinstance(value, int | float | bool | complex):
+    if streams.capturing() is not None:  # the source of the copy would be gone at a replay
         raise CUDARuntimeError(streams.UNSUPPORTED, 900)
     return guest(np.array(value, dtype, order=order or "K"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -170,9 +171,7 @@ class PinnedMemory:
         self.ptr = self._memory.ctypes.data
         self.size = size
         pinned[self.ptr] = size
-
-    def __del__(self) -> None:
-        pinned.pop(self.ptr, None)
+        weakref.finalize(self, pinned.pop, self.ptr, None).atexit = False
 
 
 pinned: dict[int, int] = {}

@@ -98,8 +98,8 @@ class Event:
 
     def synchronize(self) -> None:
         """Do what is before it."""
-        refuse_in_capture()
         if self._stream is not None:
+            refuse_in_capture(self._stream)
             self._stream.flush(self._position)
 
 
@@ -171,12 +171,12 @@ class _BaseStream:
     @property
     def done(self) -> bool:
         """Whether nothing is pending."""
-        refuse_in_capture()
+        refuse_in_capture(self)
         return not self._pending
 
     def synchronize(self) -> None:
         """Do what is pending."""
-        refuse_in_capture()
+        refuse_in_capture(self)
         self.flush()
 
     def record(self, event: Event | None = None) -> Event:
@@ -250,9 +250,12 @@ def capturing() -> list[Work] | None:
     return found
 
 
-def refuse_in_capture() -> None:
-    """Raise what CUDA does when a capture is waited for. Raises: CUDARuntimeError."""
-    if any(stream.capture is not None for stream in _streams):
+def refuse_in_capture(stream: Any = None) -> None:
+    """Raise what CUDA does when a captured stream is waited for, or for None when all are.
+
+    Raises: CUDARuntimeError.
+    """
+    if any(s.capture is not None for s in (_streams if stream is None else [stream])):
         raise CUDARuntimeError(UNSUPPORTED, 900)
 
 

@@ -26,6 +26,7 @@ CASES: dict[str, tuple[Function, int]] = {
     "layer_norm without bias": (lambda x, w: F.layer_norm(x, x.shape[1:], w), 1),
     "layer_norm without weight": (lambda x, b: F.layer_norm(x, x.shape[1:], None, b), 1),
     "layer_norm, bare": (lambda x: F.layer_norm(x, x.shape[1:]), 0),
+    "group_norm": (lambda x: F.group_norm(x[:, None], 1), 0),
 }
 """Functions of rows, and how many parameters of a row's length they take."""
 
@@ -63,6 +64,15 @@ def test_rows_with_nan_and_infinities_are_those_of_small_arrays(case: str) -> No
     large = function(torch.from_numpy(x)).numpy()
     small = function(torch.from_numpy(x[:20])).numpy()
     np.testing.assert_allclose(large[:20], small, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["amax", "amin"])
+def test_extremes_of_rows_are_exact_and_nan_where_one_is(name: str) -> None:
+    x = RNG.normal(size=(700, 3, 50)).astype(np.float32)
+    x[1, 0, 49], x[2, 1, 3], x[3] = np.nan, np.inf, -np.inf
+    for dim in (-1, (1, 2)):
+        found = getattr(torch.from_numpy(x), name)(dim, keepdim=True).numpy()
+        np.testing.assert_array_equal(found, getattr(np, name)(x, dim, keepdims=True))
 
 
 def test_a_class_that_is_not_there_is_refused() -> None:

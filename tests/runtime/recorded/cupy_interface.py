@@ -1,8 +1,8 @@
 """CuPy's interface: parameters of its functions and methods, and the dtypes that its ufuncs take.
 
-`python -m tests.runtime.recorded.cupy_interface`, in an environment that has CuPy (a driver or a
-GPU is not needed), writes cupy_interface.json anew. The stand-in for CuPy refuses what the record
-does not allow; where CuPy is installed, a test compares the record with it.
+`python -m tests.runtime.recorded.cupy_interface`, in an environment that has CuPy and cuBLAS (a
+driver or a GPU is not needed), writes cupy_interface.json anew. The stand-in for CuPy refuses what
+the record does not allow; where CuPy is installed, a test compares the record with it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ MODULES = (
     "cupy.cuda.device",
     "cupyx",
     "cupyx.scipy.special",
+    "cupy_backends.cuda.libs.cublas",
 )
 """Modules of which every public function is recorded."""
 

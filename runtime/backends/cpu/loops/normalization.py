@@ -11,12 +11,54 @@ from .language import Position, Value
 from .rows import CHUNK, Passes, Row, RowLoop
 
 
-def _statistics(p: Passes, x: Row, eps: Value) -> tuple[Value, Value]:
-    """The mean of a row, and 1 / sqrt(var + eps): two passes, as the mean of squares minus the
-    squared mean would cancel."""
+def _mean_and_var(p: Passes, x: Row) -> tuple[Value, Value]:
+    """Of a row: two passes, as the mean of squares minus the squared mean would cancel."""
     mean = p.mean(lambda at: x[at])
-    var = p.mean(lambda at: p.m.square(x[at] - mean))
+    return mean, p.mean(lambda at: p.m.square(x[at] - mean))
+
+
+def _statistics(p: Passes, x: Row, eps: Value) -> tuple[Value, Value]:
+    """The mean of a row, and 1 / sqrt(var + eps)."""
+    mean, var = _mean_and_var(p, x)
     return mean, p.m.rsqrt(var + eps)
+
+
+def _normalize(
+    p: Passes, index: Value, x: Row, out: Row, means: Row, variances: Row, eps: Value
+) -> None:
+    mean, var = _mean_and_var(p, x)
+    means.set_element(p.zero, mean)
+    variances.set_element(p.zero, var)
+    scale = p.m.rsqrt(var + eps)
+    p.map(out, lambda at: (x[at] - mean) * scale, is_last=True)
+
+
+def _normalize_gradient(
+    p: Passes, index: Value, g: Row, y: Row, variances: Row, out: Row, eps: Value
+) -> None:
+    level = p.mean(lambda at: g[at])
+    along = p.mean(lambda at: g[at] * y[at])
+    scale = p.m.rsqrt(variances.element(p.zero) + eps)
+    p.map(out, lambda at: (g[at] - level - y[at] * along) * scale, is_last=True)
+
+
+NORMALIZE = RowLoop(_normalize, "real", "real", "one real", "one real", numbers=1)
+NORMALIZE_GRADIENT = RowLoop(_normalize_gradient, "real", "real", "one real", "real", numbers=1)
+
+
+def normalize(x: Any, columns: int, eps: float) -> tuple[Any, Any, Any]:
+    """(x - mean) / sqrt(var + eps) over rows of `columns`, and the means and variances (rows,)."""
+    rows = x.size // columns
+    out, mean, var = np.empty_like(x), np.empty(rows, x.dtype), np.empty(rows, x.dtype)
+    NORMALIZE([x, out, mean, var], rows, columns, eps)
+    return out, mean, var
+
+
+def normalize_gradient(g: Any, normalized: Any, var: Any, columns: int, eps: float) -> Any:
+    """(g - mean(g) - normalized * mean(g * normalized)) / sqrt(var + eps) over such rows."""
+    out = np.empty_like(g)
+    NORMALIZE_GRADIENT([g, normalized, var, out], g.size // columns, columns, eps)
+    return out
 
 
 @cache

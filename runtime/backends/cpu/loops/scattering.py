@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .language import SIZES, Position, Program
+from .language import LEAST_STREAMED, SIZES, Position, Program
 from .machine import Code
 from .threads import pool
 
@@ -20,6 +20,9 @@ CHUNK = 16_384
 """Elements that a thread takes at a time."""
 LEAST_COLUMNS = 64
 """Columns of a thread: fewer would waste the cache lines of the rows."""
+
+LEAST_STREAMED_COLUMNS = 128
+"""Columns from which on whole cache lines outweigh the parts of them at both ends of a row."""
 
 
 @cache
@@ -63,8 +66,8 @@ def add_rows(out: Any, places: Any, values: Any) -> None:
 
 
 @cache
-def _taking_code(real: str) -> Code:
-    program = Program(f"take_rows_{real}", real)
+def _taking_code(real: str, streams: bool) -> Code:
+    program = Program("take_rows", real)
     table, places, out = (program.array(k) for k in range(3))
     columns = program.word(3)
     width = columns * SIZES[real]
@@ -73,9 +76,13 @@ def _taking_code(real: str) -> Code:
         target = out + row * width
 
         def body(at: Position) -> None:
-            at.store(target, at.load(source, real))
+            at.store(target, at.load(source, real), streams)
 
-        program.across(program.constant(0), columns, body)
+        zero = program.constant(0)
+        if streams:
+            program.across_aligned(zero, columns, body, target, SIZES[real])
+        else:
+            program.across(zero, columns, body)
     return Code(program.name, program.text())
 
 
@@ -84,5 +91,7 @@ def take_rows(table: Any, places: Any) -> Any:
     columns = table.shape[1]
     out = np.empty((len(places), columns), table.dtype)
     words = struct.pack("=4q", id(table), id(places), id(out), columns)
-    pool.run(_taking_code(table.dtype.name), words, len(places), max(1, CHUNK // columns))
+    streams = out.nbytes >= LEAST_STREAMED and columns >= LEAST_STREAMED_COLUMNS
+    code = _taking_code(table.dtype.name, streams)
+    pool.run(code, words, len(places), max(1, CHUNK // columns))
     return out

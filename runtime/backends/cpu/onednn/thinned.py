@@ -80,9 +80,11 @@ def serves_input(g: Any, weight: Any, *, like: Shape, **how: Any) -> bool:
 def convolution_input(g: Any, weight: Any, *, like: Shape, stride: Any, **how: Any) -> Any:
     """The gradient by the input: zero at the other pixels."""
     out = empty_channels_last(like)
-    out.fill(0)
     pixels = _pixels(out, stride)
-    pixels[...] = _images(matmul(_rows(g), _matrix(weight)), pixels.shape)
+    values = _images(matmul(_rows(g), _matrix(weight)), pixels.shape)
+    for image, read, value in zip(out, pixels, values, strict=True):  # each while it is cached
+        image.fill(0)
+        read[...] = value
     return out
 
 

@@ -1,0 +1,366 @@
+"""The GPU's memory: blocks that tensors gave back are kept and handed out again.
+
+CUDA's own allocation waits for the whole device, so memory is asked of it in segments, of which
+blocks are cut. A block belongs to the stream that it was allocated on and is free for that stream's
+next work the moment its tensor is gone; a block that other streams use too (`record_stream`) waits
+for them. Blocks of equal size are reused as they are; only when none fits are neighbours merged.
+Memory allocated while a graph is captured comes from the graph's own pool, which nothing else uses.
+
+What is counted, and under which names, follows `torch.cuda.memory_stats`.
+"""
+
+from __future__ import annotations
+
+import bisect
+import gc
+import threading
+from collections import defaultdict, deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, ClassVar
+
+from ...errors import OutOfMemoryError
+
+ROUND = 512
+"""Bytes that sizes and addresses are multiples of."""
+SMALL = 1 << 20
+"""Bytes up to which blocks come from small segments."""
+SMALL_SEGMENT, LARGE_SEGMENT = 2 << 20, 20 << 20
+"""Bytes of the segments that small blocks, and blocks of up to half of it, are cut of."""
+LARGE_ROUND = 2 << 20
+"""Bytes that the segments of larger blocks are multiples of."""
+
+Arena = tuple[int, int, int, bool]
+"""Blocks that may take each other's place: pool (0, or a graph's), device, stream, is small."""
+
+
+class Part:
+    """A part of a segment: a block in use, or free. Neighbours are linked."""
+
+    __slots__ = (
+        "address", "arena", "before", "behind", "is_free", "requested", "segment", "size", "users",
+    )  # fmt: skip
+
+    def __init__(self, address: int, size: int, arena: Arena, segment: int) -> None:
+        self.address, self.size, self.arena, self.segment = address, size, arena, segment
+        self.before: Part | None = None
+        self.behind: Part | None = None
+        self.is_free = True
+        self.requested = 0
+        self.users: set[Any] | None = None  # streams of others that read or write it
+
+
+class Counts:
+    """What happened on one device, in bytes and numbers; `peak` names are the most at a time."""
+
+    def __init__(self) -> None:
+        self.allocated = self.allocated_peak = self.allocated_total = 0
+        self.blocks = self.blocks_peak = self.blocks_total = 0
+        self.reserved = self.reserved_peak = self.reserved_total = 0
+        self.segments = self.segments_peak = self.segments_total = 0
+        self.requested = self.requested_peak = self.requested_total = 0
+        self.retries = self.failures = 0
+
+    def reset_peaks(self) -> None:
+        """Let the peaks be what is there now."""
+        for name in ("allocated", "blocks", "reserved", "segments", "requested"):
+            setattr(self, f"{name}_peak", getattr(self, name))
+
+
+class CachingAllocator:
+    """Hands out blocks of CuPy's library `cupy`: `malloc(size)` is what `cupy.cuda.set_allocator`
+    takes.
+
+    `largest_holders(device)`, if a session sets it, says in words who holds the memory of a device.
+    """
+
+    largest_holders: ClassVar[Callable[[int], str] | None] = None
+
+    def __init__(self, cupy: Any) -> None:
+        self._cuda = cupy.cuda
+        self._runtime = cupy.cuda.runtime
+        self._out_of_memory = (cupy.cuda.runtime.CUDARuntimeError, MemoryError)
+        self._lock = threading.RLock()  # a collection in `malloc` may free and allocate
+        self._returned: deque[Part] = deque()
+        self._waiting: deque[tuple[Part, list[Any]]] = deque()
+        self._free: dict[Arena, dict[int, list[Part]]] = defaultdict(dict)
+        self._sizes: dict[Arena, list[int]] = defaultdict(list)
+        self._segments: dict[int, Part] = {}  # by address, the first part of each
+        self._local = threading.local()
+        self._dropped: set[int] = set()  # pools of graphs that are gone
+        self.counts: dict[int, Counts] = defaultdict(Counts)
+        self.limits: dict[int, int] = {}
+        self._block = _block_class(cupy, self._returned)
+
+    # -- handing out and taking back ---------------------------------------------------------------
+
+    def malloc(self, size: int) -> Any:
+        """A pointer to `size` bytes on the current device, for the current stream.
+
+        Raises: OutOfMemoryError, after all unused memory was given back to no avail.
+        """
+        device, stream = self._runtime.getDevice(), self._cuda.get_current_stream().ptr
+        if not size:
+            return self._cuda.MemoryPointer(self._cuda.UnownedMemory(0, 0, None, device), 0)
+        rounded = (size + ROUND - 1) & -ROUND
+        arena = (getattr(self._local, "pool", 0), device, stream, rounded <= SMALL)
+        with self._lock:
+            if self._returned or self._waiting:
+                self._take_back()
+            fitting = self._free[arena].get(rounded)
+            part = fitting.pop() if fitting else self._cut(arena, rounded)
+            part.is_free, part.requested = False, size
+            counts = self.counts[device]
+            counts.allocated += part.size
+            counts.allocated_total += part.size
+            counts.requested += size
+            counts.requested_total += size
+            counts.blocks += 1
+            counts.blocks_total += 1
+            if counts.allocated > counts.allocated_peak:
+                counts.allocated_peak = counts.allocated
+            if counts.requested > counts.requested_peak:
+                counts.requested_peak = counts.requested
+            if counts.blocks > counts.blocks_peak:
+                counts.blocks_peak = counts.blocks
+        block = self._block(part.address, size, None, device)
+        block.part = part
+        return self._cuda.MemoryPointer(block, 0)
+
+    def _take_back(self) -> None:
+        """Free the blocks whose tensors are gone, once no other stream uses them."""
+        while self._returned:
+            part = self._returned.popleft()
+            counts = self.counts[part.arena[1]]
+            counts.allocated -= part.size
+            counts.requested -= part.requested
+            counts.blocks -= 1
+            if part.users:
+                self._waiting.append((part, [stream.record() for stream in part.users]))
+                part.users = None
+            else:
+                self._put(part)
+        for _ in range(len(self._waiting)):
+            part, events = self._waiting.popleft()
+            if all(event.done for event in events):
+                self._put(part)
+            else:
+                self._waiting.append((part, events))
+
+    def _put(self, part: Part) -> None:
+        """Keep a part for the next that wants its size."""
+        part.is_free = True
+        of_size = self._free[part.arena].get(part.size)
+        if of_size is None:
+            of_size = self._free[part.arena][part.size] = []
+            bisect.insort(self._sizes[part.arena], part.size)
+        of_size.append(part)
+
+    # -- finding room ------------------------------------------------------------------------------
+
+    def _cut(self, arena: Arena, size: int) -> Part:
+        """A part of `size` bytes: of the smallest free one that is large enough, of neighbours
+        merged, of a new segment, or of memory that was given back first."""
+        part = self._best(arena, size)
+        if part is None and self._merge(arena):
+            part = self._best(arena, size)
+        if part is None:
+            part = self._new_segment(arena, size)
+        rest = part.size - size
+        if rest >= (ROUND if arena[3] else SMALL):
+            behind = Part(part.address + size, rest, arena, part.segment)
+            behind.before, behind.behind = part, part.behind
+            if part.behind is not None:
+                part.behind.before = behind
+            part.behind, part.size = behind, size
+            self._put(behind)
+        return part
+
+    def _best(self, arena: Arena, size: int) -> Part | None:
+        sizes, free = self._sizes[arena], self._free[arena]
+        k = bisect.bisect_left(sizes, size)
+        while k < len(sizes):
+            of_size = free[sizes[k]]
+            if of_size:
+                return of_size.pop()
+            del free[sizes[k]], sizes[k]
+        return None
+
+    def _merge(self, arena: Arena) -> bool:
+        """Join free neighbours; whether there were any."""
+        found = False
+        self._free[arena], self._sizes[arena] = {}, []
+        for first in [p for p in self._segments.values() if p.arena == arena]:
+            part: Part | None = first
+            while part is not None:
+                behind = part.behind
+                if part.is_free and behind is not None and behind.is_free:
+                    part.size += behind.size
+                    part.behind = behind.behind
+                    if behind.behind is not None:
+                        behind.behind.before = part
+                    found = True
+                    continue
+                if part.is_free:
+                    self._put(part)
+                part = behind
+        return found
+
+    def _new_segment(self, arena: Arena, size: int) -> Part:
+        if arena[3]:
+            whole = SMALL_SEGMENT
+        elif size <= LARGE_SEGMENT // 2:
+            whole = LARGE_SEGMENT
+        else:
+            whole = -(-size // LARGE_ROUND) * LARGE_ROUND
+        address = self._ask(arena[1], whole) or self._ask_again(arena[1], whole, size)
+        part = self._segments[address] = Part(address, whole, arena, address)
+        counts = self.counts[arena[1]]
+        counts.reserved += whole
+        counts.reserved_total += whole
+        counts.segments += 1
+        counts.segments_total += 1
+        counts.reserved_peak = max(counts.reserved_peak, counts.reserved)
+        counts.segments_peak = max(counts.segments_peak, counts.segments)
+        return part
+
+    def _ask(self, device: int, size: int) -> int:
+        """The address of `size` bytes of CUDA; 0 if there are none, or the limit forbids it."""
+        if self.counts[device].reserved + size > self.limits.get(device, 1 << 62):
+            return 0
+        try:
+            return int(self._runtime.malloc(size))
+        except self._out_of_memory:
+            return 0
+
+    def _ask_again(self, device: int, whole: int, size: int) -> int:
+        """The same after unused memory was given back: that of caches, then of garbage."""
+        self.counts[device].retries += 1
+        address = 0
+        for before in () if getattr(self._local, "pool", 0) else (lambda: None, gc.collect):
+            before()
+            self.give_back(device)  # which waits for the device, and so ends a recording
+            address = address or self._ask(device, whole)
+        if not address:
+            self.counts[device].failures += 1
+            raise OutOfMemoryError(self._complaint(device, size))
+        return address
+
+    def _complaint(self, device: int, size: int) -> str:
+        counts, (free, total) = self.counts[device], self._runtime.memGetInfo()
+        limit = self.limits.get(device)
+        words = (
+            f"Expected {_text(size)} of memory on cuda:{device}. Got none: of its {_text(total)}, "
+            f"{_text(free)} are free, tensors here occupy {_text(counts.allocated)}, and "
+            f"{_text(counts.reserved - counts.allocated)} are kept between them"
+        )
+        words += f" (this process may have {_text(limit)})." if limit is not None else "."
+        if self.largest_holders is not None:
+            with suppress(Exception):  # whatever fails there must not hide this error
+                words += f" {self.largest_holders(device)}"
+        return f"{words} Use smaller batches, drop what is not needed, or checkpoint activations."
+
+    def give_back(self, device: int | None = None) -> None:
+        """Return every segment without a block in use to CUDA, of all devices or of one; waits for
+        the device's work first."""
+        with self._lock:
+            self._take_back()
+            for arena in list(self._free):
+                if device in (None, arena[1]) and (arena[0] == 0 or arena[0] in self._dropped):
+                    self._merge(arena)
+                    self._return_segments(arena)
+
+    def _return_segments(self, arena: Arena) -> None:
+        empty = [p for p in self._segments.values() if p.arena == arena and p.is_free]
+        empty = [p for p in empty if p.behind is None]
+        if not empty:
+            return
+        counts = self.counts[arena[1]]
+        with self._cuda.Device(arena[1]):
+            self._runtime.deviceSynchronize()
+            for part in empty:
+                self._free[arena][part.size].remove(part)
+                del self._segments[part.address]
+                self._runtime.free(part.address)
+                counts.reserved -= part.size
+                counts.segments -= 1
+
+    # -- streams and graphs ------------------------------------------------------------------------
+
+    def record_stream(self, array: Any, stream: Any) -> None:
+        """Let the memory of `array` wait for `stream`, CuPy's, before it is used again."""
+        part = getattr(array.data.mem, "part", None)
+        if part is not None and part.arena[2] != stream.ptr:
+            part.users = {stream, *(part.users or ())}
+
+    def allocate_from(self, pool: int) -> int:
+        """Let this thread's memory come from a graph's pool, or from the common one for 0; returns
+        which it was before."""
+        before: int = getattr(self._local, "pool", 0)
+        self._local.pool = pool
+        return before
+
+    def drop(self, pool: int) -> None:
+        """Give back a graph's pool, as far as no tensor holds blocks of it."""
+        self._dropped.add(pool)
+        self.give_back()
+
+    # -- what is there -----------------------------------------------------------------------------
+
+    def counted(self, device: int) -> Counts:
+        """The counts of a device, up to date."""
+        with self._lock:
+            self._take_back()
+            return self.counts[device]
+
+    def segments(self) -> list[dict[str, Any]]:
+        """Every segment with its blocks, in the order of their addresses, in PyTorch's words."""
+        with self._lock:
+            self._take_back()
+            return [self._described(first) for _, first in sorted(self._segments.items())]
+
+    def _described(self, first: Part) -> dict[str, Any]:
+        parts: list[dict[str, Any]] = []
+        part: Part | None = first
+        waiting = {id(p) for p, _ in self._waiting}
+        while part is not None:
+            state = "inactive" if part.is_free else "active_allocated"
+            state = "active_pending_free" if id(part) in waiting else state
+            parts.append({
+                "address": part.address, "size": part.size, "state": state,
+                "requested_size": 0 if part.is_free else part.requested, "frames": [],
+            })  # fmt: skip
+            part = part.behind
+        pool, device, stream, is_small = first.arena
+        used = sum(p["size"] for p in parts if p["state"] == "active_allocated")
+        return {
+            "device": device, "address": first.address, "stream": stream,
+            "total_size": sum(p["size"] for p in parts), "allocated_size": used,
+            "active_size": sum(p["size"] for p in parts if p["state"] != "inactive"),
+            "requested_size": sum(p["requested_size"] for p in parts),
+            "segment_type": "small" if is_small else "large", "segment_pool_id": (0, pool),
+            "is_expandable": False, "frames": [], "blocks": parts,
+        }  # fmt: skip
+
+
+def _block_class(cupy: Any, returned: deque[Part]) -> Any:
+    """The class of blocks, which say when their last array is gone."""
+    give = returned.append  # one step, which neither a lock nor a collection interrupts
+
+    class Block(cupy.cuda.UnownedMemory):  # type: ignore[misc]
+        """Memory of one allocation."""
+
+        part: Any
+
+        def __del__(self) -> None:
+            give(self.part)
+
+    return Block
+
+
+def _text(count: float) -> str:
+    for unit in ("bytes", "KiB", "MiB"):
+        if abs(count) < 1024:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.2f} {unit}"
+        count /= 1024
+    return f"{count:.2f} GiB"

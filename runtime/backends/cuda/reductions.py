@@ -1,0 +1,304 @@
+"""Reductions over any dimensions, always in the same order on a device.
+
+Memory is read in order, whichever dimensions go: where the innermost one is reduced, threads of a
+warp or a block share a result; where it stays, they have neighbouring results. Where there are too
+few results for all multiprocessors, each is reduced in chunks first.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from . import launch
+from .launch import Template
+from .pointwise import divisor
+from .registry import FLOATS, kernel
+from .rows import VECTOR_BYTES, WARP, empty
+
+KINDS: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("SumOf", "ProductOf", "MaximumOf", "MinimumOf"): (*FLOATS, "int64"),
+    ("IndexOfMaximum", "IndexOfMinimum"): (*FLOATS, "int64"),
+    ("AbsoluteSum", "EuclideanNorm", "LogSumExp"): FLOATS,
+    ("AnyOf", "AllOf"): ("bool",),
+}
+"""Reducers and the dtypes that they are compiled for; others are left to CuPy."""
+
+IN_FLIGHT = 4
+"""Vectors that a thread reads before it adds the first; `reductions.cu` has the same."""
+COLUMN_BLOCK = 256
+MOST_DIMENSIONS = 6
+STATE_BYTES = 16
+"""Of the largest state: a double and another, or an index."""
+BLOCKS_PER_MULTIPROCESSOR = 8
+MOST_LENGTH = 2**31 - 1
+MOST_CHUNKS = 65_535
+
+
+class Templates(NamedTuple):
+    """The kernels for some reducers and dtypes."""
+
+    rows: Template
+    columns: Template
+    chunks: Template
+
+
+def _templates(of: tuple[str, ...], dtypes: tuple[str, ...]) -> Templates:
+    path = "q" + "2Qq" * MOST_DIMENSIONS
+    shared: dict[str, Any] = {"Of": of, "T": dtypes}
+    wide = {**shared, "IS_WIDE": (True, False)}
+    return Templates(
+        Template("reductions", "reduce_rows", "PPqqqqd" + path + path, **wide),
+        Template("reductions", "reduce_columns", "PPqqqqd" + path + path, **wide),
+        Template("reductions", "merge_chunks", "PPqqd", **shared),
+    )
+
+
+_KERNELS: dict[str, Templates] = {}
+for _reducers, _dtypes in KINDS.items():
+    _KERNELS.update(dict.fromkeys(_reducers, _templates(_reducers, _dtypes)))
+
+Dimensions = list[tuple[int, int]]
+"""Sizes and steps, from the outermost on."""
+
+
+def _merged(dimensions: Dimensions) -> Dimensions:
+    """Without dimensions of size 1, and those joined that memory goes through evenly."""
+    result: Dimensions = []
+    for size, step in dimensions:
+        if size == 1:
+            continue
+        if result and result[-1][1] == size * step:
+            result[-1] = (result[-1][0] * size, step)
+        else:
+            result.append((size, step))
+    return result or [(1, 0)]
+
+
+def _path(dimensions: Dimensions) -> list[int]:
+    """The words of `Path` in reductions.cu."""
+    words = [len(dimensions)]
+    for size, step in reversed(dimensions):
+        magic, shift = divisor(max(size, 1))
+        words += [size | magic << 32, shift, step]
+    return words + [0] * (3 * (MOST_DIMENSIONS - len(dimensions)))
+
+
+class Reading(NamedTuple):
+    """How a reduction goes through an array: which dimensions stay and go, and whether its
+    innermost dimension, which vectors lie along, stays."""
+
+    kept: Dimensions
+    gone: Dimensions
+    along_kept: bool
+    is_wide: bool
+
+
+def _reading(x: Any, dims: tuple[int, ...], ordered: bool) -> Reading | None:
+    """None for what goes through too many dimensions. With `ordered`, elements are counted in the
+    array's own order."""
+    steps = [s // x.itemsize for s in x.strides]
+    all_dims = list(zip(x.shape, steps, strict=True))
+    kept = _merged([d for k, d in enumerate(all_dims) if k not in dims])
+    gone = [d for k, d in enumerate(all_dims) if k in dims]
+    gone = _merged(gone if ordered else sorted(gone, key=lambda d: -abs(d[1])))
+    if max(len(kept), len(gone)) > MOST_DIMENSIONS:
+        return None
+    nearest_gone = abs(gone[-1][1]) if gone != [(1, 0)] else math.inf
+    along_kept = kept[-1] != (1, 0) and kept[-1][1] == 1 and nearest_gone > 1
+    inner = kept if along_kept else gone
+    width = VECTOR_BYTES // x.itemsize
+    others = [step for _, step in kept + gone if step != 1]
+    is_wide = (
+        inner[-1][1] == 1
+        and inner[-1][0] % width == 0
+        and x.data.ptr % VECTOR_BYTES == 0
+        and all(step % width == 0 for step in others)
+    )
+    return Reading(kept, gone, along_kept, is_wide)
+
+
+def reduced(
+    of: str,
+    x: Any,
+    dims: tuple[int, ...],
+    out_dtype: Any,
+    number: float = 1.0,
+    ordered: bool = False,
+) -> Any:
+    """The results of reducer `of` over the dimensions `dims` (not negative), which are left out of
+    the shape; None for what the kernels do not have."""
+    shape = tuple([n for k, n in enumerate(x.shape) if k not in dims])
+    out = empty(shape, out_dtype)
+    if not out.size:
+        return out
+    how = _reading(x, dims, ordered)
+    if how is None:
+        return None
+    gone = math.prod([x.shape[k] for k in dims])
+    if gone > MOST_LENGTH or out.size > MOST_LENGTH:
+        return None
+    launch_it = _columns if how.along_kept else _rows
+    launch_it(of, x, out, how, gone, number)
+    return out
+
+
+def _chunks(blocks: int, length: int, least: int) -> tuple[int, int]:
+    """Into how many chunks, and of what length, so that the multiprocessors have enough blocks
+    but a chunk at least `least` elements."""
+    wanted = launch.driver.multiprocessors() * BLOCKS_PER_MULTIPROCESSOR
+    count = max(1, min(wanted // blocks, length // least, MOST_CHUNKS))
+    size = -(-length // count)
+    return max(1, -(-length // max(size, 1))), size
+
+
+def _rows(of: str, x: Any, out: Any, how: Reading, gone: int, number: float) -> None:
+    width = VECTOR_BYTES // x.itemsize if how.is_wide else 1
+    *outer, (size, step) = how.gone
+    path = [*outer, (size // width, step * width)]
+    length, results = gone // width, out.size
+    if length <= WARP * IN_FLIGHT:
+        per_result = 1 << max(0, -(-length // IN_FLIGHT) - 1).bit_length()
+        threads, chunks, chunk = 128, 1, length
+        blocks = -(-results * per_result // threads)
+    else:
+        per_result = threads = 128 if length <= 128 * 4 * IN_FLIGHT else 256
+        blocks = results
+        chunks, chunk = _chunks(blocks, length, threads * IN_FLIGHT)
+    places = [x.data.ptr]
+    words = [results, length, chunk, per_result, number, *_path(how.kept), *_path(path)]
+    template = _KERNELS[of].rows[of, x.dtype.name, how.is_wide]
+    _launched(template, (blocks, chunks), threads, places, words, of, x, out, number)
+
+
+def _columns(of: str, x: Any, out: Any, how: Reading, gone: int, number: float) -> None:
+    width = VECTOR_BYTES // x.itemsize if how.is_wide else 1
+    *rows, (columns, _) = how.kept
+    groups = -(-columns // width)
+    across = min(32, 1 << (groups - 1).bit_length())
+    blocks = math.prod([size for size, _ in rows]) * -(-columns // (across * width))
+    chunks, chunk = _chunks(blocks, gone, COLUMN_BLOCK // across * IN_FLIGHT)
+    words = [columns, gone, chunk, across, number, *_path(rows or [(1, 0)]), *_path(how.gone)]
+    template = _KERNELS[of].columns[of, x.dtype.name, how.is_wide]
+    _launched(template, (blocks, chunks), COLUMN_BLOCK, [x.data.ptr], words, of, x, out, number)
+
+
+def _launched(
+    first: Any, grid: tuple[int, int], threads: int, places: list[int], words: list[Any],
+    of: str, x: Any, out: Any, number: float,
+) -> None:  # fmt: skip
+    """One launch, or one for the chunks and one that puts them together."""
+    if grid[1] == 1:
+        first(grid, threads, *places, out.data.ptr, *words)
+        return
+    states = empty((out.size * grid[1] * STATE_BYTES,), "uint8")
+    first(grid, threads, *places, states.data.ptr, *words)
+    last = _KERNELS[of].chunks[of, x.dtype.name]
+    last(-(-out.size // 4), 128, states.data.ptr, out.data.ptr, out.size, grid[1], number)
+
+
+# -- operations ------------------------------------------------------------------------------------
+
+
+def _dims(dim: Any, ndim: int) -> tuple[int, ...]:
+    """The dimensions counted from the front; None and () mean all."""
+    if isinstance(dim, int):
+        return (dim % ndim,) if ndim else ()
+    return tuple([d % ndim for d in dim]) if dim and ndim else tuple(range(ndim))
+
+
+def _over(of: str, x: Any, dim: Any, keepdim: bool, out_dtype: Any = None, **how: Any) -> Any:
+    dims = _dims(dim, x.ndim)
+    out = reduced(of, x, dims, x.dtype if out_dtype is None else out_dtype, **how)
+    if out is None or not keepdim:
+        return out
+    return out.reshape([1 if k in dims else n for k, n in enumerate(x.shape)])
+
+
+@kernel("sum_over", (*FLOATS, "int64"))
+def sum_over(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """The sum; of halves in float32."""
+    return _over("SumOf", input, dim, keepdim)
+
+
+@kernel("sum_to", (*FLOATS, "int64"))
+def sum_to(input: Any, like: tuple[int, ...]) -> Any:
+    """The sum over what broadcasting repeated."""
+    if input.shape == like:
+        return input
+    extra = input.ndim - len(like)
+    dims = [k + extra for k, n in enumerate(like) if n == 1 and input.shape[k + extra] != 1]
+    out = reduced("SumOf", input, (*range(extra), *dims), input.dtype)
+    return None if out is None else out.reshape(like)
+
+
+@kernel("mean_over")
+def mean_over(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """The sum divided by the count."""
+    count = math.prod([input.shape[k] for k in _dims(dim, input.ndim)])
+    return _over("SumOf", input, dim, keepdim, number=count)
+
+
+@kernel("prod_over", (*FLOATS, "int64"))
+def prod_over(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """The product."""
+    return _over("ProductOf", input, dim, keepdim)
+
+
+@kernel("amax", (*FLOATS, "int64"))
+def amax(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """The largest element."""
+    return _over("MaximumOf", input, dim, keepdim)
+
+
+@kernel("amin", (*FLOATS, "int64"))
+def amin(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """The smallest element."""
+    return _over("MinimumOf", input, dim, keepdim)
+
+
+def _index(of: str, input: Any, dim: int | None, keepdim: bool) -> Any:
+    return _over(of, input, dim, keepdim, "int64", ordered=True)
+
+
+@kernel("argmax", (*FLOATS, "int64"))
+def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The first place of the largest element."""
+    return _index("IndexOfMaximum", input, dim, keepdim)
+
+
+@kernel("argmin", (*FLOATS, "int64"))
+def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The first place of the smallest element."""
+    return _index("IndexOfMinimum", input, dim, keepdim)
+
+
+@kernel("all", ("bool",))
+def all_over(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """Whether no element is 0."""
+    return _over("AllOf", input, dim, keepdim, "bool")
+
+
+@kernel("any", ("bool",))
+def any_over(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """Whether some element is not 0."""
+    return _over("AnyOf", input, dim, keepdim, "bool")
+
+
+@kernel("euclidean_norm")
+def euclidean_norm(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """The root of the sum of squares."""
+    return _over("EuclideanNorm", input, dim, keepdim)
+
+
+@kernel("power_norm")
+def power_norm(input: Any, ord: float, dim: Any, keepdim: bool) -> Any:
+    """Of order 1 or 2."""
+    of = {1: "AbsoluteSum", 2: "EuclideanNorm"}.get(ord)
+    return None if of is None else _over(of, input, dim, keepdim)
+
+
+@kernel("logsumexp_over")
+def logsumexp_over(input: Any, dim: Any, keepdim: bool = False) -> Any:
+    """log(sum(exp(input))), in one pass."""
+    return _over("LogSumExp", input, dim, keepdim)

@@ -1,0 +1,174 @@
+"""The GPU's memory: how much tensors hold, how much is kept between them, and giving it back.
+
+Without a GPU the counts are 0 and `empty_cache` does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from typing import Any
+
+from ..backends import cuda as _backend
+from ..backends.cuda.memory import Counts
+from .devices import _gpu, _index, device_count, is_available
+
+__all__ = [
+    "empty_cache", "list_gpu_processes", "max_memory_allocated", "max_memory_cached",
+    "max_memory_reserved", "mem_get_info", "memory_allocated", "memory_cached", "memory_reserved",
+    "memory_snapshot", "memory_stats", "memory_stats_as_nested_dict", "memory_summary",
+    "reset_accumulated_memory_stats", "reset_max_memory_allocated", "reset_max_memory_cached",
+    "reset_peak_memory_stats", "set_per_process_memory_fraction",
+]  # fmt: skip
+
+
+def _counts(device: Any) -> Counts:
+    """What was counted on the GPU `device`; zeros without one."""
+    if not is_available():
+        return Counts()
+    return _backend.allocator.counted(_index(device))
+
+
+def empty_cache() -> None:
+    """Give the memory that no tensor uses back to the driver."""
+    if is_available():
+        xp = _backend.xp
+        _backend.allocator.give_back()
+        xp.get_default_memory_pool().free_all_blocks()
+        xp.get_default_pinned_memory_pool().free_all_blocks()
+
+
+def memory_allocated(device: Any = None) -> int:
+    """Bytes that tensors on the GPU occupy; 0 without a GPU."""
+    return _counts(device).allocated
+
+
+def max_memory_allocated(device: Any = None) -> int:
+    """The most bytes that tensors have occupied at a time since `reset_peak_memory_stats`."""
+    return _counts(device).allocated_peak
+
+
+def memory_reserved(device: Any = None) -> int:
+    """Bytes that were asked of the driver, in use or kept for reuse; 0 without a GPU."""
+    return _counts(device).reserved
+
+
+def max_memory_reserved(device: Any = None) -> int:
+    """The most of them at a time since `reset_peak_memory_stats`."""
+    return _counts(device).reserved_peak
+
+
+def reset_peak_memory_stats(device: Any = None) -> None:
+    """Begin anew to find the peaks."""
+    _counts(device).reset_peaks()
+
+
+def reset_accumulated_memory_stats(device: Any = None) -> None:
+    """Begin anew to count what was allocated and freed in all."""
+    counts = _counts(device)
+    for name in ("allocated", "blocks", "reserved", "segments", "requested"):
+        setattr(counts, f"{name}_total", getattr(counts, name))
+    counts.retries = counts.failures = 0
+
+
+memory_cached, max_memory_cached = memory_reserved, max_memory_reserved
+reset_max_memory_allocated = reset_max_memory_cached = reset_peak_memory_stats
+
+_NAMES = {
+    "allocated_bytes": "allocated", "allocation": "blocks", "reserved_bytes": "reserved",
+    "segment": "segments", "requested_bytes": "requested",
+}  # fmt: skip
+
+
+def memory_stats_as_nested_dict(device: Any = None) -> dict[str, Any]:
+    """What `memory_stats` gives, as dictionaries in dictionaries."""
+    counts, found = _counts(device), {}
+    for name, own in _NAMES.items():
+        now, total = getattr(counts, own), getattr(counts, f"{own}_total")
+        row = {"current": now, "peak": getattr(counts, f"{own}_peak"), "allocated": total,
+               "freed": total - now}  # fmt: skip
+        found[name] = {"all": row}
+    found["active_bytes"], found["active"] = found["allocated_bytes"], found["allocation"]
+    return found | {"num_alloc_retries": counts.retries, "num_ooms": counts.failures}
+
+
+def memory_stats(device: Any = None) -> dict[str, Any]:
+    """Counts by name, such as "allocated_bytes.all.peak": `current`, `peak`, and what was
+    `allocated` and `freed` in all, of `allocated_bytes`, `reserved_bytes`, `requested_bytes`
+    (before rounding), `allocation` and `segment` (numbers); `num_alloc_retries`, `num_ooms`."""
+    flat: dict[str, Any] = {}
+    for name, value in memory_stats_as_nested_dict(device).items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.all.{key}": number for key, number in value["all"].items()}
+        else:
+            flat[name] = value
+    return dict(sorted(flat.items()))
+
+
+def memory_snapshot(mempool_id: Any = None) -> list[dict[str, Any]]:
+    """Every segment of memory with its blocks: address, size, stream and state."""
+    if not is_available():
+        return []
+    found = _backend.allocator.segments()
+    return [s for s in found if mempool_id is None or s["segment_pool_id"] == tuple(mempool_id)]
+
+
+def _snapshot(device: Any = None) -> dict[str, Any]:
+    """`memory_snapshot` as PyTorch's viewer of memory reads it."""
+    return {"segments": memory_snapshot(), "device_traces": [[] for _ in range(device_count())]}
+
+
+def _dump_snapshot(filename: str = "dump_snapshot.pickle") -> None:
+    """Write `_snapshot` to a file."""
+    with open(filename, "wb") as file:
+        pickle.dump(_snapshot(), file)
+
+
+def memory_summary(device: Any = None, abbreviated: bool = False) -> str:
+    """A table of `memory_stats`, for reading."""
+    rows = [("", "now", "peak", "allocated in all", "freed in all")]
+    for name, value in memory_stats_as_nested_dict(device).items():
+        if isinstance(value, dict) and not name.startswith("active"):
+            write = _bytes if name.endswith("bytes") else str
+            rows.append((name.replace("_", " "), *map(write, value["all"].values())))
+    counts = _counts(device)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
+    ]
+    where = f"cuda:{_index(device)}" if is_available() else "no GPU"
+    told = f"Memory on {where}: {counts.failures} out of memory, {counts.retries} retries"
+    return "\n".join([told, *lines])
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(count) < 1024 or unit == "GiB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    raise AssertionError
+
+
+def mem_get_info(device: Any = None) -> tuple[int, int]:
+    """Free and all bytes of the GPU. Raises: DeviceError if it is not there."""
+    with _gpu(device):
+        free, total = _backend.xp.cuda.runtime.memGetInfo()
+    return int(free), int(total)
+
+
+def set_per_process_memory_fraction(fraction: float, device: Any = None) -> None:
+    """Let this process have no more than a fraction, from 0 to 1, of the GPU's memory.
+
+    Raises: ValueError for another fraction.
+    """
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"Expected a fraction from 0 to 1. Got {fraction}.")
+    total = mem_get_info(device)[1]
+    _backend.allocator.limits[_index(device)] = int(fraction * total)
+
+
+def list_gpu_processes(device: Any = None) -> str:
+    """What this process holds of the GPU; others are not asked."""
+    return (
+        f"GPU:{_index(device)}\nprocess {os.getpid():>10d} uses {_bytes(memory_reserved(device))}"
+    )
