@@ -143,3 +143,20 @@ def test_the_summary_names_what_was_counted() -> None:
 def test_fractions_outside_of_0_and_1_are_refused() -> None:
     with pytest.raises(ValueError, match="from 0 to 1"):
         torch.cuda.set_per_process_memory_fraction(1.5)
+
+
+def test_a_device_that_has_failed_is_not_called_full(monkeypatch: Any) -> None:
+    runtime = backend.xp.cuda.runtime
+
+    def malloc(size: int) -> int:
+        raise failure
+
+    failure = runtime.CUDARuntimeError(700)
+    if getattr(failure, "status", None) != 700:
+        failure = runtime.CUDARuntimeError("cudaErrorIllegalAddress", 700)
+    monkeypatch.setattr(backend.allocator, "_runtime", type("", (), {
+        "malloc": staticmethod(malloc), "getDevice": staticmethod(lambda: 0),
+        "CUDARuntimeError": runtime.CUDARuntimeError,
+    }))  # fmt: skip
+    with pytest.raises(runtime.CUDARuntimeError):
+        torch.empty(900 << 20, dtype=torch.uint8, device="cuda")
