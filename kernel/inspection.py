@@ -40,14 +40,20 @@ def inspect(
     if not is_known:
         return bundle
     first = session.facts(name.partition(".")[0])
-    text = describe(value, facts_of(name, value, first.origin if first else None))
+    facts = facts_of(name, value, first.origin if first else None)
+    text = describe(value, facts, session.flow_through(value))
     return {"text/plain": "\n\n".join([text, *bundle.values()])}
 
 
-def describe(value: Any, facts: Facts) -> str:
-    """All that is known of a tensor or module, a line each."""
+def describe(value: Any, facts: Facts, flow: str | None = None) -> str:
+    """All that is known of a tensor or module, a line each; `flow` is what a module does to
+    shapes."""
     lines = [f"{facts.name}: {facts}"]
-    lines += _of_tensor(value, facts) if isinstance(value, Tensor) else _of_module(value, facts)
+    if isinstance(value, Tensor):
+        lines += _of_tensor(value, facts)
+    else:
+        lines += [f"shapes    {flow}"] if flow else []
+        lines += _of_module(value, facts)
     if facts.origin is not None:
         lines.append(f"made at   {facts.origin}: {facts.origin.text}")
     return "\n".join(lines)

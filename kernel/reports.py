@@ -1,13 +1,20 @@
-"""What the checker said of cells, for front ends that ask again while nothing has changed."""
+"""What the checker said of cells and modules, for front ends that ask again while nothing has
+changed."""
 
 from __future__ import annotations
 
 import threading
 import time
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from flambeau import nn
+from flambeau.nn.parameter import is_lazy
 
 if TYPE_CHECKING:
     from flambeau.magics.check import Report
+
+MOMENT = 0.05  # s that it may take to look into a module
 
 KEPT = 256
 """Reports; a notebook has less cells, and each keystroke makes a new text."""
@@ -42,3 +49,24 @@ class Reports:
                     known.pop(next(iter(known)))
                 known[source] = (now, report)
             return report
+
+
+class Flows:
+    """What modules of `namespace` do to shapes, looked into once for the parameters they have."""
+
+    def __init__(self, namespace: dict[str, Any]) -> None:
+        self._namespace = namespace
+        self._found: WeakKeyDictionary[Any, tuple[Any, str | None]] = WeakKeyDictionary()
+
+    def of(self, value: Any) -> str | None:
+        """`taken -> given`; None for what is no module, or not understood in a moment."""
+        from flambeau.magics.check import module_shapes
+
+        if not isinstance(value, nn.Module) or isinstance(value, type):
+            return None
+        sign = [(id(p), p._array.shape) for p in value.parameters() if not is_lazy(p)]
+        known = self._found.get(value)
+        if known is None or known[0] != sign:
+            shapes = module_shapes(value, self._namespace, MOMENT)
+            known = self._found[value] = (sign, shapes and " -> ".join(shapes))
+        return known[1]

@@ -19,7 +19,7 @@ from .launch import AS_TORCH
 from .origins import CellSource, Origin, Origins
 from .policy import Policy
 from .receipts import Receipt
-from .reports import Reports
+from .reports import Flows, Reports
 from .script_services import ScriptServices
 from .shell import Workbench, close_shell, plain_shell
 from .signature import Signature
@@ -68,6 +68,7 @@ class Session:
         self._before: SafeCell | None = None
         self._origins = Origins(shell.transform_cell)
         self._photographer = Photographer(shell.user_ns, self._origins, SNAPSHOT_INTERVAL)
+        self._flows = Flows(shell.user_ns)
         self._reports = Reports(shell.user_ns, SNAPSHOT_INTERVAL)
         self._cells = Cells(shell, lambda: self.policy.observe, self._cell_starts, self._cell_ends)
 
@@ -204,6 +205,10 @@ class Session:
         if name not in self.namespace:
             return None
         return facts_of(name, self.namespace[name], self._origins.get(name))
+
+    def flow_through(self, value: Any) -> str | None:
+        """`(B, 784) float32 -> (B, 10) float32` of a module, as far as its first layers tell."""
+        return self._flows.of(value)
 
     def complete(self, source: str, cursor: int | None = None) -> list[Completion]:
         """What could stand at `cursor`, an offset into `source` in code points (default: its end).

@@ -18,12 +18,23 @@ from typing import TYPE_CHECKING, Any
 
 from . import findings
 from .findings import Edit, Finding, Hint, Report
-from .source import parse
+from .source import in_characters, parse
 
 if TYPE_CHECKING:
+    from flambeau.nn import Module
+
     from .interpreter import Interpreter
 
-__all__ = ["Edit", "Finding", "Hint", "Report", "check_cell", "examine", "infer_shapes"]
+__all__ = [
+    "Edit",
+    "Finding",
+    "Hint",
+    "Report",
+    "check_cell",
+    "examine",
+    "infer_shapes",
+    "module_shapes",
+]
 
 SECONDS = 1.0
 """How long the interpretation of one cell may take; usual cells take some milliseconds."""
@@ -54,12 +65,27 @@ def examine(
     reports = [Report([], []) for _ in sources]
     for finding in sorted(run.findings.values(), key=findings.order):
         number = _cell_of(finding.line, starts)
-        reports[number].findings.append(_moved(finding, starts[number]))
+        moved = _moved(finding, starts[number])
+        reports[number].findings.append(in_characters(moved, sources[number]))
     for hint in sorted(run.hints.values(), key=lambda hint: (hint.line, hint.column)):
         number = _cell_of(hint.line, starts)
-        reports[number].hints.append(replace(hint, line=hint.line - starts[number]))
+        moved = replace(hint, line=hint.line - starts[number])
+        reports[number].hints.append(in_characters(moved, sources[number]))
     run.forget()
     return reports
+
+
+def module_shapes(
+    module: Module, namespace: dict[str, Any], seconds: float = SECONDS
+) -> tuple[str, str] | None:
+    """What `module` takes and what it gives, such as `("(B, 784) float32", "(B, 10) float32")`, as
+    far as its first layers tell; None if they do not. Nothing of it is run."""
+    from .interpreter import Interpreter
+
+    run = Interpreter(namespace, seconds)
+    found = run.shapes_through(module)
+    run.forget()
+    return found
 
 
 def _cell_of(line: int, starts: list[int]) -> int:

@@ -117,6 +117,9 @@ def called(run: Calls, name: str, args: list[Any], kwargs: dict[str, Any]) -> An
         return UNKNOWN
     if name in ("reshape", "transpose", "permute") and len(args) == 1:
         args = [args[0], tuple(reversed(range(args[0].tensor.ndim)))]
+    if name == "where" and len(args) == 1 and isinstance(args[0], Array):
+        count = run.symbols.fresh("?")
+        return tuple(made(count, np.int64) for _ in args[0].tensor.shape)
     if name == "where" and len(args) != 3:
         return UNKNOWN
     if name == "dot":

@@ -14,7 +14,7 @@ import flambeau
 from flambeau.core.devices import device as Device
 from flambeau.core.tensor import Tensor
 from flambeau.errors import DeviceError
-from flambeau.nn import Fold, Module, RNNBase, Sequential, Unfold, Upsample
+from flambeau.nn import Module, RNNBase, Sequential
 from flambeau.optim import Optimizer
 
 from . import pure
@@ -187,7 +187,7 @@ class Calls(Sequences):
             return False
         given = [*args, *kwargs.values()]
         owner = getattr(function, "__self__", None)
-        if getattr(function, "__name__", "") in pure.STEPWISE or _is_mirroring(given):
+        if getattr(function, "__name__", "") in pure.STEPWISE or pure.is_mirroring(given):
             return self.symbols.any_in(given)
         operands = [owner, *args] if isinstance(owner, Tensor) else args
         parting = getattr(function, "__name__", "") in pure.PARTING
@@ -355,7 +355,7 @@ class Calls(Sequences):
             return value
         if self.is_opaque(args) or self.is_opaque(kwargs):
             return UNKNOWN
-        if _is_stepwise(module) and self.symbols.any_in(args):
+        if pure.is_stepwise(module) and self.symbols.any_in(args):
             return UNKNOWN
         self.before_module(module, args, kwargs, node)
         return self.native(module, args, kwargs, node)
@@ -475,39 +475,3 @@ def _with_owner(
     method: Handler, owner: Any, run: Calls, args: list[Any], kwargs: Any, node: ast.AST
 ) -> Any:
     return method(run, [owner, *args], kwargs, node)
-
-
-def is_runtime_module(name: str) -> bool:
-    """Whether `name` is the runtime under one of its names."""
-    return name.partition(".")[0] in ("torch", "flambeau")
-
-
-def runtime_module(name: str) -> Any:
-    """The runtime's module called `name`, as PyTorch calls it; UNKNOWN if there is none."""
-    import importlib
-
-    rest = name.partition(".")[2]
-    if rest.partition(".")[0] in ("kernel", "magics", "repl"):
-        return UNKNOWN
-    try:
-        return importlib.import_module("flambeau" + ("." + rest if rest else ""))
-    except ImportError:
-        return UNKNOWN
-
-
-MIRRORING = ("reflect", "replicate", "circular")
-"""Modes of padding that look up every element of a line."""
-
-
-def _is_mirroring(given: list[Any]) -> bool:
-    return any(value.__class__ is str and value in MIRRORING for value in given)
-
-
-def _is_stepwise(module: Module) -> bool:
-    """Whether a layer computes something for each step of a size, on meta too."""
-    kind = type(module).__name__
-    if isinstance(module, Upsample | Fold | Unfold) or kind.startswith(
-        ("ReflectionPad", "ReplicationPad", "CircularPad")
-    ):
-        return True
-    return vars(module).get("padding_mode", "zeros") in MIRRORING

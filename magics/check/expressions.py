@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import operator
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -13,6 +12,7 @@ from flambeau.core.tensor import Tensor
 
 from .attempts import Attempts
 from .frames import UserError
+from .spelling import closest
 from .values import MISSING, SOME_FLOAT, SOME_INT, UNKNOWN, Stream, with_numbers
 
 BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -343,8 +343,8 @@ class Expressions(Attempts):
         missing = isinstance(key, str) and key not in owner and type(owner) is dict
         if missing and owner and not self.guarded and self.is_certain():
             names = [k for k in owner if isinstance(k, str)]
-            close = difflib.get_close_matches(key, names, n=1)
-            hint = f"Did you mean {close[0]!r}?" if close else f"It has {', '.join(names[:8])}."
+            meant = closest(key, names)
+            hint = f"Did you mean {meant!r}?" if meant else f"It has {', '.join(names[:8])}."
             self.fail(node, KeyError(f"the dict has no key {key!r}. {hint}"), "name")
         return self.attempt(node, operator.getitem, owner, key)
 

@@ -4,7 +4,7 @@ names that sizes are unpacked to and the layers that arguments are given to."""
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -74,6 +74,51 @@ class Hypotheses(Recurrent):
         except Exception as mishap:
             self.mishaps.append(mishap)
 
+    def flow(self, module: Module) -> tuple[Any, Any] | None:
+        """A tensor that the live `module` takes and what it gives for it; None if that is not
+        known."""
+        self.hypothetical = True
+        twin = self.twin(module)
+        for taken, run in self._flows(twin) if isinstance(twin, Module) else ():
+            before, given = dict(self.findings), list[Any]()
+            self._try(lambda run=run, given=given: given.append(run()))  # type: ignore[misc]
+            if given and self.findings == before:
+                return taken, given[0]
+            self.findings = before
+        return None
+
+    def _flows(self, module: Module) -> Iterator[tuple[Any, Callable[[], Any]]]:
+        """What a module may take, the likeliest first, each with a run of it."""
+        forward = self.record_of(type(module).forward)
+        if forward is None:
+            layer = self._leaf(module, depth=4)
+            shapes, dtype = ([], flambeau.float32) if layer is None else self._wanted(layer)
+            for taken in (flambeau.empty(shape, dtype=dtype) for shape in shapes):
+                yield taken, partial(self.call_module, module, [taken], {}, ast.Pass())
+            return
+        names = self._arguments_of(forward, module)
+        known: dict[str, int] = {}
+        inputs = [
+            (name, self._tensors_of(forward.node, name, module, known))
+            for name, value in names.items()
+            if value is UNKNOWN
+        ]
+        if inputs and inputs[0][0] == [*names][1]:
+            for taken in inputs[0][1]:
+                more = {name: tensors[0] for name, tensors in inputs[1:] if tensors}
+                given = {**names, **more, inputs[0][0]: taken}
+                yield taken, partial(self.activate, forward, given, module)
+
+    def _arguments_of(self, forward: Function, module: Module) -> dict[str, Any]:
+        """The arguments of a `forward` as far as they are known; none if it lacks even `self`."""
+        names = self.unknown_arguments(forward)
+        if not names:
+            return names
+        names[next(iter(names))] = module
+        positional = [p.arg for p in forward.node.args.args]
+        names.update(zip(reversed(positional), reversed(forward.defaults), strict=False))
+        return names
+
     def _suppose_function(self, node: ast.FunctionDef) -> None:
         record = self.record_of(self.frame.scope.names.get(node.name))
         if record is None or record.node in self.entered_nodes:
@@ -97,14 +142,9 @@ class Hypotheses(Recurrent):
         module = self.call(made, [], arguments, node)
         if type(module) is not made or len(self.findings) != before:
             return
-        names = self.unknown_arguments(forward)
-        first = next(iter(names), None)
-        if first is None:
-            return
-        names[first] = module
-        positional = [p.arg for p in forward.node.args.args]
-        names.update(zip(reversed(positional), reversed(forward.defaults), strict=False))
-        self._run_supposed(forward, names, module)
+        names = self._arguments_of(forward, module)
+        if names:
+            self._run_supposed(forward, names, module)
 
     def _sizes(self, start: Any) -> dict[str, Any]:
         """Symbolic sizes for the parameters of `__init__` that have no default."""
@@ -188,10 +228,13 @@ class Hypotheses(Recurrent):
             batch = fresh("B")
             inner = [(), (fresh("T"),), (fresh("H"), fresh("W"))]
             return [(batch, *sizes, *last) for sizes in inner], flambeau.float32
-        if isinstance(layer, nn.RNNBase):
-            return [(fresh("B"), fresh("T"), layer.input_size)], flambeau.float32
-        if isinstance(layer, nn.TransformerEncoderLayer):
-            return [(fresh("B"), fresh("T"), layer.linear1.in_features)], flambeau.float32
+        if isinstance(layer, nn.RNNBase | nn.TransformerEncoderLayer):
+            is_network = isinstance(layer, nn.RNNBase)
+            order = "BT" if (layer if is_network else layer.self_attn).batch_first else "TB"
+            width = layer.input_size if is_network else layer.linear1.in_features
+            return [(fresh(order[0]), fresh(order[1]), width)], flambeau.float32
+        if isinstance(layer, nn.BatchNorm2d | nn.InstanceNorm2d):
+            return [(fresh("B"), layer.num_features, fresh("H"), fresh("W"))], flambeau.float32
         for kind, sizes in ((nn.Conv1d, "L"), (nn.Conv2d, "HW"), (nn.Conv3d, "DHW")):
             if isinstance(layer, kind):
                 spatial = [fresh(size) for size in sizes]

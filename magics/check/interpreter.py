@@ -12,12 +12,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from flambeau.core.tensor import Tensor
+from flambeau.nn import Module
 
 from . import arrays, library, pure
 from .apart import apart
 from .arrays import Array
 from .builtin_calls import BUILTINS, NAMES
-from .calls import Handler, is_runtime_module, runtime_module
+from .calls import Handler
 from .containers import CONTAINERS, KINDS
 from .findings import Hint
 from .frames import BudgetSpentError, Frame, Globals
@@ -71,6 +72,16 @@ class Interpreter(Hypotheses):
             except BudgetSpentError:
                 self.complete = False
 
+    def shapes_through(self, module: Module) -> tuple[str, str] | None:
+        """What a live module takes and gives, in words; None if that is not known."""
+        with apart(gradients=False):
+            try:
+                found = self.flow(module)
+            except BudgetSpentError:
+                return None
+            texts = [self.shape_text(value) for value in found or ()]
+        return (texts[0], texts[1]) if len(texts) == 2 and texts[0] and texts[1] else None
+
     def forget(self) -> None:
         """Let go of all values. Functions of the run and the run refer to each other, and the
         user's tensors, which are among them, would live until the next collection of garbage."""
@@ -101,11 +112,11 @@ class Interpreter(Hypotheses):
 
     def imported(self, name: str) -> Any:
         """The module that `import name` binds: the runtime, or one that can do no harm."""
-        if is_runtime_module(name):
+        if pure.is_runtime_module(name):
             real = sys.modules.get(name)
             if real is not None and real.__name__.partition(".")[0] != "flambeau":
                 return UNKNOWN
-            return runtime_module(name)
+            return pure.runtime_module(name)
         if name in pure.MODULES:
             return importlib.import_module(name)
         found = sys.modules.get(name)
@@ -120,8 +131,8 @@ class Interpreter(Hypotheses):
         owner = self.imported(module)
         if owner is UNKNOWN:
             return UNKNOWN
-        if is_runtime_module(module):
-            inner = runtime_module(f"{module}.{name}")
+        if pure.is_runtime_module(module):
+            inner = pure.runtime_module(f"{module}.{name}")
             if not hasattr(owner, name) and inner is not UNKNOWN:
                 return inner
             node = self.frame.node
@@ -132,7 +143,7 @@ class Interpreter(Hypotheses):
 
     def public_names(self, module: str, level: int) -> list[str]:
         """The names that `from module import *` binds, of a module that can do no harm."""
-        known = not level and (is_runtime_module(module) or module in pure.MODULES)
+        known = not level and (pure.is_runtime_module(module) or module in pure.MODULES)
         owner = self.imported(module) if known else UNKNOWN
         if not isinstance(owner, types.ModuleType):
             return []

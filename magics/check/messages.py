@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import re
 from collections.abc import Iterator
 from types import ModuleType
@@ -17,6 +16,7 @@ from .devices import told_device
 from .findings import Edit, Finding
 from .fixes import layer_size, verified_fixes
 from .source import span
+from .spelling import attribute_fix, key_fix, keyword_fix
 from .symbols import Symbols
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 FIXABLE = ("shape", "dtype", "device", "value", "runtime")
 _HINT = re.compile(r"(Did you mean [^?]+\?|(?:Change|Convert|Use|Pass|Move|Reshape|Write) .+)$")
+_NUMBER = re.compile(r"\b\d{5,}\b")  # that may be a symbolic size
 _META_DEVICE = re.compile(r"\bmeta(?::(\d+))?")
 
 
@@ -31,16 +32,19 @@ def explained(
     run: Attempts, place: ast.AST, node: ast.AST, error: BaseException, code: str, call: Any
 ) -> list[Finding]:
     """The findings that `error`, raised at `node` and blamed on `place`, stands for."""
-    text = _told_device(str(error)) if code == "device" else str(error)
-    text = " ".join(text.split())
-    fix = None
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    text = " ".join((_told_device(text) if code == "device" else text).split())
+    fix, edits = None, tuple[Edit, ...]()
     found = _HINT.search(text)
     if found:
         fix = found[1]
-    if code == "attribute":
-        fix = suggestion(error) or fix
-    if code == "arguments":
-        fix = keyword_suggestion(call, text) or fix
+    meant = {
+        "attribute": lambda: attribute_fix(error, node),
+        "arguments": lambda: keyword_fix(text, node, call),
+        "name": lambda: key_fix(text, node),
+    }.get(code, lambda: None)()
+    if meant is not None:
+        fix, edits = meant if place is node else (meant[0], ())
     operands = dict(_operands(node, call))
     if code in FIXABLE and call is not None:
         fix = _verified(node, call) or fix
@@ -48,11 +52,12 @@ def explained(
         text += f" Here {', '.join(f'{name} is {shape}' for name, shape in operands.items())}."
     if isinstance(error, AttributeError) and fix and fix not in text:
         text = f"{text}. {fix}" if not text.endswith(".") else f"{text} {fix}"
+    text = _NUMBER.sub(lambda m: run.symbols.text(int(m[0])) or m[0], text)
     related = _companion(run, node, code, call, error)
     if related and related[0].fix is not None:
         fix = related[0].fix
     lines = tuple((f.line, f.message) for f in related)
-    return [Finding(*span(place), "error", code, text, fix, related=lines), *related]
+    return [Finding(*span(place), "error", code, text, fix, edits, lines), *related]
 
 
 def _companion(
@@ -137,34 +142,6 @@ def _written(node: ast.AST) -> list[ast.expr]:
 def _told_device(text: str) -> str:
     """Devices by the names that the user knows: checks number the meta device instead."""
     return _META_DEVICE.sub(lambda m: str(told_device(Device(m[0]))), text)
-
-
-def suggestion(error: BaseException) -> str | None:
-    """The name that was meant where an attribute is missing."""
-    name, owner = getattr(error, "name", None), getattr(error, "obj", None)
-    if name is None or owner is None:
-        found = re.search(r"attribute '(\w+)'", str(error))
-        if found is None or owner is None:
-            return None
-        name = found[1]
-    names = [n for n in dir(owner) if not n.startswith("_")]
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    return f"Did you mean {close[0]}?" if close else None
-
-
-def keyword_suggestion(call: Any, text: str) -> str | None:
-    """The keyword that was meant where an argument is not known."""
-    import inspect
-
-    found = re.search(r"unexpected keyword argument '(\w+)'", text)
-    if found is None or call is None:
-        return None
-    try:
-        names = list(inspect.signature(call[0]).parameters)
-    except (TypeError, ValueError):
-        return None
-    close = difflib.get_close_matches(found[1], names, n=1, cutoff=0.5)
-    return f"Did you mean {close[0]}?" if close else f"Leave out {found[1]}."
 
 
 def described(value: Any, symbols: Symbols | None = None) -> str | None:

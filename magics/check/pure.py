@@ -12,6 +12,7 @@ import dataclasses
 import enum
 import functools
 import heapq
+import importlib
 import itertools
 import json
 import math
@@ -25,6 +26,8 @@ from typing import Any
 
 import flambeau
 from flambeau import nn
+
+from .values import UNKNOWN
 
 MODULES = (
     "math", "cmath", "operator", "itertools", "functools", "collections", "dataclasses", "copy",
@@ -218,3 +221,37 @@ def is_dtype_method(function: Any) -> bool:
     """Whether `function` belongs to a dtype, device or size."""
     owner = getattr(function, "__self__", None)
     return isinstance(owner, flambeau.dtype | flambeau.device | flambeau.Size)
+
+
+def is_runtime_module(name: str) -> bool:
+    """Whether `name` is the runtime under one of its names."""
+    return name.partition(".")[0] in ("torch", "flambeau")
+
+
+def runtime_module(name: str) -> Any:
+    """The runtime's module called `name`, as PyTorch calls it; UNKNOWN if there is none."""
+    rest = name.partition(".")[2]
+    if rest.partition(".")[0] in ("kernel", "magics", "repl"):
+        return UNKNOWN
+    try:
+        return importlib.import_module("flambeau" + ("." + rest if rest else ""))
+    except ImportError:
+        return UNKNOWN
+
+
+MIRRORING = ("reflect", "replicate", "circular")
+"""Modes of padding that look up every element of a line."""
+
+
+def is_mirroring(given: list[Any]) -> bool:
+    return any(value.__class__ is str and value in MIRRORING for value in given)
+
+
+def is_stepwise(module: nn.Module) -> bool:
+    """Whether a layer computes something for each step of a size, on meta too."""
+    kind = type(module).__name__
+    if isinstance(module, nn.Upsample | nn.Fold | nn.Unfold) or kind.startswith(
+        ("ReflectionPad", "ReplicationPad", "CircularPad")
+    ):
+        return True
+    return vars(module).get("padding_mode", "zeros") in MIRRORING

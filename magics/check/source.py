@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from .findings import Edit, Finding, Hint
 
 FLAGS = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
@@ -77,3 +80,28 @@ def span(node: ast.AST) -> tuple[int, int, int, int]:
             line = called.end_lineno or line
             column = (called.end_col_offset or 0) - len(called.attr)
     return line, column, where.end_lineno or line, where.end_col_offset or column
+
+
+Placed = TypeVar("Placed", Edit, Finding, Hint)
+
+
+def in_characters(found: Placed, source: str) -> Placed:
+    """`found` with its columns in code points, where syntax trees count bytes."""
+    if source.isascii():
+        return found
+    lines = source.split("\n")
+    column = _character(lines, found.line, found.column)
+    if isinstance(found, Hint):
+        return replace(found, column=column)
+    end = _character(lines, found.end_line, found.end_column)
+    if isinstance(found, Edit):
+        return replace(found, column=column, end_column=end)
+    edits = tuple(in_characters(edit, source) for edit in found.edits)
+    return replace(found, column=column, end_column=end, edits=edits)
+
+
+def _character(lines: list[str], line: int, byte: int) -> int:
+    """The column in code points of a byte of a line; lines count from 1."""
+    if not 0 < line <= len(lines):
+        return byte
+    return len(lines[line - 1].encode()[:byte].decode(errors="ignore"))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..backends.cpu import loops
+from ..backends.cpu.onednn import layouts
 from .activations import (
     log_softmax_gradient,
     log_softmax_over,
@@ -19,6 +20,7 @@ from .activations import (
     softmax_over,
 )
 from .attention import attention, attention_gradient
+from .copies import copied
 from .cross_entropy import (
     cross_entropy_array,
     cross_entropy_gradient,
@@ -28,6 +30,7 @@ from .cross_entropy import (
 )
 from .declare import kernel
 from .embedding import embedding_array, embedding_lookup, require_rows
+from .extremes import amax, amin
 from .normalization import (
     layer_norm_gradient,
     layer_norm_over,
@@ -36,6 +39,8 @@ from .normalization import (
 )
 from .reductions import (
     cumsum_along,
+    euclidean_norm,
+    euclidean_norm_array,
     mean_array,
     mean_over,
     sum_array,
@@ -89,8 +94,8 @@ def _columns(input: Any, dim: Any) -> int:
 
 
 def _shaped(rows: Any, input: Any, columns: int, dim: Any, keepdim: bool) -> Any:
-    """One float64 number a row as the result of a reduction over `dim`, in float32."""
-    rows = rows.astype(SINGLE)
+    """One number a row as the result of a reduction over `dim`, in float32."""
+    rows = rows.astype(SINGLE, copy=False)
     if columns == input.size and not keepdim:
         return rows.reshape(())
     axis = numpy_axis(dim)
@@ -131,6 +136,66 @@ def var(input: Any, dim: Any = None, keepdim: bool = False, freedom: float = 1.0
 
     squares = sums.squares_about_means(input, columns)
     return _shaped(squares / np.float64(freedom), input, columns, dim, keepdim)
+
+
+@kernel(euclidean_norm, "cpu")
+def norm(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """The root of sums like those of `sum`."""
+    columns = _columns(input, dim)
+    if not columns:
+        return euclidean_norm_array(np, input, dim, keepdim)
+    from ..backends.cpu.loops import sums
+
+    squares = sums.sum_rows(input, columns, "squares")
+    return _shaped(np.sqrt(squares), input, columns, dim, keepdim)
+
+
+def _has_rows(input: Any, dim: Any = None, keepdim: bool = False) -> bool:
+    return 0 < _columns(input, dim) < input.size
+
+
+@kernel(amax, "cpu", when=_has_rows)
+def largest(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """One pass, several maxima at a time."""
+    from ..backends.cpu.loops import extremes
+
+    columns = _columns(input, dim)
+    rows = extremes.of_rows(extremes.LARGEST, input, columns)
+    return _shaped(rows, input, columns, dim, keepdim)
+
+
+@kernel(amin, "cpu", when=_has_rows)
+def smallest(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """One pass, several minima at a time."""
+    from ..backends.cpu.loops import extremes
+
+    columns = _columns(input, dim)
+    rows = extremes.of_rows(extremes.SMALLEST, input, columns)
+    return _shaped(rows, input, columns, dim, keepdim)
+
+
+def _is_strided(input: Any, memory_format: Any = None) -> bool:
+    """Whether the copy is to lie row by row, and elements side by side in `input` don't in it."""
+    return (
+        memory_format is None
+        and input.size >= LARGE
+        and input.dtype == SINGLE
+        and input.strides[-1] != input.itemsize
+    )
+
+
+@kernel(copied, "cpu", when=_is_strided)
+def copy(input: Any, memory_format: Any = None) -> Any:
+    """In blocks that stay in the cache."""
+    is_turned = 2 <= input.ndim <= 4 and input.strides[-2] == input.itemsize
+    if not is_turned or min(input.shape[-2:]) < layouts.LEAST_TURNED or not loops.is_available():
+        return layouts.row_major(input)
+    from ..backends.cpu.loops.transposition import transposed_copy
+
+    out = np.empty(input.shape, SINGLE)
+    outer = (None,) * (4 - input.ndim)
+    transposed_copy(input.swapaxes(-1, -2)[outer], out[outer])
+    return out
 
 
 def _is_run(input: Any, dim: int) -> bool:

@@ -254,7 +254,7 @@ def var(
     return F.var_over(input, dim=dim, keepdim=keepdim, freedom=freedom)
 
 
-@composite(node_name="Var")
+@composite(node_name="Var", layout="row_major")
 def var_over(
     F: Any, input: Spec, *, dim: Dims = None, keepdim: bool = False, freedom: float = 1.0
 ) -> Spec:

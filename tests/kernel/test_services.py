@@ -231,6 +231,7 @@ def test_inspection_of_a_module_counts_parameters(session: Session) -> None:
     data = session.inspect("net")
     assert data is not None
     assert "16 parameters" in data["text/plain"]
+    assert "shapes    (B, 3) float32 -> " in data["text/plain"]
     assert "frozen    4 parameters" in data["text/plain"]
     assert "(0): Linear" in data["text/plain"]
     assert session.inspect("no_such_name") is None

@@ -12,7 +12,7 @@ import pytest
 
 import flambeau as torch
 from flambeau.core import observers
-from flambeau.magics.check import _interpreted, check_cell, infer_shapes
+from flambeau.magics.check import _interpreted, check_cell, infer_shapes, module_shapes
 from flambeau.magics.check.fixes import verified_fixes
 from flambeau.nn import functional as F
 
@@ -314,6 +314,57 @@ def test_words_of_a_text_are_known():
         "ids = torch.tensor([index[w] for w in words])\nrows = torch.ones(6, 2).split(2)[0]"
     )
     assert hints(source) == {(3, "ids"): "(6,) int64", (4, "rows"): "(2, 2) float32"}
+
+
+def test_the_shapes_that_a_module_takes_and_gives_are_told():
+    live = executed(NET + "net = Net(100)\nrows = nn.LSTM(4, 5)\nodd = nn.Bilinear(2, 3, 4)")
+    assert module_shapes(live["net"], live) == ("(B, 20) float32", "(B, 10) float32")
+    images = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.MaxPool2d(2))
+    assert module_shapes(images, live) == ("(B, 3, H, W) float32", "(B, 8, H//2, W//2) float32")
+    taken, given = module_shapes(live["rows"], live) or ("", "")
+    assert (taken, given.partition(" ")[0]) == ("(T, B, 4) float32", "(T,")
+    assert module_shapes(live["odd"], live) is None
+    assert module_shapes(Wrong(), live) is None
+
+
+class Wrong(torch.nn.Module):
+    """Its layers do not fit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = torch.nn.Linear(3, 4), torch.nn.Linear(5, 6)
+
+    def forward(self, x: Any) -> Any:
+        return self.second(self.first(x))
+
+
+@pytest.mark.parametrize(
+    ("source", "mended"),
+    [
+        ("nn.Liner(3, 4)", "nn.Linear(3, 4)"),
+        ("é = torch.ones(2).shpae", "é = torch.ones(2).shape"),
+        ("d = {'weights': 1}; d['wieghts']", "d = {'weights': 1}; d['weights']"),
+        ("nn.Linear(in_feature=3, out_features=4)", "nn.Linear(in_features=3, out_features=4)"),
+        ("from torch.nn import Linear, Sequentail", "from torch.nn import Linear, Sequential"),
+        (
+            "π = nn.Linear(3, 4); λπ = π(torch.ones(2, 5))",
+            "π = nn.Linear(5, 4); λπ = π(torch.ones(2, 5))",
+        ),
+    ],
+)
+def test_edits_put_in_what_was_meant(source: str, mended: str):
+    edits = [edit for finding in check_cell(source, names()) for edit in finding.edits]
+    for edit in edits:
+        assert edit.line == edit.end_line == 1
+        source = source[: edit.column] + edit.text + source[edit.end_column :]
+    assert (source, check_cell(source, names())) == (mended, [])
+
+
+def test_columns_are_characters():
+    (finding,) = check_cell("'ß€😀'; torch.ones(2) + torch.ones(3)", names())
+    assert (finding.column, finding.end_column) == (7, 36)
+    (hint,) = infer_shapes("'ß€😀'; ü = torch.ones(2)", names())
+    assert hint.column == 8
 
 
 def test_a_check_keeps_no_live_value():

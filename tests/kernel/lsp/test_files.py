@@ -24,7 +24,7 @@ def test_faults_come_before_the_run_with_their_place_in_utf16() -> None:
             (fault,) = [f for f in found if f.range.start.line == 5]
             assert "expected input with 100 features" in fault.message
             assert fault.severity == types.DiagnosticSeverity.Error
-            start = "'δ𝛿'; y = lin(".encode("utf-16-le")
+            start = "'δ𝛿'; y = ".encode("utf-16-le")
             assert (fault.range.start.line, fault.range.start.character) == (5, len(start) // 2)
             editor.change(MODEL.replace("100, 10", "128, 10"))
             await editor.told(lambda found: not found)

@@ -66,6 +66,15 @@ def test_rows_with_nan_and_infinities_are_those_of_small_arrays(case: str) -> No
     np.testing.assert_allclose(large[:20], small, rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["amax", "amin"])
+def test_extremes_of_rows_are_exact_and_nan_where_one_is(name: str) -> None:
+    x = RNG.normal(size=(700, 3, 50)).astype(np.float32)
+    x[1, 0, 49], x[2, 1, 3], x[3] = np.nan, np.inf, -np.inf
+    for dim in (-1, (1, 2)):
+        found = getattr(torch.from_numpy(x), name)(dim, keepdim=True).numpy()
+        np.testing.assert_array_equal(found, getattr(np, name)(x, dim, keepdims=True))
+
+
 def test_a_class_that_is_not_there_is_refused() -> None:
     x, target = torch.zeros(2_000, 40), torch.zeros(2_000, dtype=torch.int64)
     target[7] = 40

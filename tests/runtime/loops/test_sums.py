@@ -52,6 +52,17 @@ def test_variances_are_those_of_float64(case: str, keepdim: bool) -> None:
         np.testing.assert_allclose(found.numpy(), wanted, rtol=5e-6)
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_norms_are_those_of_float64(case: str) -> None:
+    shape, dim = CASES[case]
+    x = RNG.normal(size=shape).astype(np.float32)
+    axis = None if dim in (None, ()) else dim
+    found = torch.from_numpy(x).norm(dim=dim)
+    wanted = np.sqrt((x.astype(np.float64) ** 2).sum(axis))
+    assert found.dtype is torch.float32
+    np.testing.assert_allclose(found.numpy(), wanted, rtol=2e-6)
+
+
 def test_a_variance_far_from_zero_keeps_its_digits() -> None:
     """Sums of squares minus a squared sum would leave none of them."""
     x = (10_000 + RNG.normal(size=3_000_001)).astype(np.float32)

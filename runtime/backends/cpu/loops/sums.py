@@ -28,8 +28,8 @@ _REALS = {np.dtype(np.float32): "float32", np.dtype(np.float64): "float64"}
 
 
 @cache
-def _code(real: str, has_squares: bool) -> Code:
-    program = Program("squares" if has_squares else "sums", real)
+def _code(real: str, kind: str) -> Code:
+    program = Program("sums", real)
     x, sums, squares = (program.array(k) for k in range(3))
     columns, pieces = program.word(3), program.word(4)
     with program.loop(program.begin, program.end) as item:
@@ -38,31 +38,37 @@ def _code(real: str, has_squares: bool) -> Code:
         length = program.where(rest < PIECE, rest, program.constant(PIECE))
         row = Row(program, x + (item // pieces * columns + first) * SIZES[real], real)
         passes = Passes(program, length)
-        total = passes.sum(lambda at: row[at])
+        square = passes.m.square
+        if kind == "squares":
+            total = passes.sum(lambda at: square(row[at]))
+        else:
+            total = passes.sum(lambda at: row[at])
         program.store(total.to("float64"), sums, item)
-        if has_squares:
+        if kind == "spread":
             mean = total / passes.count
-            spread = passes.sum(lambda at: passes.m.square(row[at] - mean))
+            spread = passes.sum(lambda at: square(row[at] - mean))
             program.store(spread.to("float64"), squares, item)
     return Code(program.name, program.text())
 
 
-def _of_pieces(x: Any, columns: int, has_squares: bool) -> tuple[Any, Any]:
+def _of_pieces(x: Any, columns: int, kind: str) -> tuple[Any, Any]:
     """For the pieces of rows of `columns` elements of the contiguous array x, as float64 (rows,
-    pieces): their sums, and, if wanted, their squares about the mean of each piece."""
+    pieces): their sums, or those of their squares, or, of the kind "spread", their sums and their
+    squares about the mean of each piece."""
     pieces = -(-columns // PIECE)
     rows = x.size // columns
     sums = np.empty((rows, pieces))
-    squares = np.empty((rows, pieces)) if has_squares else sums
+    squares = np.empty((rows, pieces)) if kind == "spread" else sums
     words = struct.pack("=5q", id(x), id(sums), id(squares), columns, pieces)
-    code = _code(_REALS[x.dtype], has_squares)
+    code = _code(_REALS[x.dtype], kind)
     pool.run(code, words, rows * pieces, max(1, CHUNK // min(columns, PIECE)))
     return sums, squares
 
 
-def sum_rows(x: Any, columns: int) -> Any:
-    """The sums (rows,) of rows of `columns` elements of the contiguous array x, as float64."""
-    sums, _ = _of_pieces(x, columns, False)
+def sum_rows(x: Any, columns: int, kind: str = "sums") -> Any:
+    """The sums (rows,) of rows of `columns` elements of the contiguous array x, as float64; with
+    `kind` "squares" those of their squares."""
+    sums, _ = _of_pieces(x, columns, kind)
     return sums.reshape(-1) if columns <= PIECE else np.add.reduce(sums, 1)
 
 
@@ -73,7 +79,7 @@ def squares_about_means(x: Any, columns: int) -> Any:
     Source: Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing
     sample variances" (1979), equation 2.1.
     """
-    sums, squares = _of_pieces(x, columns, True)
+    sums, squares = _of_pieces(x, columns, "spread")
     if columns <= PIECE:
         return squares.reshape(-1)
     counts = np.full(sums.shape[1], float(PIECE))
