@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
@@ -30,6 +31,12 @@ __all__ = [
 @magics_class
 class Instrument(Magics):
     """Base of the magics. Any IPython shell is session enough: a namespace and a display."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for function in vars(cls).values():
+            if getattr(function, "has_arguments", False):
+                function.__doc__ = _purpose_first(function.__doc__)
 
     @property
     def namespace(self) -> dict[str, Any]:
@@ -180,6 +187,20 @@ def time_text(seconds: float) -> str:
 def joined(words: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(words[:-1]), *words[-1:]] if len(words) > 1 else words)
+
+
+def _purpose_first(text: str) -> str:
+    """The help that IPython makes of a magic's arguments, which begins with the usage, with what
+    the magic does before it."""
+    parts = re.fullmatch(
+        r"::\n\n(?P<usage>(?: {2}[^\n]*\n)+)\n(?P<purpose>.*?)"
+        r"(?P<rest>(?:\n\n(?:positional arguments|options):\n.*)?)",
+        text,
+        re.DOTALL,
+    )
+    if parts is None:
+        return text
+    return f"{parts['purpose'].strip()}\n\nusage:\n{parts['usage'].rstrip()}{parts['rest']}"
 
 
 def preformatted(text: str) -> str:

@@ -24,7 +24,6 @@ from .runner import Runner
 from .screen import Screen
 from .settings import load, settings_path
 from .stage import Stage
-from .terminal import typing_held
 from .toolbar import Toolbar
 
 TOOLBAR_REFRESH = 0.5  # s between two looks whether it still says the truth
@@ -83,7 +82,7 @@ class Repl:
         loop.add_signal_handler(signal.SIGINT, self._on_interrupt)
         loop.add_signal_handler(signal.SIGTERM, task.cancel)
         loop.add_signal_handler(signal.SIGHUP, self._hang_up, task)
-        self._spawn(asyncio.to_thread(completeness.transformer))
+        self._spawn(self._warm_up())
         self._spawn(self._keep_toolbar())
         self._spawn(self._runner.serve())
         if self._history.fault:
@@ -128,7 +127,7 @@ class Repl:
             self._spawn(self._peek(Peek(code)))
             return True
         self._runner.submit(code)
-        with typing_held(), contextlib.suppress(TimeoutError):
+        with self._stage.typing_held(), contextlib.suppress(TimeoutError):
             patience = PROMPT_RETURNS if self._screen.has_cursor else None
             await asyncio.wait_for(self._runner.idle(), patience)
         return True
@@ -231,6 +230,11 @@ class Repl:
 
     def _prompt_number(self) -> str:
         return str(self._number) if self._number and self._runner.is_idle else "*"
+
+    async def _warm_up(self) -> None:
+        """Import what the first Enter needs, once the kernel's process has begun to do the same."""
+        await self._keeper.kernel.has_process.wait()
+        await asyncio.to_thread(completeness.transformer)
 
     async def _keep_toolbar(self) -> None:
         shown = self._toolbar()

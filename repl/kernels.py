@@ -31,6 +31,10 @@ class Kernel(ABC):
     is_ours: bool
     client: Client
 
+    def __init__(self) -> None:
+        self.has_process = asyncio.Event()
+        """Set once the kernel's process is there, which may not answer yet."""
+
     @abstractmethod
     async def open(self, on_output: OutputHandler, on_question: OutputHandler) -> None:
         """Start or find the kernel, and connect.
@@ -61,6 +65,7 @@ class OwnKernel(Kernel):
     """A kernel started here. It ends with the front end, unless that lets go of it."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.is_ours = True
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - held as long as the kernel
         self._manager: Any = None
@@ -72,6 +77,7 @@ class OwnKernel(Kernel):
             manager, asynchronous=True, shutdown_wait_time=SHUTDOWN_PATIENCE
         )
         await self._manager.start_kernel(stdout=self._log, stderr=self._log)
+        self.has_process.set()
         self.client = Client(self._manager.client(), on_output, on_question)
         opening = asyncio.ensure_future(self.client.open())
         ending = asyncio.ensure_future(self.death())
@@ -126,6 +132,7 @@ class RunningKernel(Kernel):
     is_ours = False
 
     def __init__(self, connection: str | None) -> None:
+        super().__init__()
         self._connection = connection
         self._channels: Any = None
         self._name: str | None = None
@@ -137,6 +144,7 @@ class RunningKernel(Kernel):
     async def open(self, on_output: OutputHandler, on_question: OutputHandler) -> None:
         self._channels, name = await asyncio.to_thread(_connect, self._connection)
         self._name = _short_name(name)
+        self.has_process.set()
         self.client = Client(self._channels, on_output, on_question)
         self._channels.hb_channel.start()
         try:

@@ -8,6 +8,7 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.application import in_terminal
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory, ThreadedAutoSuggest
 from prompt_toolkit.completion import Completer
+from prompt_toolkit.cursor_shapes import DynamicCursorShapeConfig, ModalCursorShapeConfig
 from prompt_toolkit.document import Document
 from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.filters import is_done, to_filter
@@ -70,6 +71,7 @@ class CodePrompt:
             tempfile_suffix=".py",
             include_default_pygments_style=False,
             color_depth=_color_depth(),
+            cursor=DynamicCursorShapeConfig(self._cursor),
         )
         # Up after some letters finds what began with them. The session's own option of this name
         # would turn completion while typing off.
@@ -180,6 +182,10 @@ class CodePrompt:
             ("class:prompt.number", self._number()),
             ("class:prompt.in", "]: "),
         ]
+
+    def _cursor(self) -> ModalCursorShapeConfig | None:
+        """With vi's keys its shape tells the mode; otherwise it is the terminal's own."""
+        return ModalCursorShapeConfig() if self._settings.editing_mode == "vi" else None
 
     def _continuation(self, width: int, line: int, wrapped: int) -> StyleAndTextTuples:
         return [("class:prompt.continuation", "" if wrapped else "...: ".rjust(width))]

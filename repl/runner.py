@@ -169,10 +169,10 @@ class Runner:
             wanted = await ask("Start a new kernel?", default=True)
             count = len(self._done)
             again = wanted and count > 0 and await ask(_offer(count), default=False)
-        if wanted:
-            await self._keeper.replace()
-        if again:
-            self.replay()
+            if wanted:
+                await self._keeper.replace()
+            if again:
+                self.replay()  # before the prompt is back: what is typed there comes after
         return wanted
 
     def report(self, text: str) -> None:

@@ -18,7 +18,9 @@ from .terminal import (
     collapse_returns,
     has_colour,
     has_cursor,
+    only_colour,
     without_colour,
+    without_cursor_switches,
     without_escapes,
 )
 
@@ -46,6 +48,7 @@ class Screen:
 
     def write(self, text: str) -> None:
         """Queue `text`."""
+        text = without_cursor_switches(text)
         if not text:
             return
         self._pending.append(text)
@@ -84,7 +87,7 @@ class Screen:
     @property
     def unfinished_row(self) -> str:
         """The row that a prompt keeps from being shown, as its end reads now."""
-        return self._held.rsplit("\n", 1)[-1].rsplit("\r", 1)[-1]
+        return only_colour(self._held.rsplit("\n", 1)[-1].rsplit("\r", 1)[-1])
 
     def start_row(self) -> None:
         """End the row if something stands in it."""
@@ -163,5 +166,6 @@ def _prompt_is_up() -> bool:
 
 
 def _whole_lines(text: str) -> tuple[str, str]:
-    end = max(text.rfind("\n") + 1, text.rfind(ERASURE_END) + len(ERASURE_END))
+    erasure = text.rfind(ERASURE_END)
+    end = max(text.rfind("\n") + 1, erasure + len(ERASURE_END) if erasure >= 0 else 0)
     return text[:end], text[end:]

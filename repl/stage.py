@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 
 from .prompt import CodePrompt
 from .screen import Screen
+from .terminal import typing_held
 
 
 class Stage:
@@ -20,6 +21,15 @@ class Stage:
         self._askers = 0
         self._is_free = asyncio.Event()
         self._is_free.set()
+        self._holding = ExitStack()
+
+    @contextmanager
+    def typing_held(self) -> Iterator[None]:
+        """Let keys wait for the next prompt, or for a question, which may come before the end of
+        the block: the terminal's state must then not change below it."""
+        with ExitStack() as self._holding:
+            self._holding.enter_context(typing_held())
+            yield
 
     @asynccontextmanager
     async def taken(self) -> AsyncIterator[None]:
@@ -30,6 +40,7 @@ class Stage:
         try:
             async with self._lock:
                 await self._screen.drain()
+                self._holding.close()
                 yield
         finally:
             self._askers -= 1

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from prompt_toolkit.utils import get_cwidth, is_dumb_terminal
 
 _SGR = re.compile(r"\x1b\[[0-9;:]*m")
+_CURSOR_SWITCH = re.compile(r"\x1b\[\?25[hl]")
+_ERASED_ROW = re.compile(r"\x1b\[[02]?K")
 _ESCAPE = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[_P^X][^\x1b]*\x1b\\|[@-Z\\^_78])"
 )
@@ -40,6 +42,16 @@ def without_escapes(text: str) -> str:
     return _ESCAPE.sub("", text)
 
 
+def only_colour(text: str) -> str:
+    """`text` less every escape sequence but those that select colours and faces."""
+    return _ESCAPE.sub(lambda found: found[0] if _SGR.fullmatch(found[0]) else "", text)
+
+
+def without_cursor_switches(text: str) -> str:
+    """`text` less what hides the cursor, which is at the prompt, and shows it again."""
+    return _CURSOR_SWITCH.sub("", text) if "\x1b[?25" in text else text
+
+
 def width_of(text: str) -> int:
     """Columns that a line takes; wide characters take two, escape sequences none."""
     text = without_escapes(text)
@@ -55,7 +67,12 @@ def collapse_returns(text: str) -> str:
 
 def _collapse_line(line: str) -> str:
     parts = line.split("\r")
-    if "\x1b" in without_colour(line):  # the cursor moves: nothing is surely hidden
+    if any("\x1b" in _ERASED_ROW.sub("", without_colour(part)) for part in parts):
+        return line  # the cursor moves: nothing is surely hidden
+    erased = max((k for k, part in enumerate(parts) if k and _ERASED_ROW.match(part)), default=0)
+    if erased:  # from its beginning on: nothing that came before it shows
+        return "\r" + "\r".join(parts[erased:])
+    if any("\x1b" in without_colour(part) for part in parts):
         return line
     kept, widest = [parts[-1]], width_of(parts[-1])
     for part in reversed(parts[:-1]):

@@ -49,6 +49,7 @@ MOST_TRIALS = 8  # sizes that are tried for a symbolic one
 MOST_PAIRS = 200  # of symbolic sizes that are tried at once
 UNSURE = ("shape", "value", "runtime", "index", "arguments")
 """Kinds of failures that depend on sizes."""
+_UNKNOWN = re.compile(r"\bUnknown\b")  # the class of what is not known, which no user ever sees
 _META = re.compile(r"\bmeta\b|with values|\bSpec\b|no values")
 _DEVICES = "expected all tensors on one device"
 
@@ -155,7 +156,7 @@ class Attempts(Parts):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         """Answer a native failure: UNKNOWN if the checker itself is its cause."""
-        if "'Unknown' object" in str(error):
+        if _UNKNOWN.search(str(error)):
             return UNKNOWN
         code = self.code_of(error, function, args, kwargs or {})
         if code in UNSURE and self._depends_on_symbols(function, args, kwargs or {}):

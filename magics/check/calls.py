@@ -174,7 +174,14 @@ class Calls(Sequences):
             self.named.append(owner)
         if self._makes_too_much(function, args, kwargs):
             return UNKNOWN
-        return self.native(function, args, kwargs, node)
+        found = self.native(function, args, kwargs, node)
+        if isinstance(found, Stream) and not found.items and isinstance(owner, Module):
+            return Stream([], not self._has_unknown_parts(owner))
+        return found
+
+    def _has_unknown_parts(self, module: Module) -> bool:
+        """Whether a module may have parameters in attributes that nobody knows."""
+        return id(module) in self.tainted or any(v is UNKNOWN for v in vars(module).values())
 
     def _makes_too_much(self, function: Any, args: list[Any], kwargs: dict[str, Any]) -> bool:
         """Whether a function would make very many tensors, or, of numbers alone, compute values

@@ -319,9 +319,10 @@ def _unpackings(node: Any, name: str) -> list[list[str]]:
         if not isinstance(each, ast.Assign) or not isinstance(each.targets[0], ast.Tuple):
             continue
         value: ast.expr = each.value
-        if isinstance(value, ast.Call) and not value.args:
-            value = value.func
-        sizes = isinstance(value, ast.Attribute) and value.attr in ("shape", "size")
+        called = isinstance(value, ast.Call) and not value.args
+        if called:
+            value = value.func  # type: ignore[attr-defined]
+        sizes = isinstance(value, ast.Attribute) and value.attr == ("size" if called else "shape")
         elements = [e.id for e in each.targets[0].elts if isinstance(e, ast.Name)]
         if not sizes or not _is_name(value.value, name):  # type: ignore[attr-defined]
             continue

@@ -91,6 +91,9 @@ class Live(Functions):
             return UNKNOWN if UNKNOWN in (owner, function) else types.MethodType(function, owner)
         if value.__class__ in (list, tuple, dict, set, frozenset, range, slice):
             return self._container(value)
+        if value.__class__ is collections.deque:
+            items = self.twin(self.quietly(list, value))  # a running cell may append to it
+            return UNKNOWN if items is UNKNOWN else collections.deque(items, value.maxlen)
         if isinstance(value, np.ndarray):
             return self.array_twin(value)
         return self._object(value)

@@ -65,7 +65,7 @@ class State:
     def is_opaque(self, value: Any, depth: int = 4) -> bool:
         """Whether something within `value` is not known."""
         kind = value.__class__
-        if kind in (Unknown, SomeFloat, SomeInt, SomeInt):
+        if kind in (Unknown, SomeFloat, SomeInt):
             return True
         if depth == 0:
             return False
@@ -80,7 +80,7 @@ class State:
         if kind is range:
             return False
         if kind is slice:
-            return Unknown in (value.start.__class__, value.stop.__class__, value.step.__class__)
+            return any(map(self.is_opaque, (value.start, value.stop, value.step)))
         if kind is Stream:
             return not value.exact or any(self.is_opaque(item, depth - 1) for item in value.items)
         return False

@@ -139,14 +139,18 @@ def join(a: Any, b: Any) -> Any:
         return a
     if isinstance(a, Tensor) and isinstance(b, Tensor) and alike(a, b):
         return b if b.requires_grad else a
-    if a.__class__ is b.__class__:
-        if isinstance(a, PRIMITIVES) and a == b:
-            return a
-        if isinstance(a, tuple) and len(a) == len(b):
-            items = [join(x, y) for x, y in zip(a, b, strict=True)]
-            if hasattr(a, "_fields"):
-                return a.__class__(*items)
-            return tuple(items) if a.__class__ is tuple else UNKNOWN
+    kinds = {a.__class__, b.__class__}
+    if a.__class__ is b.__class__ and isinstance(a, PRIMITIVES) and a == b:
+        return a
+    if kinds <= {int, SomeInt}:
+        return SOME_INT
+    if kinds <= {float, SomeFloat}:
+        return SOME_FLOAT
+    if len(kinds) == 1 and isinstance(a, tuple) and len(a) == len(b):
+        items = [join(x, y) for x, y in zip(a, b, strict=True)]
+        if hasattr(a, "_fields"):
+            return a.__class__(*items)
+        return tuple(items) if a.__class__ is tuple else UNKNOWN
     return UNKNOWN
 
 

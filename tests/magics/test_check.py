@@ -338,6 +338,20 @@ class Wrong(torch.nn.Module):
         return self.second(self.first(x))
 
 
+def test_numbers_that_are_not_known_are_none_in_particular():
+    source = (
+        "import random\nk = random.randint(1, 5)\nx = torch.ones(8, 6)\nrow = x[k]\n"
+        "part = x[:k]\nn = 3 if random.random() < 0.5 else 4\nscaled = x * n\n"
+        "part @ torch.ones(6, 2)\ntorch.ones(n) @ torch.ones(3)"
+    )
+    assert found(source) == []
+    assert hints(source) == {
+        (3, "x"): "(8, 6) float32",
+        (4, "row"): "(6,) float32",
+        (7, "scaled"): "(8, 6) float32",
+    }
+
+
 @pytest.mark.parametrize(
     ("source", "mended"),
     [

@@ -42,6 +42,15 @@ def test_every_magic_explains_itself_with_an_example(shell: Any) -> None:
         assert re.search(rf"Examples?:[\s\S]*{re.escape(name)}", text), name
 
 
+def test_help_begins_with_what_a_magic_does_and_then_shows_its_usage(shell: Any) -> None:
+    for name, function in all_magics(shell):
+        text = function.__doc__ or ""
+        assert text[0].isupper(), name
+        if getattr(function, "has_arguments", False):
+            usage = text.index(f"usage:\n  %{name.strip('%')}")
+            assert text.index("Example") < usage
+
+
 @pytest.mark.parametrize("line", ["--no-such-option", "'unclosed"])
 def test_nonsense_is_refused_in_one_line(shell: Any, line: str, run: Any) -> None:
     for name, _ in all_magics(shell):

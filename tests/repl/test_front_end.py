@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import re
 import signal
@@ -42,6 +43,23 @@ def test_settings_are_shown_changed_and_kept(terminal: Open, tmp_path: Path) -> 
     repl.line("%config repl")
     repl.wait_for('\nediting_mode = "vi"', "\nhints = true")
     assert path.read_text() == '[repl]\nediting_mode = "vi"\n'
+
+
+def test_the_cursor_tells_the_mode_of_vi_keys(terminal: Open, tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('[repl]\nediting_mode = "vi"\n')
+    repl = terminal(FLAMBEAU_CONFIG=str(path))
+    repl.process.logfile_read = sent = io.BytesIO()
+    repl.wait_for("In [1]:")
+    repl.type("6 * 7 + 1")
+    repl.wait_for("6 * 7 + 1")
+    assert b"\x1b[6 q" in sent.getvalue()  # a beam: inserting
+    repl.press("escape")
+    repl.type("bhD")  # to the sign and before it, and away with the rest
+    repl.wait_for("In [1]: 6 * 7", absent="+ 1")
+    assert b"\x1b[2 q" in sent.getvalue()  # a block: moving
+    repl.press("enter")
+    repl.wait_for("Out[1]: 42")
 
 
 def test_a_theme_that_is_not_there_is_refused_and_one_that_is_colours(terminal: Open) -> None:

@@ -61,6 +61,19 @@ def test_a_progress_bar_moves_above_the_prompt(terminal: Open) -> None:
     assert repl.text.count("\nbar") == 1
 
 
+def test_a_bar_that_erases_its_row_moves_above_the_prompt(terminal: Open) -> None:
+    repl = terminal()
+    repl.run(1, "import sys, time; erase = '\\r\\x1b[2K'")
+    repl.line(
+        "for k in range(300): print(f'{erase}\\x1b[91mbar\\x1b[0m {k:3}', end=''); time.sleep(.01)"
+    )
+    repl.press("enter")
+    repl.wait_for("\nbar", "In [*]:", "kernel busy")
+    repl.wait_for("\nbar 29", "In [*]:")
+    repl.wait_for("\nbar 299", "In [3]:")
+    assert repl.text.count("\nbar") == 1
+
+
 def test_output_is_cleared_above_the_prompt(terminal: Open) -> None:
     repl = terminal()
     repl.run(1, "import time; from IPython.display import clear_output")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from flambeau.kernel.launch import manager
+from flambeau.repl.application import PROMPT_RETURNS
 
 from .conftest import Open
 
@@ -122,6 +123,22 @@ def test_passwords_are_not_shown(terminal: Open) -> None:
     repl.wait_for("In [2]:")
     assert "hunter2" not in repl.text
     repl.run(2, "len(secret)", "Out[2]: 7")
+
+
+def test_a_password_stays_hidden_when_the_prompt_would_have_come_back(terminal: Open) -> None:
+    repl = terminal()
+    repl.run(1, "import getpass")
+    repl.wait_for("kernel ready")
+    repl.line("secret = getpass.getpass('key: ')")
+    repl.wait_for("\nkey:")
+    ends = time.monotonic() + 3 * PROMPT_RETURNS
+    while time.monotonic() < ends:  # the terminal once went back to echoing by then
+        repl.feed()
+    repl.type("hunter2")
+    repl.wait_for("*******")
+    assert "hunter2" not in repl.text
+    repl.press("enter")
+    repl.run(3, "len(secret)", "Out[3]: 7")
 
 
 def test_an_interrupt_stops_training_and_keeps_the_session(terminal: Open) -> None:

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from ...core.dispatch import DispatchKey
     from ...ops.operation import Operation
 
-FAMILIES = ("softmax", "reductions", "attention", "segments", "norms", "random")
+FAMILIES = (
+    "softmax", "reductions", "attention", "segments", "scans", "selection", "norms", "random",
+    "casts",
+)  # fmt: skip
 """The modules of this package that register kernels, or declare such as other parts call."""
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
