@@ -230,16 +230,16 @@ class Tensor:
 
         Raises: RuntimeError if there is not exactly one element, or no value (meta).
         """
-        if self.numel() != 1 or self.is_meta:
-            what = "a meta tensor, which has no values" if self.is_meta else "this one"
+        kind = self._key.device.type
+        if self.numel() != 1 or kind == "meta":
+            what = "a meta tensor, which has no values" if kind == "meta" else "this one"
             raise RuntimeError(
                 f"item: expected a tensor with one element. Got {what}, of shape "
                 f"{tuple(self.shape)}. Use tolist() for all elements."
             )
-        value = self._array.item()
-        if value != value and self.is_cuda:
-            self.numpy_values()  # which raises the error, if a kernel left NaN for one
-        return value
+        if kind == "cuda":
+            return self.numpy_values().item()
+        return self._array.item()
 
     def tolist(self) -> Any:
         """All elements as nested lists of Python numbers."""

@@ -22,6 +22,7 @@ from ..ops.activations import softplus as softplus
 from ..ops.activations import tanhshrink as tanhshrink
 from ..ops.arithmetic import mul as _mul
 from ..ops.attention import attention as _attention
+from ..ops.attention import tiled_attention as _tiled_attention
 from ..ops.batch_norm import batch_norm as batch_norm
 from ..ops.convolution import conv1d as conv1d
 from ..ops.convolution import conv2d as conv2d
@@ -286,7 +287,10 @@ def scaled_dot_product_attention(
     if is_plain and (attn_mask is None or not attn_mask.requires_grad):
         if attn_mask is not None and attn_mask.dtype is _bool:
             attn_mask = query.new_zeros(()).masked_fill(attn_mask.logical_not(), float("-inf"))
-        return _attention(query, key, value, attn_mask, scale=factor, is_causal=is_causal)
+        how = {"scale": factor, "is_causal": is_causal}
+        if query.is_cuda:
+            return _tiled_attention(query, key, value, attn_mask, **how)[0]
+        return _attention(query, key, value, attn_mask, **how)
     scores = query @ key.mT * factor
     if is_causal:
         attn_mask = scores.new_ones(scores.shape[-2:], dtype=_bool).tril()

@@ -49,7 +49,7 @@ LOWER, FLOAT32, WIDEST, KEEP = "lower", "float32", "widest", "keep"
 _MATRICES = """
 attention conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d linear matmul mm
 bmm addmm
-prelu
+prelu tiled_attention
 """
 _SOLVERS = {
     decompositions: "cholesky cholesky_ex eig eigh eigvals eigvalsh qr",

@@ -101,7 +101,7 @@ sum_over mean_over prod_over product_of_others pairs_of_others amax amin all any
 power_norm logsumexp_over cumsum_along cumprod_along cumprod_gradient cummax_positions
 cummin_positions logcumsumexp softmax_over log_softmax_over flip_along sort_order fft_complex
 fft_real fft_to_real doubled_half gather scatter_values zero_along scatter_multiply normalize_over
-normalize_gradient select_at narrow unbind split_sizes
+normalize_gradient select_at narrow unbind split_sizes top_positions rank_positions
 """)
 def along(name: str) -> Rule:
     """The attribute `dim` or `dims` counts the batch too. A slice without dimensions gets one."""
@@ -155,6 +155,12 @@ def roll(batch: Batch, x: Any, *, shifts: Any, dims: Any) -> Any:
 def half_sum(batch: Batch, g: Any, *, like: Any, dim: int, factor: float) -> Any:
     place = shifted("half_sum", dim, len(like))
     return batch.inner.half_sum(g.value, like=(batch.length, *like), dim=place, factor=factor)
+
+
+@batches("philox_dropout")
+def philox_dropout(batch: Batch, x: Any, **how: Any) -> Any:
+    factors = batch.inner.philox_dropout(batch.inner.ones_of(x.value, shape=tuple(x.shape)), **how)
+    return batch.inner.mul(batch.front(x), factors)
 
 
 @batches_each("expand_reduced expand_mean")

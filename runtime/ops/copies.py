@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..backends.halves import converted
 from ..core import dtypes
 from ..core.layouts import (
     empty_in_order,
@@ -83,7 +84,7 @@ def cast_array(xp: Any, input: Any, dtype: Any) -> Any:
         input = input.real
     if dtype is dtypes.float8_e4m3fn:  # it has no infinities: what is too large saturates
         input = xp.clip(input, -448.0, 448.0)
-    return xp.asarray(input).astype(dtype.numpy)
+    return converted(xp.asarray(input), dtype.numpy)
 
 
 @cast.vjp()

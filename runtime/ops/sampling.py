@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backends import philox
 from ..backends.batched import key_at
 from ..backends.cuda import launch
 from ..backends.cuda import random as launches
@@ -22,7 +23,7 @@ from ..core.spec import Spec as _Spec
 from ..core.tensor import Tensor, wrap
 from ..errors import DTypeError, ShapeError
 from ..random import Generator, generator_for
-from .declare import Spec, composite
+from .declare import Spec, composite, primitive
 from .inplace import check_writable, write
 from .slicewise import drawn_slicewise
 
@@ -484,7 +485,65 @@ def dropout(
         raise ValueError(f"dropout: expected a probability from 0 to 1. Got {p}.")
     if not training or p == 0.0:
         return input
+    if isinstance(input, Tensor) and _is_launched(input._key) and input._key.is_float and p < 1.0:
+        part = launches.dropout_part(generator_for(input.device).philox, input.numel())
+        return F.philox_dropout(input, probability=1.0 - p, value=1.0 / (1.0 - p), **part)
     return F.mul(input, dropout_mask(input, p))
+
+
+@primitive(node_name="NativeDropout")
+def philox_dropout(
+    input: Spec,
+    *,
+    probability: float,
+    value: float,
+    seed: int,
+    offset: int,
+    held: int,
+    threads: int,
+) -> Spec:
+    """input times `value` with a probability, else 0, as a grid of so many threads draws from
+    `offset` on in the stream of `seed`; in CUDA graphs from what device memory at `held` says.
+
+    Nothing is saved for the gradient, which draws the same numbers again.
+    """
+    return Spec(input.shape, input.dtype)
+
+
+@philox_dropout.array
+def philox_dropout_array(
+    xp: Any,
+    input: Any,
+    probability: float,
+    value: float,
+    seed: int,
+    offset: int,
+    held: int,
+    threads: int,
+) -> Any:
+    """The words by array code."""
+    kept = philox.is_kept(xp, input.size, seed, offset, threads, probability)
+    return input * (kept.reshape(input.shape) * input.dtype.type(value))
+
+
+@philox_dropout.vjp()
+def philox_dropout_vjp(
+    F: Any,
+    g: Any,
+    needs: Any,
+    input: Any,
+    probability: Any,
+    value: Any,
+    seed: Any,
+    offset: Any,
+    held: Any,
+    threads: Any,
+) -> Any:
+    """The same map of g."""
+    return F.philox_dropout(
+        g, probability=probability, value=value, seed=seed, offset=offset, held=held,
+        threads=threads,
+    )  # fmt: skip
 
 
 def uniform_numbers(place: Device, shape: tuple[int, ...], generator: Any = None) -> Any:

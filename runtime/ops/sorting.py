@@ -38,6 +38,42 @@ def sort_order_array(xp: Any, input: Any, dim: int, descending: bool, stable: bo
     return (input.shape[dim] - 1 - backwards).astype(xp.int64, copy=False)
 
 
+@primitive(node_name="Topk", refuses="complex")
+def top_positions(input: Spec, *, dim: int, k: int, largest: bool) -> Spec:
+    """The positions along `dim`, which has at least k, of its k largest or smallest elements in
+    order; int64. NaN counts as the largest, and of equal elements the first come first."""
+    shape = list(input.shape)
+    if shape:
+        shape[normalized_dim(dim, len(shape), "topk")] = k
+    return Spec(tuple(shape), dtypes.int64)
+
+
+@top_positions.array
+def top_positions_array(xp: Any, input: Any, dim: int, k: int, largest: bool) -> Any:
+    """All sorted."""
+    order = sort_order_array(xp, input, dim, largest, True)
+    return xp.moveaxis(xp.moveaxis(order, dim, -1)[..., :k], -1, dim) if input.ndim else order
+
+
+@primitive(node_name="Kthvalue", refuses="complex")
+def rank_positions(input: Spec, *, dim: int, rank: int) -> Spec:
+    """The position along `dim`, of which 1 is left, of the element that `rank` (from 0) smaller
+    ones, or equal ones before it, precede; int64."""
+    shape = list(input.shape)
+    if shape:
+        shape[normalized_dim(dim, len(shape), "kthvalue")] = 1
+    return Spec(tuple(shape), dtypes.int64)
+
+
+@rank_positions.array
+def rank_positions_array(xp: Any, input: Any, dim: int, rank: int) -> Any:
+    """All sorted."""
+    order = sort_order_array(xp, input, dim, False, True)
+    if not input.ndim:
+        return order
+    return xp.moveaxis(xp.moveaxis(order, dim, -1)[..., rank : rank + 1], -1, dim)
+
+
 @numpy_names
 def argsort(input: Spec, dim: int = -1, descending: bool = False, stable: bool = False) -> Spec:
     """The positions along `dim` that sort input; int64, same shape."""
@@ -65,8 +101,7 @@ def topk(input: Spec, k: int, dim: int = -1, largest: bool = True, sorted: bool 
             f"{tuple(input.shape)}. Got "
             f"{k}."
         )
-    order = sort_order(input, dim=d, descending=largest, stable=True)
-    chosen = order.narrow(d, 0, k) if input.ndim else order
+    chosen = top_positions(input, dim=d, k=k, largest=largest)
     return SELECTIONS["topk"](named(gather(input, d, chosen), "Topk"), chosen)
 
 

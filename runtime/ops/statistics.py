@@ -19,7 +19,7 @@ from .reductions import deviation, var
 from .return_types import SELECTIONS, return_type
 from .shapes import Dims, normalized_dim, require_values
 from .slicewise import slicewise
-from .sorting import argsort, sort
+from .sorting import argsort, rank_positions, sort
 
 __all__ = [
     "aminmax",
@@ -111,11 +111,10 @@ def _at_rank(name: str, input: Any, dim: int, keepdim: bool, ranks: Any) -> Any:
         raise IndexError(
             f"{name}: expected elements along dimension {d}. Got {tuple(input.shape)}."
         )
-    order = argsort(input, d, stable=True)
     if isinstance(ranks, int):
-        place = order.narrow(d, ranks, 1)
+        place = rank_positions(input, dim=d, rank=ranks)
     else:
-        place = order.gather(d, ranks)
+        place = argsort(input, d, stable=True).gather(d, ranks)
     values = gather(input, d, place)
     if not keepdim:
         values, place = values.squeeze(d), place.squeeze(d)
@@ -151,7 +150,7 @@ def median(input: Spec, dim: Any = None, keepdim: bool = False) -> Any:
     # NaN sorts last: where there is one, the last element is NaN.
     missing = input.isnan().any(d, keepdim=True)
     first_nan = input.isnan().to(dtypes.int64).argmax(d, keepdim=True)
-    place = argsort(input, d, stable=True).narrow(d, (n - 1) // 2, 1)
+    place = rank_positions(input, dim=d, rank=(n - 1) // 2)
     place = place.where(missing.logical_not(), first_nan)
     values = gather(input, d, place)
     if not keepdim:

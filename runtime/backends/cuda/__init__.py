@@ -6,9 +6,8 @@ To add a kernel:
 
 1. `kernels/name.cu` has it as a C++ template, over the headers beside it: `types.cuh` (dtypes by
    name, `widen`, `narrow`, `Compute`), `memory.cuh` (16-byte vectors), `block.cuh` (reductions over
-   warps and blocks), `rows.cuh` (rows in registers), `reducers.cuh` (what a reduction adds up),
-   `maths.cuh` (the functions of formulas). Every parameter is a pointer, an `int64`, a `double` or
-   a struct of such. Shared memory is declared by `SHARED_ARRAY` or `DYNAMIC_SHARED`.
+   warps and blocks), `rows.cuh` (rows in registers). Every parameter is a pointer, an `int64` or a
+   `double`. Shared memory is declared by `SHARED_ARRAY` or `DYNAMIC_SHARED`.
 2. `name.py` here declares it, `Template("name", "function", "PPq", T=FLOATS, ...)`, and has its
    launcher under `@kernel("operation")`, which gives None for what it leaves to the array kernel.
    Add the module to `registry.FAMILIES`.
@@ -37,7 +36,7 @@ from ...core.devices import device
 from ...core.dispatch import DispatchKey
 from ...errors import DeviceError
 from ..array import ArrayBackend
-from . import copies, faults, launch, products, registry
+from . import bounds, copies, launch, products, registry
 from .memory import CachingAllocator
 
 if TYPE_CHECKING:
@@ -71,6 +70,7 @@ class CUDABackend(ArrayBackend):
     recorded_numbers: ClassVar[list[Any]] = []  # that they read, and keep
     _library: Any = None
     _allocator: CachingAllocator
+    _side_streams: dict[int, Any]
 
     @property
     def xp(self) -> Any:
@@ -80,6 +80,7 @@ class CUDABackend(ArrayBackend):
             import cupy
 
             self._library, self._allocator = cupy, CachingAllocator(cupy)
+            self._side_streams = {}
             cupy.cuda.set_allocator(self._allocator.malloc)
         return cupy
 
@@ -169,17 +170,20 @@ class CUDABackend(ArrayBackend):
         if np.ndim(value):
             copies.refuse_in_recording(value)
         before = self.allocator.allocate_from(0)
-        with self.xp.cuda.Device(index), self.xp.cuda.Stream(non_blocking=True) as stream:
-            found = self.xp.asarray(value, None if dtype is None else dtype.numpy)
-            stream.synchronize()
+        with self.xp.cuda.Device(index):
+            if index not in self._side_streams:
+                self._side_streams[index] = self.xp.cuda.Stream(non_blocking=True)
+            with self._side_streams[index] as stream:
+                found = self.xp.asarray(value, None if dtype is None else dtype.numpy)
+                stream.synchronize()
         self.allocator.allocate_from(before)
         self.recorded_numbers.append(found)
         return found
 
     def to_numpy(self, array: Any, non_blocking: bool = False) -> Any:
-        values = copies.to_cpu(self.xp, array, non_blocking)
-        faults.check()
-        return values
+        found = copies.to_cpu(self.xp, array, non_blocking)
+        bounds.raise_noted()
+        return found
 
     def device_count(self) -> int:
         """Number of GPUs that CuPy can use; 0 without CuPy, a driver or a card."""

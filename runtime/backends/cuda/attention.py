@@ -6,7 +6,7 @@ from typing import Any
 
 from .launch import Kernel, Template
 from .registry import kernel
-from .rows import empty
+from .rows import aligned, empty
 
 TYPES = ("float16", "bfloat16", "float32")
 WIDTHS = (64, 128)
@@ -65,8 +65,16 @@ class _Problem:
     """The words of one problem, and the geometry of its launches."""
 
     def __init__(
-        self, query: Any, key: Any, value: Any, mask: Any, scale: float, is_causal: bool
+        self,
+        query: Any,
+        key: Any,
+        value: Any,
+        mask: Any,
+        scale: float,
+        is_causal: bool,
+        known: tuple[Any, Any] | None = None,
     ) -> None:
+        """`known`: the results of the forward pass."""
         self.query, self.key, self.value = map(_fourfold, (query, key, value))
         self.dtype = query.dtype
         batch, heads, queries, width = self.query.shape
@@ -79,9 +87,12 @@ class _Problem:
         self.mask_words = NO_MASK
         if mask is not None:
             self._keep_mask(mask, (batch, heads, queries, keys))
-        self.log_sums = empty((batch, heads, queries), "float32")
         self.numbers = (heads, 1, queries, keys, width, value_width, int(is_causal), scale)
-        self.out = _beside_heads(self.query, value_width)
+        if known is None:
+            self.out = _beside_heads(self.query, value_width)
+            self.log_sums = empty((batch, heads, queries), "float64")
+        else:
+            self.out, self.log_sums = _fourfold(known[0]), aligned(known[1])
 
     def _keep_mask(self, mask: Any, shape: tuple[int, ...]) -> None:
         import cupy
@@ -109,18 +120,17 @@ class _Problem:
             *NO_DROPOUT, shared=shared,
         )  # fmt: skip
 
-    def forward(self) -> Any:
-        """Compute `out`, which is returned, and `log_sums`."""
+    def forward(self) -> None:
+        """Compute `out` and `log_sums`."""
         chosen = FORWARD[self.dtype.name, self.width]
         self.launch(chosen, self.by_queries, LINES + 2 * self.beside)
-        return self.out
 
     def backward(self, g: Any) -> tuple[Any, Any, Any]:
         """The gradients by query, key and value."""
         name, width = self.dtype.name, self.width
         arrays = self.query, self.key, self.value
         by_query, by_key, by_value = (_beside_heads(a, a.shape[-1]) for a in arrays)
-        along = empty(self.log_sums.shape, "float32")
+        along = empty(self.query.shape[:3], "float32")
         given, place = (_fourfold(g), by_query, by_key, by_value), along.data.ptr
         lines = 2 * (LINES + max(16, self.beside // 2))
         self.launch(ALONG[name], self.by_warps, 0, *given, along=place)
@@ -134,20 +144,51 @@ def attention(
     query: Any, key: Any, value: Any, mask: Any = None, *, scale: float, is_causal: bool
 ) -> Any:
     """Tiles of 64 queries, which go through the keys once."""
+    both = tiled_attention(query, key, value, mask, scale=scale, is_causal=is_causal)
+    return None if both is None else both[0]
+
+
+@kernel("tiled_attention", TYPES)
+def tiled_attention(
+    query: Any, key: Any, value: Any, mask: Any = None, *, scale: float, is_causal: bool
+) -> Any:
+    """The same, and the logarithms of the sums of exponentials."""
     if not _is_fit(query, key, value, mask):
         return None
-    out = _Problem(query, key, value, mask, scale, is_causal).forward()
-    return out.reshape(*query.shape[:-1], value.shape[-1])
+    problem = _Problem(query, key, value, mask, scale, is_causal)
+    problem.forward()
+    shape = query.shape[:-1]
+    return problem.out.reshape(*shape, value.shape[-1]), problem.log_sums.reshape(shape)
 
 
 @kernel("attention_gradient", TYPES)
 def attention_gradient(
     g: Any, query: Any, key: Any, value: Any, mask: Any = None, *, scale: float, is_causal: bool
 ) -> Any:
-    """The sums of exponentials again, then one pass by queries and one by keys."""
+    """After a forward pass, which nobody kept."""
+    how = {"scale": scale, "is_causal": is_causal}
+    both = tiled_attention(query, key, value, mask, **how)
+    return (
+        None if both is None else tiled_attention_gradient(g, query, key, value, *both, mask, **how)
+    )
+
+
+@kernel("tiled_attention_gradient", TYPES)
+def tiled_attention_gradient(
+    g: Any,
+    query: Any,
+    key: Any,
+    value: Any,
+    out: Any,
+    sums: Any,
+    mask: Any = None,
+    *,
+    scale: float,
+    is_causal: bool,
+) -> Any:
+    """One pass by queries and one by keys, which compute the weights again."""
     if not _is_fit(query, key, value, mask):
         return None
-    problem = _Problem(query, key, value, mask, scale, is_causal)
-    problem.forward()
+    problem = _Problem(query, key, value, mask, scale, is_causal, (out, sums))
     found = zip(problem.backward(g), (query, key, value), strict=True)
     return tuple([by.reshape(array.shape) for by, array in found])

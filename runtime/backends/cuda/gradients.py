@@ -30,13 +30,11 @@ def _limited(least: Any, largest: Any, xp: Any, g: Any) -> None:
 
 
 def scale(arrays: list[Any], factor: Any, found: Any = None) -> None:
-    """Multiply by a number, or by the one of a float64 array, which may not be known yet. The
-    element of `found`, float32, becomes 1 if a result is not finite."""
+    """Multiply by a number, or by that of an array, which may not be known yet. The element of
+    `found`, float32, becomes 1 if a result is not finite."""
     from .steps import run
 
-    is_number = isinstance(factor, float)
-    given, numbers = (factor, None) if is_number else (1.0, factor)
-    run(_scaled, (given,), [[a] for a in arrays], numbers=numbers, found=found)
+    run(_scaled, (factor,), [[a] for a in arrays], found)
 
 
 def limit(arrays: list[Any], least: float, largest: float) -> None:

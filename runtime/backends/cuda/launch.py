@@ -18,8 +18,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
 from .. import disk
 from . import nvrtc
 
@@ -89,9 +87,6 @@ class Driver(Protocol):
 
     def resident_threads(self) -> int:
         """How many threads a multiprocessor of the current device holds."""
-
-    def host_words(self, count: int) -> Any:
-        """A NumPy array of so many int64 zeros that kernels may write, too."""
 
     def load(self, kernel: Kernel) -> int:
         """The function of the kernel on the current device."""
@@ -228,13 +223,6 @@ class CUDADriver:
             found = int(self._cuda().runtime.deviceGetAttribute(attribute, device))
             self._facts[device, attribute] = found
         return found
-
-    def host_words(self, count: int) -> Any:
-        """Pinned memory, which every device reaches under its address on the host."""
-        memory = self._cuda().alloc_pinned_memory(8 * count)
-        words = np.frombuffer(memory, np.int64, count)
-        words[:] = 0
-        return words
 
     def load(self, kernel: Kernel) -> int:
         """The function of the kernel on the current device."""

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from . import launch
 from .launch import Template
-from .registry import FLOATS
-from .rows import empty
+from .registry import FLOATS, kernel
+from .rows import aligned, empty
 
 THREADS = 256
 WORDS = 4
@@ -24,7 +24,7 @@ REALS = Template(
     "random", "random_reals", "PqQQPdd", T=FLOATS,
     DISTRIBUTION=("Interval", "Normal", "Exponential", "Kept"),
 )  # fmt: skip
-FACTORS = Template("random", "dropout_factors", "PqQQPdd", T=FLOATS, IS_VECTOR=(False, True))
+DROPOUT = Template("random", "dropout", "PPqQQPdd", T=FLOATS, IS_VECTOR=(False, True))
 INTEGERS = Template("random", "random_integers", "PqQQPqQ", IS_LONG=(False, True))
 
 DISTRIBUTIONS = {
@@ -57,8 +57,8 @@ def reals(name: str, stream: Stream, shape: tuple[int, ...], dtype: Any, a: floa
     out = empty(shape, dtype)
     if out.size:
         blocks, part = _grid(stream, out.size, 2 if out.dtype.itemsize == 8 else 4)
-        kernel = REALS[out.dtype.name, DISTRIBUTIONS[name]]
-        kernel(blocks, THREADS, out.data.ptr, out.size, *part, a, b)
+        chosen = REALS[out.dtype.name, DISTRIBUTIONS[name]]
+        chosen(blocks, THREADS, out.data.ptr, out.size, *part, a, b)
     return out
 
 
@@ -69,8 +69,35 @@ def dropout_factors(
     out = empty(shape, dtype)
     if out.size:
         blocks, part = _grid(stream, out.size, 4)
-        kernel = FACTORS[out.dtype.name, out.size % 4 == 0]
-        kernel(blocks, THREADS, out.data.ptr, out.size, *part, probability, value)
+        chosen = DROPOUT[out.dtype.name, out.size % 4 == 0]
+        chosen(blocks, THREADS, 0, out.data.ptr, out.size, *part, probability, value)
+    return out
+
+
+def dropout_part(stream: Stream, count: int) -> dict[str, int]:
+    """The part of the stream that a dropout of `count` elements draws: the attributes of the
+    operation `philox_dropout`."""
+    blocks, (seed, offset, held) = _grid(stream, max(count, 1), 4)
+    return {"seed": seed, "offset": offset, "held": held, "threads": blocks * THREADS}
+
+
+@kernel("philox_dropout")
+def philox_dropout(
+    input: Any,
+    probability: float,
+    value: float,
+    seed: int,
+    offset: int,
+    held: int,
+    threads: int,
+) -> Any:
+    """Each element read and written once; nothing is kept of the numbers."""
+    x = aligned(input)
+    out = empty(x.shape, x.dtype)
+    chosen = DROPOUT[x.dtype.name, x.size % 4 == 0]
+    places = x.data.ptr, out.data.ptr
+    blocks = threads // THREADS if x.size else 0
+    chosen(blocks, THREADS, *places, x.size, seed, offset, held, probability, value)
     return out
 
 

@@ -15,15 +15,9 @@ if TYPE_CHECKING:
     from ...ops.operation import Operation
 
 FAMILIES = (
-    "softmax",
-    "reductions",
-    "normalization",
-    "batch_norm",
-    "attention",
-    "segments",
-    "norms",
-    "random",
-)
+    "softmax", "reductions", "normalization", "batch_norm", "attention", "segments", "scans",
+    "selection", "norms", "random", "casts",
+)  # fmt: skip
 """The modules of this package that register kernels, or declare such as other parts call."""
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")

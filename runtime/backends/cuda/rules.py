@@ -6,11 +6,13 @@ becomes of them as expressions; those are written down as the function `rule(n, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import count
 from types import EllipsisType
 from typing import Any
 
 from ...core.expressions import Expression, Maths, walk
+from ..trees import put_together
 
 Rule = Callable[..., None]
 
@@ -93,31 +95,11 @@ class Functions:
         return out.become(x.make("minimum", x.make("maximum", x, least), largest))
 
 
-def taken_apart(given: Any, values: list[Any]) -> Any:
-    """`given`, a tree of tuples, with every number, or 0-d array of one on the GPU, replaced by
-    `...` and put into `values`."""
-    if isinstance(given, tuple):
-        return tuple([taken_apart(g, values) for g in given])
-    if given is None or isinstance(given, bool):
-        return given
-    values.append(given if hasattr(given, "dtype") else float(given))
-    return ...
-
-
-def put_together(structure: Any, numbers: Iterator[Any]) -> Any:
-    """The inverse of `taken_apart`."""
-    if isinstance(structure, tuple):
-        return tuple([put_together(s, numbers) for s in structure])
-    return next(numbers) if structure is ... else structure
-
-
 def source(rule: Rule, structure: Any, arrays: int) -> tuple[str, list[bool]]:
     """The C++ of `rule` on so many arrays, and which of them it writes."""
     maths = Maths()
-    names = iter(range(1 << 30))
-    given = put_together(
-        structure, (Quantity(maths, maths.leaf("parameter", f"n[{k}]")) for k in names)
-    )
+    numbers = (Quantity(maths, maths.leaf("parameter", f"n[{k}]")) for k in count())
+    given = put_together(structure, numbers)
     leaves = [maths.leaf("input", f"a[{k}]") for k in range(arrays)]
     elements = [Quantity(maths, leaf) for leaf in leaves]
     rule(*given, Functions(), *elements)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
-from . import faults
+from . import bounds
 from .launch import Template
 from .registry import FLOATS, kernel
 from .rows import ROW_PARAMETERS, VECTOR_BYTES, aligned, as_rows, empty, wide
@@ -12,7 +13,7 @@ from .rows import ROW_PARAMETERS, VECTOR_BYTES, aligned, as_rows, empty, wide
 LOG: dict[str, Any] = {"IS_LOG": (False, True)}
 ROWS = Template("softmax", "softmax_rows", "PPqqq", **ROW_PARAMETERS, **LOG)
 GRADIENT_ROWS = Template("softmax", "softmax_gradient_rows", "PPPqqq", **ROW_PARAMETERS, **LOG)
-ENTROPY_ROWS = Template("softmax", "cross_entropy_rows", "PPPPPqqqq", **ROW_PARAMETERS)
+ENTROPY_ROWS = Template("softmax", "cross_entropy_rows", "PPPPqqqq", **ROW_PARAMETERS)
 ENTROPY_TOTAL = Template("softmax", "cross_entropy_total", "PPPPqqq", T=FLOATS)
 ENTROPY_GRADIENT = Template(
     "softmax", "cross_entropy_gradient", "PPPPPqqqq", T=FLOATS, IS_VECTOR=(True, False)
@@ -85,17 +86,18 @@ def _total(x: Any, losses: Any, target: Any, how: dict[str, Any]) -> tuple[Any, 
 @kernel("cross_entropy_of_indices")
 def cross_entropy(input: Any, target: Any, weight: Any = None, **how: Any) -> Any:
     """Losses and probabilities, read and written once. A target that is no class makes its loss
-    NaN, and an error when that is fetched, see `faults`."""
+    NaN, and an error when that is fetched, see `bounds`."""
     if not _is_plain(input, target, weight, how):
         return None
     given = as_rows([input], (1,))
     if given is None:
         return None
+    cupy, classes = sys.modules["cupy"], input.shape[1]
+    bounds.note(cupy, target, 0, classes, how["ignore_index"], "cross_entropy")
     target, shape = aligned(target), given.how
     probabilities = empty(input.shape, input.dtype)
     losses = empty(target.shape, wide(input))
     places = [given.arrays[0].data.ptr, target.data.ptr, probabilities.data.ptr, losses.data.ptr]
-    places.append(faults.place())
     chosen = ENTROPY_ROWS[input.dtype.name, shape.is_vector, shape.pieces]
     chosen(
         shape.blocks, shape.threads, *places, given.rows, given.columns, shape.threads_per_row,

@@ -1,16 +1,14 @@
 """Rules that go element by element, such as optimizer steps, for all parameters in a launch or two:
-80 parameters with two moments each go into one."""
+74 parameters with two moments each go into one."""
 
 from __future__ import annotations
 
 from functools import cache
 from typing import Any
 
-import numpy as np
-
+from ..trees import taken_apart
 from .launch import Kernel, Source
-from .rows import empty
-from .rules import Rule, source, taken_apart
+from .rules import Rule, source
 from .tables import TABLE, THREADS, Group, chunk_length, tables
 
 VECTOR_BYTES = 16
@@ -22,15 +20,13 @@ def run(
     rule: Rule,
     given: Any,
     groups: list[Group],
-    *,
-    numbers: Any = None,
     found: Any = None,
 ) -> None:
     """`rule(*given, xp, *arrays)` for the arrays of each group, which are contiguous and of one
     size, and have the same dtypes in each group.
 
-    `numbers`: a float64 array with the numbers of `given`, whose own are not read then. `found`: a
-    float32 array whose element becomes 1 if a result is not finite.
+    The numbers in `given`, a tree of tuples, may be arrays of one, whose values nobody waits for.
+    The element of `found`, float32, becomes 1 if a result is not finite.
     """
     values: list[Any] = []
     structure = taken_apart(given, values)
@@ -42,20 +38,12 @@ def run(
         if len(_kernels) >= 256:  # rules made anew for each call must not fill memory
             _kernels.clear()
         kernel = _kernels[identity] = compiled(rule, structure, dtypes, len(values))
-    if any(hasattr(value, "dtype") for value in values):
-        numbers, values = _held(values), [0.0] * len(values)
+    arrays = [v.astype("float64", copy=False) if hasattr(v, "dtype") else None for v in values]
+    numbers = [0.0 if a is not None else v for a, v in zip(arrays, values, strict=True)]
+    places = [0 if a is None else a.data.ptr for a in (*arrays, None, found)]
     length = chunk_length(groups)
-    places = [0 if array is None else array.data.ptr for array in (numbers, found)]
     for table in tables(groups, length):
-        kernel(table.chunks, THREADS, table.words, *values, 0.0, *places, table.records, length)
-
-
-def _held(values: list[Any]) -> Any:
-    """Numbers of which some are known on the GPU alone, as a float64 array there."""
-    held = empty((len(values),), np.dtype(np.float64))
-    for k, value in enumerate(values):
-        held[k] = value
-    return held
+        kernel(table.chunks, THREADS, table.words, *numbers, 0.0, *places, table.records, length)
 
 
 def compiled(rule: Rule, structure: Any, dtypes: tuple[str, ...], count: int) -> Kernel:
@@ -76,7 +64,9 @@ def compiled(rule: Rule, structure: Any, dtypes: tuple[str, ...], count: int) ->
     ]
     name = getattr(rule, "__qualname__", "rule")
     return Kernel(
-        Source(f"{name}.cu", "\n".join(lines)), "steps", TABLE + "d" * (count + 1) + "PPqq"
+        Source(f"{name}.cu", "\n".join(lines)),
+        "steps",
+        TABLE + ("d" * (count + 1) + "P" * (count + 1) + "Pqq"),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from . import launch
 
-WORDS = 480
+WORDS = 448
 """Words of `struct Table` in `tables.cuh`."""
 TABLE = f"{8 * WORDS}s"
 """The table among the words of a kernel."""

@@ -95,7 +95,7 @@ def clip_grads_with_norm_(
     factor = (max_norm / (total_norm + 1e-6)).clamp(max=1.0)
     if gradients and factor.numel() == 1 and (arrays := launches.together(gradients)):
         # The factor is known on the GPU alone, which nobody waits for.
-        launches.scale(arrays, factor.to(gradients[0].device, float64)._array)
+        launches.scale(arrays, factor.to(gradients[0].device)._array)
         for g in gradients:
             count_write(g._writes, "clip_grad_norm_")
         return

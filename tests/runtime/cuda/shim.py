@@ -17,8 +17,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from flambeau.backends.cuda.launch import KERNELS, Kernel
 
 HEADER = Path(__file__).with_name("host_shim.h")
@@ -113,10 +111,6 @@ class HostDriver:
     def resident_threads(self) -> int:
         """Few, for the same reason."""
         return 512
-
-    def host_words(self, count: int) -> Any:
-        """All memory is the host's."""
-        return np.zeros(count, np.int64)
 
     def load(self, kernel: Kernel) -> int:
         """Compile it."""

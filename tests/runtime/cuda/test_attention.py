@@ -9,6 +9,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+import flambeau as torch
+import flambeau.nn.functional as F
 from flambeau.backends.cuda import attention
 
 from .shim import HostDriver
@@ -112,3 +114,37 @@ def test_heads_side_by_side_in_memory(host: HostDriver) -> None:
     straight = [on_gpu(a.get(), "float32") for a in turned]
     wanted = attention.attention(*straight, scale=0.25, is_causal=True)
     np.testing.assert_array_equal(found.get(), wanted.get())
+
+
+def derivatives(place: str, dtype: Any, mask: Any, is_causal: bool) -> list[Any]:
+    """The result, first and second derivatives of scaled_dot_product_attention."""
+    generator = np.random.default_rng(3)
+    q, k, v = (
+        torch.tensor(generator.normal(size=(2, 3, n, 8))).to(dtype).to(place).requires_grad_()
+        for n in (5, 7, 7)
+    )
+    given = None if mask is None else torch.tensor(mask).to(place)
+    out = F.scaled_dot_product_attention(q, k, v, given, is_causal=is_causal)
+    first = torch.autograd.grad((out * out).sum(), (q, k, v), create_graph=True)
+    second = torch.autograd.grad(sum((g * g).sum() for g in first), (q, k, v))
+    return [t.detach().cpu().double().numpy() for t in (out, *first, *second)]
+
+
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_derivatives_of_every_order(host: HostDriver, is_causal: bool) -> None:
+    mask = None if is_causal else np.random.default_rng(4).random((5, 7)) > 0.3
+    wanted = derivatives("cpu", torch.float64, mask, is_causal)
+    found = derivatives("cuda", torch.float32, mask, is_causal)
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-5)
+
+
+def test_a_training_step_takes_four_launches(host: HostDriver) -> None:
+    q, k, v = (torch.ones(2, 3, 9, 8, device="cuda").bfloat16().requires_grad_() for _ in range(3))
+    F.scaled_dot_product_attention(q, k, v, is_causal=True).backward(torch.ones_like(q))
+    kernels = [e.split("<")[0] for e in host.launched if e.startswith("attention")]
+    assert kernels == [
+        "attention", "attention_along", "attention_by_queries", "attention_by_keys",
+    ]  # fmt: skip
+    assert q.grad.dtype is torch.bfloat16
+    assert v.grad.sum().item() == pytest.approx(2 * 3 * 9 * 8, rel=1e-2)

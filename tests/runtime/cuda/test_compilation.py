@@ -62,9 +62,11 @@ def test_steps_of_optimizers_compile(architecture: str) -> None:
         (rprop._decayed, (False, (None, None), (...,) * 4), ("float32",) * 4, 4),
     ):
         kernel = steps.compiled(rule, structure, dtypes, count)
-        code, _ = nvrtc.compiled(
-            kernel.source.text, kernel.source.label, [], launch.options(architecture) + QUICK
+        names = [kernel.expression]
+        code, symbols = nvrtc.compiled(
+            kernel.source.text, kernel.source.label, names, launch.options(architecture) + QUICK
         )
+        assert symbols == ["steps"]
         assert b"steps" in code
 
 

@@ -46,7 +46,7 @@ def test_targets_that_are_no_classes_are_refused_without_waiting_for_them(
     x = drawn((3, 8), "float32")
     for wrong in (8, -1):
         losses = F.cross_entropy(x, torch.tensor([1, wrong, 2]).cuda(), reduction="none")
-        with pytest.raises(IndexError, match=rf"from 0 to 7.*Got {wrong}\."):
+        with pytest.raises(IndexError, match=rf"from 0 to 7.*Got {wrong},"):
             losses.cpu()
         assert np.isnan(losses.cpu().numpy()).tolist() == [False, True, False]
     loss = F.cross_entropy(x, torch.tensor([1, 9, 2]).cuda())

@@ -13,6 +13,7 @@ from scipy import stats
 import flambeau as torch
 import flambeau.nn.functional as F
 from flambeau.backends.cuda.launch import Kernel, Source
+from flambeau.core.dispatch import operations
 
 from .shim import HostDriver
 
@@ -127,6 +128,19 @@ def test_dropout_keeps_or_scales(host: HostDriver, dtype: Any, count: int) -> No
     assert torch.equal(x.grad.cpu(), y.detach().cpu())
     if count > 3:
         assert (values != 0).mean() == pytest.approx(0.25, abs=0.025)
+
+
+@pytest.mark.parametrize("count", [1, 2_051, 8_000])
+def test_dropout_draws_what_array_code_draws(host: HostDriver, count: int) -> None:
+    how = {"probability": 0.3, "value": 2.0, "seed": 2**40 + 5, "offset": 12, "held": 0}
+    x = np.random.default_rng(0).normal(size=count).astype(np.float32)
+    wanted = operations["philox_dropout"].array(np, x, threads=512, **how)
+    for dtype in FLOATS:
+        given = torch.tensor(x).to(dtype).cuda()
+        found = given._key.philox_dropout(given._array, threads=512, **how).get()
+        assert host.launched[-1].startswith("dropout")
+        np.testing.assert_array_equal(found != 0, wanted != 0)
+        np.testing.assert_allclose(found.astype(np.float64), wanted, rtol=1e-2)
 
 
 def test_a_state_goes_on_where_it_was_taken(host: HostDriver) -> None:

@@ -84,7 +84,7 @@ def test_many_parameters_take_several_tables(host: HostDriver) -> None:
     )
     for group in (wanted, found):
         optim.Adam(group).step()
-    assert host.launched == ["steps"] * 3  # 80 records of six words each go into one
+    assert host.launched == ["steps"] * 3  # 74 records of six words each go into one
     for a, b in zip(found, wanted, strict=True):
         np.testing.assert_allclose(a.detach().cpu().numpy(), b.detach().numpy(), 1e-5, 1e-6)
 
@@ -112,12 +112,12 @@ def _doubled(factor: Any, xp: Any, x: Any) -> None:
 
 def test_numbers_in_device_memory_and_what_is_not_finite(host: HostDriver) -> None:
     cupy = sys.modules["cupy"]
-    numbers, found = cupy.asarray(np.array([3.0])), cupy.zeros((), np.float32)
+    factor, found = cupy.asarray(np.array(3.0)), cupy.zeros((), np.float32)
     arrays = [cupy.asarray(np.ones(5, np.float32)), cupy.asarray(np.ones(3, np.float32))]
-    steps.run(_doubled, (0.0,), [[a] for a in arrays], numbers=numbers, found=found)
+    steps.run(_doubled, (factor,), [[a] for a in arrays], found)
     assert (arrays[0].tolist(), float(found)) == ([3.0] * 5, 0.0)
     arrays[1][2] = np.inf
-    steps.run(_doubled, (2.0,), [[a] for a in arrays], found=found)
+    steps.run(_doubled, (2.0,), [[a] for a in arrays], found)
     assert (arrays[0].tolist(), float(found)) == ([6.0] * 5, 1.0)
 
 
@@ -168,7 +168,7 @@ def test_a_scaler_unscales_in_one_launch_and_sees_infinity(host: HostDriver) -> 
     scaler = torch.amp.GradScaler("cuda", init_scale=4.0)
     scaler.scale(torch.ones((), device="cuda"))
     scaler.unscale_(optimizer)
-    assert host.launched == ["steps"]
+    assert host.launched.count("steps") == 1
     for p, g in zip(found, before, strict=True):
         np.testing.assert_array_equal(p.grad.cpu().numpy(), g / 4)
     scaler.step(optimizer)

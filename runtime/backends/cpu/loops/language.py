@@ -25,9 +25,13 @@ DATA_WORD = 16
 
 TYPES: dict[str, Any] = {
     "float32": ir.FloatType(), "float64": ir.DoubleType(), "bool": ir.IntType(1),
-    "int8": ir.IntType(8), "int32": ir.IntType(32), "int64": ir.IntType(64),
+    "int8": ir.IntType(8), "int16": ir.IntType(16), "int32": ir.IntType(32),
+    "int64": ir.IntType(64), "float16": ir.HalfType(),
 }  # fmt: skip
-SIZES = {"float32": 4, "float64": 8, "bool": 1, "int8": 1, "int32": 4, "int64": 8}
+SIZES = {
+    "float16": 2, "float32": 4, "float64": 8, "bool": 1, "int8": 1, "int16": 2, "int32": 4,
+    "int64": 8,
+}  # fmt: skip
 POINTER = ir.PointerType()
 NAMES = {str(t): name for name, t in TYPES.items()}
 
@@ -178,7 +182,7 @@ class Value:
             return Value(self.program, self.ir)
         if kind.startswith("float"):
             if ours.startswith("float"):
-                name = "fpext" if kind == "float64" else "fptrunc"
+                name = "fpext" if SIZES[kind] > SIZES[ours] else "fptrunc"
             else:
                 name = "uitofp" if ours == "bool" else "sitofp"
         elif ours.startswith("float"):

@@ -51,6 +51,12 @@ def scales() -> bool:
     return is_x86() and bool(llvm.get_host_cpu_features().get("avx512f"))
 
 
+@cache
+def has_halves() -> bool:
+    """Whether the processor converts between float16 and float32."""
+    return not is_x86() or bool(llvm.get_host_cpu_features().get("f16c"))
+
+
 def identity(text: str) -> str:
     """What tells the code of `text` apart from all other code, on any processor."""
     parts = (

@@ -8,14 +8,15 @@ code. It computes the same operations in the same order as NumPy, hence the same
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache
 from itertools import count
 from typing import Any
 
 import numpy as np
 
-from .language import SIZES, Position, Program, Value
+from ...trees import put_together, taken_apart
+from .language import SIZES, Position, Program
 from .machine import Code
 from .maths import Maths
 from .rows import Passes, Row
@@ -38,7 +39,7 @@ def run(rule: Rule, given: Any, parameters: list[list[Any]]) -> None:
     dtype."""
     first = parameters[0]
     values: list[float] = []
-    structure = _taken_apart(given, values)
+    structure = taken_apart(given, values)
     function = getattr(rule, "__func__", rule)  # a method's code is that of all its objects
     identity = (
         function,
@@ -74,23 +75,6 @@ def _together(sizes: tuple[int, ...]) -> int:
     return max(1, CHUNK * len(_chunked(sizes)[0]) // max(1, sum(sizes)))
 
 
-def _taken_apart(given: Any, values: list[float]) -> Any:
-    """`given` with every number replaced by `...` and put into `values`."""
-    if isinstance(given, tuple):
-        return tuple([_taken_apart(g, values) for g in given])
-    if given is None or isinstance(given, bool):
-        return given
-    values.append(float(given))
-    return ...
-
-
-def _put_together(structure: Any, numbers: Iterable[Value]) -> Any:
-    """The inverse of `_taken_apart`."""
-    if isinstance(structure, tuple):
-        return tuple([_put_together(s, numbers) for s in structure])
-    return next(iter(numbers)) if structure is ... else structure
-
-
 def _cut(sizes: tuple[int, ...]) -> tuple[Any, Any, Any]:
     """The owners, first and last elements of the chunks of parameters of these sizes."""
     owners, begins, ends = [], [], []
@@ -105,7 +89,7 @@ def _cut(sizes: tuple[int, ...]) -> tuple[Any, Any, Any]:
 def _compiled(rule: Rule, structure: Any, arrays: int, real: str) -> Code:
     program = Program("step", real)
     objects, owners, begins, ends = (program.array(k) for k in (OBJECTS, OWNERS, BEGINS, ENDS))
-    given = _put_together(structure, map(program.number, count(NUMBERS)))
+    given = put_together(structure, map(program.number, count(NUMBERS)))
     with program.loop(program.begin, program.end) as chunk:
         owner, begin, end = (program.load(t, chunk, "int64") for t in (owners, begins, ends))
         places = [

@@ -6,7 +6,7 @@
 #include "memory.cuh"
 #include "philox.cuh"
 
-constexpr float LOG2_E = 1.44269504f;
+constexpr float LOG2_E = 1.44269504f, LN_2 = 0.693147181f;
 constexpr int WARPS = 4, THREADS = WARPS * WARP, LINES = 16 * WARPS;  // of a block's own tile
 
 // An array (batch, head, row, width); steps in elements, along the width 1.
@@ -24,7 +24,7 @@ struct Problem {
     Rows query, key, value, out, g, by_query, by_key, by_value;
     const float* mask;  // added to the scores; may be null
     int64 mask_batch, mask_head, mask_row, mask_column;
-    float* log_sums;  // (batch, head, query): log2 of the sum of a row's exponentials
+    double* log_sums;  // (batch, head, query): the logarithm of the sum of a row's exponentials
     float* along;     // (batch, head, query): the sum of g * out over a row
     int64 heads, queries_of_key, queries, keys, width, value_width, is_causal;
     double scale, dropped;  // the probability that a weight is left out
@@ -232,7 +232,7 @@ __global__ void __launch_bounds__(THREADS) attention(const __grid_constant__ Pro
         const int64 query = own + lane_row() + 8 * row;
         if (threadIdx.x % 4 == 0 && query < p.queries)
             p.log_sums[head.index * p.queries + query] =
-                all == 0.0f ? Limits<float>::highest() : top[row] + log2f(all);
+                all == 0.0f ? Limits<float>::lowest() : (top[row] + log2f(all)) * LN_2;
     }
     write_lines<T, WIDTH>(sums, p.out, p.out.of<T>(head.batch, head.number), own, p.queries,
                           p.value_width, shares);
@@ -266,6 +266,12 @@ INLINE Parts parts_of(float score, float by_weight, float log_sum, float along, 
     return {weight * factor, weight * (by_weight * factor - along) * scale};
 }
 
+// The log2 of a row's sum; inf for a query that looks nowhere, whose weights are then 0.
+INLINE float known_sum(const Problem& p, int64 place) {
+    const float sum = float(p.log_sums[place]);
+    return sum == Limits<float>::lowest() ? Limits<float>::highest() : sum * LOG2_E;
+}
+
 template <typename T, int WIDTH>
 __global__ void __launch_bounds__(THREADS)
 attention_by_queries(const __grid_constant__ Problem p) {
@@ -291,7 +297,7 @@ attention_by_queries(const __grid_constant__ Problem p) {
     for (int row = 0; row < 2; ++row) {
         const int64 query = own + lane_row() + 8 * row;
         if (query < p.queries) {
-            log_sum[row] = p.log_sums[head.index * p.queries + query];
+            log_sum[row] = known_sum(p, head.index * p.queries + query);
             along[row] = p.along[head.index * p.queries + query];
         }
     }
@@ -372,7 +378,7 @@ __global__ void __launch_bounds__(THREADS) attention_by_keys(const __grid_consta
                     const int64 row = start + j + lane_column(c);
                     const bool is_there = row < p.queries;
                     const int64 place = head.index * p.queries + (is_there ? row : 0);
-                    const float log_sum = p.log_sums[place];
+                    const float log_sum = known_sum(p, place);
                     const float along = is_there ? p.along[place] : 0.0f;
 #pragma unroll
                     for (int line = 0; line < 2; ++line) {

@@ -100,28 +100,33 @@ random_reals(T* out, int64 count, const Stream stream, double a, double b) {
     }
 }
 
-// For dropout: `value` with a probability, else 0. What a thread makes of four words lies side by side,
-// if IS_VECTOR: count and place must be multiples of 4 elements.
+// Dropout: x times `value` with a probability, else 0; without x, the factors. What a thread makes of
+// four words lies side by side if IS_VECTOR: count and places must be multiples of 4 elements.
 template <typename T, bool IS_VECTOR>
 __global__ void __launch_bounds__(256)
-dropout_factors(T* out, int64 count, const Stream stream, double probability, double value) {
+dropout(const T* x, T* out, int64 count, const Stream stream, double probability, double value) {
+    constexpr int N = LANES<T> < 4 ? LANES<T> : 4;
+    using R = Compute<T>;
     const int64 thread = blockIdx.x * int64(blockDim.x) + threadIdx.x;
     const int64 threads = gridDim.x * int64(blockDim.x);
     Philox philox(stream, thread);
-    const T one = narrow<T>(Compute<T>(value)), zero = narrow<T>(Compute<T>(0));
     for (int64 first = IS_VECTOR ? 4 * thread : thread; first < count; first += 4 * threads) {
         const Words words = philox.next();
-        constexpr int N = LANES<T> < 4 ? LANES<T> : 4;
 #pragma unroll
         for (int k = 0; k < 4; k += N) {
-            Vector<T, N> factors;
+            Vector<T, N> found;
+            if (IS_VECTOR && x) found = load<N>(x + first + k);
 #pragma unroll
             for (int j = 0; j < N; ++j) {
-                factors.lane[j] = unit(words.at[k + j]) < float(probability) ? one : zero;
-                const int64 i = first + threads * (k + j);
-                if (!IS_VECTOR && i < count) out[i] = factors.lane[j];
+                const R factor = unit(words.at[k + j]) < float(probability) ? R(value) : R(0);
+                if (IS_VECTOR) {
+                    found.lane[j] = narrow<T>(x ? widen(found.lane[j]) * factor : factor);
+                } else {
+                    const int64 i = first + threads * (k + j);
+                    if (i < count) out[i] = narrow<T>(x ? widen(x[i]) * factor : factor);
+                }
             }
-            if (IS_VECTOR) store(out + first + k, factors);
+            if (IS_VECTOR) store(out + first + k, found);
         }
     }
 }

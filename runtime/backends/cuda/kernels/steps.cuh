@@ -8,8 +8,10 @@
 #include "memory.cuh"
 #include "tables.cuh"
 
+// Each is known at the launch, or by then lies in device memory: where `place` is not null.
 struct Numbers {
-    double at[NUMBERS + 1];
+    double value[NUMBERS + 1];
+    const double* place[NUMBERS + 1];
 };
 
 // The rule for N elements from `i` on; whether all that it wrote is finite.
@@ -42,14 +44,14 @@ INLINE bool step(const Chunk& chunk, const Real* numbers, int64 i) {
     return is_finite;
 }
 
-// `held`: the numbers in device memory, where they are known there alone. `found` becomes 1 if a
-// result is not finite. Either may be null.
+// `found`, which may be null, becomes 1 if a result is not finite.
 extern "C" __global__ void __launch_bounds__(256)
 steps(const __grid_constant__ Table table, const __grid_constant__ Numbers numbers,
-      const double* held, float* found, int64 records, int64 length) {
+      float* found, int64 records, int64 length) {
     Real n[NUMBERS + 1];
 #pragma unroll
-    for (int k = 0; k < NUMBERS; ++k) n[k] = Real(held ? held[k] : numbers.at[k]);
+    for (int k = 0; k < NUMBERS; ++k) 
+        n[k] = Real(numbers.place[k] ? *numbers.place[k] : numbers.value[k]);
     const Chunk chunk = own_chunk(table, ARRAYS, int(records), length);
     bool is_aligned = true;
 #define CHECK(k, T, is_written) \
