@@ -1,4 +1,5 @@
-"""Winograd's minimal filtering F(2x2, 3x3): 3x3 convolutions with 16 multiplications for every 36.
+"""Winograd's minimal filtering F(2x2, 3x3): 3x3 convolutions with 16 multiplications for every 36,
+and with 25 for a stride of 2.
 
 Images with channels innermost are cut into tiles of 4x4 pixels, two apart. Tiles and kernels become
 16 numbers each, in planes that multiply as matrices over channels, and the products become tiles of
@@ -27,15 +28,48 @@ from .threads import pool
 from .transposition import transposed_copy
 
 Matrix = tuple[tuple[float, ...], ...]
+Pair = tuple[int, int]
 
-TILE: Matrix = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))  # B^T of the source
-KERNEL: Matrix = ((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1))  # G
-RESULT: Matrix = ((1, 1, 1, 0), (0, 1, -1, -1))  # A^T
-ADJOINT: dict[Matrix, Matrix] = {m: tuple(zip(*m, strict=True)) for m in (KERNEL, RESULT)}
 
-PLANES = 16
-MIRRORED = tuple((3, 1, 2, 0)[k // 4] * 4 + (3, 1, 2, 0)[k % 4] for k in range(PLANES))
+def _adjoint(matrix: Matrix) -> Matrix:
+    return tuple(zip(*matrix, strict=True))
+
+
+class Filtering(NamedTuple):
+    """The matrices of a minimal filtering along one dimension, all with as many rows or columns as
+    there are products: result @ ((kernel @ w) * (tile @ x)) for a kernel w of three and a tile x.
+    """
+
+    kernel: Matrix
+    tile: Matrix
+    result: Matrix
+
+    @property
+    def planes(self) -> int:
+        """Products in two dimensions."""
+        return len(self.kernel) ** 2
+
+
+DENSE = Filtering(
+    kernel=((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1)),  # G of the source
+    tile=((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1)),  # B^T
+    result=((1, 1, 1, 0), (0, 1, -1, -1)),  # A^T
+)
+"""F(2, 3): 4 products for 6."""
+
+MIRRORED = tuple((3, 1, 2, 0)[k // 4] * 4 + (3, 1, 2, 0)[k % 4] for k in range(16))
 """Plane k of a mirrored kernel is this plane of the kernel."""
+
+STRIDED = Filtering(
+    kernel=((1, 0, 0), (1, 0, 1), (0, 0, 1), (0, 1, 0), (0, 1, 0)),
+    tile=((1, 0, -1, 0, 0), (0, 0, 1, 0, 0), (0, 0, -1, 0, 1), (0, 1, 0, 0, 0), (0, 0, 0, 1, 0)),
+    result=((1, 1, 0, 1, 0), (0, 1, 1, 0, 1)),
+)
+"""Every other result, in 5 products for 6: the outer two numbers of the kernel meet the even
+pixels, F(2, 2), and the middle one the odd ones."""
+
+FILTERINGS = {1: DENSE, 2: STRIDED}
+"""By stride."""
 
 BYTES = 4 << 20
 """Memory of the planes of the tiles at a time; the cache that cores share has room for them."""
@@ -45,12 +79,13 @@ CHUNK = 2_048
 
 
 class Tiles(NamedTuple):
-    """Tiles of images (N, H, W, C): `down` x `across` of them an image, two pixels apart, the first
-    of which begins at pixel (top, left), or before the image."""
+    """Tiles of images (N, H, W, C): `down` x `across` of them an image, `every` so many pixels, the
+    first of which begins at pixel (top, left), or before the image."""
 
     images: Any
     down: int
     across: int
+    every: int
     top: int = 0
     left: int = 0
 
@@ -95,16 +130,16 @@ class _Walk:
     def __init__(self, name: str) -> None:
         self.p = p = Program(name)
         self.images, self.planes, self.row = p.array(0), p.array(1), p.array(2)
-        words = [p.word(3 + k) for k in range(9)]
+        words = [p.word(3 + k) for k in range(10)]
         self.height, self.width, self.channels, self.down, self.across = words[:5]
-        self.top, self.left, self.first, self.apart = words[5:]
+        self.every, self.top, self.left, self.first, self.apart = words[5:]
 
     def pixels(self, tile: Value, size: int) -> list[tuple[Value, Value]]:
         """Address of each pixel of a square tile, and whether it exists."""
         number = tile + self.first
-        x = number % self.across * 2 + self.left
+        x = number % self.across * self.every + self.left
         rest = number // self.across
-        y, image = rest % self.down * 2 + self.top, rest // self.down
+        y, image = rest % self.down * self.every + self.top, rest // self.down
         found = []
         for k in range(size * size):
             row, column = y + k // size, x + k % size
@@ -175,9 +210,9 @@ def _run(code: Code, tiles: Tiles, first: int, planes: Any, row: Any) -> None:
     _, height, width, channels = tiles.images.shape
     words = (
         id(tiles.images), id(planes), id(row), height, width, channels, tiles.down, tiles.across,
-        tiles.top, tiles.left, first, planes.strides[0] // planes.strides[1],
+        tiles.every, tiles.top, tiles.left, first, planes.strides[0] // planes.strides[1],
     )  # fmt: skip
-    pool.run(code, struct.pack("=12q", *words), planes.shape[1], max(1, CHUNK // channels))
+    pool.run(code, struct.pack("=13q", *words), planes.shape[1], max(1, CHUNK // channels))
 
 
 def _run_kernels(matrix: Matrix, source: Any, target: Any) -> None:
@@ -191,27 +226,27 @@ def _run_kernels(matrix: Matrix, source: Any, target: Any) -> None:
 # -- maps ------------------------------------------------------------------------------------------
 
 
-def kernel_planes(weight: Any, is_mirrored: bool) -> Any:
-    """The weight (O, C, 3, 3) as planes (16, C, O), by which images of C channels are multiplied;
-    for the gradient as (16, O, C)."""
+def kernel_planes(weight: Any, stride: int, is_mirrored: bool) -> Any:
+    """The weight (O, C, 3, 3) as planes (planes, C, O), by which images of C channels are
+    multiplied; for the gradient as (planes, O, C)."""
     out, channels = weight.shape[:2]
-    weight = np.ascontiguousarray(weight)
+    weight, filtering = np.ascontiguousarray(weight), FILTERINGS[stride]
     if is_mirrored:
         source = np.empty((out, 9, channels), np.float32)
         transposed_copy(weight.reshape(1, out, channels, 9), source[None])
     else:
         source = np.empty((channels, 9, out), np.float32)
         transposed_copy(weight.reshape(1, 1, out, -1), source.reshape(1, 1, -1, out))
-    planes = np.empty((PLANES, source.shape[0], source.shape[2]), np.float32)
-    _run_kernels(KERNEL, source, planes.transpose(1, 0, 2))
+    planes = np.empty((filtering.planes, source.shape[0], source.shape[2]), np.float32)
+    _run_kernels(filtering.kernel, source, planes.transpose(1, 0, 2))
     return planes
 
 
-def _kernel_gradient(planes: Any) -> Any:
-    """The gradient (O, C, 3, 3) by the weight from that by its planes (16, O, C)."""
+def _kernel_gradient(planes: Any, filtering: Filtering) -> Any:
+    """The gradient (O, C, 3, 3) by the weight from that by its planes (planes, O, C)."""
     _, out, channels = planes.shape
     rows = np.empty((out, 9, channels), np.float32)
-    _run_kernels(ADJOINT[KERNEL], planes.transpose(1, 0, 2), rows)
+    _run_kernels(_adjoint(filtering.kernel), planes.transpose(1, 0, 2), rows)
     result = np.empty((out, channels, 3, 3), np.float32)
     transposed_copy(rows[None], result.reshape(1, out, channels, 9))
     return result
@@ -221,19 +256,19 @@ def _last(images: Any) -> Any:
     return channels_last(images).transpose(0, 2, 3, 1)
 
 
-def _steps(count: int, widest: int) -> list[tuple[int, int]]:
-    """First tile and number of tiles of each part, for so many channels at most."""
-    most = max(BYTES // (4 * PLANES * widest), widest)
+def _steps(count: int, planes: int, widest: int) -> list[tuple[int, int]]:
+    """First tile and number of tiles of each part, for so many planes and channels at most."""
+    most = max(BYTES // (4 * planes * widest), widest)
     parts = -(-count // most)
     ends = [count * k // parts for k in range(parts + 1)]
     return [(a, b - a) for a, b in pairwise(ends)]
 
 
-def _planes(steps: list[tuple[int, int]], channels: int) -> Any:
+def _planes(steps: list[tuple[int, int]], planes: int, channels: int) -> Any:
     """Memory for the planes of a part. An odd number of rows lies between them: at a distance of a
-    power of two all 16 would share few places of the caches."""
+    power of two all would share few places of the caches."""
     rows = max(count for _, count in steps) | 1
-    return np.empty((PLANES, rows, channels), np.float32)
+    return np.empty((planes, rows, channels), np.float32)
 
 
 def _multiply(x: Any, y: Any, out: Any) -> None:
@@ -246,43 +281,69 @@ def _multiply(x: Any, y: Any, out: Any) -> None:
     primitive.run(x, y, out)
 
 
+def _filtered(
+    source: Tiles, planes: Any, target: Tiles, row: Any, filtering: Filtering,
+    order: tuple[int, ...],
+) -> None:  # fmt: skip
+    """Write the tiles of `target`, from those of `source` and the kernel's planes."""
+    count, channels, width = planes.shape
+    zeros = np.zeros(max(channels, width), np.float32)
+    steps = _steps(source.count, count, max(channels, width))
+    before, after = _planes(steps, count, channels), _planes(steps, count, width)
+    for first, tiles in steps:
+        _run(_into_planes(filtering.tile, order), source, first, before[:, :tiles], zeros)
+        _multiply(before[:, :tiles], planes, after[:, :tiles])
+        _run(
+            _into_images(filtering.result, order), target, first, after[:, :tiles],
+            zeros if row is None else row,
+        )  # fmt: skip
+
+
 def correlate(
-    images: Any, planes: Any, bias: Any, sizes: tuple[int, int], start: tuple[int, int],
-    is_mirrored: bool = False,
+    images: Any, planes: Any, bias: Any, sizes: Pair, padding: Pair, stride: int
 ) -> Any:  # fmt: skip
-    """The convolution of images (N, C, H, W) by a weight whose planes (16, C, O) are given, to
-    images of `sizes`; `start` is the pixel at which the first result's kernel begins."""
-    order = MIRRORED if is_mirrored else tuple(range(PLANES))
+    """The convolution of images (N, C, H, W) by a weight whose planes (planes, C, O) are given, to
+    images of `sizes`; `padding` is that above and to the left."""
+    filtering = FILTERINGS[stride]
     out = empty_channels_last((len(images), planes.shape[2], *sizes))
     down, across = ((n + 1) // 2 for n in sizes)
-    source = Tiles(_last(images), down, across, *start)
-    target = Tiles(out.transpose(0, 2, 3, 1), down, across)
-    channels, width = planes.shape[1:]
-    zeros = np.zeros(max(channels, width), np.float32)
-    row = zeros if bias is None else np.ascontiguousarray(bias)
-    steps = _steps(source.count, max(channels, width))
-    before, after = _planes(steps, channels), _planes(steps, width)
-    for first, count in steps:
-        _run(_into_planes(TILE, order), source, first, before[:, :count], zeros)
-        _multiply(before[:, :count], planes, after[:, :count])
-        _run(_into_images(RESULT, order), target, first, after[:, :count], row)
+    top, left = padding
+    source = Tiles(_last(images), down, across, 2 * stride, -top, -left)
+    target = Tiles(out.transpose(0, 2, 3, 1), down, across, 2)
+    row = None if bias is None else np.ascontiguousarray(bias)
+    _filtered(source, planes, target, row, filtering, tuple(range(filtering.planes)))
     return out
 
 
-def correlate_weight(images: Any, g: Any, start: tuple[int, int]) -> Any:
-    """The gradient by the weight of `correlate`, for the gradient g (N, O, H', W')."""
+def correlate_input(g: Any, planes: Any, sizes: Pair, padding: Pair) -> Any:
+    """The gradient of `correlate` with stride 1 by the images, which have `sizes`; planes are
+    (16, O, C). It is a convolution with mirrored kernels."""
+    out = empty_channels_last((len(g), planes.shape[2], *sizes))
+    down, across = ((n + 1) // 2 for n in sizes)
+    top, left = padding
+    source = Tiles(_last(g), down, across, 2, top - 2, left - 2)
+    target = Tiles(out.transpose(0, 2, 3, 1), down, across, 2)
+    _filtered(source, planes, target, None, DENSE, MIRRORED)
+    return out
+
+
+def correlate_weight(images: Any, g: Any, padding: Pair, stride: int) -> Any:
+    """The gradient of `correlate` by the weight, for the gradient g (N, O, H', W')."""
+    filtering = FILTERINGS[stride]
     down, across = ((n + 1) // 2 for n in g.shape[2:])
-    source, target = Tiles(_last(images), down, across, *start), Tiles(_last(g), down, across)
-    channels, width = images.shape[1], g.shape[1]
-    zeros = np.zeros(max(channels, width), np.float32)
-    order = tuple(range(PLANES))
-    steps = _steps(source.count, max(channels, width))
-    before, after = _planes(steps, channels), _planes(steps, width)
+    top, left = padding
+    source = Tiles(_last(images), down, across, 2 * stride, -top, -left)
+    target = Tiles(_last(g), down, across, 2)
+    count, channels, width = filtering.planes, images.shape[1], g.shape[1]
+    zeros, order = np.zeros(max(channels, width), np.float32), tuple(range(count))
+    steps = _steps(source.count, count, max(channels, width))
+    before, after = _planes(steps, count, channels), _planes(steps, count, width)
+    spread = _into_planes(_adjoint(filtering.result), order)
     total: Any = None
-    for first, count in steps:
-        _run(_into_planes(TILE, order), source, first, before[:, :count], zeros)
-        _run(_into_planes(ADJOINT[RESULT], order), target, first, after[:, :count], zeros)
-        part = np.empty((PLANES, width, channels), np.float32)
-        _multiply(after[:, :count].transpose(0, 2, 1), before[:, :count], part)
+    for first, tiles in steps:
+        _run(_into_planes(filtering.tile, order), source, first, before[:, :tiles], zeros)
+        _run(spread, target, first, after[:, :tiles], zeros)
+        part = np.empty((count, width, channels), np.float32)
+        _multiply(after[:, :tiles].transpose(0, 2, 1), before[:, :tiles], part)
         total = part if total is None else np.add(total, part, out=total)
-    return _kernel_gradient(total)
+    return _kernel_gradient(total, filtering)
