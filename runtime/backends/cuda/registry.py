@@ -15,9 +15,19 @@ if TYPE_CHECKING:
     from ...ops.operation import Operation
 
 FAMILIES = (
-    "softmax", "reductions", "normalization", "batch_norm", "attention", "segments", "scans",
-    "selection", "norms", "random", "casts",
-)  # fmt: skip
+    "softmax",
+    "reductions",
+    "attention",
+    "segments",
+    "scans",
+    "selection",
+    "convolutions",
+    "norms",
+    "random",
+    "casts",
+    "normalization",
+    "batch_norm",
+)
 """The modules of this package that register kernels, or declare such as other parts call."""
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
