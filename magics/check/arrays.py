@@ -181,7 +181,7 @@ def _named(name: str) -> Handler:
 
 def _number(run: Calls, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
     """NumPy's function of plain numbers, or of sequences of them; UNKNOWN of anything else."""
-    if kwargs or not all(_is_numeric(a) for a in args):
+    if kwargs or name == "tile" or not all(_is_numeric(a) for a in args):
         return UNKNOWN
     value = run.quietly(getattr(np, name), *args)
     if isinstance(value, np.ndarray):

@@ -199,6 +199,9 @@ class Attempts(Parts):
             found = _tried(function, args, kwargs, sizes_of)
             if found is not None:
                 return found
+        for size in others:  # it may be that all are meant to be one
+            if _tried(function, args, kwargs, dict.fromkeys(symbols, size)) is not None:
+                return UNKNOWN
         return None
 
     def fail(

@@ -184,8 +184,10 @@ class Calls(Sequences):
         return id(module) in self.tainted or any(v is UNKNOWN for v in vars(module).values())
 
     def _makes_too_much(self, function: Any, args: list[Any], kwargs: dict[str, Any]) -> bool:
-        """Whether a function would make very many tensors, or, of numbers alone, compute values
-        for a symbolic size."""
+        """Whether a function would make very many tensors, go through very many numbers or make
+        very long texts, or, of numbers alone, compute values for a symbolic size."""
+        if pure.takes_long(function, [*args, *kwargs.values()]):
+            return True
         if isinstance(function, type) and function not in self.classes:
             return (
                 not pure.takes_sizes(function) and self.symbols.any_in([*args, *kwargs.values()])
@@ -471,11 +473,15 @@ def _expects_failure(node: ast.AST) -> bool:
 
 
 def _parts(name: str, tensor: Tensor, *args: Any, dim: int = 0, **kwargs: Any) -> int:
-    """How many tensors `unbind(tensor, dim)` or `split(tensor, size, dim)` makes."""
+    """How many tensors `unbind(tensor, dim)`, `split(tensor, size, dim)` or `chunk(tensor, number,
+    dim)` makes."""
     if name == "unbind":
         return tensor.shape[args[0] if args else dim]
-    size = args[0] if args else kwargs["split_size"]
-    return tensor.shape[args[1] if len(args) > 1 else dim] // size if isinstance(size, int) else 1
+    length = tensor.shape[args[1] if len(args) > 1 else dim]
+    size = args[0] if args else next(iter(kwargs.values()))
+    if not isinstance(size, int):
+        return 1
+    return length // size if name == "split" else min(size, length)
 
 
 def _with_owner(

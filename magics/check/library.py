@@ -8,8 +8,10 @@ import contextlib
 import dataclasses
 import functools
 import itertools
+import operator
 import random
 import time
+from collections.abc import Callable
 from typing import Any
 
 from flambeau.utils.data import Subset, random_split
@@ -62,6 +64,15 @@ def _zip_longest(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
     found = [run.items_of(a, node) for a in args]
     rows = itertools.zip_longest(*(items for items, _ in found), **kwargs)
     return Stream(rows, all(exact for _, exact in found))
+
+
+def _arithmetic(function: Callable[[Any, Any], Any]) -> Handler:
+    """Arithmetic by a function, which is not done where it would take long."""
+
+    def compute(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
+        return run.binary(node, function, *args) if len(args) == 2 and not kwargs else UNKNOWN
+
+    return compute
 
 
 # -- chance ----------------------------------------------------------------------------------------
@@ -194,6 +205,8 @@ def _add_parsers(run: Calls, args: Args, kwargs: Kwargs, node: ast.AST) -> Any:
 
 
 HANDLERS: dict[Any, Handler] = {
+    pow: _arithmetic(operator.pow),
+    **{f: _arithmetic(f) for f in (operator.pow, operator.mul, operator.lshift)},
     itertools.chain: _chain,
     itertools.chain.from_iterable: _chained,
     itertools.islice: _islice,

@@ -127,7 +127,7 @@ def _verified(node: ast.AST, call: Any) -> str | None:
     if len(names) != len(args) or isinstance(function, Module):
         return None
     found = verified_fixes(function, args, kwargs, [n if len(n) <= 40 else None for n in names])
-    return " or ".join(fix.text for fix in found) if found else None
+    return " or ".join(dict.fromkeys(fix.text for fix in found)) if found else None
 
 
 def _written(node: ast.AST) -> list[ast.expr]:

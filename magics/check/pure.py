@@ -115,7 +115,7 @@ SIZED = frozenset(
 )
 """Functions of sizes alone that make no values on meta."""
 
-PARTING = frozenset(("unbind", "split"))
+PARTING = frozenset(("unbind", "split", "chunk", "tensor_split"))
 """Functions that make a number of tensors that depends on sizes."""
 
 NAMING = frozenset(("add_module", "register_module", "register_buffer", "register_parameter"))
@@ -186,6 +186,22 @@ def not_known(parser: argparse._ActionsContainer) -> None:
     """Note that a parser, or one that a group belongs to, may have more arguments than is known."""
     actions: list[Any] = parser._actions
     actions.append(None)
+
+
+MOST_ROUNDS = 10_000  # of a range that native code goes through, and of a product of numbers
+LONGEST_TEXT = 1_000_000  # that native code makes
+
+
+def takes_long(function: Any, given: list[Any]) -> bool:
+    """Whether a native function would go through very many numbers, or make a very long text."""
+    if any(value.__class__ is range and len(value) > MOST_ROUNDS for value in given):
+        return True
+    numbers = [value for value in given if value.__class__ is int]
+    if function in (math.factorial, math.comb, math.perm):
+        return any(value > MOST_ROUNDS for value in numbers)
+    owner = getattr(function, "__self__", None)
+    makes_text = function in (bytes, bytearray) or isinstance(owner, str | bytes | int)
+    return makes_text and any(value > LONGEST_TEXT for value in numbers)
 
 
 def is_runtime(function: Callable[..., Any]) -> bool:

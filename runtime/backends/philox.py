@@ -5,6 +5,7 @@ Source: Salmon et al., SC 2011, doi 10.1145/2063384.2063405.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 ROUNDS = 10
@@ -39,7 +40,29 @@ def is_kept(xp: Any, count: int, seed: int, offset: int, threads: int, probabili
         place = i // (all_ * four) * all_ + i % all_
         number = i // all_ % four
     drawn = words(xp, seed, place % all_, place // all_ + xp.uint64(offset // 4))
-    word = xp.where(number < xp.uint64(2), xp.where(number == xp.uint64(0), drawn[0], drawn[1]),
-                    xp.where(number == xp.uint64(2), drawn[2], drawn[3]))  # fmt: skip
-    uniform = word.astype(xp.float32) * xp.float32(2.0**-32) + xp.float32(2.0**-33)
-    return uniform < xp.float32(probability)
+    return _unit(xp, drawn, number) < xp.float32(probability)
+
+
+def _unit(xp: Any, drawn: list[Any], number: Any) -> Any:
+    """The word of each `number`, 0 to 3, as a float32 number in (0, 1]."""
+    first, second = xp.uint64(0), xp.uint64(1)
+    low = xp.where(number == first, drawn[0], drawn[1])
+    high = xp.where(number == xp.uint64(2), drawn[2], drawn[3])
+    word = xp.where(number <= second, low, high)
+    return word.astype(xp.float32) * xp.float32(2.0**-32) + xp.float32(2.0**-33)
+
+
+def weight_factors(xp: Any, shape: tuple[int, ...], dropped: float, seed: int, offset: int) -> Any:
+    """What the weights (..., queries, keys) of attention are multiplied by for dropout, float32.
+    Each 16 queries of a head have a sequence; four words serve two queries, 8 apart, and two
+    keys."""
+    queries, keys = shape[-2:]
+    u = xp.uint64
+    head = xp.arange(math.prod(shape[:-2])).astype(u)[:, None, None]
+    row, column = xp.arange(queries).astype(u)[:, None], xp.arange(keys).astype(u)
+    sequences = head * u(-(-queries // 16)) + row // u(16)
+    counters = u(offset // 4) + row % u(8) * u(-(-keys // 2)) + column // u(2)
+    number = row % u(16) // u(8) * u(2) + column % u(2)
+    uniform = _unit(xp, words(xp, seed, sequences, counters), number)
+    kept = uniform > xp.float32(dropped)
+    return (kept * xp.float32(1.0 / (1.0 - dropped))).reshape(shape)

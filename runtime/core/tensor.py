@@ -230,12 +230,15 @@ class Tensor:
 
         Raises: RuntimeError if there is not exactly one element, or no value (meta).
         """
-        if self.numel() != 1 or self.is_meta:
-            what = "a meta tensor, which has no values" if self.is_meta else "this one"
+        kind = self._key.device.type
+        if self.numel() != 1 or kind == "meta":
+            what = "a meta tensor, which has no values" if kind == "meta" else "this one"
             raise RuntimeError(
                 f"item: expected a tensor with one element. Got {what}, of shape "
                 f"{tuple(self.shape)}. Use tolist() for all elements."
             )
+        if kind == "cuda":
+            return self.numpy_values().item()
         return self._array.item()
 
     def tolist(self) -> Any:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from ..backends import cuda as _backend
+from ..backends.cuda import bounds
 from ..core.devices import device as _Device
 
 __all__ = [
@@ -175,5 +176,9 @@ def ipc_collect() -> None:
 
 
 def synchronize(device: Any = None) -> None:
-    """Wait until the GPU has done all it was asked for. Raises: DeviceError if it is not there."""
+    """Wait until the GPU has done all it was asked for.
+
+    Raises: DeviceError if it is not there, IndexError for an index that it found out of range.
+    """
     _gpu(device).synchronize()
+    bounds.raise_noted()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools as _functools
 from typing import Any
 
+from ..backends.cuda.attention import dropout_part as _attention_part
 from ..core.dtypes import bool_ as _bool
 from ..core.tensor import Tensor
 from ..errors import ShapeError
@@ -110,6 +111,7 @@ from ..ops.similarity import pdist as pdist
 from ..ops.transposed import conv_transpose1d as conv_transpose1d
 from ..ops.transposed import conv_transpose2d as conv_transpose2d
 from ..ops.transposed import conv_transpose3d as conv_transpose3d
+from ..random import generator_for as _generator_for
 
 max_pool1d_with_indices = _functools.partial(max_pool1d, return_indices=True)
 max_pool2d_with_indices = _functools.partial(max_pool2d, return_indices=True)
@@ -259,6 +261,25 @@ def gumbel_softmax(
     return one - soft.detach() + soft
 
 
+def _share_heads(query: Tensor, key: Tensor, value: Tensor, enable_gqa: bool) -> bool:
+    """Whether key and value have the heads of query, or, `enable_gqa`, an equal part of them."""
+    if query.shape[:-2] == key.shape[:-2] == value.shape[:-2]:
+        return True
+    return (
+        enable_gqa
+        and query.shape[:-3] == key.shape[:-3] == value.shape[:-3]
+        and key.shape[-3] == value.shape[-3]
+        and query.shape[-3] % key.shape[-3] == 0
+    )
+
+
+def _added_to_scores(mask: Tensor | None, query: Tensor) -> Tensor | None:
+    """A mask as numbers: of bools, -inf where one may not look."""
+    if mask is None or mask.dtype is not _bool:
+        return mask
+    return query.new_zeros(()).masked_fill(mask.logical_not(), float("-inf"))
+
+
 def scaled_dot_product_attention(
     query: Tensor,
     key: Tensor,
@@ -279,18 +300,27 @@ def scaled_dot_product_attention(
         raise RuntimeError(
             "scaled_dot_product_attention: expected attn_mask or is_causal, not both."
         )
+    factor = query.shape[-1] ** -0.5 if scale is None else scale
+    has_numbers = attn_mask is None or not attn_mask.requires_grad
+    is_plain = dropout_p == 0.0 and has_numbers
+    draws = dropout_p < 1.0 and _sampling.is_launched(query._key)
+    if (
+        query.is_cuda
+        and has_numbers
+        and _share_heads(query, key, value, enable_gqa)
+        and (is_plain or draws)
+    ):
+        mask, how = _added_to_scores(attn_mask, query), {"scale": factor, "is_causal": is_causal}
+        if dropout_p:
+            stream = _generator_for(query.device).philox
+            how |= {"dropped": dropout_p, **_attention_part(stream, key.shape[-2])}
+        return _tiled_attention(query, key, value, mask, **how)[0]
     if enable_gqa:
         key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
         value = value.repeat_interleave(query.shape[-3] // value.shape[-3], -3)
-    factor = query.shape[-1] ** -0.5 if scale is None else scale
-    is_plain = query.shape[:-2] == key.shape[:-2] == value.shape[:-2] and dropout_p == 0.0
-    if is_plain and (attn_mask is None or not attn_mask.requires_grad):
-        if attn_mask is not None and attn_mask.dtype is _bool:
-            attn_mask = query.new_zeros(()).masked_fill(attn_mask.logical_not(), float("-inf"))
-        how = {"scale": factor, "is_causal": is_causal}
-        if query.is_cuda:
-            return _tiled_attention(query, key, value, attn_mask, **how)[0]
-        return _attention(query, key, value, attn_mask, **how)
+    if is_plain and query.shape[:-2] == key.shape[:-2] == value.shape[:-2]:
+        mask = _added_to_scores(attn_mask, query)
+        return _attention(query, key, value, mask, scale=factor, is_causal=is_causal)
     scores = query @ key.mT * factor
     if is_causal:
         attn_mask = scores.new_ones(scores.shape[-2:], dtype=_bool).tril()

@@ -157,10 +157,13 @@ def half_sum(batch: Batch, g: Any, *, like: Any, dim: int, factor: float) -> Any
     return batch.inner.half_sum(g.value, like=(batch.length, *like), dim=place, factor=factor)
 
 
-@batches("philox_dropout")
-def philox_dropout(batch: Batch, x: Any, **how: Any) -> Any:
-    factors = batch.inner.philox_dropout(batch.inner.ones_of(x.value, shape=tuple(x.shape)), **how)
-    return batch.inner.mul(batch.front(x), factors)
+@batches_each("philox_dropout drop_weights")
+def dropped(name: str) -> Rule:
+    def rule(batch: Batch, x: Any, **how: Any) -> Any:
+        ones = batch.inner.ones_of(x.value, shape=tuple(x.shape))
+        return batch.inner.mul(batch.front(x), getattr(batch.inner, name)(ones, **how))
+
+    return rule
 
 
 @batches_each("expand_reduced expand_mean")

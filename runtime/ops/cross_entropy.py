@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backends.looking import may_look
+from ..backends.looking import is_noted, may_look
 from ..core import dtypes
 from ..errors import DTypeError, OutOfBoundsError, ShapeError
 from . import shapes
@@ -76,7 +76,8 @@ def _row_weights(
     The weights are None if all are 1. Raises: IndexError for a class that is not there.
     """
     # As unsigned numbers, negative ones are too large as well: one comparison finds both.
-    looks = may_look(xp) and target.size
+    exempt = {"exempt": ignore_index}
+    looks = target.size and not is_noted(xp, target, 0, classes, "cross_entropy", **exempt)
     inside = not target.size or (
         looks and int(target.astype(xp.uint64, copy=False).max()) < classes
     )

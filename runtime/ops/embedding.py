@@ -6,7 +6,7 @@ from typing import Any
 
 from ..autograd.grad_mode import no_grad
 from ..backends.accumulation import add_at
-from ..backends.looking import may_look
+from ..backends.looking import is_noted
 from ..core.creation import ones_like
 from ..core.tensor import Tensor
 from ..errors import OutOfBoundsError
@@ -44,7 +44,7 @@ def embedding_array(
     """Rows copied; indices outside are refused, negative ones too."""
     if weight.ndim != 2 or input.dtype.kind not in "iu":
         raise ValueError("embedding does not fit")
-    if may_look(xp):
+    if not is_noted(xp, input, 0, weight.shape[0], "embedding"):
         require_rows(input, weight.shape[0])
     return xp.take(weight, input, 0)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..autograd.node import named
 from ..backends.accumulation import add_at
-from ..backends.looking import may_look
+from ..backends.looking import is_noted
 from ..core import dtypes
 from ..core.batched import bare
 from ..core.creation import tensor
@@ -47,7 +47,8 @@ def _along(xp: Any, array: Any, index: Any, dim: int) -> Any:
     if not (array.ndim and index.ndim):
         array, index = array.reshape(array.shape or 1), index.reshape(-1)
     n = array.shape[dim]
-    if may_look(xp) and index.size and (index.min() < 0 or index.max() >= n):
+    is_known = is_noted(xp, index, 0, n, "gather or scatter")
+    if not is_known and index.size and (index.min() < 0 or index.max() >= n):
         raise OutOfBoundsError(
             f"Expected indices from 0 to {n - 1} in dimension {dim} of a tensor of shape "
             f"{tuple(array.shape)}. Got {int(index.min())} to {int(index.max())}."

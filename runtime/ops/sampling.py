@@ -71,7 +71,7 @@ def drawn(name: str, key: DispatchKey, shape: tuple[int, ...], generator: Any, *
     return key.backend.xp.asarray(values).astype(key.dtype.numpy)
 
 
-def _is_launched(key: DispatchKey) -> bool:
+def is_launched(key: DispatchKey) -> bool:
     """Whether a kernel of ours draws for `key`, in its own type."""
     return (
         key.device.type == "cuda"
@@ -412,7 +412,7 @@ def _exact_integers(dtype: dtypes.dtype) -> int:
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
     """Write 1 with probability `p` (a number or tensor), else 0."""
     check_writable(self, "bernoulli_")
-    if _is_launched(self._key) and not isinstance(p, Tensor):
+    if is_launched(self._key) and not isinstance(p, Tensor):
         key = self._key if self._key.is_float else key_of(self.device, dtypes.float32)
         array = drawn("bernoulli", key, tuple(self.shape), generator, float(p), 1.0)
         write(self, array, "bernoulli_")
@@ -485,7 +485,7 @@ def dropout(
         raise ValueError(f"dropout: expected a probability from 0 to 1. Got {p}.")
     if not training or p == 0.0:
         return input
-    if isinstance(input, Tensor) and _is_launched(input._key) and input._key.is_float and p < 1.0:
+    if isinstance(input, Tensor) and is_launched(input._key) and input._key.is_float and p < 1.0:
         part = launches.dropout_part(generator_for(input.device).philox, input.numel())
         return F.philox_dropout(input, probability=1.0 - p, value=1.0 / (1.0 - p), **part)
     return F.mul(input, dropout_mask(input, p))
@@ -568,7 +568,7 @@ def dropout_mask(input: Tensor, p: float, shape: Any = None) -> Tensor:
         return wrap(_Spec(wanted, key.dtype), key)
     scale = 1.0 / (1.0 - p) if p < 1.0 else 0.0
     is_looped = key.dtype is dtypes.float32 and key.array_class is np.ndarray
-    if shape is None and (is_looped or _is_launched(key)):
+    if shape is None and (is_looped or is_launched(key)):
 
         def kept(place: Device, wanted: tuple[int, ...]) -> Any:
             return drawn("kept", key, wanted, None, 1.0 - p, scale)

@@ -285,6 +285,7 @@ class Tagger(nn.Module):
         for row in h.unbind(0):
             row.sum()
         parts = h.split(1, dim=1)
+        shares = h.chunk(self.out.out_features, dim=1)
         return self.out(h)
 
 class Up(nn.Module):
@@ -306,6 +307,21 @@ def test_sizes_that_are_not_known_cost_no_time():
     run, _ = _interpreted([MANY], namespace, seconds=1.0)
     assert (run.complete, run.findings) == (True, {})
     assert {h.text for h in run.hints.values() if h.name == "h"} == {"(B, T, dim) float32"}
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "pow(3, 10**12)", "operator.lshift(1, 10**12)", "math.factorial(10**9)", "bytes(10**12)",
+        "'x'.ljust(10**12)", "list(itertools.product(range(10**12), [1]))", "(1).to_bytes(10**12)",
+        "collections.deque(range(10**12))", "np.tile([1, 2], 10**12)", "math.prod(range(1, 10**9))",
+    ],
+)  # fmt: skip
+def test_what_takes_long_is_not_computed(expression: str):
+    imports = "import collections, itertools, math, operator\nimport numpy as np\n"
+    run, _ = _interpreted([f"{imports}x = {expression}"], names(), seconds=60.0)
+    assert (run.complete, run.findings) == (True, {})
+    assert run.is_opaque(run.frames[0].scope.names["x"])
 
 
 def test_words_of_a_text_are_known():
@@ -336,6 +352,17 @@ class Wrong(torch.nn.Module):
 
     def forward(self, x: Any) -> Any:
         return self.second(self.first(x))
+
+
+def test_sizes_without_a_name_may_be_those_of_another_argument():
+    source = (
+        "def attend(q, k):\n    b, h, t, d = q.shape\n    _, _, s, _ = k.shape\n"
+        "    return q @ k.transpose(-2, -1)\n"
+        "def other(x, y):\n    B, T, C = x.shape\n    N, S, E = y.shape\n"
+        "    return x @ y.transpose(1, 2) + torch.zeros(B, 1, 1)\n"
+        "def wrong(x, y):\n    B, T, C = x.shape\n    return torch.ones(B, T, 3) @ torch.ones(4, C)"
+    )
+    assert [line for line, _ in found(source)] == [11]
 
 
 def test_numbers_that_are_not_known_are_none_in_particular():

@@ -491,3 +491,14 @@ def test_dirac_weights_pass_their_input_on() -> None:
 def test_fans_need_two_dimensions() -> None:
     with pytest.raises(ValueError, match="two dimensions or more"):
         nn.init.xavier_uniform_(torch.empty(3))
+
+
+def test_subclasses_of_convolutions_may_change_weight_and_bias() -> None:
+    class Standardized(nn.Conv2d):
+        def forward(self, input: Any) -> Any:
+            weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+            return self._conv_forward(input, weight, self.bias)
+
+    layer = Standardized(2, 3, 3, padding=1, padding_mode="reflect")
+    found = layer(torch.ones(1, 2, 5, 5))  # which the weights, of mean 0, do not see
+    assert torch.allclose(found, layer.bias.view(1, 3, 1, 1).expand(1, 3, 5, 5), atol=1e-6)

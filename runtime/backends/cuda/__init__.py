@@ -36,7 +36,7 @@ from ...core.devices import device
 from ...core.dispatch import DispatchKey
 from ...errors import DeviceError
 from ..array import ArrayBackend
-from . import copies, launch, products, registry
+from . import bounds, copies, launch, products, registry
 from .memory import CachingAllocator
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ class CUDABackend(ArrayBackend):
     recorded_numbers: ClassVar[list[Any]] = []  # that they read, and keep
     _library: Any = None
     _allocator: CachingAllocator
+    _side_streams: dict[int, Any]
 
     @property
     def xp(self) -> Any:
@@ -79,6 +80,7 @@ class CUDABackend(ArrayBackend):
             import cupy
 
             self._library, self._allocator = cupy, CachingAllocator(cupy)
+            self._side_streams = {}
             cupy.cuda.set_allocator(self._allocator.malloc)
         return cupy
 
@@ -168,15 +170,20 @@ class CUDABackend(ArrayBackend):
         if np.ndim(value):
             copies.refuse_in_recording(value)
         before = self.allocator.allocate_from(0)
-        with self.xp.cuda.Device(index), self.xp.cuda.Stream(non_blocking=True) as stream:
-            found = self.xp.asarray(value, None if dtype is None else dtype.numpy)
-            stream.synchronize()
+        with self.xp.cuda.Device(index):
+            if index not in self._side_streams:
+                self._side_streams[index] = self.xp.cuda.Stream(non_blocking=True)
+            with self._side_streams[index] as stream:
+                found = self.xp.asarray(value, None if dtype is None else dtype.numpy)
+                stream.synchronize()
         self.allocator.allocate_from(before)
         self.recorded_numbers.append(found)
         return found
 
     def to_numpy(self, array: Any, non_blocking: bool = False) -> Any:
-        return copies.to_cpu(self.xp, array, non_blocking)
+        found = copies.to_cpu(self.xp, array, non_blocking)
+        bounds.raise_noted()
+        return found
 
     def device_count(self) -> int:
         """Number of GPUs that CuPy can use; 0 without CuPy, a driver or a card."""

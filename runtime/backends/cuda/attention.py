@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .launch import Kernel, Template
+from .random import Stream
 from .registry import kernel
 from .rows import aligned, empty
 
@@ -23,7 +24,6 @@ PROBLEM = "Pqqq" * 8 + "Pqqqq" + "PP" + "qqqqqqq" + "dd" + "QQP"
 """The words of `struct Problem`."""
 NO_ROWS = (0, 0, 0, 0)
 NO_MASK = (0, 0, 0, 0, 0)
-NO_DROPOUT = (0.0, 0, 0, 0)
 
 FORWARD = Template("attention", "attention", PROBLEM, T=TYPES, WIDTH=WIDTHS)
 ALONG = Template("attention", "attention_along", PROBLEM, T=TYPES)
@@ -54,7 +54,8 @@ def _rows(array: Any) -> tuple[int, ...]:
 def _is_fit(query: Any, key: Any, value: Any, mask: Any) -> bool:
     return (
         query.ndim >= 2
-        and query.shape[:-2] == key.shape[:-2] == value.shape[:-2]
+        and key.shape[:-2] == value.shape[:-2]
+        and (key.shape[:-2] == query.shape[:-2] or query.ndim >= 3)
         and max(query.shape[-1], value.shape[-1]) <= WIDTHS[-1]
         and all(a.size and a.dtype == query.dtype for a in (query, key, value))
         and (mask is None or mask.ndim <= (4 if query.ndim <= 4 else 3))
@@ -72,22 +73,24 @@ class _Problem:
         mask: Any,
         scale: float,
         is_causal: bool,
+        dropout: tuple[float, int, int, int],
         known: tuple[Any, Any] | None = None,
     ) -> None:
         """`known`: the results of the forward pass."""
         self.query, self.key, self.value = map(_fourfold, (query, key, value))
         self.dtype = query.dtype
         batch, heads, queries, width = self.query.shape
-        keys, value_width = self.value.shape[2:]
+        key_heads, keys, value_width = self.value.shape[1:]
         self.width = next(w for w in WIDTHS if w >= max(width, value_width))
         self.beside = min(64, TILE_BYTES // (self.width * self.dtype.itemsize))
         self.by_queries = -(-queries // LINES), heads, batch
-        self.by_keys = -(-keys // LINES), heads, batch
+        self.by_keys = -(-keys // LINES), key_heads, batch
         self.by_warps = -(-queries // WARPS), heads, batch
         self.mask_words = NO_MASK
         if mask is not None:
             self._keep_mask(mask, (batch, heads, queries, keys))
-        self.numbers = (heads, 1, queries, keys, width, value_width, int(is_causal), scale)
+        group, self.dropout = heads // key_heads, dropout
+        self.numbers = (heads, group, queries, keys, width, value_width, int(is_causal), scale)
         if known is None:
             self.out = _beside_heads(self.query, value_width)
             self.log_sums = empty((batch, heads, queries), "float64")
@@ -117,7 +120,7 @@ class _Problem:
         shared = lines * (self.width + PADDING) * self.dtype.itemsize
         chosen(
             grid, THREADS, *rows, *self.mask_words, self.log_sums.data.ptr, along, *self.numbers,
-            *NO_DROPOUT, shared=shared,
+            *self.dropout, shared=shared,
         )  # fmt: skip
 
     def forward(self) -> None:
@@ -150,12 +153,23 @@ def attention(
 
 @kernel("tiled_attention", TYPES)
 def tiled_attention(
-    query: Any, key: Any, value: Any, mask: Any = None, *, scale: float, is_causal: bool
+    query: Any,
+    key: Any,
+    value: Any,
+    mask: Any = None,
+    *,
+    scale: float,
+    is_causal: bool,
+    dropped: float = 0.0,
+    seed: int = 0,
+    offset: int = 0,
+    held: int = 0,
 ) -> Any:
     """The same, and the logarithms of the sums of exponentials."""
     if not _is_fit(query, key, value, mask):
         return None
-    problem = _Problem(query, key, value, mask, scale, is_causal)
+    dropout = dropped, seed, offset, held
+    problem = _Problem(query, key, value, mask, scale, is_causal, dropout)
     problem.forward()
     shape = query.shape[:-1]
     return problem.out.reshape(*shape, value.shape[-1]), problem.log_sums.reshape(shape)
@@ -168,9 +182,9 @@ def attention_gradient(
     """After a forward pass, which nobody kept."""
     how = {"scale": scale, "is_causal": is_causal}
     both = tiled_attention(query, key, value, mask, **how)
-    return (
-        None if both is None else tiled_attention_gradient(g, query, key, value, *both, mask, **how)
-    )
+    if both is None:
+        return None
+    return tiled_attention_gradient(g, query, key, value, *both, mask, **how)
 
 
 @kernel("tiled_attention_gradient", TYPES)
@@ -185,10 +199,22 @@ def tiled_attention_gradient(
     *,
     scale: float,
     is_causal: bool,
+    dropped: float = 0.0,
+    seed: int = 0,
+    offset: int = 0,
+    held: int = 0,
 ) -> Any:
     """One pass by queries and one by keys, which compute the weights again."""
     if not _is_fit(query, key, value, mask):
         return None
-    problem = _Problem(query, key, value, mask, scale, is_causal, (out, sums))
+    dropout = dropped, seed, offset, held
+    problem = _Problem(query, key, value, mask, scale, is_causal, dropout, (out, sums))
     found = zip(problem.backward(g), (query, key, value), strict=True)
     return tuple([by.reshape(array.shape) for by, array in found])
+
+
+def dropout_part(stream: Stream, keys: int) -> dict[str, int]:
+    """The part of the stream that dropout draws for queries of so many keys: attributes of
+    `tiled_attention`."""
+    seed, offset, held = stream.take(4 * 8 * -(-keys // 2))
+    return {"seed": seed, "offset": offset, "held": held}

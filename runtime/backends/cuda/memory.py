@@ -30,6 +30,9 @@ SMALL_SEGMENT, LARGE_SEGMENT = 2 << 20, 20 << 20
 LARGE_ROUND = 2 << 20
 """Bytes that the segments of larger blocks are multiples of."""
 
+FULL = 2
+"""cudaErrorMemoryAllocation."""
+
 Arena = tuple[int, int, int, bool]
 """Blocks that may take each other's place: pool (0, or a graph's), device, stream, is small."""
 
@@ -79,7 +82,6 @@ class CachingAllocator:
     def __init__(self, cupy: Any) -> None:
         self._cuda = cupy.cuda
         self._runtime = cupy.cuda.runtime
-        self._out_of_memory = (cupy.cuda.runtime.CUDARuntimeError, MemoryError)
         self._lock = threading.RLock()  # a collection in `malloc` may free and allocate
         self._returned: deque[Part] = deque()
         self._waiting: deque[tuple[Part, list[Any]]] = deque()
@@ -230,7 +232,9 @@ class CachingAllocator:
             return 0
         try:
             return int(self._runtime.malloc(size))
-        except self._out_of_memory:
+        except self._runtime.CUDARuntimeError as error:
+            if error.status != FULL:  # the device has failed before: this is not about memory
+                raise
             return 0
 
     def _ask_again(self, device: int, whole: int, size: int) -> int:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from ...ops.operation import Operation
 
 FAMILIES = (
-    "softmax", "reductions", "attention", "segments", "scans", "selection", "norms", "random",
-    "casts",
+    "softmax", "reductions", "attention", "segments", "scans", "selection", "convolutions",
+    "norms", "random", "casts",
 )  # fmt: skip
 """The modules of this package that register kernels, or declare such as other parts call."""
 

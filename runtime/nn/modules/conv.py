@@ -79,7 +79,11 @@ class _ConvNd(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, in_channels, ...) -> (N, out_channels, ...); N may be left out."""
-        (weight, bias), padding = self._weight_and_bias(), self.padding
+        return self._conv_forward(input, *self._weight_and_bias())
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """`forward` with another weight and bias: public code that subclasses layers calls it."""
+        padding = self.padding
         if self.padding_mode != "zeros":
             input, padding = pad(input, self._around(), self.padding_mode), 0
         return type(self).operation(

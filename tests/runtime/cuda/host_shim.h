@@ -314,6 +314,7 @@ inline uint16_t bfloat16_of_float(float x) {
 #define DYNAMIC_SHARED(type, name) type* name = reinterpret_cast<type*>(shim::arena)
 
 inline void __threadfence() {}
+inline void __threadfence_system() {}
 inline void __threadfence_block() {}
 inline void __syncwarp(unsigned mask = 0xffffffffu) { shim::exchange(mask, 0); }
 inline unsigned __activemask() {

@@ -12,6 +12,7 @@ import pytest
 import flambeau as torch
 import flambeau.nn.functional as F
 from flambeau.backends.cuda import attention
+from flambeau.core.dispatch import operations
 
 from .shim import HostDriver
 
@@ -148,3 +149,60 @@ def test_a_training_step_takes_four_launches(host: HostDriver) -> None:
     ]  # fmt: skip
     assert q.grad.dtype is torch.bfloat16
     assert v.grad.sum().item() == pytest.approx(2 * 3 * 9 * 8, rel=1e-2)
+
+
+def grouped(place: str, dtype: Any, is_causal: bool, width: int) -> list[Any]:
+    """The result and the derivatives where three heads of queries share one of keys."""
+    generator = np.random.default_rng(5)
+    q, k, v = (
+        torch.tensor(generator.normal(size=(2, h, n, width))).to(dtype).to(place).requires_grad_()
+        for h, n in ((6, 9), (2, 70), (2, 70))
+    )
+    out = F.scaled_dot_product_attention(q, k, v, is_causal=is_causal, enable_gqa=True)
+    first = torch.autograd.grad((out * out).sum(), (q, k, v), create_graph=True)
+    second = torch.autograd.grad(first[1].sum(), (q, v))
+    return [t.detach().cpu().double().numpy() for t in (out, *first, *second)]
+
+
+@pytest.mark.parametrize("is_causal", [False, True])
+@pytest.mark.parametrize("width", [8, 130])
+def test_heads_of_queries_may_share_those_of_keys(
+    host: HostDriver, is_causal: bool, width: int
+) -> None:
+    wanted = grouped("cpu", torch.float64, is_causal, width)
+    found = grouped("cuda", torch.float32, is_causal, width)
+    # Heads wider than 128 are left to array code.
+    assert any(e.startswith("attention_by_keys") for e in host.launched) == (width == 8)
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_dropout_leaves_out_what_array_code_does(host: HostDriver) -> None:
+    generator = np.random.default_rng(6)
+    q, k, v, g = (
+        generator.normal(size=(2, h, n, 16)).astype(np.float32)
+        for h, n in ((4, 21), (2, 35), (2, 35), (4, 21))
+    )
+    how: dict[str, Any] = {"scale": 0.25, "is_causal": True, "dropped": 0.3}
+    how |= {"seed": 7, "offset": 8, "held": 0}
+    forward, backward = (operations[n] for n in ("tiled_attention", "tiled_attention_gradient"))
+    out, sums = forward.array(np, q, k, v, **how)
+    wanted = [out, *backward.array(np, g, q, k, v, out, sums, **how)]
+    on = [on_gpu(x, "float32") for x in (q, k, v, g)]
+    both = attention.tiled_attention(*on[:3], **how)
+    found = [both[0], *attention.tiled_attention_gradient(on[3], *on[:3], *both, **how)]
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(a.get(), b, rtol=1e-4, atol=1e-5)
+
+
+def test_dropout_follows_the_generator_and_scales(host: HostDriver) -> None:
+    q = torch.zeros(1, 2, 40, 8, device="cuda")
+    v = torch.ones(1, 2, 64, 8, device="cuda")
+    torch.manual_seed(1)
+    found = [F.scaled_dot_product_attention(q, v, v, dropout_p=0.5) for _ in range(2)]
+    assert [e.split("<")[0] for e in host.launched].count("attention") == 2
+    torch.manual_seed(1)
+    again = F.scaled_dot_product_attention(q, v, v, dropout_p=0.5)
+    assert torch.equal(found[0].cpu(), again.cpu())
+    assert not torch.equal(found[0].cpu(), found[1].cpu())
+    assert found[0].mean().item() == pytest.approx(1.0, abs=0.1)

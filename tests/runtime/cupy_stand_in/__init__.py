@@ -35,7 +35,7 @@ FUNCTIONS = """
 all any arange argmax argmin argsort array_equal ascontiguousarray broadcast_arrays broadcast_to
 clip concatenate cumprod cumsum empty empty_like expand_dims flip full_like isclose matmul
 atleast_1d bincount eye histogram isin lexsort max min moveaxis nonzero ones ones_like prod
-put_along_axis roll sort stack sum take take_along_axis tril triu einsum flatnonzero repeat
+put_along_axis roll sort stack sum take_along_axis tril triu einsum flatnonzero repeat
 searchsorted tile unique unravel_index zeros zeros_like isneginf
 """.split()
 LINALG = "cholesky det eig eigh eigvals eigvalsh inv qr slogdet solve svd".split()
@@ -78,7 +78,7 @@ def _cupy() -> dict[str, Any]:
     made |= {n: functions.function(f"cupy.{n}", getattr(np, n)) for n in FUNCTIONS}
     made |= {n: _writing(n) for n in WRITTEN}
     made |= {n: getattr(np, n) for n in DTYPES}
-    for name in ("array", "asarray", "asnumpy", "copyto", "full", "where"):
+    for name in ("array", "asarray", "asnumpy", "copyto", "full", "take", "where"):
         made[name] = checked(f"cupy.{name}", getattr(functions, name))
     linalg = {n: functions.function(f"cupy.linalg.{n}", getattr(np.linalg, n)) for n in LINALG}
     fft = {n: functions.function(f"cupy.fft.{n}", getattr(np.fft, n)) for n in FFT}

@@ -159,10 +159,10 @@ class ndarray:
             raise AttributeError(f"cupy.ndarray.{name} is not set here")
 
     def __getitem__(self, index: Any) -> Any:
-        return run(operator.getitem, self, index)
+        return run(_item, self, index)
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        run(operator.setitem, self, index, value, changed=self)
+        run(_set_item, self, index, value, changed=self)
 
     def __len__(self) -> int:
         return len(self._host)
@@ -184,6 +184,22 @@ class ndarray:
 
     def __complex__(self) -> complex:
         return complex(self.item())
+
+
+def _wrapped(array: Any, index: Any) -> Any:
+    """Integer arrays that index the first dimensions, counted around their ends as CuPy does."""
+    places = index if isinstance(index, tuple) else (index,)
+    if not all(isinstance(p, np.ndarray) and p.dtype.kind in "iu" for p in places):
+        return index
+    return tuple(p % max(n, 1) for p, n in zip(places, array.shape, strict=False))
+
+
+def _item(array: Any, index: Any) -> Any:
+    return array[_wrapped(array, index)]
+
+
+def _set_item(array: Any, index: Any, value: Any) -> None:
+    array[_wrapped(array, index)] = value
 
 
 class _Capsule:

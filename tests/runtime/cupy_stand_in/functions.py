@@ -150,6 +150,11 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C") -> An
     return guest(np.full(shape, host(fill_value), dtype, order))  # type: ignore[call-overload]
 
 
+def take(a: Any, indices: Any, axis: Any = None, out: Any = None) -> Any:
+    """Elements at places, counted around the ends."""
+    return run(lambda *args: np.take(*args, mode="wrap"), a, indices, axis)
+
+
 def where(condition: Any, x: Any = None, y: Any = None) -> Any:
     """A choice, by the loops of CuPy's ufunc."""
     if x is None:

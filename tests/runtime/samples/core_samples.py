@@ -165,6 +165,7 @@ RUNNING: dict[str, list[Sample]] = {
     "cumprod": [Sample((array(2, 4, low=0.5), 1), {}, np.cumprod), Sample((np.array([1.5, 0.0, 2.0, 3.0]), 0), {}, np.cumprod, second_order=False)],
     "cumprod_gradient": [Sample((array(4), array(4, low=0.5, seed=1), np.cumprod(array(4, low=0.5, seed=1))), {"dim": 0}, None, False)],
     "cummax": [Sample((apart(2, 4), 1), {}, None)], "cummin": [Sample((apart(5), 0), {}, None)],
+    "drop_weights": [Sample((array(2, 3, 5),), {"dropped": 0.5, "seed": 1, "offset": 8, "held": 0}, None)],
     "philox_dropout": [Sample((array(3, 4),), {"probability": 0.5, "value": 2.0, "seed": 1, "offset": 8, "held": 0, "threads": 256}, None)],
     "top_positions": [Sample((np.array([1.0, 3.0, 3.0, 2.0]),), {"dim": 0, "k": 3, "largest": True}, lambda x, dim, k, largest: np.array([1, 2, 3]), False), Sample((apart(3, 5),), {"dim": 0, "k": 2, "largest": False}, lambda x, dim, k, largest: x.argsort(0)[:2], False)],
     "rank_positions": [Sample((np.array([1.0, 3.0, 3.0, 2.0]),), {"dim": 0, "rank": 2}, lambda x, dim, rank: np.array([1]), False), Sample((apart(3, 5),), {"dim": 1, "rank": 4}, lambda x, dim, rank: x.argsort(1)[:, 4:], False)],
