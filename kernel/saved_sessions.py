@@ -31,7 +31,7 @@ PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.d
 
 def save(namespace: Mapping[str, Any], path: str) -> list[str]:
     """Write the variables to `path`, a name that ends in .pt; returns what is not in it, each as
-    `name (type)`.
+    `name (type)`, objects of which only the state is there included.
 
     Raises: ValueError for another name, OSError if the file cannot be written.
     """
@@ -44,6 +44,7 @@ def save(namespace: Mapping[str, Any], path: str) -> list[str]:
         try:
             if hasattr(value, "state_dict") and not isinstance(value, type):
                 states[name] = stored(value.state_dict())
+                left.append(f"{name} ({type(value).__name__}: only its state, in {STATES})")
             elif not isinstance(value, ModuleType):  # those are imported again
                 kept[name] = stored(value)
         except (TypeError, RecursionError):

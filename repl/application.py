@@ -255,8 +255,10 @@ class Repl:
                 self._prompt.refresh()
 
     def _hang_up(self, task: asyncio.Task[Any]) -> None:
-        """The terminal has gone: training goes on without it, an idle kernel ends."""
-        if not self._runner.is_idle and isinstance(self._keeper.kernel, OwnKernel):
+        """The terminal has gone: training goes on without it. A kernel that is idle ends, and so
+        does one whose cell asks a person, who will not answer."""
+        is_training = not self._runner.is_idle and not self._stage.is_taken
+        if is_training and isinstance(self._keeper.kernel, OwnKernel):
             self._keeper.kernel.let_go()
         task.cancel()
 

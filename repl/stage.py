@@ -23,6 +23,11 @@ class Stage:
         self._is_free.set()
         self._holding = ExitStack()
 
+    @property
+    def is_taken(self) -> bool:
+        """Whether somebody is asked something, or about to be."""
+        return self._askers > 0
+
     @contextmanager
     def typing_held(self) -> Iterator[None]:
         """Let keys wait for the next prompt, or for a question, which may come before the end of

@@ -103,6 +103,16 @@ def test_training_outlasts_its_terminal(terminal: Open) -> None:
     wait_until_gone(pid)  # by its own last line
 
 
+def test_a_cell_that_asks_ends_with_its_terminal(terminal: Open) -> None:
+    repl = terminal()
+    pid = kernel_pid(repl)
+    repl.line("name = input('your name? ')")
+    repl.wait_for("\nyour name?")
+    repl.process.kill(signal.SIGHUP)
+    repl.wait_for_end()
+    wait_until_gone(pid)
+
+
 def test_an_idle_kernel_ends_with_a_front_end_that_was_killed(terminal: Open) -> None:
     repl = terminal()
     pid = kernel_pid(repl)
