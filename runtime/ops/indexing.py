@@ -135,7 +135,9 @@ def _index_shape(input: Any, index: Any) -> Shape:
     index of arrays copies, and on the meta device nothing may take the memory of real sizes."""
     shape = tuple(input.shape)
     without = builtins.any(isinstance(i, _Spec) for i in index)
-    tried = tuple(np.zeros((1,) * len(i.shape), int) if isinstance(i, _Spec) else i for i in index)
+    tried = tuple(
+        np.zeros([min(n, 1) for n in i.shape], int) if isinstance(i, _Spec) else i for i in index
+    )
     try:
         if not without:
             return tuple(_empty_like(input)[tried].shape)

@@ -79,6 +79,7 @@ def test_tf32_is_taken_where_it_is_allowed(monkeypatch: Any) -> None:
     plain = library.gemmEx
     monkeypatch.setattr(library, "gemmEx", lambda *args: asked.append(args[-2]) or plain(*args))
     x = torch.ones(2, 2, device="cuda")
+    torch.set_float32_matmul_precision("highest")
     x @ x
     torch.backends.cuda.matmul.allow_tf32 = True
     try:

@@ -51,7 +51,7 @@ def test_without_a_driver_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> 
     for name, module in cupy_stand_in.modules().items():
         monkeypatch.setitem(sys.modules, name, module)
     runtime = types.SimpleNamespace(getDeviceCount=count, CUDARuntimeError=RuntimeError)
-    monkeypatch.setattr(sys.modules["cupy"], "cuda", types.SimpleNamespace(runtime=runtime))
+    monkeypatch.setattr(sys.modules["cupy"].cuda, "runtime", runtime)
     assert not torch.cuda.is_available()
     with pytest.raises(RuntimeError, match=r"CuPy finds no driver or no GPU.*device='cpu'"):
         torch.ones(1).cuda()

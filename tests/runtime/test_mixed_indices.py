@@ -63,6 +63,13 @@ def test_the_meta_device_tells_the_shape_of_an_index(index: str) -> None:
     assert shapes["meta"] == shapes["cpu"]
 
 
+def test_an_empty_index_on_the_meta_device_may_meet_an_empty_dimension() -> None:
+    nowhere = torch.empty(0, dtype=torch.int64, device="meta")
+    assert torch.empty(0, 3, device="meta")[nowhere].shape == (0, 3)
+    with pytest.raises(IndexError):
+        torch.empty(0, 3, device="meta")[torch.empty(2, dtype=torch.int64, device="meta")]
+
+
 def test_an_index_on_the_meta_device_takes_no_memory_of_its_size() -> None:
     places = torch.empty(10**9, 10**9, dtype=torch.int64, device="meta")
     assert torch.empty(8, 10, device="meta")[:, places].shape == (8, 10**9, 10**9)

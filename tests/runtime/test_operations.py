@@ -198,9 +198,11 @@ EIGENVALUES = {"eig_pairs", "eigenvalues"}
 PLAIN = {"detached", "cast", "reshape_like", "trunc_divide", "ones_of"}
 ALIGNMENTS = {"ctc_losses", "ctc_gradient", "ldl_solved"}
 EXPANDED = {"strided_by_element"}
-EXEMPT = PLAIN | EIGENVALUES | COMPLEX | FOURIER | ALIGNMENTS | EXPANDED
+ATTENTION = {"attention", "attention_gradient", "tiled_attention", "tiled_attention_gradient"}
+EXEMPT = PLAIN | EIGENVALUES | COMPLEX | FOURIER | ALIGNMENTS | EXPANDED | ATTENTION
 """Reached by other tests: detach, conversion of dtype, division of integers, first gradients,
-complex numbers, Fourier transforms, the alignments of labels, LDL, views of expanded tensors."""
+complex numbers, Fourier transforms, the alignments of labels, LDL, views of expanded tensors,
+attention that is large enough for a kernel of its own."""
 
 LARGE = ["gelu", "silu", "mish", "softplus", "leaky_relu", "elu", "hardswish", "logsigmoid"]
 

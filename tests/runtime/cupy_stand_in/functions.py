@@ -152,7 +152,12 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C") -> An
 
 def take(a: Any, indices: Any, axis: Any = None, out: Any = None) -> Any:
     """Elements at places, counted around the ends."""
-    return run(lambda *args: np.take(*args, mode="wrap"), a, indices, axis)
+
+    def wrapped(a: Any, indices: Any, axis: Any) -> Any:
+        n = np.size(a, axis)  # NumPy's own wrapping goes round as often as an index is far
+        return np.take(a, np.remainder(indices, n) if n else indices, axis)
+
+    return run(wrapped, a, indices, axis)
 
 
 def where(condition: Any, x: Any = None, y: Any = None) -> Any:
