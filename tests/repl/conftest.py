@@ -79,6 +79,14 @@ class Terminal:
             ):
                 raise AssertionError(f"{words} did not come. The screen:\n{self.text}")
 
+    def wait_for_colours(self, words: str, colours: set[str]) -> None:
+        """Until the last `words` on the screen stand in `colours`: what is typed ahead of a prompt
+        is shown plainly first."""
+        deadline = time.monotonic() + PATIENCE
+        while self.colours(words) != colours and time.monotonic() < deadline:
+            self.feed()
+        assert self.colours(words) == colours
+
     def wait_for_end(self) -> int:
         """The exit status, once the program has ended."""
         deadline = time.monotonic() + PATIENCE

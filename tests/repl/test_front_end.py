@@ -68,10 +68,9 @@ def test_a_theme_that_is_not_there_is_refused_and_one_that_is_colours(terminal: 
     repl.line("%config repl.theme = rainbow")
     repl.wait_for("Got 'rainbow'")
     repl.line("%config repl.theme = monokai")
-    repl.wait_for("In [3]:")
     repl.type("def f(): return 1")
     repl.wait_for("return 1")
-    assert repl.colours("return") == {"5fd7ff"}  # monokai's 66d9ef among 256 colours
+    repl.wait_for_colours("return", {"5fd7ff"})  # monokai's 66d9ef among 256 colours
 
 
 def test_a_kernel_that_is_left_is_found_again(terminal: Open) -> None:
