@@ -232,16 +232,22 @@ INLINE void multiply_add(Tile& sum, const Factor<T>& left, const Factor<T>& righ
 
 // -- copies from global to shared memory that are waited for later -------------------------------
 
-// 16 bytes, each place a multiple of that.
-template <typename T>
-INLINE void copy_later(T* to, const T* from) {
+// BYTES (4, 8 or 16) of `from` if they are there, else zeros; each place a multiple of that.
+template <int BYTES = 16, typename T>
+INLINE void copy_later(T* to, const T* from, bool is_there = true) {
 #if TENSOR_CORES
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;"
-                 ::"r"(shared_address(to)), "l"(from) : "memory");
+    if constexpr (BYTES == 16)  // past the first cache, which they are not read from again
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+                     ::"r"(shared_address(to)), "l"(from), "r"(is_there ? 16 : 0) : "memory");
+    else
+        asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;"
+                     ::"r"(shared_address(to)), "l"(from), "n"(BYTES), "r"(is_there ? BYTES : 0)
+                     : "memory");
 #else
-    shim::check_aligned(to, 16);
-    shim::check_aligned(from, 16);
-    memcpy(to, from, 16);
+    shim::check_aligned(to, BYTES);
+    shim::check_aligned(from, BYTES);
+    if (is_there) memcpy(to, from, BYTES);
+    else memset(to, 0, BYTES);
 #endif
 }
 
