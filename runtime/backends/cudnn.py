@@ -23,16 +23,16 @@ all_deterministic = False
 
 def is_available() -> bool:
     """Whether the library is installed and loads."""
-    from .cuda.cudnn.library import library
+    from .cuda.cudnn.library import loaded
 
-    return library() is not None
+    return loaded() is not None
 
 
 def version() -> int | None:
     """Its version, such as 91900 for 9.19.0; None where it is not installed."""
-    from .cuda.cudnn.library import library
+    from .cuda.cudnn.library import loaded
 
-    found = library()
+    found = loaded()
     return None if found is None else found.version
 
 

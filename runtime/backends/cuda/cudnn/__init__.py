@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from ..registry import FLOATS
-from .library import library
+from . import library
 
 HALVES = ("float16", "bfloat16")
 
@@ -28,7 +28,7 @@ def kernel(operation: str, dtype: str) -> Callable[..., Any] | None:
     """What computes an operation by cuDNN, or gives None for what it leaves to others; None where
     the library is not installed or has nothing for it."""
     module, dtypes = KERNELS.get(operation, ("", ()))
-    if dtype not in dtypes or library() is None:
+    if dtype not in dtypes or library.loaded() is None:
         return None
     found: Callable[..., Any] = getattr(import_module(f".{module}", __package__), operation)
     return found

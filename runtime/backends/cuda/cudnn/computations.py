@@ -14,8 +14,9 @@ from typing import Any
 from ....errors import OutOfMemoryError
 from ... import cudnn as switches
 from ..rows import empty
+from . import library
 from .descriptors import ALIGNMENT, Descriptor
-from .library import CuDNNError, Library, handle, library, local
+from .library import CuDNNError, Library, local
 from .plans import Plan, Rules, graph, plans
 
 MOST_KEPT = 1024
@@ -70,12 +71,12 @@ class Computation:
         left to our own kernels."""
         if self.is_refused:
             return False
-        functions = library()
+        functions = library.loaded()
         assert functions is not None
         stream = sys.modules["cupy"].cuda.get_current_stream().ptr
         pointers = tuple([a.data.ptr for a in arrays])
         try:
-            where = handle(functions, self.device, stream)
+            where = library.handle(functions, self.device, stream)
             if self.plan is None:
                 self.plan = self._chosen(functions, where, pointers)
             if self.plan is not None:

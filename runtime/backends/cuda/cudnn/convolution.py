@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from ....ops.convolution import output_sizes
 from ...layout import is_channels_last
+from .. import launch
 from ..batch_norm import scale_shift_channels
 from ..rows import empty
 from . import descriptors as d
@@ -151,7 +152,7 @@ class Prepared:
         if bias is None or not self.computations[1].run(*operands, out):
             return None
         out = out.transpose(self.axes) if self.problem.is_last else out
-        biased = scale_shift_channels(out, None, bias)
+        biased = scale_shift_channels(out, None, bias) if launch.driver.is_available() else None
         return out + bias.reshape(-1, *[1] * (out.ndim - 2)) if biased is None else biased
 
     def _copied(self, array: Any) -> Any:

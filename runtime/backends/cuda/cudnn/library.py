@@ -18,8 +18,9 @@ FOLDERS = ("cudnn/lib", "cudnn/bin")
 """Where the wheels have the library, below the package `nvidia`."""
 TEXT_BYTES = 1024
 
-UNSUPPORTED = range(3000, 4000)
-"""Statuses that say that cuDNN has no code for a combination, CUDNN_STATUS_NOT_SUPPORTED..."""
+UNSUPPORTED = {*range(3000, 4000)} - {3008, 3009}
+"""Statuses that say that cuDNN has no code for a combination: CUDNN_STATUS_NOT_SUPPORTED and those
+after it, without those that say that something is missing which it needs."""
 
 
 class CuDNNError(RuntimeError):
@@ -67,7 +68,7 @@ def _places() -> Iterator[str]:
 
 
 @cache
-def library() -> Library | None:
+def loaded() -> Library | None:
     """The library; None where it is not installed, or cannot be loaded."""
     for place in _places():
         try:
