@@ -3,11 +3,9 @@ of them for the other two."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ....ops.convolution import output_sizes
 from ...layout import is_channels_last
 from .. import launch
 from ..batch_norm import scale_shift_channels
@@ -146,6 +144,8 @@ class Prepared:
             a if packed and is_aligned(a) else self._copied(a)
             for a, packed in zip((first, second), self.is_packed, strict=True)
         ]
+        if bias is not None and not (bias.flags.c_contiguous and is_aligned(bias)):
+            bias = bias.copy()
         out = empty(self.memory_shape, first.dtype)
         if self.computations[0].run(*operands, out, *([] if bias is None else [bias])):
             return out.transpose(self.axes) if self.problem.is_last else out
@@ -171,15 +171,7 @@ def convolution(
     groups: int,
 ) -> Any:
     """y; None for what is left to our own kernel."""
-    sizes = output_sizes(input.shape[2:], weight.shape[2:], stride, padding, dilation)
-    result = (input.shape[0], weight.shape[0], *sizes)
-    if input.shape[1] != weight.shape[1] * groups or weight.shape[0] % groups:
-        return None  # the array kernel says what is wrong
-    if bias is not None:
-        if bias.shape != result[1:2] or bias.dtype != input.dtype:
-            return None
-        bias = bias if bias.flags.c_contiguous and is_aligned(bias) else bias.copy()
-    return _computed(FORWARD, input, weight, bias, result, stride, padding, dilation)
+    return _computed(FORWARD, input, weight, bias, None, stride, padding, dilation, groups)
 
 
 def convolution_input(
@@ -192,7 +184,7 @@ def convolution_input(
     groups: int,
 ) -> Any:
     """x, of the shape `like`; None for what is left to our own kernel."""
-    return _computed(BY_INPUT, g, weight, None, tuple(like), stride, padding, dilation)
+    return _computed(BY_INPUT, g, weight, None, like, stride, padding, dilation, groups)
 
 
 def convolution_weight(
@@ -205,7 +197,7 @@ def convolution_weight(
     groups: int,
 ) -> Any:
     """w, of the shape `like`; None for what is left to our own kernel."""
-    return _computed(BY_WEIGHT, g, input, None, tuple(like), stride, padding, dilation)
+    return _computed(BY_WEIGHT, g, input, None, like, stride, padding, dilation, groups)
 
 
 def _computed(
@@ -213,28 +205,35 @@ def _computed(
     first: Any,
     second: Any,
     bias: Any,
-    result: Shape,
+    like: Shape | None,
     stride: Shape,
     padding: Pairs,
     dilation: Shape,
+    groups: int,
 ) -> Any:
+    """The result, of the shape `like` if that does not follow from the operands."""
     where = situation(first.dtype)
-    if where is None or first.dtype != second.dtype:
+    if where is None or first.dtype != second.dtype or first.ndim != second.ndim:
         return None
     if len(stride) == 1:  # lines are images with one row
         first, second, dilation = first[:, :, None], second[:, :, None], (1, *dilation)
-        result, stride, padding = (*result[:2], 1, result[2]), (1, *stride), ((0, 0), *padding)
-        out = _computed(map, first, second, bias, result, stride, padding, dilation)
+        stride, padding = (1, *stride), ((0, 0), *padding)
+        like = None if like is None else (*like[:2], 1, like[2])
+        out = _computed(map, first, second, bias, like, stride, padding, dilation, groups)
         return None if out is None else out[:, :, 0]
     key = (
-        map.kind, first.shape, first.strides, second.shape, second.strides, bias is None, result,
-        stride, padding, dilation, where,
+        map.kind, first.shape, first.strides, second.shape, second.strides,
+        None if bias is None else (bias.shape, bias.strides, bias.dtype), like, stride, padding,
+        dilation, groups, where,
     )  # fmt: skip
 
     def prepare() -> Prepared | None:
-        if not _is_fit(first, second, result, padding):
+        if like is None and first.shape[1] != second.shape[1] * groups:
             return None
-        shapes, low = (first.shape, second.shape, result), tuple([pair[0] for pair in padding])
+        shape = _output_shape(first, second, stride, padding, dilation) if like is None else like
+        if not _is_fit(first, second, bias, shape, padding):
+            return None
+        shapes, low = (first.shape, second.shape, shape), tuple([pair[0] for pair in padding])
         problem = Problem(
             map, first.dtype.name, shapes, _is_last(map, first, second), bias is not None, stride,
             low, dilation,
@@ -245,10 +244,21 @@ def _computed(
     return None if ready is None else ready(first, second, bias)
 
 
-def _is_fit(first: Any, second: Any, result: Shape, padding: Pairs) -> bool:
-    """Whether there are elements, and equally many zeros on both sides."""
-    is_even = all(low == high >= 0 for low, high in padding)
-    return is_even and len(result) <= 5 and bool(first.size and second.size and math.prod(result))
+def _output_shape(input: Any, weight: Any, stride: Shape, padding: Pairs, dilation: Shape) -> Shape:
+    from ....ops.convolution import output_sizes
+
+    sizes = output_sizes(input.shape[2:], weight.shape[2:], stride, padding, dilation)
+    return (input.shape[0], weight.shape[0], *sizes)
+
+
+def _is_fit(first: Any, second: Any, bias: Any, result: Shape, padding: Pairs) -> bool:
+    """Whether there are elements, and equally many zeros on both sides. Shapes that do not belong
+    together are for the array kernel, which says what is wrong."""
+    if len(result) > 5 or not first.size or not second.size or min(result) <= 0:
+        return False
+    if bias is not None and (bias.shape != result[1:2] or bias.dtype != first.dtype):
+        return False
+    return all(low == high >= 0 for low, high in padding)
 
 
 def _is_last(map: Map, first: Any, second: Any) -> bool:
