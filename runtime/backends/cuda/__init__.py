@@ -36,7 +36,7 @@ from ...core.devices import device
 from ...core.dispatch import DispatchKey
 from ...errors import DeviceError
 from ..array import ArrayBackend
-from . import bounds, copies, launch, products, registry
+from . import bounds, copies, cudnn, launch, products, registry
 from .memory import CachingAllocator
 
 if TYPE_CHECKING:
@@ -74,6 +74,16 @@ class _Products:
     @allow_bf16_reduced_precision_reduction.setter
     def allow_bf16_reduced_precision_reduction(self, value: bool) -> None:
         products.rounding.bf16_sums = bool(value)
+
+
+def _either(fast: Callable[..., Any], plain: Callable[..., Any]) -> Callable[..., Any]:
+    """`fast`, or `plain` where it gives None."""
+
+    def kernel(*arrays: Any, **attributes: Any) -> Any:
+        result = fast(*arrays, **attributes)
+        return plain(*arrays, **attributes) if result is None else result
+
+    return kernel
 
 
 class CUDABackend(ArrayBackend):
@@ -140,18 +150,11 @@ class CUDABackend(ArrayBackend):
         if own is None and operation.name in products.KERNELS and products.is_available(self.xp):
             own = partial(products.KERNELS[operation.name], self.xp)
         if operation.name in self.together:
-            own, plain = (
-                partial(products.TOGETHER[operation.name], self.xp),
-                operation.composed(key),
-            )
-        if own is None:
-            return plain
-
-        def own_or_plain(*arrays: Any, **attributes: Any) -> Any:
-            result = own(*arrays, **attributes)
-            return plain(*arrays, **attributes) if result is None else result
-
-        return own_or_plain
+            own = partial(products.TOGETHER[operation.name], self.xp)
+            plain = operation.composed(key)  # which widens halves no sooner than it must
+        kernel = plain if own is None else _either(own, plain)
+        library = cudnn.kernel(operation.name, key.dtype.name)
+        return kernel if library is None else _either(library, kernel)
 
     def special(self) -> Any:
         import cupyx.scipy.special
