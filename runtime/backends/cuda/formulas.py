@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,19 +122,33 @@ def _function(
     kinds: list[str],
     number: str,
 ) -> str:
-    """The body: one line for each operation."""
+    """The body of a formula's function."""
+
+    def leaf(node: Expression) -> tuple[str, bool]:
+        if node.op == "parameter":
+            return f"p{list(parameters).index(node.value)}", False
+        k = list(inputs).index(node.value)
+        return f"x{k}", kinds[k] == "bool"
+
+    lines, (result,) = statements([expression], leaf, number)
+    return "".join(lines) + f"    return {result};\n"
+
+
+def statements(
+    results: Sequence[Expression],
+    leaf: Callable[[Expression], tuple[str, bool]],
+    number: str,
+) -> tuple[list[str], list[str]]:
+    """A line for each operation that the results are made of, and the results' names. `leaf` gives
+    the name of an input or parameter, and whether it is a truth value."""
     names: dict[int, str] = {}
     boolean: dict[int, bool] = {}
-    lines = []
-    for node in walk([expression]):
-        if node.op == "input":
-            k = list(inputs).index(node.value)
-            names[id(node)], boolean[id(node)] = f"x{k}", kinds[k] == "bool"
-        elif node.op == "parameter":
-            names[id(node)] = f"p{list(parameters).index(node.value)}"
-            boolean[id(node)] = False
-        elif node.op == "constant":
+    lines: list[str] = []
+    for node in walk(results):
+        if node.op == "constant":
             names[id(node)], boolean[id(node)] = _constant(node.value, number), node.is_boolean
+        elif not node.args:
+            names[id(node)], boolean[id(node)] = leaf(node)
         else:
             args = [(names[id(a)], boolean[id(a)]) for a in node.args]
             is_truth = node.op in BOOLEAN or (node.op == "where" and args[1][1] and args[2][1])
@@ -142,7 +156,7 @@ def _function(
             names[id(node)], boolean[id(node)] = f"t{len(lines)}", is_truth
             kind = "bool" if is_truth else number
             lines.append(f"    const {kind} t{len(lines)} = {kind}({value});\n")
-    return "".join(lines) + f"    return {names[id(expression)]};\n"
+    return lines, [names[id(result)] for result in results]
 
 
 def _operation(node: Expression, args: list[tuple[str, bool]], number: str) -> str:

@@ -117,8 +117,9 @@ def steps_of(array: Any, shape: tuple[int, ...]) -> list[int]:
 
 
 def memory_order(arrays: Sequence[Any], shape: tuple[int, ...]) -> tuple[int, ...] | None:
-    """The order of axes in which the first whole operand lies in memory; None if it is theirs."""
-    whole = next((a for a in arrays if a.shape == shape), None)
+    """The order of axes in which the first whole operand lies in memory; None if it is theirs.
+    What was expanded lies in none."""
+    whole = next((a for a in arrays if a.shape == shape and 0 not in a.strides), None)
     if whole is None or whole.flags.c_contiguous:
         return None
     strides = whole.strides

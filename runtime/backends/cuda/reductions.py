@@ -16,7 +16,7 @@ from . import launch, memory
 from .launch import Kernel, Template
 from .pointwise import divisor
 from .registry import FLOATS, kernel
-from .rows import VECTOR_BYTES, WARP
+from .rows import VECTOR_BYTES, WARP, wide
 
 KINDS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("SumOf", "ProductOf", "MaximumOf", "MinimumOf"): (*FLOATS, "int64"),
@@ -263,9 +263,12 @@ def _dims(dim: Any, ndim: int) -> tuple[int, ...]:
 def _over(of: str, x: Any, dim: Any, keepdim: bool, out_dtype: Any = None, **how: Any) -> Any:
     dims = _dims(dim, x.ndim)
     out = reduced(of, x, dims, x.dtype if out_dtype is None else out_dtype, **how)
-    if out is None or not keepdim:
-        return out
-    return out.reshape([1 if k in dims else n for k, n in enumerate(x.shape)])
+    return out.reshape(_kept(x.shape, dims)) if keepdim and out is not None else out
+
+
+def _kept(shape: tuple[int, ...], dims: tuple[int, ...]) -> list[int]:
+    """The shape with `dims` of size 1."""
+    return [1 if k in dims else n for k, n in enumerate(shape)]
 
 
 @kernel("sum_over", (*FLOATS, "int64"))
@@ -290,6 +293,17 @@ def mean_over(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """The sum divided by the count."""
     count = math.prod([input.shape[k] for k in _dims(dim, input.ndim)])
     return _over("SumOf", input, dim, keepdim, number=count)
+
+
+@kernel("var_over")
+def var_over(input: Any, dim: Any = None, keepdim: bool = False, freedom: float = 1.0) -> Any:
+    """The squared distances from the mean, in one pass, divided by `freedom`."""
+    dims = _dims(dim, input.ndim)
+    moments = reduced("Moments", input, dims, wide(input), number=freedom)
+    if moments is None:
+        return None
+    out = moments[1].astype(input.dtype, copy=False)
+    return out.reshape(_kept(input.shape, dims)) if keepdim else out
 
 
 @kernel("prod_over", (*FLOATS, "int64"))

@@ -27,6 +27,7 @@ FAMILIES = (
     "casts",
     "normalization",
     "batch_norm",
+    "pooling",
 )
 """The modules of this package that register kernels, or declare such as other parts call."""
 
