@@ -36,7 +36,7 @@ from ...core.devices import device
 from ...core.dispatch import DispatchKey
 from ...errors import DeviceError
 from ..array import ArrayBackend
-from . import bounds, copies, launch, memory, products, registry
+from . import bounds, copies, cudnn, launch, memory, products, registry
 from .memory import CachingAllocator
 
 if TYPE_CHECKING:
@@ -108,7 +108,9 @@ class CUDABackend(ArrayBackend):
         own = registry.own_kernel(operation, key) if launch.driver.is_available() else None
         if own is None and operation.name in products.KERNELS and products.is_available(self.xp):
             own = partial(products.KERNELS[operation.name], self.xp)
-        return plain if own is None else registry.or_plain(own, plain)
+        kernel = plain if own is None else registry.or_plain(own, plain)
+        library = cudnn.kernel(operation.name, key.dtype.name)
+        return kernel if library is None else registry.or_plain(library, kernel)
 
     def special(self) -> Any:
         import cupyx.scipy.special

@@ -199,21 +199,23 @@ KERNEL = """\
 __global__ void __launch_bounds__(BLOCK)
 {name}({parameters}) {{
 {once}    const int64 first = int64(blockIdx.x) * (BLOCK * {unroll}) + threadIdx.x;
+    const int64 groups = {groups};
+    if (first < groups) {{
 {reads}#pragma unroll
-    for (int u = 0; u < {unroll}; ++u) {{
-        const int64 group = first + u * BLOCK;
-        if (group < {groups}) {{
+        for (int u = 0; u < {unroll}; ++u) {{
+            // Behind the last group the first is read again: no read waits for a branch.
+            const int64 group = first + u * BLOCK < groups ? first + u * BLOCK : first;
 {find}{load}        }}
-    }}
 #pragma unroll
-    for (int u = 0; u < {unroll}; ++u) {{
-        const int64 group = first + u * BLOCK;
-        if (group >= {groups}) continue;
-        Vector<{out}, {width}> result;
+        for (int u = 0; u < {unroll}; ++u) {{
+            const int64 group = first + u * BLOCK;
+            if (group >= groups) break;
+            Vector<{out}, {width}> result;
 #pragma unroll
-        for (int w = 0; w < {width}; ++w)
-            result.lane[w] = narrow<{out}>({name}_of({vector}));
-        store(out + group * {width}, result);
+            for (int w = 0; w < {width}; ++w)
+                result.lane[w] = narrow<{out}>({name}_of({vector}));
+            store(out + group * {width}, result);
+        }}
     }}
 {rest}}}
 """
@@ -229,15 +231,19 @@ def _kernel(layout: Layout, out: str, number: str, parameters: int, name: str) -
     vectors = [k for k in operands if layout.kinds[k] == "vector"]
     whole = [k for k in operands if k not in vectors and is_flat]  # one number for the whole kernel
     rows = [k for k in operands if k not in vectors and not is_flat]  # one for each group
-    declared = [f"{out}* __restrict__ out"]
-    declared += [f"const {layout.dtypes[k]}* __restrict__ a{k}" for k in operands]
+    # Not __restrict__: reads that might be of what is written stay before the first write, where
+    # the compiler would else put each of them behind the branch of its use.
+    declared = [f"{out}* out"]
+    declared += [f"const {layout.dtypes[k]}* a{k}" for k in operands]
     declared += ["int64 count"]
     if not is_flat:
         declared.append(f"Places<{layout.dimensions}, {len(layout.kinds)}> places")
     declared += [f"double p{k}" for k in range(parameters)]
     numbers = [f"{number}(p{k})" for k in range(parameters)]
-    reads = [f"    Vector<{layout.dtypes[k]}, {width}> v{k}[{unroll(layout)}];\n" for k in vectors]
-    reads += [f"    {layout.dtypes[k]} v{k}[{unroll(layout)}];\n" for k in rows]
+    reads = [
+        f"        Vector<{layout.dtypes[k]}, {width}> v{k}[{unroll(layout)}];\n" for k in vectors
+    ]
+    reads += [f"        {layout.dtypes[k]} v{k}[{unroll(layout)}];\n" for k in rows]
     at = {k: f"group * {width}" if is_flat else f"offset[{k}]" for k in operands}
     load = [f"            v{k}[u] = load<{width}>(a{k} + {at[k]});\n" for k in vectors]
     load += [f"            v{k}[u] = a{k}[{at[k]}];\n" for k in rows]
