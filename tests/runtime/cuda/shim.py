@@ -103,8 +103,8 @@ class HostDriver:
         return compiler() is not None
 
     def device(self) -> int:
-        """The only one."""
-        return 0
+        """None of a GPU's, so that no kernel takes a function of one for its own."""
+        return -1
 
     def capability(self) -> int:
         """As it was told."""
