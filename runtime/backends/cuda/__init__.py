@@ -118,6 +118,14 @@ class CUDABackend(ArrayBackend):
 
         return own_or_plain
 
+    def put_rows(self, array: Any, index: Any, values: Any) -> bool:
+        """array[index] = values by a kernel of ours; False for what it does not take."""
+        if not launch.driver.is_available():
+            return False
+        from . import gathers
+
+        return gathers.write(array, index, values)
+
     def special(self) -> Any:
         import cupyx.scipy.special
 
