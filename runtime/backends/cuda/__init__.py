@@ -36,7 +36,7 @@ from ...core.devices import device
 from ...core.dispatch import DispatchKey
 from ...errors import DeviceError
 from ..array import ArrayBackend
-from . import bounds, copies, launch, products, registry
+from . import bounds, copies, cudnn, launch, memory, products, registry
 from .memory import CachingAllocator
 
 if TYPE_CHECKING:
@@ -50,14 +50,30 @@ class _Products:
     def allow_tf32(self) -> bool:
         """Whether factors of float32 may be rounded to TF32 (10 bits): a float32 matmul precision
         below "highest"."""
-        return products.precision != "highest"
+        return products.rounding.precision != "highest"
 
     @allow_tf32.setter
     def allow_tf32(self, value: bool) -> None:
-        products.precision = "high" if value else "highest"
+        products.rounding.precision = "high" if value else "highest"
 
-    allow_fp16_reduced_precision_reduction = True
-    allow_bf16_reduced_precision_reduction = True
+    @property
+    def allow_fp16_reduced_precision_reduction(self) -> bool:
+        """Whether parts of a sum of float16 products, computed apart, may be added up in
+        float16."""
+        return products.rounding.fp16_sums
+
+    @allow_fp16_reduced_precision_reduction.setter
+    def allow_fp16_reduced_precision_reduction(self, value: bool) -> None:
+        products.rounding.fp16_sums = bool(value)
+
+    @property
+    def allow_bf16_reduced_precision_reduction(self) -> bool:
+        """The same of bfloat16."""
+        return products.rounding.bf16_sums
+
+    @allow_bf16_reduced_precision_reduction.setter
+    def allow_bf16_reduced_precision_reduction(self, value: bool) -> None:
+        products.rounding.bf16_sums = bool(value)
 
 
 class CUDABackend(ArrayBackend):
@@ -66,10 +82,10 @@ class CUDABackend(ArrayBackend):
     type = "cuda"
     matmul = _Products()  # switches, under PyTorch's name for them
 
+    together = frozenset(products.TOGETHER)  # composites that gradients ask for as one operation
     is_recording = 0  # how many graphs are recorded now
     recorded_numbers: ClassVar[list[Any]] = []  # that they read, and keep
     _library: Any = None
-    _allocator: CachingAllocator
     _side_streams: dict[int, Any]
 
     @property
@@ -79,16 +95,16 @@ class CUDABackend(ArrayBackend):
         if cupy is None or cupy is not self._library:
             import cupy
 
-            self._library, self._allocator = cupy, CachingAllocator(cupy)
+            self._library, memory.current = cupy, CachingAllocator(cupy)
             self._side_streams = {}
-            cupy.cuda.set_allocator(self._allocator.malloc)
+            cupy.cuda.set_allocator(memory.current.malloc)
         return cupy
 
     @property
     def allocator(self) -> CachingAllocator:
         """Where the memory of arrays comes from."""
         _ = self.xp
-        return self._allocator
+        return memory.current
 
     @property
     def array_class(self) -> Any:
@@ -98,6 +114,19 @@ class CUDABackend(ArrayBackend):
     def is_built(self) -> bool:
         """Whether there is code for GPUs: yes."""
         return True
+
+    def preferred_blas_library(self, backend: str | None = None) -> str:
+        """Which library computes matrix products, and from now on is to: "cublaslt", with bias and
+        activation in one launch, "cublas", or "default", the first that has an algorithm.
+
+        Raises: ValueError for another word.
+        """
+        words = ("default", "cublas", "cublaslt")
+        if backend is not None:
+            if backend not in words:
+                raise ValueError(f"Expected a library of {', '.join(words)}. Got {backend!r}.")
+            products.rounding.library = backend
+        return products.rounding.library
 
     @contextlib.contextmanager
     def sdp_kernel(self, *args: Any, **options: Any) -> Iterator[None]:
@@ -109,14 +138,20 @@ class CUDABackend(ArrayBackend):
         own = registry.own_kernel(operation, key) if launch.driver.is_available() else None
         if own is None and operation.name in products.KERNELS and products.is_available(self.xp):
             own = partial(products.KERNELS[operation.name], self.xp)
-        if own is None:
-            return plain
+        if operation.name in self.together:
+            own = partial(products.TOGETHER[operation.name], self.xp)
+            plain = operation.composed(key)  # which widens halves no sooner than it must
+        kernel = plain if own is None else registry.or_plain(own, plain)
+        library = cudnn.kernel(operation.name, key.dtype.name)
+        return kernel if library is None else registry.or_plain(library, kernel)
 
-        def own_or_plain(*arrays: Any, **attributes: Any) -> Any:
-            result = own(*arrays, **attributes)
-            return plain(*arrays, **attributes) if result is None else result
+    def put_rows(self, array: Any, index: Any, values: Any) -> bool:
+        """array[index] = values by a kernel of ours; False for what it does not take."""
+        if not launch.driver.is_available():
+            return False
+        from . import gathers
 
-        return own_or_plain
+        return gathers.write(array, index, values)
 
     def special(self) -> Any:
         import cupyx.scipy.special

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .launch import Grid, Kernel, Template
+from .launch import AMPERE, Grid, Kernel, Template
 from .random import Stream
 from .registry import kernel
 from .rows import aligned, empty
@@ -24,10 +24,10 @@ NO_ROWS = (0, 0, 0, 0)
 NO_MASK = (0, 0, 0, 0, 0)
 
 _tiles: dict[str, Any] = {"T": TYPES, "WIDTH": WIDTHS, "IS_PLAIN": (True, False)}
-FORWARD = Template("attention", "attention", PROBLEM, **_tiles)
+FORWARD = Template("attention", "attention", PROBLEM, AMPERE, **_tiles)
 SUMS = Template("attention_gradient", "attention_sums", PROBLEM, T=TYPES)
-BY_QUERIES = Template("attention_gradient", "attention_by_queries", PROBLEM, **_tiles)
-BY_KEYS = Template("attention_gradient", "attention_by_keys", PROBLEM, **_tiles)
+BY_QUERIES = Template("attention_gradient", "attention_by_queries", PROBLEM, AMPERE, **_tiles)
+BY_KEYS = Template("attention_gradient", "attention_by_keys", PROBLEM, AMPERE, **_tiles)
 
 
 Size = tuple[int, int, int]
@@ -50,9 +50,8 @@ def tiling(name: str, dtype: str, width: int, is_plain: bool) -> Tiling:
     is_half = dtype != "float32"
     if name == "attention":
         rows = 2 if is_half and is_plain and width <= 128 else 1
-        return Tiling(
-            16 * WARPS * rows, 1, (64 if width == 64 else 32) if is_half else 4096 // width
-        )
+        keys = (64 if width == 64 else 32) if is_half else 4096 // width
+        return Tiling(16 * WARPS * rows, 1, keys)
     beside = (4096 if is_half else 2048) // width
     if name == "attention_by_queries":
         return Tiling(16 * WARPS * (2 if is_half and is_plain and width == 64 else 1), 2, beside)
@@ -168,7 +167,7 @@ class _Problem:
         return by_query, by_key, by_value
 
 
-@kernel("attention", TYPES)
+@kernel("attention", TYPES, since=AMPERE)
 def attention(
     query: Any, key: Any, value: Any, mask: Any = None, *, scale: float, is_causal: bool
 ) -> Any:
@@ -177,7 +176,7 @@ def attention(
     return None if both is None else both[0]
 
 
-@kernel("tiled_attention", TYPES)
+@kernel("tiled_attention", TYPES, since=AMPERE)
 def tiled_attention(
     query: Any,
     key: Any,
@@ -201,7 +200,7 @@ def tiled_attention(
     return problem.out.reshape(*shape, value.shape[-1]), problem.log_sums.reshape(shape)
 
 
-@kernel("attention_gradient", TYPES)
+@kernel("attention_gradient", TYPES, since=AMPERE)
 def attention_gradient(
     g: Any, query: Any, key: Any, value: Any, mask: Any = None, *, scale: float, is_causal: bool
 ) -> Any:
@@ -213,7 +212,7 @@ def attention_gradient(
     return tiled_attention_gradient(g, query, key, value, *both, mask, **how)
 
 
-@kernel("tiled_attention_gradient", TYPES)
+@kernel("tiled_attention_gradient", TYPES, since=AMPERE)
 def tiled_attention_gradient(
     g: Any,
     query: Any,

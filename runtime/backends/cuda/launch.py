@@ -12,7 +12,7 @@ import hashlib
 import itertools
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,6 +27,11 @@ PLAIN_SHARED = 48 << 10
 """Bytes of shared memory that a block may have without asking for more."""
 MOST_WORDS = 4_096
 """Bytes of arguments that any device takes."""
+
+OLDEST = 75
+"""The compute capability, times 10, of the oldest devices that CUDA 13 knows: Turing's."""
+AMPERE = 80
+"""That of the first devices whose tensor cores and asynchronous copies kernels use."""
 
 Grid = int | tuple[int, int] | tuple[int, int, int]
 
@@ -82,6 +87,9 @@ class Driver(Protocol):
     def device(self) -> int:
         """Index of the current device."""
 
+    def capability(self) -> int:
+        """The compute capability of the current device, times 10."""
+
     def multiprocessors(self) -> int:
         """How many of them the current device has."""
 
@@ -113,8 +121,13 @@ class Kernel:
     def __call__(self, grid: Grid, threads: int, *words: Any, shared: int = 0) -> None:
         """Run `grid` blocks of `threads`; nothing, if there are none."""
         blocks = (grid, 1, 1) if type(grid) is int else (*grid, 1, 1)[:3]
-        if not (blocks[0] and blocks[1] and blocks[2]):
-            return
+        if blocks[0] and blocks[1] and blocks[2]:
+            self.run(blocks, threads, words, shared)
+
+    def run(
+        self, blocks: tuple[int, ...], threads: int, words: tuple[Any, ...], shared: int = 0
+    ) -> None:
+        """The same for three numbers of blocks, none of which is 0."""
         device = driver.device()
         function = self._functions.get(device)
         if function is None:
@@ -135,9 +148,12 @@ class Template(dict[Any, Kernel]):
     Raises: KeyError for values that are not declared, which no test would have compiled.
     """
 
-    def __init__(self, file: str, name: str, words: str, **parameters: tuple[Any, ...]) -> None:
+    def __init__(
+        self, file: str, name: str, words: str, since: int = OLDEST, **parameters: tuple[Any, ...]
+    ) -> None:
+        """`since`: the compute capability of the first devices that it compiles for, times 10."""
         super().__init__()
-        self.file, self.name, self.words = file, name, words
+        self.file, self.name, self.words, self.since = file, name, words, since
         self.parameters = parameters
         templates.append(self)
 
@@ -184,6 +200,7 @@ class CUDADriver:
     MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
     MULTIPROCESSORS = 16  # cudaDevAttrMultiProcessorCount
     RESIDENT_THREADS = 39  # cudaDevAttrMaxThreadsPerMultiProcessor
+    MAJOR, MINOR = 75, 76  # cudaDevAttrComputeCapabilityMajor and -Minor
 
     def __init__(self) -> None:
         self._arguments = _Arguments()
@@ -191,14 +208,21 @@ class CUDADriver:
         self._shared: dict[int, int] = {}
         self._facts: dict[tuple[int, int], int] = {}
         self._bindings: Any = None
+        self._device: Callable[[], int] = self._first_device
 
     def _cuda(self) -> Any:
-        """`cupy.cuda`, kept: an import statement would cost each launch 300 ns."""
+        """`cupy.cuda`, kept: an import statement would cost each launch 300 ns, and a look into its
+        modules for a function 50."""
         if self._bindings is None:
             import cupy
 
             self._bindings = cupy.cuda
+            self._device, self._stream = cupy.cuda.runtime.getDevice, cupy.cuda.get_current_stream
         return self._bindings
+
+    def _first_device(self) -> int:
+        self._cuda()
+        return self._device()
 
     def is_available(self) -> bool:
         """Whether CuPy has its driver bindings, and NVRTC is there."""
@@ -206,7 +230,11 @@ class CUDADriver:
 
     def device(self) -> int:
         """Index of the current device."""
-        return int(self._cuda().runtime.getDevice())
+        return self._device()
+
+    def capability(self) -> int:
+        """The compute capability of the current device, times 10."""
+        return 10 * self._fact(self.MAJOR) + self._fact(self.MINOR)
 
     def multiprocessors(self) -> int:
         """How many of them the current device has."""
@@ -227,7 +255,7 @@ class CUDADriver:
     def load(self, kernel: Kernel) -> int:
         """The function of the kernel on the current device."""
         cuda = self._cuda()
-        architecture = f"sm_{cuda.Device().compute_capability}"
+        architecture = f"sm_{self.capability()}"
         code, symbols = machine_code(kernel.source, (kernel.expression,), architecture)
         module = cuda.function.Module()
         module.load(code)
@@ -240,14 +268,14 @@ class CUDADriver:
         words: tuple[Any, ...],
     ) -> None:  # fmt: skip
         """Run a kernel on the current stream."""
-        cuda = self._bindings
+        driver = self._bindings.driver
         if shared > PLAIN_SHARED and self._shared.get(function, 0) < shared:
-            cuda.driver.funcSetAttribute(function, self.MAX_DYNAMIC_SHARED, shared)
+            driver.funcSetAttribute(function, self.MAX_DYNAMIC_SHARED, shared)
             self._shared[function] = shared
         place, address = self._arguments.both
         kernel.packing.pack_into(place, 0, kernel.size, *words)
-        stream = cuda.get_current_stream().ptr
-        cuda.driver.launchKernel(function, *grid, threads, 1, 1, shared, stream, 0, address)
+        stream = self._stream().ptr
+        driver.launchKernel(function, *grid, threads, 1, 1, shared, stream, 0, address)
 
 
 driver: Driver = CUDADriver()
