@@ -17,7 +17,8 @@ CAST = Template("casts", "cast", "PPqq", FROM=FLOATS, TO=FLOATS)
 @kernel("cast")
 def cast(input: Any, dtype: Any) -> Any:
     """Each element read and written once, in the order of memory if it has no gaps."""
-    if dtype.name not in FLOATS or not input.flags.c_contiguous:
+    known = dtype.name in FLOATS and input.dtype.name in FLOATS
+    if not known or not input.flags.c_contiguous:
         return None
     out = empty(input.shape, dtype.numpy)
     lanes = VECTOR_BYTES // max(input.itemsize, out.itemsize)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 MOST_DIMENSIONS = 8
 MOST_GROUPS = 2**31 - 1
 """Groups of elements in kernels with several dimensions, where indices have 32 bits."""
+NUMBERS = (float, int, bool)
 MOST_PLANS = 4_096
 """Plans that a formula keeps; ragged inputs never repeat."""
 
@@ -148,10 +149,14 @@ class Formula:
         self.out_dtype = "bool" if is_boolean(expression) else dtype
         self.kernels: dict[Layout, Kernel] = {}
         self._plans: dict[Any, Plan | None] = {}
+        self._bound: dict[tuple[str, ...], Formula] = {}  # by the operands that are numbers
         self._out: Any = None  # the result's dtype, as arrays have it
 
     def __call__(self, *arrays: Any, **numbers: Any) -> Any:
-        places = [a.data.ptr for a in arrays]
+        try:
+            places = [a.data.ptr for a in arrays]
+        except AttributeError:  # a gradient rule's number
+            return self._with_numbers(arrays, numbers)
         bits = 0
         for place in places:
             bits |= place
@@ -166,6 +171,31 @@ class Formula:
         if plan.kernel is not None:
             plan.kernel(plan.blocks, BLOCK, out.data.ptr, *places, *plan.words, *values)
         return out if plan.order is None else out.transpose(plan.order)
+
+    def _with_numbers(self, operands: Sequence[Any], numbers: dict[str, Any]) -> Any:
+        """The result where some operands are Python numbers: the formula with those as
+        parameters."""
+        given = list(zip(self.inputs, operands, strict=True))
+        scalars = {n: x for n, x in given if type(x) in NUMBERS}
+        if self.dtype not in FLOATS or len(scalars) in (0, len(given)):
+            return None  # a kernel's parameters are doubles
+        names = tuple(scalars)
+        formula = self._bound.get(names)
+        if formula is None:
+            formula = self._bound[names] = self._binding(names)
+        arrays = [x for n, x in given if n not in scalars]
+        return formula(*arrays, **numbers, **scalars)
+
+    def _binding(self, names: tuple[str, ...]) -> Formula:
+        expression, maths = self.expression, self.expression.maths
+        for name in names:
+            leaf, parameter = maths.leaf("input", name), maths.leaf("parameter", name)
+            expression = maths.substitute(expression, leaf, parameter)
+        inputs = [n for n in self.inputs if n not in names]
+        return Formula(
+            f"{self.name.removeprefix('pointwise_')}_of_{'_'.join(names)}",
+            expression, inputs, [*self.parameters, *names], self.dtype,
+        )  # fmt: skip
 
     def _planned(self, situation: Any, arrays: Sequence[Any]) -> Plan | None:
         if len(self._plans) >= MOST_PLANS:
