@@ -138,7 +138,7 @@ class DispatchKey:
         """A `with` block in which the GPU of this key is the current one, for code that computes
         on bare arrays outside of kernels; it does nothing where there is no choice."""
         make = getattr(backends[self.device.type], "guard", None)
-        return NO_CHOICE if make is None else make(self.device.index)  # type: ignore[no-any-return]
+        return NO_CHOICE if make is None else make(self.device.index)
 
     @cached_property
     def large(self) -> Any:
