@@ -113,6 +113,14 @@ class CUDABackend(ArrayBackend):
         library = cudnn.kernel(operation.name, key.dtype.name)
         return kernel if library is None else registry.or_plain(library, kernel)
 
+    def put_rows(self, array: Any, index: Any, values: Any) -> bool:
+        """array[index] = values by a kernel of ours; False for what it does not take."""
+        if not launch.driver.is_available():
+            return False
+        from . import gathers
+
+        return gathers.write(array, index, values)
+
     def special(self) -> Any:
         import cupyx.scipy.special
 

@@ -28,6 +28,8 @@ FAMILIES = (
     "normalization",
     "batch_norm",
     "pooling",
+    "gathers",
+    "movement",
 )
 """The modules of this package that register kernels, or declare such as other parts call."""
 
