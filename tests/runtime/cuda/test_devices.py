@@ -18,29 +18,19 @@ from ..op_samples import SAMPLES
 from ..samples.kit import leaves_of
 from ..test_cuda import placed
 from ..test_operations import call, outputs_of
+from .shim import HostDriver
 
 
-class Unlaunched:
+class Unlaunched(HostDriver):
     """A driver that computes nothing, but looks where the memory of each launch lies."""
 
-    def __init__(self) -> None:
-        self.launched: list[str] = []
-
     def is_available(self) -> bool:
-        """Always."""
+        """Without a compiler too."""
         return True
 
     def device(self) -> int:
         """The current one."""
         return memory.current.device
-
-    def multiprocessors(self) -> int:
-        """A few."""
-        return 3
-
-    def resident_threads(self) -> int:
-        """A few."""
-        return 512
 
     def load(self, kernel: launch.Kernel) -> int:
         """Any number."""
