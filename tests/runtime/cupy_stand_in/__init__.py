@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import scipy.special
 
-from . import arrays, blas, functions, memory, streams
+from . import arrays, blas, blas_lt, functions, memory, streams
 from .interface import RECORD, checked, exists
 
 UFUNCS = """
@@ -150,13 +150,17 @@ def installed(devices: int = 2) -> Iterator[None]:
     afterwards."""
     from flambeau.autograd import placement
     from flambeau.backends import batched, sparse
+    from flambeau.backends.cuda import cublaslt, products
     from flambeau.core import dispatch
 
     memory.devices, memory.current.device = devices, 0
     found = modules()
     before = {name: sys.modules.get(name) for name in found}
     sys.modules.update(found)
+    products.forget()
+    cublaslt.functions = blas_lt.library()
     yield
+    products.forget()
     for name, module in before.items():
         if module is None:
             del sys.modules[name]
