@@ -4,7 +4,7 @@
 
 template <typename T>
 __global__ void __launch_bounds__(256)
-note_outside(const T* numbers, int64* fault, int64 count, int64 low, int64 high, int64 exempt,
+note_outside(const T* numbers, volatile int64* fault, int64 count, int64 low, int64 high, int64 exempt,
              int64 check) {
     const int64 step = int64(gridDim.x) * blockDim.x;
     for (int64 i = blockIdx.x * int64(blockDim.x) + threadIdx.x; i < count; i += step) {
