@@ -37,7 +37,7 @@ from ...core.devices import device
 from ...core.dispatch import DispatchKey
 from ...errors import DeviceError
 from ..array import ArrayBackend
-from . import bounds, copies, launch, products, registry
+from . import bounds, copies, cudnn, launch, products, registry
 from .memory import CachingAllocator
 
 if TYPE_CHECKING:
@@ -59,6 +59,16 @@ class _Products:
 
     allow_fp16_reduced_precision_reduction = True
     allow_bf16_reduced_precision_reduction = True
+
+
+def _either(fast: Callable[..., Any], plain: Callable[..., Any]) -> Callable[..., Any]:
+    """`fast`, or `plain` where it gives None."""
+
+    def kernel(*arrays: Any, **attributes: Any) -> Any:
+        result = fast(*arrays, **attributes)
+        return plain(*arrays, **attributes) if result is None else result
+
+    return kernel
 
 
 class CUDABackend(ArrayBackend):
@@ -110,14 +120,9 @@ class CUDABackend(ArrayBackend):
         own = registry.own_kernel(operation, key) if launch.driver.is_available() else None
         if own is None and operation.name in products.KERNELS and products.is_available(self.xp):
             own = partial(products.KERNELS[operation.name], self.xp)
-        if own is None:
-            return plain
-
-        def own_or_plain(*arrays: Any, **attributes: Any) -> Any:
-            result = own(*arrays, **attributes)
-            return plain(*arrays, **attributes) if result is None else result
-
-        return own_or_plain
+        kernel = plain if own is None else _either(own, plain)
+        library = cudnn.kernel(operation.name, key.dtype.name)
+        return kernel if library is None else _either(library, kernel)
 
     def special(self) -> Any:
         import cupyx.scipy.special
