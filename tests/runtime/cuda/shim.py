@@ -101,11 +101,11 @@ def bound(text: str, expression: str) -> str:
     """The threads that a kernel's __launch_bounds__ allow, in C++."""
     name = expression.partition("<")[0]
     text += "".join(p.read_text() for p in sorted(launch.KERNELS.glob("*.cuh")))
-    words = dict(re.findall(r"#define (\w+) .*__launch_bounds__\((\w+)\)", text))
-    found = re.search(rf"(?:__launch_bounds__\s*\((\w+)\)|\b({'|'.join(words)}))\s+{name}\(", text)
-    if found is None:
-        return "shim::MOST_THREADS"
-    return found[1] or words[found[2]]
+    limit = r"__launch_bounds__\s*\(([\w /*+-]+)[^()]*\)"
+    for macro, value in re.findall(rf"#define (\w+) .*{limit}", text):
+        text = re.sub(rf"\b{macro}\b", f"__launch_bounds__({value})", text)
+    found = re.search(rf"{limit}\s+{name}\(", text)
+    return found[1] if found else "shim::MOST_THREADS"
 
 
 def built(text: str, expressions: Sequence[str]) -> list[Any]:
