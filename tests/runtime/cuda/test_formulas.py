@@ -192,7 +192,7 @@ def test_a_plan_is_made_once_for_a_shape_and_forgotten_with_thousands(
     for columns in (1, 2, 3, 4, 4):
         x = cupy.asarray(np.full(columns, -1, np.float32))
         assert formula(x).tolist() == [0] * columns
-    assert len(formula._plans) == 1
+    assert len(formula.plans) == 1
 
 
 def test_results_lie_as_the_first_operand_that_is_not_expanded(host: HostDriver) -> None:
