@@ -384,8 +384,10 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
     if self.is_meta:
         index_put_values(self, value, index=parsed, accumulate=False)  # whether the shapes fit
     else:
+        put = None if is_view else getattr(self._key.backend, "put_rows", None)
         try:
-            self._array[parsed] = value._array
+            if put is None or not put(self._array, parsed, value._array):
+                self._array[parsed] = value._array
         except (ValueError, IndexError):
             index_put_values(self, value, index=parsed, accumulate=False)  # explains what is wrong
             raise

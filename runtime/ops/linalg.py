@@ -267,11 +267,21 @@ def linear_array(xp: Any, input: Any, weight: Any, bias: Any = None) -> Any:
 @linear.vjp(saves="input:weight weight:input")
 def linear_vjp(F: Any, g: Any, needs: Any, input: Any, weight: Any, bias: Any) -> Any:
     """g @ weight, g.mT @ input, and g summed over all but the last dimension."""
+    by_input = F.matmul(g, weight) if needs[0] else None
+    if needs[1] and needs[2]:
+        return by_input, *F.linear_gradients(g, input, like=(weight, bias))
     return (
-        F.matmul(g, weight) if needs[0] else None,
+        by_input,
         F.linear_weight_gradient(g, input, like=weight) if needs[1] else None,
         F.sum_to(g, like=bias) if needs[2] else None,
     )
+
+
+@composite
+def linear_gradients(F: Any, g: Spec, input: Spec, *, like: Any) -> tuple[Spec, Spec]:
+    """The gradients by weight and bias, of the shapes `like`; a GPU computes both at once."""
+    weight, bias = like
+    return F.linear_weight_gradient(g, input, like=weight), F.sum_to(g, like=bias)
 
 
 @primitive

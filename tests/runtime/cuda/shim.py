@@ -190,10 +190,12 @@ known: dict[tuple[str, str], int] = {}
 
 class HostDriver:
     """Runs kernels on the processor. `backwards`: the last block and thread take their turn first,
-    where otherwise the first do; None: in turns."""
+    where otherwise the first do; None: in turns. `generation`: the compute capability, times 10."""
 
-    def __init__(self, backwards: bool | None = None, multiprocessors: int = 3) -> None:
-        self.backwards, self.count = backwards, multiprocessors
+    def __init__(
+        self, backwards: bool | None = None, multiprocessors: int = 3, generation: int = 90
+    ) -> None:
+        self.backwards, self.count, self.generation = backwards, multiprocessors, generation
         self.launched: list[str] = []
         self.lent: list[Any] = []  # NumPy arrays that kernels may use
         self.is_backwards = False
@@ -205,6 +207,10 @@ class HostDriver:
     def device(self) -> int:
         """None of a GPU's, so that no kernel takes a function of one for its own."""
         return -1
+
+    def capability(self) -> int:
+        """As it was told."""
+        return self.generation
 
     def multiprocessors(self) -> int:
         """Few, so that small arrays reach the geometry of large ones."""

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import scipy.special
 
-from . import arrays, blas, functions, memory, streams
+from . import arrays, blas, blas_lt, functions, memory, streams
 from .interface import RECORD, checked, exists
 
 UFUNCS = """
@@ -148,12 +148,16 @@ def _cuda() -> dict[str, Any]:
 def installed() -> Iterator[None]:
     """The stand-in where `import cupy` finds it, and nothing left of it afterwards."""
     from flambeau.backends import batched, sparse
+    from flambeau.backends.cuda import cublaslt, products
     from flambeau.core import dispatch
 
     found = modules()
     before = {name: sys.modules.get(name) for name in found}
     sys.modules.update(found)
+    products.forget()
+    cublaslt.functions = blas_lt.library()
     yield
+    products.forget()
     for name, module in before.items():
         if module is None:
             del sys.modules[name]
