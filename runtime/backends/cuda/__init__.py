@@ -16,7 +16,7 @@ To add a kernel:
 4. `tests/runtime/cuda/test_name.py` runs it through the fixture `host`, on the processor, and
    compares it with the array kernel: ragged and empty shapes, halves, views. Every access to memory
    is checked meanwhile: races, also between blocks, bounds, what nobody has written. Where threads
-   may write to one place on purpose, they do so by atomic functions or through `volatile`.
+   may write to one place on purpose, they do so by `put_any` or atomic functions.
 
 On a GPU the same tests run it there.
 """

@@ -358,6 +358,10 @@ void lanes_met(unsigned first, unsigned mask) {
 void check_read(const void* place, size_t bytes, const void* pc) {
     check(place, bytes, Kind::read, "reads", pc);
 }
+void put_any(void* place, const void* value, size_t bytes) {
+    check(place, bytes, Kind::volatile_write, "writes", PC);
+    memcpy(place, value, bytes);
+}
 void changes(void* place, size_t bytes) { check(place, bytes, Kind::change, "changes", PC); }
 
 }  // namespace shim

@@ -30,7 +30,7 @@ SOUND = {
     "if (i) __syncwarp(6); if (i == 2) out[0] = s[0]; }",
     "atomics": "if (i == 0) s[0] = 0; __syncthreads(); atomicAdd(s, 1.0f); __syncthreads();"
     "out[i] = s[0]; atomicAdd(out + 64, 1.0f);",
-    "volatile_marks": "*static_cast<volatile float*>(out) = 1;",
+    "marks": "*static_cast<volatile float*>(out) = 1; put_any(out, 2.0f);",
     "copies": f"if (i < 16) {{ {READ_COPIES} await_groups<0>(); }} __syncthreads(); out[i] = s[i];",
     "readers": "s[i] = x[i]; __syncthreads(); out[i] = s[0] + s[1]; __syncthreads(); s[i] = i;",
     "in_blocks": "if (i < 32) out[blockIdx.x * 32 + i] = x[i];",

@@ -5,13 +5,13 @@
 
 // Where to note, and the number of the check; nowhere if `fault` is null.
 struct Note {
-    volatile int64* fault;  // of several threads, one of which wins
+    int64* fault;
     int64 check;
 
     __device__ void outside(int64 number) const {
         if (!fault) return;
-        fault[1] = number;
+        put_any(fault + 1, number);
         __threadfence_system();
-        fault[0] = check;
+        put_any(fault, check);
     }
 };

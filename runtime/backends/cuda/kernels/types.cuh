@@ -13,6 +13,16 @@
 
 #define INLINE static __device__ __forceinline__
 
+// Write to a place where other threads may write, too: the value of one of them stays.
+template <typename T>
+INLINE void put_any(T* place, const T& value) {
+#ifdef HOST_SHIM
+    shim::put_any(place, &value, sizeof value);
+#else
+    *place = value;
+#endif
+}
+
 using int8 = signed char;
 using uint8 = unsigned char;
 using int16 = short;
