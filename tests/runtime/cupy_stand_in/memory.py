@@ -19,6 +19,9 @@ CAPACITY = 1 << 30
 POISON = 0xA5
 """What every byte of an array holds that nobody has filled."""
 
+devices = 2
+"""Number of devices."""
+
 
 class CUDARuntimeError(RuntimeError):
     """What CUDA refuses; `status` is its number."""
@@ -51,6 +54,14 @@ segments: dict[int, tuple[int, Any, int]] = {}
 def used(device: int) -> int:
     """Bytes that `malloc` gave out on a device."""
     return sum(size for size, _, place in segments.values() if place == device)
+
+
+def place_of(address: int) -> int | None:
+    """The device whose memory an address lies in."""
+    for start, (size, _, place) in segments.items():
+        if start <= address < start + size:
+            return place
+    return None
 
 
 def malloc(size: int) -> int:
