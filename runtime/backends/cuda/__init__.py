@@ -33,7 +33,7 @@ import numpy as np
 
 from ...core import dtypes
 from ...core.devices import device
-from ...core.dispatch import DispatchKey
+from ...core.dispatch import NO_CHOICE, DispatchKey
 from ...errors import DeviceError
 from ..array import ArrayBackend
 from . import bounds, copies, cudnn, launch, memory, products, registry
@@ -82,6 +82,7 @@ class CUDABackend(ArrayBackend):
     type = "cuda"
     matmul = _Products()  # switches, under PyTorch's name for them
 
+    has_choice = False  # of GPUs or streams, so that backward passes must find theirs
     together = frozenset(products.TOGETHER)  # composites that gradients ask for as one operation
     is_recording = 0  # how many graphs are recorded now
     recorded_numbers: ClassVar[list[Any]] = []  # that they read, and keep
@@ -166,6 +167,7 @@ class CUDABackend(ArrayBackend):
         """`kernel` on the GPU `index`, which is made current meanwhile if there are others."""
         if self.device_count() == 1:
             return kernel
+        self.has_choice = True
 
         def on_its_device(*args: Any, **attributes: Any) -> Any:
             if self.current_device() == index:
@@ -174,6 +176,13 @@ class CUDABackend(ArrayBackend):
                 return kernel(*args, **attributes)
 
         return on_its_device
+
+    def guard(self, index: int) -> contextlib.AbstractContextManager[Any]:
+        """A `with` block in which the GPU `index` is current; it does nothing if it is alone."""
+        if self.device_count() == 1:
+            return NO_CHOICE
+        self.has_choice = True
+        return self.xp.cuda.Device(index)  # type: ignore[no-any-return]
 
     def array_dtype(self, dtype: dtypes.dtype) -> Any:
         return dtype.numpy

@@ -284,7 +284,7 @@ def embed_in_cat(h: Any, like: Any, shapes: Any, index: int, dim: int) -> Any:
 @kernel("flip_along", EVERY)
 def flip_along(input: Any, dims: Any) -> Any:
     """The same, backwards."""
-    chosen = {d % max(input.ndim, 1) for d in dims}
+    chosen = {d % max(input.ndim, 1) for d in ((dims,) if isinstance(dims, int) else dims)}
     turns: Turns = [(n, 0, FLIP if k in chosen else CONSTANT) for k, n in enumerate(input.shape)]
     return turned(input, turns)
 
