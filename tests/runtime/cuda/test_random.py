@@ -45,6 +45,7 @@ def test_philox_gives_the_known_answers(
     kernel = Kernel(
         Source("words.cu", WORDS.replace("next();", f"at({counter}ull);")), "four", "PQQPQ"
     )
+    host.lent = [out, held]
     kernel(1, 1, out.ctypes.data, 0, 0, held.ctypes.data, sequence)
     assert " ".join(f"{word:08x}" for word in out) == wanted
 

@@ -353,6 +353,7 @@ __global__ void __launch_bounds__(THREADS) attention_by_keys(const __grid_consta
                            p.width);
     fetch<T, WIDTH, LINES>(value_tile, p.value, p.value.of<const T>(batch, key_head), first, p.keys,
                            p.value_width);
+    end_group();
     Tile by_key[WIDTH / 16] = {}, by_value[WIDTH / 16] = {};
     for (int64 shared = 0; shared < p.queries_of_key; ++shared) {
         const Head head(p, key_head * p.queries_of_key + shared);
@@ -397,6 +398,7 @@ __global__ void __launch_bounds__(THREADS) attention_by_keys(const __grid_consta
             }
         }
     }
+    await_groups<0>();  // where no query sees the keys
     const float ones[2] = {1.0f, 1.0f};
     write_lines<T, WIDTH>(by_key, p.by_key, p.by_key.of<T>(batch, key_head), own, p.keys, p.width,
                           ones);
