@@ -137,18 +137,20 @@ def product(
 ) -> Any:  # fmt: skip
     """The product that `kind` makes of x and y; None for what no library computes.
 
-    `vector` is the bias or becomes its gradient, as `extras` say; `addend` is added, times beta,
-    and lies as the product does; `out` is written, if given.
+    `vector` is the bias or becomes its gradient, as `extras` say; `addend`, of the product's shape,
+    is added, times beta; `out` is written, if given.
     """
     left, right = x.data, y.data
     at, beside = left.ptr, right.ptr
     bits = at | beside
     if vector is not None:
         bits |= vector.data.ptr
-    if addend is not None:
+    lies = None
+    if addend is not None and addend is not out:
         bits |= addend.data.ptr
+        lies = addend.shape, addend.strides
     key = (
-        kind, x.shape, x.strides, y.shape, y.strides, x.dtype, y.dtype, like, extras,
+        kind, x.shape, x.strides, y.shape, y.strides, x.dtype, y.dtype, like, extras, lies,
         bits & (ALIGNED - 1), left.device_id, rounding.code,
     )  # fmt: skip
     known = _ways.known
@@ -167,8 +169,12 @@ def product(
         return product(cupy, kind, x, y, like, extras, vector, addend, out)
     if out is None:
         out = cupy.empty(way.shape, x.dtype)
-    place = out.data.ptr
-    added = place if addend is None else addend.data.ptr
+    place = added = out.data.ptr
+    if addend is not None and addend is not out:
+        if way.plan.works_in_place:
+            out[...] = addend
+        else:
+            added = addend.data.ptr
     if vector is None:
         way.plan(at, beside, added, place)
     else:
@@ -183,8 +189,8 @@ def _copy(cupy: Any, x: Any, batch: Shape) -> Any:
 
 def _found_way(
     cupy: Any, kind: Callable[..., Any], x_shape: Shape, x_strides: Shape,
-    y_shape: Shape, y_strides: Shape, dtype: Any, other: Any, like: Any, extras: Extras, bits: int,
-    device: int, code: int,
+    y_shape: Shape, y_strides: Shape, dtype: Any, other: Any, like: Any, extras: Extras,
+    lies: tuple[Shape, Shape] | None, bits: int, device: int, code: int,
 ) -> _Way:  # fmt: skip
     impossible = _Way(None, ())
     if dtype != other or dtype.name not in REAL or is_empty(x_shape, y_shape):
@@ -196,11 +202,16 @@ def _found_way(
     left, right, count, shape = sides
     if left is None or right is None:
         return _Way(None, shape, (left is None, right is None))
+    if left.columns != right.rows:
+        return impossible
     alignment = bits & -bits if bits else ALIGNED
     name = dtype.name
+    addend = None if lies is None else operand(*lies, size, sides.shape[:-2])
+    if lies is not None and (addend is None or addend.is_transposed):
+        return impossible
     problem = Problem(
         name, left, right, rounding.sums(name), alignment, count, extras.alpha, extras.beta,
-        extras.epilogue, rounding.rounds_sums(name),
+        extras.epilogue, rounding.rounds_sums(name), addend,
     )  # fmt: skip
     plan: Any = None
     if rounding.library != "cublas" and cublaslt.is_available():
@@ -290,7 +301,9 @@ def linear(cupy: Any, input: Any, weight: Any, bias: Any = None) -> Any:
         return product(cupy, _linear, input, weight)
     if bias.dtype != input.dtype or weight.ndim != 2 or not input.ndim:
         return None
-    if bias.ndim == 1 and (bias.strides[0] == bias.itemsize or len(bias) == 1):
+    if bias.shape not in (weight.shape[:1], ()):
+        return None
+    if bias.ndim and _is_packed(bias):
         out = product(cupy, _linear, input, weight, None, BIAS, bias)
         if out is not None:
             return out
@@ -323,13 +336,57 @@ def _linear_gradients(cupy: Any, g: Any, input: Any, like: tuple[Shape, Shape]) 
     return None if found is None else (found, sums)
 
 
+def product_sum(
+    cupy: Any, input: Any, left: Any, right: Any, beta: float = 1.0, alpha: float = 1.0
+) -> Any:
+    """beta * input + alpha * (left @ right), rounded once; None for what is no such product."""
+    if input.dtype != left.dtype:
+        return None
+    if input.shape == right.shape[-1:] and beta == alpha == 1 and _is_packed(input):
+        out = product(cupy, _matmul, left, right, None, BIAS, input)
+        if out is not None:
+            return out
+    extras = Extras("", float(alpha), float(beta))
+    if beta == 0:
+        return product(cupy, _matmul, left, right, None, extras)
+    shape = (*left.shape[:-1], right.shape[-1])
+    if input.shape == shape:
+        out = product(cupy, _matmul, left, right, None, extras, None, input)
+        if out is not None:
+            return out
+    out = cupy.empty(shape, left.dtype)
+    out[...] = input
+    return product(cupy, _matmul, left, right, None, extras, None, out, out)
+
+
+def _is_packed(vector: Any) -> bool:
+    return bool(vector.strides[0] == vector.itemsize or len(vector) == 1)
+
+
+def _product_gradients(cupy: Any, g: Any, left: Any, like: tuple[Shape, Shape]) -> Any:
+    right, added = like
+    if added == g.shape:  # whose gradient is g, and must not be g's memory
+        found = _other_gradient(cupy, g, left, right)
+        return None if found is None else (found, g.copy())
+    if len(right) != 2 or added != right[1:]:
+        return None
+    sums = cupy.empty(added, g.dtype)
+    found = product(cupy, _over_rows, left, g, right, SUM_RIGHT, sums)
+    return None if found is None else (found, sums)
+
+
 KERNELS: dict[str, Callable[..., Any]] = {
     "matmul": matmul,
     "linear": linear,
+    "product_sum": product_sum,
+    "scaled_product_sum": product_sum,
     "matmul_input_gradient": _input_gradient,
     "matmul_other_gradient": _other_gradient,
     "linear_weight_gradient": _weight_gradient,
 }
 """What computes an operation on CuPy's arrays, or gives None."""
-TOGETHER: dict[str, Callable[..., Any]] = {"linear_gradients": _linear_gradients}
+TOGETHER: dict[str, Callable[..., Any]] = {
+    "linear_gradients": _linear_gradients,
+    "product_gradients": _product_gradients,
+}
 """The same of operations that are made of others elsewhere."""

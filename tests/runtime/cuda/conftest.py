@@ -21,13 +21,13 @@ def _stand_in() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(params=["first thread first", "last thread first"])
-def host(request: pytest.FixtureRequest) -> Iterator[shim.HostDriver]:
-    """Kernels run on the processor, their threads in either order."""
+@pytest.fixture
+def host() -> Iterator[shim.HostDriver]:
+    """Kernels run on the processor, which checks what they do with memory."""
     if shim.compiler() is None:
         pytest.skip("There is no C++ compiler, with which kernels run on the processor.")
     before = launch.driver
-    launch.driver = driver = shim.HostDriver(backwards=request.param == "last thread first")
+    launch.driver = driver = shim.HostDriver()
     forget_kernels()  # which the driver decides on, and which keep its functions
     yield driver
     launch.driver = before

@@ -72,6 +72,7 @@ __global__ void __launch_bounds__(THREADS, 1) attention(const __grid_constant__ 
     OwnLines<T, WIDTH, ROWS, (F::IS_HALF && WIDTH == 64)> lines(
         memory + warp * F::OWN * STRIDE<WIDTH>);
     fetch<T, WIDTH, F::LINES>(memory, query, p.query.row, first, int(p.queries), int(p.width));
+    end_group();
     Softmax<ROWS, COLUMNS, PARTS> softmax;
     Tile sums[ROWS][PARTS] = {};
     for (int start = -KEYS; start < seen; start += KEYS) {

@@ -74,6 +74,7 @@ attention_by_queries(const __grid_constant__ Problem p) {
     fetch<T, WIDTH, B::QUERIES>(memory + B::QUERIES * STRIDE<WIDTH>,
                                 p.g.of<const T>(head.batch, head.number), p.g.row, first, queries,
                                 int(p.value_width));
+    end_group();
     RowSums sums_of[ROWS][2] = {};
 #pragma unroll
     for (int r = 0; r < 2 * ROWS; ++r) {
@@ -156,6 +157,7 @@ attention_by_keys(const __grid_constant__ Problem p) {
                              int(p.width));
     fetch<T, WIDTH, B::KEYS>(memory + B::KEYS * STRIDE<WIDTH>, p.value.of<const T>(batch, key_head),
                              p.value.row, first, keys, int(p.value_width));
+    end_group();
     // Queries before the first key see none of these.
     const int begin = p.is_causal ? first / COUNT * COUNT : 0;
     const int steps = begin < queries ? (queries - begin + COUNT - 1) / COUNT : 0;
