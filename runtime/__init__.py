@@ -142,6 +142,9 @@ func fx hub jit linalg multiprocessing nn onnx optim profiler serialization sign
 types utils version
 """.split()
 _LAZY_NAMES = {
+    "AcceleratorError": "cuda",
+    "Event": "accelerator",
+    "Stream": "accelerator",
     "compile": "compiler",
     "load": "serialization",
     "save": "serialization",
