@@ -17,15 +17,17 @@ from typing import Any
 
 import numpy as np
 
-from . import streams
-from .blas import SUMS, TYPES, _by_columns
+from . import blas, streams
+from .blas import _by_columns
 
 SUCCESS, NOT_INITIALIZED, INVALID_VALUE, NOT_SUPPORTED = 0, 1, 7, 15
 NAMES = {
     number: ctypes.create_string_buffer(b"CUBLAS_STATUS_" + name)
     for number, name in ((1, b"NOT_INITIALIZED"), (7, b"INVALID_VALUE"), (15, b"NOT_SUPPORTED"))
 }
-SCALES = {68: 0, 77: 0, 70: 1}
+TYPES = blas.TYPES | {3: np.dtype(np.int8), 10: np.dtype(np.int32)}
+SUMS: dict[int, Any] = blas.SUMS | {72: np.int32}
+SCALES = {68: 0, 77: 0, 70: 1, 72: 10}
 """The cudaDataType of alpha and beta by cublasComputeType_t."""
 
 SIZES = {
@@ -36,7 +38,7 @@ SIZES = {
 """Bytes of the attributes of each kind of descriptor."""
 
 HANDLE = 0xB1A5
-DOUBLE = 1
+DOUBLE, INT8, INT32 = 1, 3, 10
 
 objects: dict[int, dict[Any, Any]] = {}
 """Descriptors, and what an algorithm is for, by their addresses."""
@@ -127,10 +129,13 @@ def _refusal(given: dict[Any, Any], a: Any, b: Any, c: Any, d: Any) -> int:
     k2, n = (b["columns"], b["rows"]) if transposed[1] else (b["rows"], b["columns"])
     if k != k2 or any((x["rows"], x["columns"]) != (m, n) for x in (c, d)):
         return INVALID_VALUE
-    if len({x["type"] for x in (a, b, c, d)}) > 1 or a["type"] not in TYPES:
+    kind, is_double = a["type"], a["type"] == DOUBLE
+    result = INT32 if kind == INT8 else kind
+    if b["type"] != kind or {c["type"], d["type"]} != {result} or kind == INT32:
         return NOT_SUPPORTED
-    is_double = a["type"] == DOUBLE
-    if SUMS[given["sums"]] is (np.float32 if is_double else np.float64):
+    if SUMS[given["sums"]] is not {INT8: np.int32, DOUBLE: np.float64}.get(kind, np.float32):
+        return NOT_SUPPORTED
+    if kind == INT8 and (transposed != (1, 0) or m % 4 or k % 4 or a["step"] % 4 or b["step"] % 4):
         return NOT_SUPPORTED
     if SCALES[given["sums"]] != given["scale"] or len({x.get(5, 1) for x in (a, b, c, d)}) > 1:
         return INVALID_VALUE
