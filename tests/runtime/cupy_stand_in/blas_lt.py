@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import json
 import types
 from collections.abc import Callable
 from ctypes import POINTER, c_float, c_int, c_int64, c_size_t, c_uint64, c_void_p
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,12 +32,21 @@ SUMS: dict[int, Any] = blas.SUMS | {72: np.int32}
 SCALES = {68: 0, 77: 0, 70: 1, 72: 10}
 """The cudaDataType of alpha and beta by cublasComputeType_t."""
 
-SIZES = {
-    "MatmulDesc": {3: 4, 4: 4, 7: 4, 8: 8, 10: 8, 11: 8, 12: 8, 13: 8, 26: 4},
-    "MatrixLayout": {5: 4, 6: 8},
-    "MatmulPreference": {1: 8, 3: 4, 5: 4, 6: 4, 7: 4, 8: 4},
+RECORD = json.loads(
+    (Path(__file__).parents[1] / "recorded" / "cublaslt.json").read_text(encoding="utf-8")
+)
+"""What stands in the header."""
+KINDS = {
+    "MatmulDesc": "cublasLtMatmulDescAttributes_t",
+    "MatrixLayout": "cublasLtMatrixLayoutAttribute_t",
+    "MatmulPreference": "cublasLtMatmulPreferenceAttributes_t",
 }
-"""Bytes of the attributes of each kind of descriptor."""
+"""Enumerations of the attributes of each kind of descriptor."""
+SIZES: dict[str, dict[int, int]] = {
+    kind: {RECORD["constants"][name][each]: size for each, size in RECORD["sizes"][name].items()}
+    for kind, name in KINDS.items()
+}
+"""Bytes of the attributes of each kind of descriptor, by their numbers."""
 
 HANDLE = 0xB1A5
 DOUBLE, INT8, INT32 = 1, 3, 10
@@ -264,7 +275,7 @@ def _make_preference(place: Any) -> int:
 
 
 _places = POINTER(c_uint64)
-_signatures: dict[str, tuple[Any, Callable[..., Any], tuple[Any, ...]]] = {
+signatures: dict[str, tuple[Any, Callable[..., Any], tuple[Any, ...]]] = {
     "Create": (c_int, create, (_places,)),
     "GetStatusName": (c_void_p, lambda status: ctypes.addressof(NAMES[status]), (c_int,)),
     "MatmulDescCreate": (c_int, _make_matmul, (_places, c_int, c_int)),
@@ -286,7 +297,7 @@ def library() -> Any:
     """The library as ctypes opens it: functions that know neither how many arguments they take nor
     of which types."""
     made = types.SimpleNamespace(closures=[])
-    for name, (result, function, arguments) in _signatures.items():
+    for name, (result, function, arguments) in signatures.items():
         closure = ctypes.CFUNCTYPE(result, *arguments)(function)
         made.closures.append(closure)
         address = ctypes.cast(closure, c_void_p).value
