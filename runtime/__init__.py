@@ -65,6 +65,7 @@ from .ops.older_factors import *
 from .ops.older_linalg import *
 from .ops.pooling import *
 from .ops.powers import *
+from .ops.private_products import *
 from .ops.prod import *
 from .ops.products import *
 from .ops.rearrangement import *

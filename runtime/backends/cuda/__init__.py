@@ -39,6 +39,7 @@ from ...errors import DeviceError
 from ..array import ArrayBackend
 from . import bounds, copies, cudnn, launch, memory, presence, products, registry, waits
 from .memory import CachingAllocator
+from .precision import rounding
 
 if TYPE_CHECKING:
     from ...ops.operation import Operation
@@ -51,30 +52,30 @@ class _Products:
     def allow_tf32(self) -> bool:
         """Whether factors of float32 may be rounded to TF32 (10 bits): a float32 matmul precision
         below "highest"."""
-        return products.rounding.precision != "highest"
+        return rounding.precision != "highest"
 
     @allow_tf32.setter
     def allow_tf32(self, value: bool) -> None:
-        products.rounding.precision = "high" if value else "highest"
+        rounding.precision = "high" if value else "highest"
 
     @property
     def allow_fp16_reduced_precision_reduction(self) -> bool:
         """Whether parts of a sum of float16 products, computed apart, may be added up in
         float16."""
-        return products.rounding.fp16_sums
+        return rounding.fp16_sums
 
     @allow_fp16_reduced_precision_reduction.setter
     def allow_fp16_reduced_precision_reduction(self, value: bool) -> None:
-        products.rounding.fp16_sums = bool(value)
+        rounding.fp16_sums = bool(value)
 
     @property
     def allow_bf16_reduced_precision_reduction(self) -> bool:
         """The same of bfloat16."""
-        return products.rounding.bf16_sums
+        return rounding.bf16_sums
 
     @allow_bf16_reduced_precision_reduction.setter
     def allow_bf16_reduced_precision_reduction(self, value: bool) -> None:
-        products.rounding.bf16_sums = bool(value)
+        rounding.bf16_sums = bool(value)
 
 
 class CUDABackend(ArrayBackend):
@@ -132,8 +133,8 @@ class CUDABackend(ArrayBackend):
         if backend is not None:
             if backend not in words:
                 raise ValueError(f"Expected a library of {', '.join(words)}. Got {backend!r}.")
-            products.rounding.library = backend
-        return products.rounding.library
+            rounding.library = backend
+        return rounding.library
 
     @contextlib.contextmanager
     def sdp_kernel(self, *args: Any, **options: Any) -> Iterator[None]:
