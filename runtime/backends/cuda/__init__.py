@@ -104,6 +104,11 @@ class CUDABackend(ArrayBackend):
         return cupy
 
     @property
+    def kernel_library(self) -> Any:
+        """`cupy` for array kernels."""
+        return products.CuPyWithProducts(self.xp)
+
+    @property
     def allocator(self) -> CachingAllocator:
         """Where the memory of arrays comes from."""
         _ = self.xp
