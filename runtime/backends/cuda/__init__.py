@@ -25,7 +25,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -38,6 +38,7 @@ from ...errors import DeviceError
 from ..array import ArrayBackend
 from . import bounds, copies, cudnn, launch, memory, products, registry
 from .memory import CachingAllocator
+from .sdp import AttentionSwitches
 
 if TYPE_CHECKING:
     from ...ops.operation import Operation
@@ -76,7 +77,7 @@ class _Products:
         products.rounding.bf16_sums = bool(value)
 
 
-class CUDABackend(ArrayBackend):
+class CUDABackend(AttentionSwitches, ArrayBackend):
     """Computes with CuPy and cupyx.scipy.special on the current device of the array."""
 
     type = "cuda"
@@ -128,11 +129,6 @@ class CUDABackend(ArrayBackend):
                 raise ValueError(f"Expected a library of {', '.join(words)}. Got {backend!r}.")
             products.rounding.library = backend
         return products.rounding.library
-
-    @contextlib.contextmanager
-    def sdp_kernel(self, *args: Any, **options: Any) -> Iterator[None]:
-        """A `with` block for choosing kernels of attention, of which there is one."""
-        yield
 
     def kernel(self, operation: Operation, key: DispatchKey) -> Callable[..., Any]:
         plain = super().kernel(operation, key)

@@ -71,7 +71,7 @@ def test_a_bias_is_added_on_the_way_where_cudnn_can(library: StandIn) -> None:
     F.conv2d(x.to(memory_format=torch.channels_last), w, b)
     F.conv2d(x, w, b)
     assert library.executed == [
-        "tensor cores: convolution_forward pointwise", "in parts: convolution_forward",
+        "tensor cores: convolution_forward add", "in parts: convolution_forward",
     ]  # fmt: skip
 
 
