@@ -99,6 +99,14 @@ def test_heads_of_one_product_are_read_where_they_lie(library: StandIn) -> None:
     assert library.executed == [CAUSAL]
 
 
+def test_rows_that_the_fastest_loads_cannot_take_are_copied_first(library: StandIn) -> None:
+    wide = drawn((1, 2, 10, 17), "float16", scale=1)
+    parts = wide[:, :, 1:, 1:], wide[:, :, :9, :16], wide[:, :1, 1:, 1:].expand(1, 2, 9, 16)
+    found = F.scaled_dot_product_attention(*parts)
+    assert_near(found, F.scaled_dot_product_attention(*map(double, parts)), units=16)
+    assert library.executed == [FORWARD]
+
+
 def test_kernels_are_chosen_by_the_switches(library: StandIn) -> None:
     q = drawn((1, 2, 9, 16), "float16", scale=1)
     wanted = F.scaled_dot_product_attention(*[double(q)] * 3)

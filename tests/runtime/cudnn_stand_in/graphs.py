@@ -15,6 +15,7 @@ CONVOLUTIONS = {
 }
 """How the attributes of the three operations are called: of images, weights and results."""
 TENSOR_CORE, NONDETERMINISTIC = 0, 4
+WORKSPACE_BYTES = 700
 
 
 class Engine:
@@ -22,7 +23,7 @@ class Engine:
 
     def __init__(self, graph: Descriptor, name: str, notes: tuple[int, ...]) -> None:
         self.graph, self.name, self.notes = graph, name, notes
-        self.workspace_bytes = 512 if name in ("tensor cores", "flash") else 0
+        self.workspace_bytes = WORKSPACE_BYTES if name in ("tensor cores", "flash") else 0
         self.milliseconds = {"tensor cores": 1, "in parts": 2}.get(name, 3)
 
 

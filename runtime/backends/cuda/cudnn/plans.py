@@ -120,6 +120,8 @@ def _configs(library: Library, whole: Descriptor, mode: int) -> list[Descriptor]
             return []
         raise
     found = [Descriptor(library, Kind.ENGINE_CONFIG) for _ in range(MOST_CONFIGS)]
+    for config in found:
+        config.kept.append(whole)
     room = (ctypes.c_void_p * MOST_CONFIGS)(*[c.value for c in found])
     return found[: heuristics.get(d.HEURISTICS_RESULTS, room)]
 
