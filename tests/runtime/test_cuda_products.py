@@ -30,7 +30,8 @@ ROUNDING = {torch.float64: 1e-12, torch.float32: 2e-5, torch.float16: 3e-3, torc
 
 def operand(shape: tuple[int, ...], dtype: Any, layout: str, seed: int) -> Any:
     """Normal numbers whose last two dimensions lie in memory as `layout` says."""
-    values = torch.from_numpy(np.random.RandomState(seed).randn(*shape)).to(dtype).cuda()
+    drawn = np.asarray(np.random.RandomState(seed).randn(*shape))
+    values = torch.from_numpy(drawn).to(dtype).cuda()
     if layout == "transposed":
         return values.mT.contiguous().mT
     if layout == "with gaps":
@@ -127,6 +128,52 @@ def test_a_bias_and_its_gradient_come_with_the_products(asked: Any, dtype: Any) 
     out.backward(torch.ones_like(out))
     assert epilogues(asked) == ["", "bgrad left"]
     assert layer.bias.grad.tolist() == [10] * 3
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_sum_with_a_product_is_one_launch_forward_and_two_backward(
+    asked: Any, dtype: Any
+) -> None:
+    x, w = (operand(s, dtype, "plain", 0).requires_grad_() for s in ((5, 4), (4, 3)))
+    bias, term = (operand(s, dtype, "plain", 1).requires_grad_() for s in ((3,), (5, 3)))
+    for added, words in ((bias, ("bias", "bgrad right")), (term, ("", ""))):
+        out = torch.addmm(added, x, w)
+        assert (epilogues(asked), out.grad_fn.name()) == ([words[0]], "AddmmBackward0")
+        out.backward(torch.ones_like(out))
+        assert epilogues(asked) == ["", words[1]]
+    assert bias.grad.tolist() == [5] * 3
+    batch = torch.baddbmm(term, x[None], w[None])
+    assert (epilogues(asked), batch.grad_fn.name()) == ([""], "BaddbmmBackward0")
+
+
+TERMS = [(5, 3), (3,), (5, 1), (1, 3), (1,), ()]
+FACTORS = [(1, 1), (0.5, 2), (0, 1), (1, 0)]
+
+
+@pytest.mark.parametrize("chosen", ["cublaslt", "cublas"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("batch", [(), (2,)], ids=["addmm", "baddbmm"])
+def test_sums_with_products_and_their_gradients_equal_those_in_double_precision(
+    batch: tuple[int, ...], layout: str, chosen: str, library: Any
+) -> None:
+    library(chosen)
+    function = torch.baddbmm if batch else torch.addmm
+    x, w = (
+        operand((*batch, 5, 4), torch.float32, layout, 0),
+        operand((*batch, 4, 3), torch.float32, layout, 1),
+    )
+    terms = [operand(s, torch.float32, layout if len(s) > 1 else "plain", 2) for s in TERMS]
+    terms += [operand((*batch, 5, 3), torch.float32, layout, 3)]
+    for term in terms:
+        for beta, alpha in FACTORS:
+            found = []
+            for to in (lambda t: t.cpu().double(), lambda t: t):
+                leaves = [to(t).detach().requires_grad_() for t in (term, x, w)]
+                out = function(*leaves, beta=beta, alpha=alpha)
+                found.append([out, *torch.autograd.grad(out.cos().sum(), leaves)])
+            for wanted, got in zip(*found, strict=True):
+                assert got.device.type == "cuda"
+                assert torch.allclose(got.cpu().double(), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_what_cublaslt_has_no_algorithm_for_is_done_in_steps(asked: Any) -> None:
