@@ -8,53 +8,77 @@ from typing import Any
 from . import bounds
 from .launch import Template
 from .registry import FLOATS, kernel
-from .rows import ROW_PARAMETERS, VECTOR_BYTES, aligned, as_rows, empty, wide
+from .rows import ROW_PARAMETERS, VECTOR_BYTES, Rows, aligned, as_rows, empty, wide
 
+KEPT: dict[str, Any] = {**ROW_PARAMETERS, "PIECES": (1, 4)}
 LOG: dict[str, Any] = {"IS_LOG": (False, True)}
-ROWS = Template("softmax", "softmax_rows", "PPqqq", **ROW_PARAMETERS, **LOG)
-GRADIENT_ROWS = Template("softmax", "softmax_gradient_rows", "PPPqqq", **ROW_PARAMETERS, **LOG)
-ENTROPY_ROWS = Template("softmax", "cross_entropy_rows", "PPPPqqqq", **ROW_PARAMETERS)
+ROWS = Template("softmax", "softmax_rows", "PPqqq", **KEPT, **LOG)
+GRADIENT_ROWS = Template("softmax", "softmax_gradient_rows", "PPPqqq", **KEPT, **LOG)
+ENTROPY_ROWS = Template("softmax", "cross_entropy_rows", "PPPPqqqq", **KEPT)
 ENTROPY_TOTAL = Template("softmax", "cross_entropy_total", "PPPPqqq", T=FLOATS)
-ENTROPY_GRADIENT = Template(
-    "softmax", "cross_entropy_gradient", "PPPPPqqqq", T=FLOATS, IS_VECTOR=(True, False)
+LONG_ROWS = Template("long_rows", "softmax_rows_streamed", "PPq", T=FLOATS, **LOG)
+LONG_GRADIENT_ROWS = Template(
+    "long_rows", "softmax_gradient_rows_streamed", "PPPq", T=FLOATS, **LOG
 )
+LONG_ENTROPY_ROWS = Template("long_rows", "cross_entropy_rows_streamed", "PPPPqq", T=FLOATS)
+ENTROPY_GRADIENT = Template("long_rows", "cross_entropy_gradient", "PPPPPqqq", T=FLOATS)
+LEAST_LONG = 1024
+"""Columns from which on rows that do not fill vectors are streamed by such as there are in them."""
+SPAN_THREADS, IN_FLIGHT = 512, 4
+"""Threads of a block that streams a row, at most, and vectors that each has under way."""
 
 
-def _mapped(template: Template, is_log: bool, arrays: list[Any], dim: int) -> Any:
-    """The result of a kernel on arrays of one shape, in the shape of the first."""
+def _is_streamed(given: Rows) -> bool:
+    how = given.how
+    return not how.pieces or (not how.is_vector and given.columns >= LEAST_LONG)
+
+
+def _threads(columns: int, itemsize: int) -> int:
+    """Threads that stream a row, or a part of it."""
+    reads = columns * itemsize // (VECTOR_BYTES * IN_FLIGHT)
+    return min(SPAN_THREADS, max(32, 1 << reads.bit_length()))
+
+
+def _mapped(templates: tuple[Template, Template], is_log: bool, arrays: list[Any], dim: int) -> Any:
+    """The result of a kernel on arrays of one shape, in the shape of the first; `templates` are for
+    rows that are kept and for those that are streamed."""
     first = arrays[0]
     given = as_rows(arrays, (dim,)) if first.ndim else None
     if given is None:
         return None
     how, out = given.how, empty(first.shape, first.dtype)
-    chosen = template[first.dtype.name, how.is_vector, how.pieces, is_log]
     places = [a.data.ptr for a in (*given.arrays, out)]
-    chosen(how.blocks, how.threads, *places, given.rows, given.columns, how.threads_per_row)
+    if _is_streamed(given):
+        threads = _threads(given.columns, first.itemsize)
+        templates[1][first.dtype.name, is_log](given.rows, threads, *places, given.columns)
+    else:
+        chosen = templates[0][first.dtype.name, how.is_vector, how.pieces, is_log]
+        chosen(how.blocks, how.threads, *places, given.rows, given.columns, how.threads_per_row)
     return out
 
 
 @kernel("softmax_over")
 def softmax(input: Any, dim: int) -> Any:
     """exp(input - max) / sum, read and written once."""
-    return _mapped(ROWS, False, [input], dim)
+    return _mapped((ROWS, LONG_ROWS), False, [input], dim)
 
 
 @kernel("log_softmax_over")
 def log_softmax(input: Any, dim: int) -> Any:
     """input - max - log(sum), read and written once."""
-    return _mapped(ROWS, True, [input], dim)
+    return _mapped((ROWS, LONG_ROWS), True, [input], dim)
 
 
 @kernel("softmax_gradient")
 def softmax_gradient(g: Any, out: Any, dim: int) -> Any:
     """out * (g - sum(g * out)), read and written once."""
-    return _mapped(GRADIENT_ROWS, False, [g, out], dim)
+    return _mapped((GRADIENT_ROWS, LONG_GRADIENT_ROWS), False, [g, out], dim)
 
 
 @kernel("log_softmax_gradient")
 def log_softmax_gradient(g: Any, out: Any, dim: int) -> Any:
     """g - exp(out) * sum(g), read and written once."""
-    return _mapped(GRADIENT_ROWS, True, [g, out], dim)
+    return _mapped((GRADIENT_ROWS, LONG_GRADIENT_ROWS), True, [g, out], dim)
 
 
 # -- cross-entropy ---------------------------------------------------------------------------------
@@ -98,11 +122,14 @@ def cross_entropy(input: Any, target: Any, weight: Any = None, **how: Any) -> An
     probabilities = empty(input.shape, input.dtype)
     losses = empty(target.shape, wide(input))
     places = [given.arrays[0].data.ptr, target.data.ptr, probabilities.data.ptr, losses.data.ptr]
-    chosen = ENTROPY_ROWS[input.dtype.name, shape.is_vector, shape.pieces]
-    chosen(
-        shape.blocks, shape.threads, *places, given.rows, given.columns, shape.threads_per_row,
-        how["ignore_index"],
-    )  # fmt: skip
+    dtype, ignored = input.dtype.name, how["ignore_index"]
+    if _is_streamed(given):
+        threads = _threads(classes, input.itemsize)
+        LONG_ENTROPY_ROWS[dtype](given.rows, threads, *places, classes, ignored)
+    else:
+        chosen = ENTROPY_ROWS[dtype, shape.is_vector, shape.pieces]
+        sizes = given.rows, classes, shape.threads_per_row, ignored
+        chosen(shape.blocks, shape.threads, *places, *sizes)
     if how["reduction"] == "none":
         return losses.astype(input.dtype, copy=False), probabilities
     return _total(input, losses, target, how)[0], probabilities
@@ -117,15 +144,13 @@ def cross_entropy_gradient(
         return None
     p, target, g = aligned(probabilities), aligned(target), aligned(g)
     rows, columns = p.shape
-    is_vector = columns % (VECTOR_BYTES // p.itemsize) == 0
-    width = VECTOR_BYTES // p.itemsize if is_vector else 1
     count = _total(p, None, target, how)[1] if how["reduction"] == "mean" else None
     out = empty(p.shape, p.dtype)
-    threads = min(256, max(32, 1 << (-(-columns // width) - 1).bit_length()))
-    blocks = (rows, min(64, -(-columns // (width * threads * 4))))
-    ENTROPY_GRADIENT[p.dtype.name, is_vector](
-        blocks, threads, p.data.ptr, target.data.ptr, g.data.ptr,
+    threads = min(256, _threads(columns, p.itemsize))
+    parts = -(-columns * p.itemsize // (threads * IN_FLIGHT * VECTOR_BYTES))
+    ENTROPY_GRADIENT[p.dtype.name](
+        (rows, parts), threads, p.data.ptr, target.data.ptr, g.data.ptr,
         0 if count is None else count.data.ptr, out.data.ptr,
-        rows, columns, int(g.ndim == 1), how["ignore_index"],
+        columns, int(g.ndim == 1), how["ignore_index"],
     )  # fmt: skip
     return out

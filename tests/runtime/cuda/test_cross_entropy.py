@@ -16,6 +16,7 @@ from .shim import HostDriver
 SHAPES = [(40, 10), (7, 33), (3, 520), (2, 8200)]
 CASES = [("float32", s) for s in SHAPES]
 CASES += [(d, s) for d in DTYPES if d != "float32" for s in [(9, 33), (2, 520)]]
+CASES += [("bfloat16", (3, 1031))]  # long rows that begin anywhere
 
 
 @pytest.mark.parametrize(("dtype", "shape"), CASES)

@@ -15,6 +15,7 @@ HOT = {
     "attention_gradient": ["attention_by_*<bfloat16, 64, true>"],
     "channels_last": ["*_vectors<bfloat16, 128>"],
     "softmax": ["softmax*bfloat16, true, 4, false>", "cross_entropy*<bfloat16, *e>"],
+    "long_rows": ["cross_entropy*<bfloat16>", "softmax_rows*<float32, false>"],
     "normalization": ["normalize_*<bfloat16, true, 4>", "normalize_*<float32, true, 4>"],
     "reductions": ["reduce_*<SumOf, float32, true>", "reduce_*<Moments, float32, true>"],
     "random": ["*float32*"],
