@@ -45,6 +45,7 @@ class ndarray:
 
     def _adopt(self, array: Any, pointer: MemoryPointer) -> None:
         self._host, self.data = array, pointer
+        pointer._array = array.shape, array.strides, array.itemsize
         self.base: ndarray | None = None
         root = _root(array)
         if isinstance(root, Bytes):
@@ -60,6 +61,7 @@ class ndarray:
             made._host = array
             start = array.ctypes.data - root.pointer.mem.ptr if array.size else 0
             made.data = MemoryPointer(root.pointer.mem, start)
+            made.data._array = array.shape, array.strides, array.itemsize
             made.base = root.owner() if root.owner is not None else None
             return made
         pointer = memory.alloc(array.nbytes)
@@ -140,6 +142,7 @@ class ndarray:
         def call(array: Any, *args: Any, **kwargs: Any) -> Any:
             return getattr(array, name)(*args, **kwargs)
 
+        call.__name__ = name
         changed = self if name in IN_PLACE else None
         accepted = checked(f"cupy.ndarray.{name}", lambda *args, **kwargs: None)
 
@@ -274,6 +277,8 @@ def guest(value: Any) -> Any:
 def run(function: Callable[..., Any], *args: Any, changed: Any = None, **kwargs: Any) -> Any:
     """`function` of NumPy on arrays of the stand-in; a kernel that changes the array `changed`, or
     makes a new one. While a graph is captured it is kept, and new arrays hold no values yet."""
+    if memory.ledger is not None:
+        return memory.ledger.run(function, args, kwargs, changed)
     given = [host(value) for value in args]
     options = {name: host(value) for name, value in kwargs.items()}
     kept = streams.capturing()

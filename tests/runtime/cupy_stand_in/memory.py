@@ -44,6 +44,10 @@ segments: dict[int, tuple[int, Any, int]] = {}
 """What `malloc` gave out: by address, the size, the memory and its device."""
 
 
+ledger: Any = None
+"""What counts kernels instead of running them, see `counting`."""
+
+
 def used(device: int) -> int:
     """Bytes that `malloc` gave out on a device."""
     return sum(size for size, _, place in segments.values() if place == device)
@@ -99,6 +103,8 @@ class UnownedMemory(BaseMemory):
 class MemoryPointer:
     """A place in some memory."""
 
+    _array: tuple[Any, Any, int] | None = None  # shape, strides and itemsize of what lies there
+
     def __init__(self, mem: Any, offset: int) -> None:
         self._mem, self._offset = mem, offset
 
@@ -110,7 +116,10 @@ class MemoryPointer:
     @property
     def ptr(self) -> int:
         """The address."""
-        return int(self._mem.ptr + self._offset)
+        place = int(self._mem.ptr + self._offset)
+        if ledger is not None and self._array is not None:
+            ledger.noted(place, *self._array)
+        return place
 
     @property
     def device_id(self) -> int:
