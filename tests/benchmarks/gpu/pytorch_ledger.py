@@ -99,7 +99,7 @@ Parts = list[tuple[str, int, int, int]]
 
 
 def _product(args: Any, out: Any) -> Parts:
-    a, b = [t for t in args if isinstance(t, torch.Tensor)][-2:]
+    a, _ = [t for t in args if isinstance(t, torch.Tensor)][-2:]
     count = 2 * out.numel() * a.shape[-1]
     return [("product", 1, sum(map(size, tensors(args, out))), count)]
 
@@ -170,7 +170,8 @@ RULES: dict[str, Callable[[Any, Any], Parts]] = {
     "nll_loss_forward": _nll_loss, "nll_loss_backward": _nll_loss_backward,
     "embedding": _embedding, "embedding_dense_backward": _embedding_backward,
 }  # fmt: skip
-"""Parts of operations that are no single kernel, or do not read all: launches, bytes, operations."""
+"""Parts of operations that are no single kernel, or read only a part: launches, bytes and
+operations."""
 
 
 class Attention(torch.autograd.Function):

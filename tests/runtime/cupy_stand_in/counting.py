@@ -28,7 +28,6 @@ from flambeau.backends.cuda.tables import HEAD
 from flambeau.core.dispatch import forget_kernels
 
 from . import arrays, memory, streams
-from .functions import Ufunc
 
 SMALL = 1 << 22
 NO_RESERVE = 0x4000 if sys.platform == "linux" else 0
