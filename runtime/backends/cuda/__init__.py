@@ -116,6 +116,7 @@ class CUDABackend(ArrayBackend):
             result = own(*arrays, **attributes)
             return plain(*arrays, **attributes) if result is None else result
 
+        own_or_plain.into = getattr(own, "into", None)  # type: ignore[attr-defined]
         return own_or_plain
 
     def special(self) -> Any:
@@ -138,6 +139,8 @@ class CUDABackend(ArrayBackend):
             with self.xp.cuda.Device(index):
                 return kernel(*args, **attributes)
 
+        into = getattr(kernel, "into", None)
+        on_its_device.into = None if into is None else self.placed(into, index)  # type: ignore[attr-defined]
         return on_its_device
 
     def array_dtype(self, dtype: dtypes.dtype) -> Any:

@@ -88,11 +88,10 @@ def _given(x: Any, *channels: Any) -> list[Any]:
     return [c.reshape(column) for c in channels if c is not None]
 
 
-@kernel("batch_normalize")
-def batch_normalize(
-    input: Any, weight: Any = None, bias: Any = None, *, dims: tuple[int, ...], eps: float
-) -> Any:
-    """The input is read twice and the result written once."""
+def _normalized_by_batch(
+    input: Any, weight: Any, bias: Any, dims: tuple[int, ...], eps: float
+) -> tuple[Any, Any, Any] | None:
+    """The result in the dtype of the input, mean and variance in that of sums."""
     if not _lies_well(input):
         return None
     count = math.prod([input.shape[d] for d in dims])
@@ -101,17 +100,35 @@ def batch_normalize(
         return None
     formula = _forward(input.dtype.name, weight is not None, bias is not None)
     out = formula(input, *_given(input, *moments, weight, bias), eps=eps)
-    if out is None:
+    return None if out is None else (out, *moments)
+
+
+@kernel("mixed_batch_normalize")
+def mixed_batch_normalize(
+    input: Any, weight: Any = None, bias: Any = None, *, dims: tuple[int, ...], eps: float
+) -> Any:
+    """The input is read twice and the result written once."""
+    return _normalized_by_batch(input, weight, bias, dims, eps)
+
+
+@kernel("batch_normalize")
+def batch_normalize(
+    input: Any, weight: Any = None, bias: Any = None, *, dims: tuple[int, ...], eps: float
+) -> Any:
+    """The input is read twice and the result written once."""
+    found = _normalized_by_batch(input, weight, bias, dims, eps)
+    if found is None:
         return None
-    mean, var = moments.astype(input.dtype, copy=False)
-    return out, mean, var
+    return (found[0], *[m.astype(input.dtype, copy=False) for m in found[1:]])
 
 
+@kernel("mixed_batch_normalize_gradient")
 @kernel("batch_normalize_gradient")
 def batch_normalize_gradient(
     g: Any, input: Any, weight: Any, mean: Any, var: Any, *, eps: float
 ) -> Any:
-    """Both arrays are read twice and the result written once."""
+    """Both arrays are read twice and the result written once; the gradients by weight and bias are
+    in the dtype of the weight, or of the mean."""
     if g.strides != input.strides or not _lies_well(g):
         return None
     dims = (0, *range(2, g.ndim))
@@ -119,12 +136,13 @@ def batch_normalize_gradient(
     if sums is None:
         return None
     share = g.shape[1] / g.size
-    formula, dtype = _backward(g.dtype.name, weight is not None), g.dtype.name
+    formula = _backward(g.dtype.name, weight is not None)
     out = formula(g, input, *_given(g, mean, var, *sums, weight), eps=eps, share=share)
-    along = _weight_gradient(dtype)(*sums, mean, var, eps=eps)
+    kind = mean.dtype if weight is None else weight.dtype
+    along = _weight_gradient(sums.dtype.name)(*sums, mean, var, eps=eps)
     if out is None or along is None:
         return None
-    return out, along, sums[1].astype(g.dtype, copy=False)
+    return out, along.astype(kind, copy=False), sums[1].astype(kind, copy=False)
 
 
 @kernel("normalize_by")

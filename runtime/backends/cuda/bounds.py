@@ -32,18 +32,30 @@ def note(cupy: Any, numbers: Any, low: int, high: int, exempt: int, operation: s
     name = numbers.dtype.name
     if name not in OUTSIDE.parameters["T"]:
         return False
-    place = id(cupy), cupy.cuda.runtime.getDevice()
-    fault = _faults.get(place)
-    if fault is None:
-        fault = _faults[place] = empty_pinned(cupy, np.zeros(2, np.int64))
-        fault[...] = 0
-    check = _checks.setdefault((operation, low, high), 0) or next(_numbers)
-    _checks[operation, low, high] = check
+    fault, check = fault_of(cupy), number_of(operation, low, high)
     flat = numbers if numbers.flags.c_contiguous else cupy.ascontiguousarray(numbers)
     blocks = min(-(-flat.size // THREADS), MOST_BLOCKS)
     places = flat.data.ptr, fault.ctypes.data
     OUTSIDE[name](blocks, THREADS, *places, flat.size, low, high, exempt, check)
     return True
+
+
+def fault_of(cupy: Any) -> Any:
+    """The two numbers, in page-locked memory, in which the current device notes what it finds."""
+    place = id(cupy), cupy.cuda.runtime.getDevice()
+    fault = _faults.get(place)
+    if fault is None:
+        fault = _faults[place] = empty_pinned(cupy, np.zeros(2, np.int64))
+        fault[...] = 0
+    return fault
+
+
+def number_of(operation: str, low: int, high: int) -> int:
+    """The number under which a kernel notes what is not from `low` to `high` - 1."""
+    check = _checks.get((operation, low, high))
+    if check is None:
+        check = _checks[operation, low, high] = next(_numbers)
+    return check
 
 
 def raise_noted() -> None:

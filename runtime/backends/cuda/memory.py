@@ -304,6 +304,11 @@ class CachingAllocator:
         self._local.pool = pool
         return before
 
+    def is_recorded(self, array: Any) -> bool:
+        """Whether the memory of `array` is of the graph that this thread records."""
+        part = getattr(array.data.mem, "part", None)
+        return part is not None and part.arena[0] == getattr(self._local, "pool", 0) != 0
+
     def drop(self, pool: int) -> None:
         """Give back a graph's pool, as far as no tensor holds blocks of it."""
         self._dropped.add(pool)

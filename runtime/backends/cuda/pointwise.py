@@ -152,13 +152,7 @@ class Formula:
 
     def __call__(self, *arrays: Any, **numbers: Any) -> Any:
         places = [a.data.ptr for a in arrays]
-        bits = 0
-        for place in places:
-            bits |= place
-        situation = (*[(a.shape, a.strides, a.dtype.char) for a in arrays], bits % VECTOR_BYTES)
-        plan = self._plans.get(situation, situation)
-        if plan is situation:
-            plan = self._planned(situation, arrays)
+        plan = self._found(arrays, places)
         if plan is None:
             return None
         out = empty(plan.shape, self._out)
@@ -166,6 +160,33 @@ class Formula:
         if plan.kernel is not None:
             plan.kernel(plan.blocks, BLOCK, out.data.ptr, *places, *plan.words, *values)
         return out if plan.order is None else out.transpose(plan.order)
+
+    def into(self, out: Any, *arrays: Any) -> bool:
+        """Whether the result was written into `out`, which may be one of `arrays`; then each of its
+        elements must depend on no other of its own."""
+        places = [a.data.ptr for a in arrays]
+        plan = self._found(arrays, places)
+        if plan is None or self.parameters or self._out != out.dtype:
+            return False
+        laid = out
+        if plan.order is not None:
+            laid = out.transpose(sorted(range(out.ndim), key=plan.order.__getitem__))
+        place = out.data.ptr
+        is_fit = laid.shape == plan.shape and laid.flags.c_contiguous and not place % VECTOR_BYTES
+        if not is_fit or any(_overlaps(out, a) for a in arrays if a is not out):
+            return False
+        if plan.kernel is not None:
+            plan.kernel(plan.blocks, BLOCK, place, *places, *plan.words)
+        return True
+
+    def _found(self, arrays: Sequence[Any], places: list[int]) -> Plan | None:
+        """The plan for arrays at `places`."""
+        bits = 0
+        for place in places:
+            bits |= place
+        situation = (*[(a.shape, a.strides, a.dtype.char) for a in arrays], bits % VECTOR_BYTES)
+        plan = self._plans.get(situation, situation)
+        return self._planned(situation, arrays) if plan is situation else plan
 
     def _planned(self, situation: Any, arrays: Sequence[Any]) -> Plan | None:
         if len(self._plans) >= MOST_PLANS:
@@ -243,6 +264,16 @@ class Formula:
         operands = len(layout.kinds)
         places = f"2Q{operands}q" * layout.dimensions if layout.dimensions > 1 else ""
         return "P" * (1 + operands) + "q" + places + "d" * len(self.parameters)
+
+
+def _overlaps(x: Any, y: Any) -> bool:
+    """Whether the memory from the first to the last element of both may have a part in common."""
+    ends = []
+    for array in (x, y):
+        steps = [(n - 1) * s for n, s in zip(array.shape, array.strides, strict=True)]
+        first = array.data.ptr + sum(s for s in steps if s < 0)
+        ends.append((first, first + sum(map(abs, steps)) + array.itemsize))
+    return ends[0][0] < ends[1][1] and ends[1][0] < ends[0][1]
 
 
 def _places(sizes: list[int], steps: list[list[int]], layout: Layout) -> list[int]:

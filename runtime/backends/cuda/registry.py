@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 FAMILIES = (
     "softmax",
+    "cross_entropy",
     "reductions",
     "attention",
     "segments",

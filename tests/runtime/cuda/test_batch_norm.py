@@ -52,6 +52,32 @@ def test_training(host: HostDriver, case: str, dtype: str) -> None:
         assert_near(a, b, 300)
 
 
+@pytest.mark.parametrize("case", ["images", "channels last"])
+def test_halves_among_parameters_in_float32(host: HostDriver, case: str) -> None:
+    shape, is_last = CASES[case]
+    half, g = drawn(shape, "bfloat16") + 5, drawn(shape, "bfloat16", 3)
+    if is_last:
+        half, g = (t.to(memory_format=torch.channels_last) for t in (half, g))
+    found: list[Any] = []
+    for x, along in ((half, g), (double(half), double(g))):
+        layer = torch.nn.BatchNorm2d(shape[1]).to(x.device)
+        layer = layer.double() if x.dtype == torch.float64 else layer
+        x.requires_grad_()
+        for _ in range(2):
+            host.launched.clear()
+            out = layer(x)
+        out.backward(along)
+        found.append((out, x.grad, layer.weight.grad, layer.bias.grad, *layer.buffers()))
+        if x is half:
+            launched = [e.partition("<")[0] for e in host.launched]
+            assert not {"cast", "pointwise_mul"} & {*launched}
+            assert sum(e.startswith("pointwise_batch_norm") for e in launched) == 3
+            assert out.dtype == x.grad.dtype == torch.bfloat16
+            assert layer.weight.grad.dtype == layer.running_var.dtype == torch.float32
+    for a, b in zip(*[f[:6] for f in found], strict=True):
+        assert_near(a, b, 4 if a.dtype == torch.bfloat16 else 300)
+
+
 def test_running_statistics_and_evaluation(host: HostDriver) -> None:
     x = drawn((4, 3, 5, 4), "float32") + 2
     made = []
