@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 
+from .backends import cudnn
 from .backends.cpu import loops
 from .backends.cuda import products
 
@@ -36,6 +37,7 @@ def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None
     """Ask for results that are the same at each run; they always are on the CPU."""
     global _deterministic, _warn_only
     _deterministic, _warn_only = bool(mode), bool(mode and warn_only)
+    cudnn.all_deterministic = _deterministic
 
 
 def are_deterministic_algorithms_enabled() -> bool:

@@ -221,7 +221,7 @@ def adaptive_avg_pool_vjp(F: Any, g: Any, needs: Any, input: Any, sizes: Any) ->
     return F.adaptive_avg_pool_gradient(g, like=input)
 
 
-@primitive
+@primitive(may_alias=True)
 def adaptive_avg_pool_gradient(g: Spec, *, like: Shape) -> Spec:
     """The transposed map of `adaptive_avg_pool` to the shape `like`."""
     return Spec(like, g.dtype)

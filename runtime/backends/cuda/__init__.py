@@ -36,7 +36,7 @@ from ...core.devices import device
 from ...core.dispatch import DispatchKey
 from ...errors import DeviceError
 from ..array import ArrayBackend
-from . import bounds, copies, launch, products, registry
+from . import bounds, copies, cudnn, launch, memory, products, registry
 from .memory import CachingAllocator
 
 if TYPE_CHECKING:
@@ -69,7 +69,6 @@ class CUDABackend(ArrayBackend):
     is_recording = 0  # how many graphs are recorded now
     recorded_numbers: ClassVar[list[Any]] = []  # that they read, and keep
     _library: Any = None
-    _allocator: CachingAllocator
     _side_streams: dict[int, Any]
 
     @property
@@ -79,16 +78,16 @@ class CUDABackend(ArrayBackend):
         if cupy is None or cupy is not self._library:
             import cupy
 
-            self._library, self._allocator = cupy, CachingAllocator(cupy)
+            self._library, memory.current = cupy, CachingAllocator(cupy)
             self._side_streams = {}
-            cupy.cuda.set_allocator(self._allocator.malloc)
+            cupy.cuda.set_allocator(memory.current.malloc)
         return cupy
 
     @property
     def allocator(self) -> CachingAllocator:
         """Where the memory of arrays comes from."""
         _ = self.xp
-        return self._allocator
+        return memory.current
 
     @property
     def array_class(self) -> Any:
@@ -109,15 +108,9 @@ class CUDABackend(ArrayBackend):
         own = registry.own_kernel(operation, key) if launch.driver.is_available() else None
         if own is None and operation.name in products.KERNELS and products.is_available(self.xp):
             own = partial(products.KERNELS[operation.name], self.xp)
-        if own is None:
-            return plain
-
-        def own_or_plain(*arrays: Any, **attributes: Any) -> Any:
-            result = own(*arrays, **attributes)
-            return plain(*arrays, **attributes) if result is None else result
-
-        own_or_plain.into = getattr(own, "into", None)  # type: ignore[attr-defined]
-        return own_or_plain
+        kernel = plain if own is None else registry.or_plain(own, plain)
+        library = cudnn.kernel(operation.name, key.dtype.name)
+        return kernel if library is None else registry.or_plain(library, kernel)
 
     def special(self) -> Any:
         import cupyx.scipy.special

@@ -82,6 +82,17 @@ def _lies_well(x: Any) -> bool:
     return x.ndim > 1 and x.size > 0 and (x.flags.c_contiguous or is_channels_last(cupy, x))
 
 
+def _laid_as(g: Any, x: Any) -> Any:
+    """g, or a copy that lies in memory as x does."""
+    if g.strides == x.strides:
+        return g
+    import cupy
+
+    out = cupy.empty_like(x, g.dtype)
+    out[...] = g
+    return out
+
+
 def _given(x: Any, *channels: Any) -> list[Any]:
     """(C,) as (C, 1, ...), which is broadcast against x; None is left out."""
     column = (-1, *[1] * (x.ndim - 2))
@@ -129,8 +140,9 @@ def batch_normalize_gradient(
 ) -> Any:
     """Both arrays are read twice and the result written once; the gradients by weight and bias are
     in the dtype of the weight, or of the mean."""
-    if g.strides != input.strides or not _lies_well(g):
+    if not _lies_well(input):
         return None
+    g = _laid_as(g, input)
     dims = (0, *range(2, g.ndim))
     sums = reduced("ShiftedProducts", g, dims, wide(g), other=input)
     if sums is None:

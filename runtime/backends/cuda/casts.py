@@ -1,31 +1,32 @@
-"""Conversions among floating-point types."""
+"""Conversions among number types."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from .launch import Template
-from .pointwise import memory_order
 from .registry import FLOATS, kernel
-from .rows import empty
+from .rows import VECTOR_BYTES, empty
 
 THREADS = 256
-VECTOR_BYTES = 16
+NUMBERS = (*FLOATS, "int8", "uint8", "int32", "int64", "bool")
 
-CAST = Template("casts", "cast", "PPqq", FROM=FLOATS, TO=FLOATS)
+CAST = Template("casts", "cast", "PPqq", FROM=NUMBERS, TO=NUMBERS)
 
 
-@kernel("cast")
+@kernel("cast", NUMBERS)
 def cast(input: Any, dtype: Any) -> Any:
-    """Each element read and written once, in the order of memory, which must have no gaps."""
-    order = memory_order([input], input.shape)
-    input = input if order is None else input.transpose(order)
-    if dtype.name not in FLOATS or not input.flags.c_contiguous:
+    """Each element read and written once, in the order of memory if it has no gaps."""
+    if dtype.name not in NUMBERS:
         return None
-    out = empty(input.shape, dtype.numpy)
+    order = sorted(range(input.ndim), key=lambda k: -input.strides[k])
+    laid = input if input.flags.c_contiguous else input.transpose(order)
+    if not laid.flags.c_contiguous:
+        return None
+    out = empty(laid.shape, dtype.numpy)
     lanes = VECTOR_BYTES // max(input.itemsize, out.itemsize)
     is_aligned = input.data.ptr % VECTOR_BYTES == 0
     blocks = -(-input.size // (lanes * THREADS))
     chosen = CAST[input.dtype.name, dtype.name]
     chosen(blocks, THREADS, input.data.ptr, out.data.ptr, input.size, int(is_aligned))
-    return out if order is None else out.transpose(sorted(range(out.ndim), key=order.__getitem__))
+    return out if laid is input else out.transpose(sorted(order, key=order.__getitem__))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,19 +122,33 @@ def _function(
     kinds: list[str],
     number: str,
 ) -> str:
-    """The body: one line for each operation."""
+    """The body of a formula's function."""
+
+    def leaf(node: Expression) -> tuple[str, bool]:
+        if node.op == "parameter":
+            return f"p{list(parameters).index(node.value)}", False
+        k = list(inputs).index(node.value)
+        return f"x{k}", kinds[k] == "bool"
+
+    lines, (result,) = statements([expression], leaf, number)
+    return "".join(lines) + f"    return {result};\n"
+
+
+def statements(
+    results: Sequence[Expression],
+    leaf: Callable[[Expression], tuple[str, bool]],
+    number: str,
+) -> tuple[list[str], list[str]]:
+    """A line for each operation that the results are made of, and the results' names. `leaf` gives
+    the name of an input or parameter, and whether it is a truth value."""
     names: dict[int, str] = {}
     boolean: dict[int, bool] = {}
-    lines = []
-    for node in walk([expression]):
-        if node.op == "input":
-            k = list(inputs).index(node.value)
-            names[id(node)], boolean[id(node)] = f"x{k}", kinds[k] == "bool"
-        elif node.op == "parameter":
-            names[id(node)] = f"p{list(parameters).index(node.value)}"
-            boolean[id(node)] = False
-        elif node.op == "constant":
+    lines: list[str] = []
+    for node in walk(results):
+        if node.op == "constant":
             names[id(node)], boolean[id(node)] = _constant(node.value, number), node.is_boolean
+        elif not node.args:
+            names[id(node)], boolean[id(node)] = leaf(node)
         else:
             args = [(names[id(a)], boolean[id(a)]) for a in node.args]
             is_truth = node.op in BOOLEAN or (node.op == "where" and args[1][1] and args[2][1])
@@ -142,7 +156,7 @@ def _function(
             names[id(node)], boolean[id(node)] = f"t{len(lines)}", is_truth
             kind = "bool" if is_truth else number
             lines.append(f"    const {kind} t{len(lines)} = {kind}({value});\n")
-    return "".join(lines) + f"    return {names[id(expression)]};\n"
+    return lines, [names[id(result)] for result in results]
 
 
 def _operation(node: Expression, args: list[tuple[str, bool]], number: str) -> str:
@@ -185,21 +199,23 @@ KERNEL = """\
 __global__ void __launch_bounds__(BLOCK)
 {name}({parameters}) {{
 {once}    const int64 first = int64(blockIdx.x) * (BLOCK * {unroll}) + threadIdx.x;
+    const int64 groups = {groups};
+    if (first < groups) {{
 {reads}#pragma unroll
-    for (int u = 0; u < {unroll}; ++u) {{
-        const int64 group = first + u * BLOCK;
-        if (group < {groups}) {{
+        for (int u = 0; u < {unroll}; ++u) {{
+            // Behind the last group the first is read again: no read waits for a branch.
+            const int64 group = first + u * BLOCK < groups ? first + u * BLOCK : first;
 {find}{load}        }}
-    }}
 #pragma unroll
-    for (int u = 0; u < {unroll}; ++u) {{
-        const int64 group = first + u * BLOCK;
-        if (group >= {groups}) continue;
-        Vector<{out}, {width}> result;
+        for (int u = 0; u < {unroll}; ++u) {{
+            const int64 group = first + u * BLOCK;
+            if (group >= groups) break;
+            Vector<{out}, {width}> result;
 #pragma unroll
-        for (int w = 0; w < {width}; ++w)
-            result.lane[w] = narrow<{out}>({name}_of({vector}));
-        store(out + group * {width}, result);
+            for (int w = 0; w < {width}; ++w)
+                result.lane[w] = narrow<{out}>({name}_of({vector}));
+            store(out + group * {width}, result);
+        }}
     }}
 {rest}}}
 """
@@ -215,15 +231,19 @@ def _kernel(layout: Layout, out: str, number: str, parameters: int, name: str) -
     vectors = [k for k in operands if layout.kinds[k] == "vector"]
     whole = [k for k in operands if k not in vectors and is_flat]  # one number for the whole kernel
     rows = [k for k in operands if k not in vectors and not is_flat]  # one for each group
-    declared = [f"{out}* __restrict__ out"]
-    declared += [f"const {layout.dtypes[k]}* __restrict__ a{k}" for k in operands]
+    # Not __restrict__: reads that might be of what is written stay before the first write, where
+    # the compiler would else put each of them behind the branch of its use.
+    declared = [f"{out}* out"]
+    declared += [f"const {layout.dtypes[k]}* a{k}" for k in operands]
     declared += ["int64 count"]
     if not is_flat:
         declared.append(f"Places<{layout.dimensions}, {len(layout.kinds)}> places")
     declared += [f"double p{k}" for k in range(parameters)]
     numbers = [f"{number}(p{k})" for k in range(parameters)]
-    reads = [f"    Vector<{layout.dtypes[k]}, {width}> v{k}[{unroll(layout)}];\n" for k in vectors]
-    reads += [f"    {layout.dtypes[k]} v{k}[{unroll(layout)}];\n" for k in rows]
+    reads = [
+        f"        Vector<{layout.dtypes[k]}, {width}> v{k}[{unroll(layout)}];\n" for k in vectors
+    ]
+    reads += [f"        {layout.dtypes[k]} v{k}[{unroll(layout)}];\n" for k in rows]
     at = {k: f"group * {width}" if is_flat else f"offset[{k}]" for k in operands}
     load = [f"            v{k}[u] = load<{width}>(a{k} + {at[k]});\n" for k in vectors]
     load += [f"            v{k}[u] = a{k}[{at[k]}];\n" for k in rows]

@@ -12,7 +12,7 @@ import hashlib
 import itertools
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -113,8 +113,13 @@ class Kernel:
     def __call__(self, grid: Grid, threads: int, *words: Any, shared: int = 0) -> None:
         """Run `grid` blocks of `threads`; nothing, if there are none."""
         blocks = (grid, 1, 1) if type(grid) is int else (*grid, 1, 1)[:3]
-        if not (blocks[0] and blocks[1] and blocks[2]):
-            return
+        if blocks[0] and blocks[1] and blocks[2]:
+            self.run(blocks, threads, words, shared)
+
+    def run(
+        self, blocks: tuple[int, ...], threads: int, words: tuple[Any, ...], shared: int = 0
+    ) -> None:
+        """The same for three numbers of blocks, none of which is 0."""
         device = driver.device()
         function = self._functions.get(device)
         if function is None:
@@ -191,14 +196,21 @@ class CUDADriver:
         self._shared: dict[int, int] = {}
         self._facts: dict[tuple[int, int], int] = {}
         self._bindings: Any = None
+        self._device: Callable[[], int] = self._first_device
 
     def _cuda(self) -> Any:
-        """`cupy.cuda`, kept: an import statement would cost each launch 300 ns."""
+        """`cupy.cuda`, kept: an import statement would cost each launch 300 ns, and a look into its
+        modules for a function 50."""
         if self._bindings is None:
             import cupy
 
             self._bindings = cupy.cuda
+            self._device, self._stream = cupy.cuda.runtime.getDevice, cupy.cuda.get_current_stream
         return self._bindings
+
+    def _first_device(self) -> int:
+        self._cuda()
+        return self._device()
 
     def is_available(self) -> bool:
         """Whether CuPy has its driver bindings, and NVRTC is there."""
@@ -206,7 +218,7 @@ class CUDADriver:
 
     def device(self) -> int:
         """Index of the current device."""
-        return int(self._cuda().runtime.getDevice())
+        return self._device()
 
     def multiprocessors(self) -> int:
         """How many of them the current device has."""
@@ -240,14 +252,14 @@ class CUDADriver:
         words: tuple[Any, ...],
     ) -> None:  # fmt: skip
         """Run a kernel on the current stream."""
-        cuda = self._bindings
+        driver = self._bindings.driver
         if shared > PLAIN_SHARED and self._shared.get(function, 0) < shared:
-            cuda.driver.funcSetAttribute(function, self.MAX_DYNAMIC_SHARED, shared)
+            driver.funcSetAttribute(function, self.MAX_DYNAMIC_SHARED, shared)
             self._shared[function] = shared
         place, address = self._arguments.both
         kernel.packing.pack_into(place, 0, kernel.size, *words)
-        stream = cuda.get_current_stream().ptr
-        cuda.driver.launchKernel(function, *grid, threads, 1, 1, shared, stream, 0, address)
+        stream = self._stream().ptr
+        driver.launchKernel(function, *grid, threads, 1, 1, shared, stream, 0, address)
 
 
 driver: Driver = CUDADriver()

@@ -33,8 +33,8 @@ LARGE_ROUND = 2 << 20
 FULL = 2
 """cudaErrorMemoryAllocation."""
 
-Arena = tuple[int, int, int, bool]
-"""Blocks that may take each other's place: pool (0, or a graph's), device, stream, is small."""
+current: CachingAllocator
+"""Where the memory of arrays comes from, once CuPy is in use."""
 
 
 class Part:
@@ -56,6 +56,12 @@ class Part:
 class Counts:
     """What happened on one device, in bytes and numbers; `peak` names are the most at a time."""
 
+    __slots__ = (
+        "allocated", "allocated_peak", "allocated_total", "blocks", "blocks_peak", "blocks_total",
+        "failures", "requested", "requested_peak", "requested_total", "reserved", "reserved_peak",
+        "reserved_total", "retries", "segments", "segments_peak", "segments_total",
+    )  # fmt: skip
+
     def __init__(self) -> None:
         self.allocated = self.allocated_peak = self.allocated_total = 0
         self.blocks = self.blocks_peak = self.blocks_total = 0
@@ -70,6 +76,45 @@ class Counts:
             setattr(self, f"{name}_peak", getattr(self, name))
 
 
+class Arena:
+    """Parts that may take each other's place: of one pool (0, or a graph's), device and stream, and
+    small or not. The free ones stand in `free` by their size, and `sizes` has those in order."""
+
+    __slots__ = ("counts", "device", "free", "is_small", "pool", "sizes", "stream")
+
+    def __init__(self, pool: int, device: int, stream: int, is_small: bool, counts: Counts) -> None:
+        self.pool, self.device, self.stream, self.is_small = pool, device, stream, is_small
+        self.counts = counts
+        self.free: dict[int, list[Part]] = {}
+        self.sizes: list[int] = []
+
+    def put(self, part: Part) -> None:
+        """Keep a part for the next that wants its size."""
+        part.is_free = True
+        of_size = self.free.get(part.size)
+        if of_size is None:
+            of_size = self.free[part.size] = []
+            bisect.insort(self.sizes, part.size)
+        of_size.append(part)
+
+    def best(self, size: int) -> Part | None:
+        """The smallest free part of at least `size` bytes."""
+        sizes, free = self.sizes, self.free
+        k = bisect.bisect_left(sizes, size)
+        while k < len(sizes):
+            of_size = free[sizes[k]]
+            if of_size:
+                return of_size.pop()
+            del free[sizes[k]], sizes[k]
+        return None
+
+
+class _Chosen(threading.local):
+    """The pool that a thread's memory comes from."""
+
+    pool = 0
+
+
 class CachingAllocator:
     """Hands out blocks of CuPy's library `cupy`: `malloc(size)` is what `cupy.cuda.set_allocator`
     takes.
@@ -82,13 +127,17 @@ class CachingAllocator:
     def __init__(self, cupy: Any) -> None:
         self._cuda = cupy.cuda
         self._runtime = cupy.cuda.runtime
+        # What every allocation asks, without a look into the modules.
+        self._device, self._stream = cupy.cuda.runtime.getDevice, cupy.cuda.get_current_stream
+        self._pointer = cupy.cuda.MemoryPointer
+        self._array_class = cupy.ndarray
+        self._bare = cupy.ndarray.__mro__[1].__new__
         self._lock = threading.RLock()  # a collection in `malloc` may free and allocate
         self._returned: deque[Part] = deque()
         self._waiting: deque[tuple[Part, list[Any]]] = deque()
-        self._free: dict[Arena, dict[int, list[Part]]] = defaultdict(dict)
-        self._sizes: dict[Arena, list[int]] = defaultdict(list)
+        self._arenas: dict[tuple[int, int, int, bool], Arena] = {}
         self._segments: dict[int, Part] = {}  # by address, the first part of each
-        self._local = threading.local()
+        self._chosen = _Chosen()
         self._dropped: set[int] = set()  # pools of graphs that are gone
         self.counts: dict[int, Counts] = defaultdict(Counts)
         self.limits: dict[int, int] = {}
@@ -101,39 +150,55 @@ class CachingAllocator:
 
         Raises: OutOfMemoryError, after all unused memory was given back to no avail.
         """
-        device, stream = self._runtime.getDevice(), self._cuda.get_current_stream().ptr
+        device, stream = self._device(), self._stream().ptr
         if not size:
-            return self._cuda.MemoryPointer(self._cuda.UnownedMemory(0, 0, None, device), 0)
+            return self._pointer(self._cuda.UnownedMemory(0, 0, None, device), 0)
         rounded = (size + ROUND - 1) & -ROUND
-        arena = (getattr(self._local, "pool", 0), device, stream, rounded <= SMALL)
+        place = (self._chosen.pool, device, stream, rounded <= SMALL)
         with self._lock:
-            if self._returned or self._waiting:
+            if self._returned:
                 self._take_back()
-            fitting = self._free[arena].get(rounded)
+            if self._waiting:
+                self._await()
+            arena = self._arenas.get(place) or self._new_arena(place)
+            fitting = arena.free.get(rounded)
             part = fitting.pop() if fitting else self._cut(arena, rounded)
             part.is_free, part.requested = False, size
-            counts = self.counts[device]
-            counts.allocated += part.size
-            counts.allocated_total += part.size
-            counts.requested += size
+            taken, counts = part.size, arena.counts
+            counts.allocated_total += taken
             counts.requested_total += size
-            counts.blocks += 1
             counts.blocks_total += 1
-            if counts.allocated > counts.allocated_peak:
-                counts.allocated_peak = counts.allocated
-            if counts.requested > counts.requested_peak:
-                counts.requested_peak = counts.requested
-            if counts.blocks > counts.blocks_peak:
-                counts.blocks_peak = counts.blocks
-        block = self._block(part.address, size, None, device)
-        block.part = part
-        return self._cuda.MemoryPointer(block, 0)
+            counts.allocated = now = counts.allocated + taken
+            if now > counts.allocated_peak:
+                counts.allocated_peak = now
+            counts.requested = now = counts.requested + size
+            if now > counts.requested_peak:
+                counts.requested_peak = now
+            counts.blocks = now = counts.blocks + 1
+            if now > counts.blocks_peak:
+                counts.blocks_peak = now
+        return self._pointer(self._block(part.address, size, part, device), 0)
+
+    def empty(self, shape: tuple[int, ...], dtype: Any, size: int) -> Any:
+        """An array of `size` bytes whose memory no kernel has written yet.
+
+        `cupy.empty` and `cupy.ndarray` come to the same by way of Python code of theirs, which
+        takes more time than all that is here.
+        """
+        made = self._bare(self._array_class)
+        made._init(shape, dtype, self.malloc(size))
+        return made
+
+    def _new_arena(self, place: tuple[int, int, int, bool]) -> Arena:
+        made = self._arenas[place] = Arena(*place, self.counts[place[1]])
+        return made
 
     def _take_back(self) -> None:
-        """Free the blocks whose tensors are gone, once no other stream uses them."""
+        """Free the blocks whose tensors are gone; those that other streams use wait for them."""
         while self._returned:
             part = self._returned.popleft()
-            counts = self.counts[part.arena[1]]
+            arena = part.arena
+            counts = arena.counts
             counts.allocated -= part.size
             counts.requested -= part.requested
             counts.blocks -= 1
@@ -141,58 +206,42 @@ class CachingAllocator:
                 self._waiting.append((part, [stream.record() for stream in part.users]))
                 part.users = None
             else:
-                self._put(part)
+                arena.put(part)
+
+    def _await(self) -> None:
+        """Free the blocks that other streams no longer use."""
         for _ in range(len(self._waiting)):
             part, events = self._waiting.popleft()
             if all(event.done for event in events):
-                self._put(part)
+                part.arena.put(part)
             else:
                 self._waiting.append((part, events))
-
-    def _put(self, part: Part) -> None:
-        """Keep a part for the next that wants its size."""
-        part.is_free = True
-        of_size = self._free[part.arena].get(part.size)
-        if of_size is None:
-            of_size = self._free[part.arena][part.size] = []
-            bisect.insort(self._sizes[part.arena], part.size)
-        of_size.append(part)
 
     # -- finding room ------------------------------------------------------------------------------
 
     def _cut(self, arena: Arena, size: int) -> Part:
         """A part of `size` bytes: of the smallest free one that is large enough, of neighbours
         merged, of a new segment, or of memory that was given back first."""
-        part = self._best(arena, size)
+        part = arena.best(size)
         if part is None and self._merge(arena):
-            part = self._best(arena, size)
+            part = arena.best(size)
         if part is None:
             part = self._new_segment(arena, size)
         rest = part.size - size
-        if rest >= (ROUND if arena[3] else SMALL):
+        if rest >= (ROUND if arena.is_small else SMALL):
             behind = Part(part.address + size, rest, arena, part.segment)
             behind.before, behind.behind = part, part.behind
             if part.behind is not None:
                 part.behind.before = behind
             part.behind, part.size = behind, size
-            self._put(behind)
+            arena.put(behind)
         return part
-
-    def _best(self, arena: Arena, size: int) -> Part | None:
-        sizes, free = self._sizes[arena], self._free[arena]
-        k = bisect.bisect_left(sizes, size)
-        while k < len(sizes):
-            of_size = free[sizes[k]]
-            if of_size:
-                return of_size.pop()
-            del free[sizes[k]], sizes[k]
-        return None
 
     def _merge(self, arena: Arena) -> bool:
         """Join free neighbours; whether there were any."""
         found = False
-        self._free[arena], self._sizes[arena] = {}, []
-        for first in [p for p in self._segments.values() if p.arena == arena]:
+        arena.free, arena.sizes = {}, []
+        for first in [p for p in self._segments.values() if p.arena is arena]:
             part: Part | None = first
             while part is not None:
                 behind = part.behind
@@ -204,20 +253,20 @@ class CachingAllocator:
                     found = True
                     continue
                 if part.is_free:
-                    self._put(part)
+                    arena.put(part)
                 part = behind
         return found
 
     def _new_segment(self, arena: Arena, size: int) -> Part:
-        if arena[3]:
+        if arena.is_small:
             whole = SMALL_SEGMENT
         elif size <= LARGE_SEGMENT // 2:
             whole = LARGE_SEGMENT
         else:
             whole = -(-size // LARGE_ROUND) * LARGE_ROUND
-        address = self._ask(arena[1], whole) or self._ask_again(arena[1], whole, size)
+        address = self._ask(arena.device, whole) or self._ask_again(arena.device, whole, size)
         part = self._segments[address] = Part(address, whole, arena, address)
-        counts = self.counts[arena[1]]
+        counts = arena.counts
         counts.reserved += whole
         counts.reserved_total += whole
         counts.segments += 1
@@ -241,7 +290,7 @@ class CachingAllocator:
         """The same after unused memory was given back: that of caches, then of garbage."""
         self.counts[device].retries += 1
         address = 0
-        for before in () if getattr(self._local, "pool", 0) else (lambda: None, gc.collect):
+        for before in () if self._chosen.pool else (lambda: None, gc.collect):
             before()
             self.give_back(device)  # which waits for the device, and so ends a recording
             address = address or self._ask(device, whole)
@@ -269,21 +318,23 @@ class CachingAllocator:
         the device's work first."""
         with self._lock:
             self._take_back()
-            for arena in list(self._free):
-                if device in (None, arena[1]) and (arena[0] == 0 or arena[0] in self._dropped):
+            self._await()
+            for arena in list(self._arenas.values()):
+                is_unused = arena.pool == 0 or arena.pool in self._dropped
+                if is_unused and device in (None, arena.device):
                     self._merge(arena)
                     self._return_segments(arena)
 
     def _return_segments(self, arena: Arena) -> None:
-        empty = [p for p in self._segments.values() if p.arena == arena and p.is_free]
+        empty = [p for p in self._segments.values() if p.arena is arena and p.is_free]
         empty = [p for p in empty if p.behind is None]
         if not empty:
             return
-        counts = self.counts[arena[1]]
-        with self._cuda.Device(arena[1]):
+        counts = arena.counts
+        with self._cuda.Device(arena.device):
             self._runtime.deviceSynchronize()
             for part in empty:
-                self._free[arena][part.size].remove(part)
+                arena.free[part.size].remove(part)
                 del self._segments[part.address]
                 self._runtime.free(part.address)
                 counts.reserved -= part.size
@@ -293,21 +344,21 @@ class CachingAllocator:
 
     def record_stream(self, array: Any, stream: Any) -> None:
         """Let the memory of `array` wait for `stream`, CuPy's, before it is used again."""
-        part = getattr(array.data.mem, "part", None)
-        if part is not None and part.arena[2] != stream.ptr:
+        part = getattr(array.data.mem, "_owner", None)
+        if isinstance(part, Part) and part.arena.stream != stream.ptr:
             part.users = {stream, *(part.users or ())}
 
     def allocate_from(self, pool: int) -> int:
         """Let this thread's memory come from a graph's pool, or from the common one for 0; returns
         which it was before."""
-        before: int = getattr(self._local, "pool", 0)
-        self._local.pool = pool
+        before = self._chosen.pool
+        self._chosen.pool = pool
         return before
 
     def is_recorded(self, array: Any) -> bool:
         """Whether the memory of `array` is of the graph that this thread records."""
         part = getattr(array.data.mem, "part", None)
-        return part is not None and part.arena[0] == getattr(self._local, "pool", 0) != 0
+        return part is not None and part.arena.pool == self._chosen.pool != 0
 
     def drop(self, pool: int) -> None:
         """Give back a graph's pool, as far as no tensor holds blocks of it."""
@@ -320,12 +371,14 @@ class CachingAllocator:
         """The counts of a device, up to date."""
         with self._lock:
             self._take_back()
+            self._await()
             return self.counts[device]
 
     def segments(self) -> list[dict[str, Any]]:
         """Every segment with its blocks, in the order of their addresses, in PyTorch's words."""
         with self._lock:
             self._take_back()
+            self._await()
             return [self._described(first) for _, first in sorted(self._segments.items())]
 
     def _described(self, first: Part) -> dict[str, Any]:
@@ -340,14 +393,15 @@ class CachingAllocator:
                 "requested_size": 0 if part.is_free else part.requested, "frames": [],
             })  # fmt: skip
             part = part.behind
-        pool, device, stream, is_small = first.arena
+        arena = first.arena
         used = sum(p["size"] for p in parts if p["state"] == "active_allocated")
         return {
-            "device": device, "address": first.address, "stream": stream,
+            "device": arena.device, "address": first.address, "stream": arena.stream,
             "total_size": sum(p["size"] for p in parts), "allocated_size": used,
             "active_size": sum(p["size"] for p in parts if p["state"] != "inactive"),
             "requested_size": sum(p["requested_size"] for p in parts),
-            "segment_type": "small" if is_small else "large", "segment_pool_id": (0, pool),
+            "segment_type": "small" if arena.is_small else "large",
+            "segment_pool_id": (0, arena.pool),
             "is_expandable": False, "frames": [], "blocks": parts,
         }  # fmt: skip
 
@@ -357,12 +411,12 @@ def _block_class(cupy: Any, returned: deque[Part]) -> Any:
     give = returned.append  # one step, which neither a lock nor a collection interrupts
 
     class Block(cupy.cuda.UnownedMemory):  # type: ignore[misc]
-        """Memory of one allocation."""
+        """Memory of one allocation, owned by its part."""
 
-        part: Any
+        __slots__ = ()
 
         def __del__(self) -> None:
-            give(self.part)
+            give(self._owner)
 
     return Block
 

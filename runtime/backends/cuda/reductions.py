@@ -10,11 +10,13 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from . import launch
-from .launch import Template
+import numpy as np
+
+from . import launch, memory
+from .launch import Kernel, Template
 from .pointwise import divisor
 from .registry import FLOATS, kernel
-from .rows import VECTOR_BYTES, WARP, empty
+from .rows import VECTOR_BYTES, WARP, wide
 
 KINDS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("SumOf", "ProductOf", "MaximumOf", "MinimumOf"): (*FLOATS, "int64"),
@@ -97,7 +99,7 @@ class Reading(NamedTuple):
     is_wide: bool
 
 
-def _reading(x: Any, dims: tuple[int, ...], ordered: bool) -> Reading | None:
+def _reading(x: Any, dims: tuple[int, ...], ordered: bool, is_aligned: bool) -> Reading | None:
     """None for what goes through too many dimensions. With `ordered`, elements are counted in the
     array's own order."""
     steps = [s // x.itemsize for s in x.strides]
@@ -115,7 +117,7 @@ def _reading(x: Any, dims: tuple[int, ...], ordered: bool) -> Reading | None:
     is_wide = (
         inner[-1][1] == 1
         and inner[-1][0] % width == 0
-        and x.data.ptr % VECTOR_BYTES == 0
+        and is_aligned
         and all(step % width == 0 for step in others)
     )
     return Reading(kept, gone, along_kept, is_wide)
@@ -133,30 +135,73 @@ def reduced(
     """The results of reducer `of` over the dimensions `dims` (not negative), which are left out of
     the shape; where they have several parts, those come first. A reducer of two inputs has `other`,
     which lies in memory as x does. None for what the kernels do not have."""
+    place, second = x.data.ptr, 0 if other is None else other.data.ptr
+    is_aligned = not (place | second) % VECTOR_BYTES
+    units = launch.driver.multiprocessors()
+    situation = of, x.shape, x.strides, x.dtype.char, is_aligned, dims, out_dtype, ordered, units
+    plan = _plans.get(situation)
+    if plan is None:
+        if len(_plans) >= MOST_PLANS:
+            _plans.clear()
+        plan = _plans[situation] = _plan(of, x, dims, out_dtype, ordered, is_aligned) or ()
+    if not plan:
+        return None
+    shape, dtype, size, first, work, last, count, kept = plan
+    out = memory.current.empty(shape, dtype, size)
+    if first is None:
+        return out
+    target = out if last is None else memory.current.empty((kept,), np.dtype("u1"), kept)
+    words = (place, second, target.data.ptr, *work.sizes, number, *work.paths)
+    first.run(work.grid, work.threads, words)
+    if last is not None:
+        last(-(-count // 4), 128, target.data.ptr, out.data.ptr, count, work.grid[1], number)
+    return out
+
+
+class Plan(NamedTuple):
+    """The launches of a reduction: the results' shape, dtype and bytes; the kernel (None without
+    results) and its work; where chunks are reduced first, the kernel that merges them, how many
+    results there are, and the bytes of those in between."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+    size: int
+    first: Kernel | None
+    work: Any
+    last: Kernel | None
+    count: int
+    kept: int
+
+
+MOST_PLANS = 4_096
+"""Plans that are kept; ragged inputs never repeat."""
+
+_plans: dict[Any, Plan | tuple[()]] = {}
+"""By what a plan depends on; () for what the kernels do not have."""
+
+
+def _plan(
+    of: str, x: Any, dims: tuple[int, ...], out_dtype: Any, ordered: bool, is_aligned: bool
+) -> Plan | None:
+    sort = np.dtype(out_dtype)
     shape = tuple([n for k, n in enumerate(x.shape) if k not in dims])
     count = math.prod(shape)
-    out = empty((PARTS[of], *shape) if of in PARTS else shape, out_dtype)
+    whole = (PARTS[of], *shape) if of in PARTS else shape
+    size = math.prod(whole) * sort.itemsize
     if not count:
-        return out
-    how = _reading(x, dims, ordered)
-    if how is None:
-        return None
-    if other is not None and other.data.ptr % VECTOR_BYTES:
-        how = how._replace(is_wide=False)
+        return Plan(whole, sort, size, None, None, None, 0, 0)
+    how = _reading(x, dims, ordered, is_aligned)
     gone = math.prod([x.shape[k] for k in dims])
-    if gone > MOST_LENGTH or count > MOST_LENGTH:
+    if how is None or gone > MOST_LENGTH or count > MOST_LENGTH:
         return None
     width = VECTOR_BYTES // x.itemsize if how.is_wide else 1
     work = (_columns if how.along_kept else _rows)(how, width, count, gone)
-    kernels, chunks, dtype = _KERNELS[of], work.grid[1], x.dtype.name
+    kernels, dtype = _KERNELS[of], x.dtype.name
     first = (kernels.columns if how.along_kept else kernels.rows)[of, dtype, how.is_wide]
-    target = out if chunks == 1 else empty((count * chunks * STATE_BYTES,), "uint8")
-    places = [x.data.ptr, 0 if other is None else other.data.ptr, target.data.ptr]
-    first(work.grid, work.threads, *places, *work.sizes, number, *work.paths)
-    if chunks > 1:
-        last = kernels.chunks[of, dtype]
-        last(-(-count // 4), 128, target.data.ptr, out.data.ptr, count, chunks, number)
-    return out
+    if work.grid[1] == 1:
+        return Plan(whole, sort, size, first, work, None, count, 0)
+    last = kernels.chunks[of, dtype]
+    return Plan(whole, sort, size, first, work, last, count, count * work.grid[1] * STATE_BYTES)
 
 
 def _chunks(blocks: int, length: int, least: int) -> tuple[int, int]:
@@ -172,7 +217,7 @@ class Work(NamedTuple):
     """A launch: its grid (of which the second number counts chunks), threads, and the words before
     and behind `number`."""
 
-    grid: tuple[int, int]
+    grid: tuple[int, int, int]
     threads: int
     sizes: list[int]
     paths: list[int]
@@ -191,7 +236,7 @@ def _rows(how: Reading, width: int, results: int, gone: int) -> Work:
         blocks = results
         chunks, chunk = _chunks(blocks, length, threads * IN_FLIGHT)
     sizes = [results, length, chunk, per_result]
-    return Work((blocks, chunks), threads, sizes, _path(how.kept) + _path(path))
+    return Work((blocks, chunks, 1), threads, sizes, _path(how.kept) + _path(path))
 
 
 def _columns(how: Reading, width: int, results: int, gone: int) -> Work:
@@ -202,7 +247,7 @@ def _columns(how: Reading, width: int, results: int, gone: int) -> Work:
     chunks, chunk = _chunks(blocks, gone, COLUMN_BLOCK // across * IN_FLIGHT)
     sizes = [columns, gone, chunk, across]
     paths = _path(rows or [(1, 0)]) + _path(how.gone)
-    return Work((blocks, chunks), COLUMN_BLOCK, sizes, paths)
+    return Work((blocks, chunks, 1), COLUMN_BLOCK, sizes, paths)
 
 
 # -- operations ------------------------------------------------------------------------------------
@@ -218,9 +263,12 @@ def _dims(dim: Any, ndim: int) -> tuple[int, ...]:
 def _over(of: str, x: Any, dim: Any, keepdim: bool, out_dtype: Any = None, **how: Any) -> Any:
     dims = _dims(dim, x.ndim)
     out = reduced(of, x, dims, x.dtype if out_dtype is None else out_dtype, **how)
-    if out is None or not keepdim:
-        return out
-    return out.reshape([1 if k in dims else n for k, n in enumerate(x.shape)])
+    return out.reshape(_kept(x.shape, dims)) if keepdim and out is not None else out
+
+
+def _kept(shape: tuple[int, ...], dims: tuple[int, ...]) -> list[int]:
+    """The shape with `dims` of size 1."""
+    return [1 if k in dims else n for k, n in enumerate(shape)]
 
 
 @kernel("sum_over", (*FLOATS, "int64"))
@@ -245,6 +293,17 @@ def mean_over(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """The sum divided by the count."""
     count = math.prod([input.shape[k] for k in _dims(dim, input.ndim)])
     return _over("SumOf", input, dim, keepdim, number=count)
+
+
+@kernel("var_over")
+def var_over(input: Any, dim: Any = None, keepdim: bool = False, freedom: float = 1.0) -> Any:
+    """The squared distances from the mean, in one pass, divided by `freedom`."""
+    dims = _dims(dim, input.ndim)
+    moments = reduced("Moments", input, dims, wide(input), number=freedom)
+    if moments is None:
+        return None
+    out = moments[1].astype(input.dtype, copy=False)
+    return out.reshape(_kept(input.shape, dims)) if keepdim else out
 
 
 @kernel("prod_over", (*FLOATS, "int64"))

@@ -28,6 +28,7 @@ FAMILIES = (
     "casts",
     "normalization",
     "batch_norm",
+    "pooling",
 )
 """The modules of this package that register kernels, or declare such as other parts call."""
 
@@ -69,3 +70,15 @@ def own_kernel(operation: Operation, key: DispatchKey) -> Launcher | None:
 
         return pointwise.kernel(operation, key.dtype.name)
     return found
+
+
+def or_plain(own: Launcher, plain: Launcher) -> Launcher:
+    """`own`, and where it gives None `plain`."""
+    if hasattr(own, "front"):  # a formula
+        return own.front(plain)  # type: ignore[no-any-return]
+
+    def own_or_plain(*arrays: Any, **attributes: Any) -> Any:
+        result = own(*arrays, **attributes)
+        return plain(*arrays, **attributes) if result is None else result
+
+    return own_or_plain

@@ -11,21 +11,11 @@ from itertools import count
 from types import EllipsisType
 from typing import Any
 
-from ...core.expressions import Expression, Maths, walk
+from ...core.expressions import Expression, Maths
 from ..trees import put_together
+from .formulas import statements
 
 Rule = Callable[..., None]
-
-TEXTS = {
-    "add": "{} + {}", "sub": "{} - {}", "mul": "{} * {}", "div": "{} / {}", "neg": "-{}",
-    "square": "{0} * {0}", "sqrt": "sqrt({})", "abs": "fabs({})", "pow": "pow({}, {})",
-    "sign": "(Real)(({0} > 0) - ({0} < 0))", "where": "{} ? {} : {}",
-    "maximum": "{0} > {1} || {0} != {0} ? {0} : {1}",
-    "minimum": "{0} < {1} || {0} != {0} ? {0} : {1}",
-    "lt": "{} < {}", "le": "{} <= {}", "gt": "{} > {}", "ge": "{} >= {}",
-    "eq": "{} == {}", "ne": "{} != {}",
-}  # fmt: skip
-"""What rules may use, as C++ of names."""
 
 
 class Quantity:
@@ -95,8 +85,9 @@ class Functions:
         return out.become(x.make("minimum", x.make("maximum", x, least), largest))
 
 
-def source(rule: Rule, structure: Any, arrays: int) -> tuple[str, list[bool]]:
-    """The C++ of `rule` on so many arrays, and which of them it writes."""
+def source(rule: Rule, structure: Any, arrays: int, number: str) -> tuple[str, list[bool]]:
+    """The C++ of `rule` on so many arrays, computed in the dtype `number`, and which of the arrays
+    it writes."""
     maths = Maths()
     numbers = (Quantity(maths, maths.leaf("parameter", f"n[{k}]")) for k in count())
     given = put_together(structure, numbers)
@@ -105,20 +96,7 @@ def source(rule: Rule, structure: Any, arrays: int) -> tuple[str, list[bool]]:
     rule(*given, Functions(), *elements)
     results = [e.expression for e in elements]
     is_written = [new is not old for new, old in zip(results, leaves, strict=True)]
-    lines, known = [], {}
-    for node in walk(results):
-        if not node.args:
-            known[id(node)] = _leaf(node)
-            continue
-        text = TEXTS[node.op].format(*[known[id(a)] for a in node.args])
-        known[id(node)] = name = f"t{len(lines)}"
-        lines.append(f"    const {'bool' if node.is_boolean else 'Real'} {name} = {text};")
-    lines += [
-        f"    a[{k}] = {known[id(result)]};" for k, result in enumerate(results) if is_written[k]
-    ]
-    body = "\n".join(lines)
-    return f"__device__ inline void rule(const Real* n, Real* a) {{\n{body}\n}}\n", is_written
-
-
-def _leaf(node: Expression) -> str:
-    return f"(Real){float(node.value)!r}" if node.op == "constant" else str(node.value)
+    lines, names = statements(results, lambda leaf: (str(leaf.value), False), number)
+    lines += [f"    a[{k}] = {name};\n" for k, name in enumerate(names) if is_written[k]]
+    body = "".join(lines)
+    return f"INLINE void rule(const {number}* n, {number}* a) {{\n{body}}}\n", is_written

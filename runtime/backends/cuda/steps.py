@@ -48,15 +48,16 @@ def run(
 
 def compiled(rule: Rule, structure: Any, dtypes: tuple[str, ...], count: int) -> Kernel:
     """The kernel of a rule with so many numbers, on arrays of `dtypes`."""
-    text, is_written = source(rule, structure, len(dtypes))
+    number = "float64" if "float64" in dtypes else "float32"
+    text, is_written = source(rule, structure, len(dtypes), number)
     lanes = VECTOR_BYTES // max(map(_bytes, dtypes))
     each = " ".join(
         f"DO({k}, {dtype}, {str(written).lower()})"
         for k, (dtype, written) in enumerate(zip(dtypes, is_written, strict=True))
     )
     lines = [
-        '#include "types.cuh"',
-        f"using Real = {'double' if 'float64' in dtypes else 'float'};",
+        '#include "maths.cuh"',
+        f"using Real = {number};",
         f"constexpr int ARRAYS = {len(dtypes)}, NUMBERS = {count}, STEP_LANES = {lanes};",
         f"#define FOR_EACH_ARRAY(DO) {each}",
         text,

@@ -101,8 +101,8 @@ class HostDriver:
         return compiler() is not None
 
     def device(self) -> int:
-        """The only one."""
-        return 0
+        """None of a GPU's, so that no kernel takes a function of one for its own."""
+        return -1
 
     def multiprocessors(self) -> int:
         """Few, so that small arrays reach the geometry of large ones."""

@@ -27,6 +27,17 @@ def gradients(function: Any, g: Any, *given: Any) -> list[Any]:
     return [out, *torch.autograd.grad(out, [x for x in given if x is not None], g)]
 
 
+def test_gradients_that_lie_otherwise_than_the_images(host: HostDriver) -> None:
+    x = drawn((2, 3, 4, 5), "float32").to(memory_format=torch.channels_last).requires_grad_()
+    g = drawn(x.shape, "float32", 3)
+    out = F.batch_norm(x, None, None, training=True)
+    (found,) = torch.autograd.grad(out, x, g)
+    wanted = double(x)
+    reference = F.batch_norm(wanted, None, None, training=True)
+    assert_near(found, torch.autograd.grad(reference, wanted, double(g))[0], 64)
+    assert any("ShiftedProducts" in name for name in host.launched)
+
+
 @pytest.mark.parametrize(
     ("case", "dtype"),
     [*[(c, "float32") for c in CASES], ("images", "bfloat16"), ("channels last", "float64")],

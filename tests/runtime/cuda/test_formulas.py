@@ -201,4 +201,13 @@ def test_a_plan_is_made_once_for_a_shape_and_forgotten_with_thousands(
     for columns in (1, 2, 3, 4, 4):
         x = cupy.asarray(np.full(columns, -1, np.float32))
         assert formula(x).tolist() == [0] * columns
-    assert len(formula._plans) == 1
+    assert len(formula.plans) == 1
+
+
+def test_results_lie_as_the_first_operand_that_is_not_expanded(host: HostDriver) -> None:
+    x = drawn((2, 3, 4, 5), "float32").to(memory_format=torch.channels_last)
+    g = drawn((2, 3, 1, 1), "float32", 1)
+    found = g.expand(2, 3, 4, 5) * x
+    assert_launched(host, "pointwise_mul")
+    assert found.stride() == x.stride()
+    assert_near(found, double(g) * double(x), 2)

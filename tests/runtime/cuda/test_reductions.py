@@ -42,6 +42,8 @@ NAMES: dict[str, Any] = {
     "amin": torch.amin, "logsumexp": torch.logsumexp,
     "norm": lambda x, d, k: torch.linalg.vector_norm(x, 2, d, k),
     "absolute sum": lambda x, d, k: torch.linalg.vector_norm(x, 1, d, k),
+    "var": lambda x, d, k: torch.var(x, d, keepdim=k),
+    "biased deviation": lambda x, d, k: torch.std(x, d, keepdim=k, correction=0),
     "any": lambda x, d, k: torch.any(x > 3, d, k), "all": lambda x, d, k: torch.all(x > -3, d, k),
 }  # fmt: skip
 
@@ -132,6 +134,8 @@ def test_nan_and_empty_reductions(host: HostDriver) -> None:
     assert empty.sum(1).cpu().tolist() == [0, 0, 0]
     assert empty.prod(1).cpu().tolist() == [1, 1, 1]
     assert torch.isnan(empty.mean()).item()
+    assert torch.isnan(empty.var()).item()
+    assert torch.isnan(torch.ones(1, device="cuda").var()).item()
     assert empty.logsumexp(1).cpu().tolist() == [-np.inf] * 3
 
 

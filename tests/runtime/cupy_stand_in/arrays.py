@@ -27,12 +27,10 @@ IN_PLACE = ("fill", "sort")
 """Methods that change the array."""
 
 
-class ndarray:
-    """An array "on the GPU"."""
+class _ndarray_base:
+    """What CuPy has in Cython: an array is made by `_init`, past Python code that does no more."""
 
-    __array_priority__ = 100
-
-    def __init__(
+    def _init(
         self, shape: Any, dtype: Any = float, memptr: Any = None, strides: Any = None,
         order: str = "C",
     ) -> None:  # fmt: skip
@@ -43,6 +41,10 @@ class ndarray:
         whole = max(size, _extent(shape, strides, dtype)) if memptr is not None else size
         self._adopt(_shown(pointer, whole, shape, dtype, strides, order), pointer)
 
+    @property
+    def _c_contiguous(self) -> bool:
+        return bool(self._host.flags.c_contiguous)
+
     def _adopt(self, array: Any, pointer: MemoryPointer) -> None:
         self._host, self.data = array, pointer
         pointer._array = array.shape, array.strides, array.itemsize
@@ -50,6 +52,15 @@ class ndarray:
         root = _root(array)
         if isinstance(root, Bytes):
             root.owner = weakref.ref(self)
+
+
+class ndarray(_ndarray_base):
+    """An array "on the GPU"."""
+
+    __array_priority__ = 100
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._init(*args, **options)
 
     @classmethod
     def of(cls, array: Any) -> ndarray:

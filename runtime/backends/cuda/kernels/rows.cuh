@@ -11,7 +11,7 @@
 #define MOST_ROW_THREADS 512
 
 struct RowThreads {
-    int64 row;
+    int64 row, readable;  // the latter is the last row where there is none of that number
     int per_row, lane;
     bool is_real;  // whether there is such a row; if not, the threads only take part in reductions
 
@@ -20,6 +20,7 @@ struct RowThreads {
         lane = threadIdx.x % per_row;
         row = int64(blockIdx.x) * (blockDim.x / per_row) + threadIdx.x / per_row;
         is_real = row < rows;
+        readable = is_real ? row : rows - 1;
     }
 
     // All threads of the row get the reduction over them.
@@ -43,7 +44,7 @@ struct Rows {
 
     template <typename... Arrays>
     __device__ Rows(const RowThreads& threads, int64 columns, Arrays... arrays)
-        : at(threads), columns(columns), start{arrays + threads.row * columns...} {
+        : at(threads), columns(columns), start{arrays + threads.readable * columns...} {
         if (PIECES) read(0);
     }
 
@@ -51,13 +52,14 @@ struct Rows {
         return (base + at.lane + s * at.per_row) * WIDTH;
     }
 
+    // What is beyond the row is read from its beginning: a branch would let the compiler wait for each
+    // vector before it reads the next.
     __device__ void read(int64 base) {
 #pragma unroll
         for (int s = 0; s < STEPS; ++s) {
-            const int64 k = place(base, s);
-            if (!at.is_real || k >= columns) continue;
+            const int64 k = place(base, s), there = k < columns ? k : 0;
 #pragma unroll
-            for (int n = 0; n < N; ++n) part[n][s] = load<WIDTH>(start[n] + k);
+            for (int n = 0; n < N; ++n) part[n][s] = load<WIDTH>(start[n] + there);
         }
     }
 
@@ -102,4 +104,4 @@ struct Rows {
 };
 
 #define ROW_PARAMETERS typename T, bool IS_VECTOR, int PIECES
-#define ROW_KERNEL __global__ void __launch_bounds__(MOST_ROW_THREADS)
+#define ROW_KERNEL __global__ void __launch_bounds__(MOST_ROW_THREADS, 1)

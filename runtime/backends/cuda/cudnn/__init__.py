@@ -1,0 +1,34 @@
+"""cuDNN, NVIDIA's library of layers, through ctypes and its graph API: convolutions and attention.
+
+`library` finds and loads it, `descriptors` tells it of tensors and operations, `plans` has it
+choose how to compute a graph of them, `computations` keeps what was chosen. `convolution` and
+`attention` put the graphs together. Nothing is loaded before an operation on a GPU asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from ..registry import FLOATS
+from . import library
+
+HALVES = ("float16", "bfloat16")
+
+KERNELS = {
+    "convolution": ("convolution", FLOATS),
+    "convolution_input": ("convolution", FLOATS),
+    "convolution_weight": ("convolution", FLOATS),
+}
+"""The modules that compute operations, and for which dtypes."""
+
+
+def kernel(operation: str, dtype: str) -> Callable[..., Any] | None:
+    """What computes an operation by cuDNN, or gives None for what it leaves to others; None where
+    the library is not installed or has nothing for it."""
+    module, dtypes = KERNELS.get(operation, ("", ()))
+    if dtype not in dtypes or library.loaded() is None:
+        return None
+    found: Callable[..., Any] = getattr(import_module(f".{module}", __package__), operation)
+    return found

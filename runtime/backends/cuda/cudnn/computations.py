@@ -1,0 +1,145 @@
+"""Computations that stand ready: a graph's plan is chosen when it first runs, and then kept.
+
+What cuDNN has no code for, or what fails in it, is left to our own kernels from then on.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Any
+
+from ....errors import OutOfMemoryError
+from ... import cudnn as switches
+from ..rows import empty
+from . import library
+from .descriptors import ALIGNMENT, Descriptor
+from .library import CuDNNError, Library, local
+from .plans import Plan, Rules, graph, plans
+
+MOST_KEPT = 1024
+"""Computations that a thread keeps."""
+MEASURED_RUNS = 3
+
+Operations = Callable[[Library], list[Descriptor]]
+
+
+def situation(dtype: Any) -> tuple[Any, ...] | None:
+    """What a computation on arrays of `dtype` depends on besides their shapes and attributes: the
+    device and the switches; None if cuDNN is switched off."""
+    if not switches.enabled:
+        return None
+    rules = Rules(
+        dtype.char == "f" and not switches.allow_tf32,
+        switches.deterministic or switches.all_deterministic,
+    )
+    device = sys.modules["cupy"].cuda.runtime.getDevice()
+    return dtype.char, device, rules, switches.benchmark and not _is_recording()
+
+
+def _is_recording() -> bool:
+    from ... import cuda
+
+    return bool(cuda.is_recording)
+
+
+def kept(key: Any, make: Callable[[], Any]) -> Any:
+    """What this thread keeps under `key`: a call of `make` if it is new; None if it failed."""
+    table = local.kept
+    found = table.get(key, table)
+    if found is table:
+        if len(table) >= MOST_KEPT:
+            table.clear()
+        found = table[key] = make()
+    return found
+
+
+class Computation:
+    """A graph of `operations` on arrays that are numbered from 1 on."""
+
+    def __init__(self, label: str, operations: Operations, where: tuple[Any, ...]) -> None:
+        """`label` stands for it in messages; `where` is its situation."""
+        self.label, self.operations = label, operations
+        _, self.device, self.rules, self.is_measured = where
+        self.plan: Plan | None = None
+        self.is_refused = False
+
+    def run(self, *arrays: Any) -> bool:
+        """Compute from and into the arrays, which begin at multiples of 16 bytes; False if that is
+        left to our own kernels."""
+        if self.is_refused:
+            return False
+        functions = library.loaded()
+        assert functions is not None
+        stream = sys.modules["cupy"].cuda.get_current_stream().ptr
+        pointers = tuple([a.data.ptr for a in arrays])
+        try:
+            where = library.handle(functions, self.device, stream)
+            if self.plan is None:
+                self.plan = self._chosen(functions, where, pointers)
+            if self.plan is not None:
+                _run(self.plan, where, pointers)
+                return True
+        except OutOfMemoryError:
+            return False  # our own kernels need no more room
+        except CuDNNError as error:
+            if not error.is_unsupported:
+                warnings.warn(
+                    f"{self.label}: our own kernel computes it from now on, as cuDNN failed: "
+                    f"{error}",
+                    stacklevel=2,
+                )
+        self.is_refused = True
+        return False
+
+    def _chosen(
+        self, functions: Library, where: int | None, pointers: tuple[int, ...]
+    ) -> Plan | None:
+        whole = graph(functions, where, self.operations(functions))
+        candidates = plans(functions, where, whole, len(pointers), self.rules)
+        if not self.is_measured:
+            return next(candidates, None)
+        return _fastest(islice(candidates, switches.benchmark_limit or None), where, pointers)
+
+
+def _run(plan: Plan, where: int | None, pointers: tuple[int, ...]) -> None:
+    if not plan.workspace_bytes:
+        plan.run(where, 0, pointers)
+        return
+    workspace = empty((plan.workspace_bytes,), "uint8")  # the stream's next work may take it over
+    plan.run(where, workspace.data.ptr, pointers)
+
+
+def _fastest(candidates: Iterable[Plan], where: int | None, pointers: tuple[int, ...]) -> Any:
+    """The plan that took the least time, or None if none ran."""
+    best, least = None, float("inf")
+    for plan in candidates:
+        try:
+            taken = _milliseconds(plan, where, pointers)
+        except (CuDNNError, OutOfMemoryError):
+            continue
+        if taken < least:
+            best, least = plan, taken
+    return best
+
+
+def _milliseconds(plan: Plan, where: int | None, pointers: tuple[int, ...]) -> float:
+    """The least of some runs, after one that loads the code."""
+    cuda = sys.modules["cupy"].cuda
+    _run(plan, where, pointers)
+    found = []
+    for _ in range(MEASURED_RUNS):
+        begin, end = cuda.Event(), cuda.Event()
+        begin.record()
+        _run(plan, where, pointers)
+        end.record()
+        end.synchronize()
+        found.append(cuda.get_elapsed_time(begin, end))
+    return float(min(found))
+
+
+def is_aligned(array: Any) -> bool:
+    """Whether the array begins where the fastest loads want it."""
+    return not array.data.ptr % ALIGNMENT

@@ -1,0 +1,114 @@
+"""cuDNN's shared library: found in the wheels or on the system, loaded on demand; its handles.
+
+Source: the C interface of cuDNN 9, cudnn_graph.h.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import threading
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+LIBRARIES = ("libcudnn.so.9", "cudnn64_9.dll")
+FOLDERS = ("cudnn/lib", "cudnn/bin")
+"""Where the wheels have the library, below the package `nvidia`."""
+TEXT_BYTES = 1024
+
+UNSUPPORTED = {*range(3000, 4000)} - {3008, 3009}
+"""Statuses that say that cuDNN has no code for a combination: CUDNN_STATUS_NOT_SUPPORTED and those
+after it, without those that say that something is missing which it needs."""
+
+
+class CuDNNError(RuntimeError):
+    """A call that cuDNN refused, with a status of cudnnStatus_t."""
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.is_unsupported = status in UNSUPPORTED
+
+
+class Library:
+    """The loaded library. Every call through it raises CuDNNError unless it succeeds."""
+
+    def __init__(self, functions: Any) -> None:
+        self.functions = functions
+        self.functions.cudnnGetVersion.restype = ctypes.c_size_t
+        self.functions.cudnnGetErrorString.restype = ctypes.c_char_p
+        self.version = int(self.functions.cudnnGetVersion())
+        self.execute = self.functions.cudnnBackendExecute
+        self.execute.argtypes = [ctypes.c_void_p] * 3
+
+    def call(self, name: str, *arguments: Any) -> None:
+        """Call `cudnn<name>`. Raises: CuDNNError for any status but success."""
+        status = getattr(self.functions, f"cudnn{name}")(*arguments)
+        if status:
+            raise self.error(name, status)
+
+    def error(self, name: str, status: int) -> CuDNNError:
+        """What went wrong in `cudnn<name>`, in the library's words."""
+        text = ctypes.create_string_buffer(TEXT_BYTES)
+        self.functions.cudnnGetLastErrorString(text, ctypes.c_size_t(TEXT_BYTES))
+        words = self.functions.cudnnGetErrorString(status).decode()
+        detail = text.value.decode(errors="replace").strip()
+        words += f" ({detail})" if detail else ""
+        return CuDNNError(f"cudnn{name}: {words}", status)
+
+
+def _places() -> Iterator[str]:
+    """The library where the wheels put it, and where the system looks for it."""
+    wheels = importlib.util.find_spec("nvidia")
+    for base in [] if wheels is None else wheels.submodule_search_locations or []:
+        for folder in FOLDERS:
+            yield from (str(Path(base) / folder / name) for name in LIBRARIES)
+    yield from LIBRARIES
+
+
+@cache
+def loaded() -> Library | None:
+    """The library; None where it is not installed, or cannot be loaded."""
+    for place in _places():
+        try:
+            return Library(ctypes.CDLL(place))
+        except OSError:
+            continue
+    return None
+
+
+class _Handle:
+    """cuDNN's state for one device and thread, and the stream that it gives work to."""
+
+    def __init__(self, functions: Library) -> None:
+        self.library = functions
+        self.value = ctypes.c_void_p()
+        self.stream = 0  # a new handle's stream is the default one
+        functions.call("Create", ctypes.byref(self.value))
+
+    def on(self, stream: int) -> int | None:
+        """The handle, its work going to the stream of that address."""
+        if stream != self.stream:
+            self.library.call("SetStream", self.value, ctypes.c_void_p(stream))
+            self.stream = stream
+        return self.value.value
+
+
+class _Local(threading.local):
+    """What one thread has, as neither handles nor plans may be used by two at a time."""
+
+    def __init__(self) -> None:
+        self.handles: dict[int, _Handle] = {}
+        self.kept: dict[Any, Any] = {}  # what stands ready, by key
+
+
+local = _Local()
+
+
+def handle(functions: Library, device: int, stream: int) -> int | None:
+    """The calling thread's handle for the current device, which is `device`."""
+    found = local.handles.get(device)
+    if found is None:
+        found = local.handles[device] = _Handle(functions)
+    return found.on(stream)

@@ -1,0 +1,197 @@
+"""Convolutions by cuDNN, or its stand-in, against the CPU in float64."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import flambeau as torch
+import flambeau.nn.functional as F
+from flambeau.backends import cudnn
+from flambeau.backends.cuda.cudnn.library import local
+
+from .. import cudnn_stand_in
+from ..cudnn_stand_in import StandIn
+from .kit import assert_near, double, drawn
+from .test_convolutions import CASES, results
+
+MAPS = ["convolution_forward", "convolution_backward_data", "convolution_backward_filter"]
+
+
+@pytest.fixture
+def library() -> Iterator[StandIn]:
+    """The stand-in for cuDNN."""
+    with cudnn_stand_in.installed() as made:
+        yield made
+
+
+def maps(library: StandIn) -> list[str]:
+    """The maps that it computed, in alphabetical order."""
+    words = " ".join(library.executed).split()
+    return sorted(w for w in words if w.startswith("convolution"))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+@pytest.mark.parametrize(("shape", "weight", "options"), CASES)
+def test_results_and_gradients(
+    library: StandIn, dtype: str, shape: Any, weight: Any, options: dict[str, Any]
+) -> None:
+    arrays = drawn(shape, dtype), drawn(weight, dtype, seed=1), drawn(weight[:1], dtype, seed=2)
+    with cudnn.flags(enabled=True, allow_tf32=False):
+        found = results(*arrays, options)
+    assert maps(library) == sorted(MAPS)
+    wanted = results(*map(double, arrays), options)
+    for a, b in zip(found[:3], wanted, strict=False):
+        assert_near(a, b, units=16)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_images_with_their_channels_innermost_stay_so(library: StandIn, dtype: str) -> None:
+    arrays = drawn((2, 6, 5, 7), dtype), drawn((4, 6, 3, 3), dtype), drawn((4,), dtype)
+    with cudnn.flags(enabled=True, allow_tf32=False):
+        found = results(*arrays, {"padding": 1}, last=True)
+    assert found[0].is_contiguous(memory_format=torch.channels_last)
+    for a, b in zip(found[:3], results(*map(double, arrays), {"padding": 1}), strict=False):
+        assert_near(a, b, units=16)
+
+
+def convolved(dtype: str = "float32", last: bool = False, **options: Any) -> Any:
+    """A convolution of images 2x6x5x7, and what it should be."""
+    x, w = drawn((2, 6, 5, 7), dtype), drawn((4, 6, 3, 3), dtype, seed=1)
+    given = x.to(memory_format=torch.channels_last) if last else x
+    return F.conv2d(given, w, **options), F.conv2d(double(x), double(w), **options)
+
+
+def test_a_bias_is_added_on_the_way_where_cudnn_can(library: StandIn) -> None:
+    x, w, b = drawn((2, 8, 5, 7), "float16"), drawn((4, 8, 3, 3), "float16"), drawn((4,), "float16")
+    F.conv2d(x.to(memory_format=torch.channels_last), w, b)
+    F.conv2d(x, w, b)
+    assert library.executed == [
+        "tensor cores: convolution_forward pointwise", "in parts: convolution_forward",
+    ]  # fmt: skip
+
+
+def test_float32_is_rounded_to_tf32_only_where_that_is_allowed(library: StandIn) -> None:
+    found, wanted = convolved()
+    error = (found.cpu().double() - wanted).abs().max().item()
+    with cudnn.flags(enabled=True, allow_tf32=False):
+        found, _ = convolved()
+    assert_near(found, wanted, units=16)
+    assert [e.split(":")[0] for e in library.executed] == ["in parts", "plain"]
+    with cudnn.flags(enabled=True, deterministic=True):
+        found, _ = convolved()
+    error = (found.cpu().double() - wanted).abs().max().item()
+    assert 1e-4 < error < 1e-1
+    assert library.executed[-1].startswith("tensor cores")
+
+
+def test_ways_that_differ_from_run_to_run_are_left_out_where_results_must_not(
+    library: StandIn,
+) -> None:
+    convolved("float16")
+    with cudnn.flags(enabled=True, deterministic=True):
+        convolved("float16")
+    torch.use_deterministic_algorithms(True)
+    try:
+        convolved("float16")
+    finally:
+        torch.use_deterministic_algorithms(False)
+    names = [e.split(":")[0] for e in library.executed]
+    assert names == ["in parts", "tensor cores", "tensor cores"]
+
+
+def test_the_fastest_way_is_measured_once(library: StandIn) -> None:
+    with cudnn.flags(enabled=True, benchmark=True):
+        found, wanted = convolved("float16")
+        assert_near(found, wanted, units=16)
+        tried = [e.split(":")[0] for e in library.executed]
+        assert set(tried) == {"in parts", "tensor cores", "plain"}
+        convolved("float16")
+    assert library.executed[len(tried) :] == ["tensor cores: convolution_forward"]
+
+
+def test_what_stands_ready_is_used_again_and_given_back_in_the_end(library: StandIn) -> None:
+    convolved()
+    made = len(library.descriptors)
+    for _ in range(3):
+        convolved()
+    assert len(library.descriptors) <= made + 3  # addresses may differ
+    local.kept.clear()
+    gc.collect()
+    assert not library.descriptors
+
+
+def test_nothing_is_computed_by_cudnn_where_it_is_switched_off(library: StandIn) -> None:
+    with cudnn.flags():
+        found, wanted = convolved("bfloat16")
+    assert_near(found, wanted, units=16)
+    assert not library.executed
+
+
+def test_odd_paddings_and_empty_images_are_left_to_our_own_kernels(library: StandIn) -> None:
+    convolved(padding="same")
+    assert library.executed
+    x, w = drawn((1, 2, 6), "float32"), drawn((2, 2, 4), "float32")
+    library.executed.clear()
+    found = F.conv1d(x, w, padding="same")
+    assert_near(found, F.conv1d(double(x), double(w), padding="same"))
+    assert F.conv2d(torch.ones(0, 2, 4, 4, device="cuda"), w[:, :, None]).shape == (0, 2, 4, 1)
+    assert not library.executed
+
+
+@pytest.mark.parametrize("function", ["Create", "BackendCreateDescriptor", "BackendExecute"])
+def test_a_failure_is_told_once_and_our_own_kernels_go_on(library: StandIn, function: str) -> None:
+    library.failing[function] = "EXECUTION_FAILED"
+    with pytest.warns(UserWarning, match="cuDNN failed.*told to fail"):
+        found, wanted = convolved("float16")
+    assert_near(found, wanted, units=16)
+    found, _ = convolved("float16")
+    assert_near(found, wanted, units=16)
+
+
+def test_recorded_graphs_compute_again(library: StandIn) -> None:
+    x, w = drawn((2, 6, 5, 7), "float16"), drawn((4, 6, 3, 3), "float16", seed=1)
+    F.conv2d(x, w)
+    graph = torch.cuda.CUDAGraph()
+    with cudnn.flags(enabled=True, benchmark=True), torch.cuda.graph(graph):
+        out = F.conv2d(x, w)
+    x.copy_(2 * x)
+    graph.replay()
+    assert_near(out, F.conv2d(double(x), double(w)), units=16)
+
+
+def test_work_goes_to_the_current_stream_and_device(library: StandIn) -> None:
+    side = torch.cuda.Stream()
+    with torch.cuda.stream(side):
+        convolved()
+    convolved()
+    x, w = torch.ones(1, 1, 3, 3, device="cuda:1"), torch.ones(1, 1, 2, 2, device="cuda:1")
+    assert F.conv2d(x, w).tolist() == [[[[4.0, 4.0], [4.0, 4.0]]]]
+    assert [h.device for h in library.handles.values()] == [0, 1]
+
+
+def test_threads_have_handles_of_their_own(library: StandIn) -> None:
+    convolved()
+    thread = threading.Thread(target=convolved)
+    thread.start()
+    thread.join()
+    assert len(library.executed) == len(library.handles) == 2
+
+
+def test_images_between_others_in_memory(library: StandIn) -> None:
+    whole, w = drawn((3, 7, 6, 9), "float16"), drawn((4, 6, 3, 3), "float16", seed=1)
+    for x in (whole[1:, 1:, 1:, 1:], whole[1:, :6], whole.mT[:, 1:, ::2]):
+        assert_near(F.conv2d(x, w), F.conv2d(double(x), double(w)), units=16)
+    assert len(library.executed) == 3
+
+
+def test_the_library_tells_its_version(library: StandIn) -> None:
+    assert cudnn.is_available()
+    assert cudnn.version() == 91900
+    with cudnn.flags(enabled=False):
+        assert not cudnn.enabled
+    assert cudnn.enabled
