@@ -357,8 +357,8 @@ class CachingAllocator:
 
     def is_recorded(self, array: Any) -> bool:
         """Whether the memory of `array` is of the graph that this thread records."""
-        part = getattr(array.data.mem, "part", None)
-        return part is not None and part.arena.pool == self._chosen.pool != 0
+        part = getattr(array.data.mem, "_owner", None)
+        return isinstance(part, Part) and part.arena.pool == self._chosen.pool != 0
 
     def drop(self, pool: int) -> None:
         """Give back a graph's pool, as far as no tensor holds blocks of it."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import launch
+from . import counters, launch
 from .launch import Template
-from .reductions import BLOCKS_PER_MULTIPROCESSOR, MOST_CHUNKS, reduced
+from .reductions import BLOCKS_PER_MULTIPROCESSOR, MOST_CHUNKS
 from .registry import FLOATS, kernel
 from .rows import ROW_PARAMETERS, VECTOR_BYTES, Rows, aligned, as_rows, empty, wide
 
@@ -14,7 +14,7 @@ ROWS = Template("normalization", "normalize_rows", "PPPPPPqqqd", **ROW_PARAMETER
 GRADIENT = Template("normalization", "normalize_rows_gradient", "PPPPPPqqqd", **ROW_PARAMETERS)
 NORMALIZED = Template("normalization", "normalized_gradient", "PPPPqqqd", **ROW_PARAMETERS)
 WEIGHTS = Template(
-    "normalization", "normalize_weight_gradient", "PPPPPqqq", T=FLOATS, IS_VECTOR=(True, False)
+    "normalization", "normalize_weight_gradient", "PPPPPPPqqq", T=FLOATS, IS_VECTOR=(True, False)
 )
 ROWS_AT_ONCE, COLUMNS_AT_ONCE = 8, 32
 """Threads of a block of `normalize_weight_gradient` along rows, and along vectors of columns."""
@@ -81,22 +81,26 @@ def layer_norm_gradient(
     out = empty(input.shape, input.dtype)
     means, scales = (empty((given.rows,), wide(input)) for _ in range(2))
     _launched(GRADIENT, given, *parameters, out, means, scales, eps=eps)
-    by_weight, by_bias = _summed(given, means, scales).astype(input.dtype, copy=False)
+    by_weight, by_bias = _summed(given, means, scales)
     return out, by_weight.reshape(like), by_bias.reshape(like)
 
 
 def _summed(given: Rows, means: Any, scales: Any) -> Any:
-    """The gradients by weight and by bias, (2, columns), in the dtype of the means."""
+    """The gradients by weight and by bias, (2, columns)."""
     x, rows, columns = given.arrays[1], given.rows, given.columns
     width = VECTOR_BYTES // x.itemsize if given.how.is_vector else 1
     blocks = -(-columns // (COLUMNS_AT_ONCE * width))
     wanted = launch.driver.multiprocessors() * BLOCKS_PER_MULTIPROCESSOR // blocks
     chunk = -(-rows // max(1, min(wanted, rows // (4 * ROWS_AT_ONCE), MOST_CHUNKS)))
     chunks = -(-rows // chunk)
-    parts = empty((2, chunks, columns), means.dtype)
-    places = [a.data.ptr for a in (*given.arrays, means, scales, parts)]
+    out = empty((2, columns), x.dtype)
+    places = [a.data.ptr for a in (*given.arrays, means, scales, out)]
+    between, counted = 0, 0
+    if chunks > 1:
+        parts = empty((2, chunks, columns), means.dtype)
+        between, counted = parts.data.ptr, counters.address(blocks)
     threads = ROWS_AT_ONCE * COLUMNS_AT_ONCE
     WEIGHTS[x.dtype.name, given.how.is_vector](
-        (blocks, chunks), threads, *places, rows, columns, chunk
+        (blocks, chunks), threads, *places, between, counted, rows, columns, chunk
     )
-    return parts[:, 0] if chunks == 1 else reduced("SumOf", parts, (1,), means.dtype)
+    return out

@@ -32,8 +32,6 @@ from . import arrays, memory, streams
 SMALL = 1 << 22
 NO_RESERVE = 0x4000 if sys.platform == "linux" else 0
 """MAP_NORESERVE, which Python's `mmap` names from 3.13 on."""
-CAPACITY = 1 << 40
-"""Bytes of a device, of which none is occupied."""
 VIEWS = """
 _item reshape transpose swapaxes squeeze view ravel broadcast_to moveaxis expand_dims as_strided
 diagonal ascontiguousarray astype broadcast_arrays flip
@@ -319,7 +317,7 @@ def _reserved(size: int) -> int:
     written there."""
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NO_RESERVE
     held = np.frombuffer(mmap.mmap(-1, size, flags=flags), np.uint8)
-    memory.segments[held.ctypes.data] = size, held, memory.current.device
+    memory.segments[held.ctypes.data] = 0, held, memory.current.device  # of which nothing is used
     return held.ctypes.data
 
 
@@ -327,14 +325,13 @@ def _reserved(size: int) -> int:
 def counting() -> Iterator[Ledger]:
     """Within `installed()`: launches are noted instead of run."""
     ledger = Ledger()
-    before = launch.driver, streams.runtime.malloc, memory.CAPACITY
+    before = launch.driver, streams.runtime.malloc
     launch.driver = memory.ledger = ledger
-    memory.CAPACITY = CAPACITY
     streams.runtime.malloc = _reserved
     forget_kernels()
     try:
         yield ledger
     finally:
-        launch.driver, streams.runtime.malloc, memory.CAPACITY = before
+        launch.driver, streams.runtime.malloc = before
         memory.ledger = None
         forget_kernels()
