@@ -79,12 +79,12 @@ def set_float32_matmul_precision(precision: str) -> None:
     """
     if precision not in PRECISIONS:
         raise ValueError(f"Expected a precision of {', '.join(PRECISIONS)}. Got {precision!r}.")
-    products.precision = precision
+    products.rounding.precision = precision
 
 
 def get_float32_matmul_precision() -> str:
     """What `set_float32_matmul_precision` was told last."""
-    return products.precision
+    return products.rounding.precision
 
 
 def set_num_threads(threads: int) -> None:

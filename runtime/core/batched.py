@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 from ..errors import BatchingError
+from .dispatch import guarded
 from .spec import Spec
 
 
@@ -182,6 +183,7 @@ def bare(array: Any) -> Any:
     return array
 
 
+@guarded
 def anywhere(tensor: Any) -> bool:
     """Whether a bool tensor holds somewhere, in whichever slice: for checks that raise."""
     return bool(bare(tensor._array).any())

@@ -357,7 +357,8 @@ def _follow(
             from ..backends.cuda import steps
 
             given = momentum, momentum * correction
-            steps.run(_follow_rule, given, [[t._array for t in tensors]])
+            with running_mean._key.guard:
+                steps.run(_follow_rule, given, [[t._array for t in tensors]])
             for tensor in tensors[:2]:
                 count_write(tensor._writes, "batch_norm")
             return

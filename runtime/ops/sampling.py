@@ -65,10 +65,11 @@ def drawn(name: str, key: DispatchKey, shape: tuple[int, ...], generator: Any, *
     if key.device.type == "cpu":
         values = CPU[name](stream, count, key.dtype.numpy, *args)
         return np.asarray(values).astype(key.dtype.numpy, copy=False).reshape(shape)
-    if name in launches.DRAWN and launch.driver.is_available():
-        return launches.drawn(name, stream.philox, shape, key.dtype.numpy, *args)
-    values = GPU[name](stream.library_generator(key.backend.xp), shape, *args)
-    return key.backend.xp.asarray(values).astype(key.dtype.numpy)
+    with key.guard:
+        if name in launches.DRAWN and launch.driver.is_available():
+            return launches.drawn(name, stream.philox, shape, key.dtype.numpy, *args)
+        values = GPU[name](stream.library_generator(key.backend.xp), shape, *args)
+        return key.backend.xp.asarray(values).astype(key.dtype.numpy)
 
 
 def is_launched(key: DispatchKey) -> bool:
@@ -190,7 +191,8 @@ def _sampler(name: str, distribution: str, parameters: tuple[float, ...], doc: s
         kind = "singly_normal" if distribution == "normal" else distribution
         values = drawn(kind, key, shape, generator, *parameters)
         inverse = [order.index(d) for d in range(len(order))]
-        return wrap(values.transpose(inverse), key).requires_grad_(requires_grad)
+        with key.guard:
+            return wrap(values.transpose(inverse), key).requires_grad_(requires_grad)
 
     sample.__name__, sample_like.__name__ = name, f"{name}_like"
     sample.__doc__ = f"A tensor of the given sizes of {doc}."
@@ -557,7 +559,8 @@ def uniform_numbers_like(input: Tensor, draw: Callable[..., Any] = uniform_numbe
     if order is None or not is_laid_out(preserve_format, shape, input.stride()):
         return draw(input.device, shape)  # with gaps or overlaps: row-major
     draws = draw(input.device, tuple([shape[d] for d in order]))
-    return draws.transpose([order.index(d) for d in range(len(shape))])
+    with input._key.guard:
+        return draws.transpose([order.index(d) for d in range(len(shape))])
 
 
 def dropout_mask(input: Tensor, p: float, shape: Any = None) -> Tensor:
@@ -578,4 +581,5 @@ def dropout_mask(input: Tensor, p: float, shape: Any = None) -> Tensor:
     draws = uniform_numbers(key.device, wanted) if shape else uniform_numbers_like(input)
     if key.level:
         return (placed(draws, precise) < 1.0 - p).to(key.dtype) * scale
-    return wrap((draws < 1.0 - p).astype(key.dtype.numpy) * key.dtype.numpy.type(scale), key)
+    with key.guard:
+        return wrap((draws < 1.0 - p).astype(key.dtype.numpy) * key.dtype.numpy.type(scale), key)

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 import flambeau as torch
-from flambeau.backends.cuda import products
+from flambeau.backends.cuda import cublaslt
+
+from .cupy_stand_in import blas_lt
 
 pytestmark = [pytest.mark.usefixtures("gpu"), pytest.mark.cuda]
+
+
+@pytest.fixture
+def asked() -> list[dict[str, Any]]:
+    """What the stand-in for cuBLASLt ran."""
+    if torch.cuda.get_device_name() != "stand-in":
+        pytest.skip("The library itself does not say what it ran.")
+    blas_lt.asked.clear()
+    return blas_lt.asked
+
 
 ROUNDING = {torch.float64: 1e-12, torch.float32: 2e-5, torch.float16: 3e-3, torch.bfloat16: 2e-2}
 
 
 def operand(shape: tuple[int, ...], dtype: Any, layout: str, seed: int) -> Any:
     """Normal numbers whose last two dimensions lie in memory as `layout` says."""
-    values = torch.from_numpy(np.random.RandomState(seed).randn(*shape)).to(dtype).cuda()
+    drawn = np.asarray(np.random.RandomState(seed).randn(*shape))
+    values = torch.from_numpy(drawn).to(dtype).cuda()
     if layout == "transposed":
         return values.mT.contiguous().mT
     if layout == "with gaps":
@@ -53,9 +67,20 @@ def test_products_of_every_layout_equal_those_in_double_precision(shapes: Any, d
             )
 
 
+@pytest.fixture
+def library() -> Iterator[Any]:
+    """Chooses who computes, until the test ends."""
+    yield torch.backends.cuda.preferred_blas_library
+    torch.backends.cuda.preferred_blas_library("default")
+
+
+@pytest.mark.parametrize("chosen", ["cublaslt", "cublas"])
 @pytest.mark.parametrize("dtype", ROUNDING, ids=str)
 @pytest.mark.parametrize("shape", [(3, 4), (2, 3, 4), (4,), (0, 4)], ids=str)
-def test_layers_and_their_gradients_equal_the_cpus(shape: Any, dtype: Any) -> None:
+def test_layers_and_their_gradients_equal_the_cpus(
+    shape: Any, dtype: Any, chosen: str, library: Any
+) -> None:
+    assert library(chosen) == library() == chosen
     found = []
     for place in ("cpu", "cuda"):
         x = operand(shape, torch.float64, "plain", 0).cpu().to(dtype).to(place).requires_grad_()
@@ -71,13 +96,7 @@ def test_layers_and_their_gradients_equal_the_cpus(shape: Any, dtype: Any) -> No
         )  # fmt: skip
 
 
-def test_tf32_is_taken_where_it_is_allowed(monkeypatch: Any) -> None:
-    asked: list[int] = []
-    library = products._library(torch.backends.cuda.xp)
-    if not hasattr(library, "__dict__"):
-        pytest.skip("cuBLAS's own module cannot be watched.")
-    plain = library.gemmEx
-    monkeypatch.setattr(library, "gemmEx", lambda *args: asked.append(args[-2]) or plain(*args))
+def test_tf32_is_taken_where_it_is_allowed(asked: Any) -> None:
     x = torch.ones(2, 2, device="cuda")
     torch.set_float32_matmul_precision("highest")
     x @ x
@@ -90,4 +109,110 @@ def test_tf32_is_taken_where_it_is_allowed(monkeypatch: Any) -> None:
     finally:
         torch.set_float32_matmul_precision("highest")
     assert not torch.backends.cuda.matmul.allow_tf32
-    assert asked == [68, 77, 70, 68]
+    assert [each["sums"] for each in asked] == [68, 77, 70, 68]
+
+
+def epilogues(asked: list[dict[str, Any]]) -> list[str]:
+    """What followed the products, by name, since this was called last."""
+    names = {number: name for name, number in cublaslt.EPILOGUES.items()}
+    found = [names[each["epilogue"]] for each in asked]
+    asked.clear()
+    return found
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_bias_and_its_gradient_come_with_the_products(asked: Any, dtype: Any) -> None:
+    layer = torch.nn.Linear(4, 3, device="cuda", dtype=dtype)
+    out = layer(torch.ones(2, 5, 4, device="cuda", dtype=dtype, requires_grad=True))
+    assert epilogues(asked) == ["bias"]
+    out.backward(torch.ones_like(out))
+    assert epilogues(asked) == ["", "bgrad left"]
+    assert layer.bias.grad.tolist() == [10] * 3
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_sum_with_a_product_is_one_launch_forward_and_two_backward(
+    asked: Any, dtype: Any
+) -> None:
+    x, w = (operand(s, dtype, "plain", 0).requires_grad_() for s in ((5, 4), (4, 3)))
+    bias, term = (operand(s, dtype, "plain", 1).requires_grad_() for s in ((3,), (5, 3)))
+    for added, words in ((bias, ("bias", "bgrad right")), (term, ("", ""))):
+        out = torch.addmm(added, x, w)
+        assert (epilogues(asked), out.grad_fn.name()) == ([words[0]], "AddmmBackward0")
+        out.backward(torch.ones_like(out))
+        assert epilogues(asked) == ["", words[1]]
+    assert bias.grad.tolist() == [5] * 3
+    batch = torch.baddbmm(term, x[None], w[None])
+    assert (epilogues(asked), batch.grad_fn.name()) == ([""], "BaddbmmBackward0")
+
+
+TERMS = [(5, 3), (3,), (5, 1), (1, 3), (1,), ()]
+FACTORS = [(1, 1), (0.5, 2), (0, 1), (1, 0)]
+
+
+@pytest.mark.parametrize("chosen", ["cublaslt", "cublas"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("batch", [(), (2,)], ids=["addmm", "baddbmm"])
+def test_sums_with_products_and_their_gradients_equal_those_in_double_precision(
+    batch: tuple[int, ...], layout: str, chosen: str, library: Any
+) -> None:
+    library(chosen)
+    function = torch.baddbmm if batch else torch.addmm
+    x, w = (
+        operand((*batch, 5, 4), torch.float32, layout, 0),
+        operand((*batch, 4, 3), torch.float32, layout, 1),
+    )
+    terms = [operand(s, torch.float32, layout if len(s) > 1 else "plain", 2) for s in TERMS]
+    terms += [operand((*batch, 5, 3), torch.float32, layout, 3)]
+    for term in terms:
+        for beta, alpha in FACTORS:
+            found = []
+            for to in (lambda t: t.cpu().double(), lambda t: t):
+                leaves = [to(t).detach().requires_grad_() for t in (term, x, w)]
+                out = function(*leaves, beta=beta, alpha=alpha)
+                found.append([out, *torch.autograd.grad(out.cos().sum(), leaves)])
+            for wanted, got in zip(*found, strict=True):
+                assert got.device.type == "cuda"
+                assert torch.allclose(got.cpu().double(), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_what_cublaslt_has_no_algorithm_for_is_done_in_steps(asked: Any) -> None:
+    layer = torch.nn.Linear(4, 3, device="cuda", dtype=torch.float64)  # bias gradient: not there
+    out = layer(torch.ones(2, 4, device="cuda", dtype=torch.float64))
+    out.backward(torch.ones_like(out))
+    assert epilogues(asked) == ["bias", ""]
+    assert layer.bias.grad.tolist() == [2] * 3
+    strided = torch.ones(6, device="cuda", dtype=torch.float64)[::2]
+    out = torch.nn.functional.linear(
+        torch.ones(2, 4, device="cuda").double(), layer.weight, strided
+    )
+    assert epilogues(asked) == [""]
+    assert torch.allclose(out, layer.weight.sum(1) + 1)
+
+
+def test_parts_of_sums_are_rounded_where_it_is_allowed(asked: Any) -> None:
+    switches = torch.backends.cuda.matmul
+    assert switches.allow_bf16_reduced_precision_reduction
+    x, y = torch.ones(2, 2, device="cuda").bfloat16(), torch.ones(2, 2, device="cuda").half()
+    switches.allow_bf16_reduced_precision_reduction = False
+    try:
+        for a in (x, y, x.float()):
+            a @ a
+    finally:
+        switches.allow_bf16_reduced_precision_reduction = True
+    x @ x
+    assert [each["schemes"] for each in asked] == [2, 7, 7, 7]
+
+
+def test_an_unknown_library_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"default, cublas, cublaslt\. Got 'magma'"):
+        torch.backends.cuda.preferred_blas_library("magma")
+
+
+def test_a_failing_product_names_the_status(monkeypatch: Any, asked: Any) -> None:
+    x = torch.ones(2, 3, device="cuda")
+    w = torch.ones(3, 2, device="cuda")
+    x @ w
+    monkeypatch.setattr(blas_lt, "HANDLE", 0)
+    with pytest.raises(RuntimeError, match=r"cublasLtMatmul to succeed.*NOT_INITIALIZED"):
+        x @ w

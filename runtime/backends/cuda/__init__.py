@@ -33,7 +33,7 @@ import numpy as np
 
 from ...core import dtypes
 from ...core.devices import device
-from ...core.dispatch import DispatchKey
+from ...core.dispatch import NO_CHOICE, DispatchKey
 from ...errors import DeviceError
 from ..array import ArrayBackend
 from . import bounds, copies, cudnn, launch, memory, products, registry
@@ -50,14 +50,30 @@ class _Products:
     def allow_tf32(self) -> bool:
         """Whether factors of float32 may be rounded to TF32 (10 bits): a float32 matmul precision
         below "highest"."""
-        return products.precision != "highest"
+        return products.rounding.precision != "highest"
 
     @allow_tf32.setter
     def allow_tf32(self, value: bool) -> None:
-        products.precision = "high" if value else "highest"
+        products.rounding.precision = "high" if value else "highest"
 
-    allow_fp16_reduced_precision_reduction = True
-    allow_bf16_reduced_precision_reduction = True
+    @property
+    def allow_fp16_reduced_precision_reduction(self) -> bool:
+        """Whether parts of a sum of float16 products, computed apart, may be added up in
+        float16."""
+        return products.rounding.fp16_sums
+
+    @allow_fp16_reduced_precision_reduction.setter
+    def allow_fp16_reduced_precision_reduction(self, value: bool) -> None:
+        products.rounding.fp16_sums = bool(value)
+
+    @property
+    def allow_bf16_reduced_precision_reduction(self) -> bool:
+        """The same of bfloat16."""
+        return products.rounding.bf16_sums
+
+    @allow_bf16_reduced_precision_reduction.setter
+    def allow_bf16_reduced_precision_reduction(self, value: bool) -> None:
+        products.rounding.bf16_sums = bool(value)
 
 
 class CUDABackend(ArrayBackend):
@@ -66,6 +82,8 @@ class CUDABackend(ArrayBackend):
     type = "cuda"
     matmul = _Products()  # switches, under PyTorch's name for them
 
+    has_choice = False  # of GPUs or streams, so that backward passes must find theirs
+    together = frozenset(products.TOGETHER)  # composites that gradients ask for as one operation
     is_recording = 0  # how many graphs are recorded now
     recorded_numbers: ClassVar[list[Any]] = []  # that they read, and keep
     _library: Any = None
@@ -98,6 +116,19 @@ class CUDABackend(ArrayBackend):
         """Whether there is code for GPUs: yes."""
         return True
 
+    def preferred_blas_library(self, backend: str | None = None) -> str:
+        """Which library computes matrix products, and from now on is to: "cublaslt", with bias and
+        activation in one launch, "cublas", or "default", the first that has an algorithm.
+
+        Raises: ValueError for another word.
+        """
+        words = ("default", "cublas", "cublaslt")
+        if backend is not None:
+            if backend not in words:
+                raise ValueError(f"Expected a library of {', '.join(words)}. Got {backend!r}.")
+            products.rounding.library = backend
+        return products.rounding.library
+
     @contextlib.contextmanager
     def sdp_kernel(self, *args: Any, **options: Any) -> Iterator[None]:
         """A `with` block for choosing kernels of attention, of which there is one."""
@@ -108,9 +139,20 @@ class CUDABackend(ArrayBackend):
         own = registry.own_kernel(operation, key) if launch.driver.is_available() else None
         if own is None and operation.name in products.KERNELS and products.is_available(self.xp):
             own = partial(products.KERNELS[operation.name], self.xp)
+        if operation.name in self.together:
+            own = partial(products.TOGETHER[operation.name], self.xp)
+            plain = operation.composed(key)  # which widens halves no sooner than it must
         kernel = plain if own is None else registry.or_plain(own, plain)
         library = cudnn.kernel(operation.name, key.dtype.name)
         return kernel if library is None else registry.or_plain(library, kernel)
+
+    def put_rows(self, array: Any, index: Any, values: Any) -> bool:
+        """array[index] = values by a kernel of ours; False for what it does not take."""
+        if not launch.driver.is_available():
+            return False
+        from . import gathers
+
+        return gathers.write(array, index, values)
 
     def special(self) -> Any:
         import cupyx.scipy.special
@@ -125,6 +167,7 @@ class CUDABackend(ArrayBackend):
         """`kernel` on the GPU `index`, which is made current meanwhile if there are others."""
         if self.device_count() == 1:
             return kernel
+        self.has_choice = True
 
         def on_its_device(*args: Any, **attributes: Any) -> Any:
             if self.current_device() == index:
@@ -135,6 +178,13 @@ class CUDABackend(ArrayBackend):
         into = getattr(kernel, "into", None)
         on_its_device.into = None if into is None else self.placed(into, index)  # type: ignore[attr-defined]
         return on_its_device
+
+    def guard(self, index: int) -> contextlib.AbstractContextManager[Any]:
+        """A `with` block in which the GPU `index` is current; it does nothing if it is alone."""
+        if self.device_count() == 1:
+            return NO_CHOICE
+        self.has_choice = True
+        return self.xp.cuda.Device(index)  # type: ignore[no-any-return]
 
     def array_dtype(self, dtype: dtypes.dtype) -> Any:
         return dtype.numpy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .launch import Kernel, Template
+from .launch import AMPERE, Kernel, Template
 from .random import Stream
 from .registry import kernel
 from .rows import aligned, empty
@@ -25,10 +25,10 @@ PROBLEM = "Pqqq" * 8 + "Pqqqq" + "PP" + "qqqqqqq" + "dd" + "QQP"
 NO_ROWS = (0, 0, 0, 0)
 NO_MASK = (0, 0, 0, 0, 0)
 
-FORWARD = Template("attention", "attention", PROBLEM, T=TYPES, WIDTH=WIDTHS)
+FORWARD = Template("attention", "attention", PROBLEM, AMPERE, T=TYPES, WIDTH=WIDTHS)
 ALONG = Template("attention", "attention_along", PROBLEM, T=TYPES)
-BY_QUERIES = Template("attention", "attention_by_queries", PROBLEM, T=TYPES, WIDTH=WIDTHS)
-BY_KEYS = Template("attention", "attention_by_keys", PROBLEM, T=TYPES, WIDTH=WIDTHS)
+BY_QUERIES = Template("attention", "attention_by_queries", PROBLEM, AMPERE, T=TYPES, WIDTH=WIDTHS)
+BY_KEYS = Template("attention", "attention_by_keys", PROBLEM, AMPERE, T=TYPES, WIDTH=WIDTHS)
 
 
 def _fourfold(array: Any) -> Any:
@@ -142,7 +142,7 @@ class _Problem:
         return by_query, by_key, by_value
 
 
-@kernel("attention", TYPES)
+@kernel("attention", TYPES, since=AMPERE)
 def attention(
     query: Any, key: Any, value: Any, mask: Any = None, *, scale: float, is_causal: bool
 ) -> Any:
@@ -151,7 +151,7 @@ def attention(
     return None if both is None else both[0]
 
 
-@kernel("tiled_attention", TYPES)
+@kernel("tiled_attention", TYPES, since=AMPERE)
 def tiled_attention(
     query: Any,
     key: Any,
@@ -175,7 +175,7 @@ def tiled_attention(
     return problem.out.reshape(*shape, value.shape[-1]), problem.log_sums.reshape(shape)
 
 
-@kernel("attention_gradient", TYPES)
+@kernel("attention_gradient", TYPES, since=AMPERE)
 def attention_gradient(
     g: Any, query: Any, key: Any, value: Any, mask: Any = None, *, scale: float, is_causal: bool
 ) -> Any:
@@ -187,7 +187,7 @@ def attention_gradient(
     return tiled_attention_gradient(g, query, key, value, *both, mask, **how)
 
 
-@kernel("tiled_attention_gradient", TYPES)
+@kernel("tiled_attention_gradient", TYPES, since=AMPERE)
 def tiled_attention_gradient(
     g: Any,
     query: Any,

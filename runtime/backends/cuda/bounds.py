@@ -7,6 +7,7 @@ Kernels that use them read or write nothing outside of arrays meanwhile.
 from __future__ import annotations
 
 import itertools
+import os
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,19 @@ _faults: dict[tuple[int, int], Any] = {}
 """By library and device: the number of the check that found something, and what it found."""
 
 
+def place(cupy: Any, low: int, high: int, operation: str) -> tuple[int, int]:
+    """Where a kernel notes numbers of an operation outside of `low` to `high` - 1, and as what: the
+    words of `struct Note`."""
+    here = id(cupy), cupy.cuda.runtime.getDevice()
+    fault = _faults.get(here)
+    if fault is None:
+        fault = _faults[here] = empty_pinned(cupy, np.zeros(2, np.int64))
+        fault[...] = 0
+    check = _checks.setdefault((operation, low, high), 0) or next(_numbers)
+    _checks[operation, low, high] = check
+    return fault.ctypes.data, check
+
+
 def note(cupy: Any, numbers: Any, low: int, high: int, exempt: int, operation: str) -> bool:
     """Have the GPU note a number that is not from `low` to `high` - 1, nor `exempt`; False if it
     cannot.
@@ -32,30 +46,23 @@ def note(cupy: Any, numbers: Any, low: int, high: int, exempt: int, operation: s
     name = numbers.dtype.name
     if name not in OUTSIDE.parameters["T"]:
         return False
-    fault, check = fault_of(cupy), number_of(operation, low, high)
     flat = numbers if numbers.flags.c_contiguous else cupy.ascontiguousarray(numbers)
     blocks = min(-(-flat.size // THREADS), MOST_BLOCKS)
-    places = flat.data.ptr, fault.ctypes.data
-    OUTSIDE[name](blocks, THREADS, *places, flat.size, low, high, exempt, check)
+    where = place(cupy, low, high, operation)
+    OUTSIDE[name](blocks, THREADS, flat.data.ptr, *where, flat.size, low, high, exempt)
     return True
 
 
-def fault_of(cupy: Any) -> Any:
-    """The two numbers, in page-locked memory, in which the current device notes what it finds."""
-    place = id(cupy), cupy.cuda.runtime.getDevice()
-    fault = _faults.get(place)
-    if fault is None:
-        fault = _faults[place] = empty_pinned(cupy, np.zeros(2, np.int64))
-        fault[...] = 0
-    return fault
+def tell_if_blocking(cupy: Any) -> None:
+    """Wait for what was launched and tell, if CUDA_LAUNCH_BLOCKING=1 is in the environment.
 
+    Raises: IndexError.
+    """
+    from .. import cuda
 
-def number_of(operation: str, low: int, high: int) -> int:
-    """The number under which a kernel notes what is not from `low` to `high` - 1."""
-    check = _checks.get((operation, low, high))
-    if check is None:
-        check = _checks[operation, low, high] = next(_numbers)
-    return check
+    if os.environ.get("CUDA_LAUNCH_BLOCKING") == "1" and not cuda.is_recording:
+        cupy.cuda.get_current_stream().synchronize()
+        raise_noted()
 
 
 def raise_noted() -> None:

@@ -32,18 +32,18 @@ def cross_entropy(
         return None
     classes, name, x = input.shape[1], input.dtype.name, given.arrays[0]
     target = aligned(target)
-    fault = bounds.fault_of(sys.modules["cupy"])
-    check = bounds.number_of("cross_entropy", 0, classes)
+    note = bounds.place(sys.modules["cupy"], 0, classes, "cross_entropy")
     log_sums, losses = (empty(target.shape, wide(input)) for _ in range(2))
     places = [a.data.ptr for a in (x, target, log_sums, losses)]
-    how, rest = given.how, (ignore_index, check)
+    how = given.how
     if how.pieces:
         chosen = ROWS[name, how.is_vector, how.pieces]
         sizes = given.rows, classes, how.threads_per_row
-        chosen(how.blocks, how.threads, *places, fault.ctypes.data, *sizes, *rest)
+        chosen(how.blocks, how.threads, *places, *note, *sizes, ignore_index)
     else:
         chosen = LONG_ROWS[name]
-        chosen(given.rows, MOST_ROW_THREADS, *places, fault.ctypes.data, classes, *rest)
+        chosen(given.rows, MOST_ROW_THREADS, *places, *note, classes, ignore_index)
+    bounds.tell_if_blocking(sys.modules["cupy"])
     kind = losses.dtype if is_wide else input.dtype
     is_each = reduction == "none"
     loss, count = empty((), kind), empty((), losses.dtype)

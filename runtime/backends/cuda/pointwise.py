@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 MOST_DIMENSIONS = 8
 MOST_GROUPS = 2**31 - 1
 """Groups of elements in kernels with several dimensions, where indices have 32 bits."""
+NUMBERS = (float, int, bool)
 MOST_PLANS = 4_096
 """Plans that a formula keeps; ragged inputs never repeat."""
 
@@ -135,9 +136,12 @@ def divisor(size: int) -> tuple[int, int]:
 
 
 FRONT = """\
-def front(own, plans, planned, plain, memory):
+def front(own, plans, planned, plain, memory, numbered):
     def call({inputs}{keywords}):
-        {places}
+        try:
+            {places}
+        except AttributeError:
+            return numbered(plain, ({inputs},), dict({named}))
         if {are_plain} and not ({bits}) % {alignment}:
             situation = ({shapes},)
         else:
@@ -178,6 +182,7 @@ def front(inputs: int, parameters: tuple[str, ...]) -> Callable[..., Callable[..
         addresses=each("p{0}"),
         numbers="".join([f", {n}" for n in parameters]),
         given="".join([f", {n}={n}" for n in parameters]),
+        named=", ".join([f"{n}={n}" for n in parameters]),
     )
     made: dict[str, Any] = {}
     exec(text, made)
@@ -207,6 +212,7 @@ class Formula:
         self.own: np.dtype[Any] = getattr(dtypes, dtype).numpy
         self.kernels: dict[Layout, Kernel] = {}
         self.plans: dict[Any, Plan | tuple[()]] = {}  # by how operands lie; () where CuPy must
+        self.bound: dict[tuple[str, ...], Formula] = {}  # by the operands that are numbers
         self.call = self.front()
 
     def __call__(self, *arrays: Any, **numbers: Any) -> Any:
@@ -248,9 +254,36 @@ class Formula:
     def front(self, plain: Callable[..., Any] = lambda *arrays, **numbers: None) -> Any:
         """The function that computes the formula, and calls `plain` where CuPy must."""
         code = front(len(self.inputs), tuple(self.parameters))
-        call = code(self.own, self.plans, self._planned, plain, memory)
+        call = code(self.own, self.plans, self._planned, plain, memory, self._with_numbers)
         call.into = self.into  # type: ignore[attr-defined]
         return call
+
+    def _with_numbers(
+        self, plain: Callable[..., Any], operands: tuple[Any, ...], numbers: dict[str, Any]
+    ) -> Any:
+        """The result where some operands are Python numbers, as gradient rules give them: that of
+        the formula with those as parameters."""
+        given = list(zip(self.inputs, operands, strict=True))
+        scalars = {n: x for n, x in given if type(x) in NUMBERS}
+        if self.dtype not in FLOATS or len(scalars) in (0, len(given)):
+            return plain(*operands, **numbers)  # a kernel's parameters are doubles
+        names = tuple(scalars)
+        formula = self.bound.get(names)
+        if formula is None:
+            formula = self.bound[names] = self._bind(names)
+        found = formula(*[x for n, x in given if n not in scalars], **numbers, **scalars)
+        return plain(*operands, **numbers) if found is None else found
+
+    def _bind(self, names: tuple[str, ...]) -> Formula:
+        expression, maths = self.expression, self.expression.maths
+        for name in names:
+            leaf, parameter = maths.leaf("input", name), maths.leaf("parameter", name)
+            expression = maths.substitute(expression, leaf, parameter)
+        inputs = [n for n in self.inputs if n not in names]
+        return Formula(
+            f"{self.name.removeprefix('pointwise_')}_of_{'_'.join(names)}",
+            expression, inputs, [*self.parameters, *names], self.dtype,
+        )  # fmt: skip
 
     def _planned(self, situation: Any, arrays: Sequence[Any]) -> Plan | tuple[()]:
         if len(self.plans) >= MOST_PLANS:

@@ -90,10 +90,12 @@ known: dict[tuple[str, str], int] = {}
 
 class HostDriver:
     """Runs kernels on the processor. `backwards`: the last block and thread take their turn first,
-    where otherwise the first do."""
+    where otherwise the first do. `generation`: the compute capability, times 10."""
 
-    def __init__(self, backwards: bool = False, multiprocessors: int = 3) -> None:
-        self.backwards, self.count = backwards, multiprocessors
+    def __init__(
+        self, backwards: bool = False, multiprocessors: int = 3, generation: int = 90
+    ) -> None:
+        self.backwards, self.count, self.generation = backwards, multiprocessors, generation
         self.launched: list[str] = []
 
     def is_available(self) -> bool:
@@ -103,6 +105,10 @@ class HostDriver:
     def device(self) -> int:
         """None of a GPU's, so that no kernel takes a function of one for its own."""
         return -1
+
+    def capability(self) -> int:
+        """As it was told."""
+        return self.generation
 
     def multiprocessors(self) -> int:
         """Few, so that small arrays reach the geometry of large ones."""

@@ -191,6 +191,18 @@ def test_gradients_of_halves_are_computed_in_float32_and_rounded_once(host: Host
 
 
 @SERIAL
+def test_numbers_among_the_operands_are_parameters_of_the_kernel(host: HostDriver) -> None:
+    key = key_of(torch.device("cuda", 0), torch.float32)
+    x = drawn((3, 17), "float32")
+    found = key.mul(key.where((x > 0)._array, x._array, -1.5), 2.5)
+    assert host.launched[-2:] == ["pointwise_where_of_other", "pointwise_mul_of_other"]
+    a = x.cpu().numpy()
+    np.testing.assert_array_equal(found.get(), np.where(a > 0, a, np.float32(-1.5)) * 2.5)
+    integers = key_of(torch.device("cuda", 0), torch.int64)  # which a double may not hold
+    assert integers.mul(torch.arange(3).cuda()._array, 2**53 + 1).tolist()[1] == 2**53 + 1
+
+
+@SERIAL
 def test_a_plan_is_made_once_for_a_shape_and_forgotten_with_thousands(
     host: HostDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

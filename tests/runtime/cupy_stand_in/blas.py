@@ -84,4 +84,5 @@ def module() -> Any:
     return types.SimpleNamespace(
         gemmEx=checked(f"{place}.gemmEx", gemm),
         gemmStridedBatchedEx=checked(f"{place}.gemmStridedBatchedEx", gemm_strided_batched),
+        setMathMode=checked(f"{place}.setMathMode", lambda handle, mode: None),
     )

@@ -13,6 +13,7 @@ up to `SMALL` bytes is really done, on zeros, so that any function may be met th
 from __future__ import annotations
 
 import contextlib
+import itertools
 import mmap
 import re
 import struct
@@ -92,6 +93,10 @@ class Ledger:
         """An H100's or H200's."""
         return self.count
 
+    def capability(self) -> int:
+        """An H100's or H200's."""
+        return 90
+
     def resident_threads(self) -> int:
         """Of a multiprocessor."""
         return 2048
@@ -120,14 +125,10 @@ class Ledger:
     def _in_table(self, kernel: Kernel, table: bytes) -> int:
         """The bytes that the arrays of a table are read and written with."""
         each = re.findall(r"DO\(\d+, (\w+), (\w+)\)", kernel.source.text)
-        passes = [1 + (written == "true") for _, written in each] or [1]
-        words, length = struct.unpack(f"={len(table) // 8}Q", table), HEAD + len(passes)
-        records = [words[k : k + length] for k in range(0, len(words), length)]
-        return sum(
-            self.sizes[place] * times
-            for record in records
-            for place, times in zip(record[HEAD:], passes, strict=True)
-        )
+        passes = [0] * HEAD + [1 + (written == "true") for _, written in each]  # of steps
+        words = struct.unpack(f"={len(table) // 8}Q", table)
+        times = itertools.cycle(passes if each else [1])
+        return sum(self.sizes.get(word, 0) * n for word, n in zip(words, times, strict=False))
 
     # -- CuPy's own --------------------------------------------------------------------------------
 
@@ -165,10 +166,10 @@ class Ledger:
         return arrays.guest(function(*given, **options))
 
     def product(self, sizes: tuple[int, int, int, int], places: Any, is_added: bool) -> None:
-        """Note matrix products (b, m, n, k), of which `places` are the operands and the result,
-        which is read too if they are added to it."""
+        """Note matrix products (b, m, n, k), of which `places` are the operands, the result, which
+        is read too if they are added to it, and what else is read or written."""
         b, m, n, k = sizes
-        size = sum(self.sizes[p] for p in places) + is_added * self.sizes[places[2]]
+        size = sum(self.sizes.get(p, 0) for p in places) + is_added * self.sizes[places[2]]
         self.add("cublas", size, 2 * b * m * n * k)
 
 

@@ -16,6 +16,10 @@ CAPACITY = 1 << 30
 """Bytes of each device."""
 
 
+devices = 2
+"""Number of devices."""
+
+
 class CUDARuntimeError(RuntimeError):
     """What CUDA refuses; `status` is its number."""
 
@@ -51,6 +55,14 @@ ledger: Any = None
 def used(device: int) -> int:
     """Bytes that `malloc` gave out on a device."""
     return sum(size for size, _, place in segments.values() if place == device)
+
+
+def place_of(address: int) -> int | None:
+    """The device whose memory an address lies in."""
+    for start, (size, _, place) in segments.items():
+        if start <= address < start + size:
+            return place
+    return None
 
 
 def malloc(size: int) -> int:

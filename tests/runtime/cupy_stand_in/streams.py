@@ -18,9 +18,6 @@ from .memory import CUDARuntimeError, current
 
 Work = Callable[[], None]
 
-COUNT = 2
-"""Number of devices."""
-
 UNSUPPORTED = "cudaErrorStreamCaptureUnsupported: operation not permitted when stream is capturing"
 
 
@@ -37,7 +34,7 @@ def pass_time(milliseconds: int) -> None:
 
 def count() -> int:
     """How many devices there are."""
-    return COUNT
+    return memory.devices
 
 
 @checked_methods("cupy.cuda.Device")

@@ -11,14 +11,14 @@ struct Results {
     const int64* target;
     Compute<T>* log_sums;
     Compute<T>* losses;
-    int64* fault;
-    int64 columns, ignored, check;
+    Note note;
+    int64 columns, ignored;
 
     __device__ void set(const T* start, int64 row, Compute<T> log_sum) const {
         using C = Compute<T>;
         const int64 chosen = target[row];
         const bool is_class = chosen >= 0 && chosen < columns;
-        if (!is_class && chosen != ignored) note_fault(fault, check, chosen);
+        if (!is_class && chosen != ignored) note.outside(chosen);
         const C value = is_class ? C(widen(start[chosen])) : C(NOT_A_NUMBER);
         log_sums[row] = log_sum;
         losses[row] = chosen == ignored ? C(0) : log_sum - value;
@@ -29,14 +29,14 @@ struct Results {
 template <ROW_PARAMETERS>
 ROW_KERNEL cross_entropy_rows(const T* __restrict__ x, const int64* __restrict__ target,
                               Compute<T>* __restrict__ log_sums, Compute<T>* __restrict__ losses,
-                              int64* fault, int64 rows, int64 columns, int64 threads_per_row,
-                              int64 ignored, int64 check) {
+                              const Note note, int64 rows, int64 columns, int64 threads_per_row,
+                              int64 ignored) {
     using C = Compute<T>;
     Rows<T, IS_VECTOR, PIECES, 1> row(RowThreads(rows, threads_per_row), columns, x);
     const C top = row.template reduce<Maximum>([&](int s, int w) { return row.value(0, s, w); });
     const C total = row.template reduce<Sum>(
         [&](int s, int w) { return m::exp(row.value(0, s, w) - top); });
-    const Results<T> results{target, log_sums, losses, fault, columns, ignored, check};
+    const Results<T> results{target, log_sums, losses, note, columns, ignored};
     if (row.at.is_real && row.at.lane == 0)
         results.set(row.start[0], row.at.row, top + m::log(total));
 }
@@ -80,7 +80,7 @@ template <typename T>
 __global__ void __launch_bounds__(MOST_ROW_THREADS)
 cross_entropy_long_rows(const T* __restrict__ x, const int64* __restrict__ target,
                         Compute<T>* __restrict__ log_sums, Compute<T>* __restrict__ losses,
-                        int64* fault, int64 columns, int64 ignored, int64 check) {
+                        const Note note, int64 columns, int64 ignored) {
     using C = Compute<T>;
     constexpr int N = LANES<T>, AT_ONCE = 2;
     const int64 row = blockIdx.x, before = before_vectors<T>(row, columns);
@@ -109,7 +109,7 @@ cross_entropy_long_rows(const T* __restrict__ x, const int64* __restrict__ targe
         sum.add(values);
     }
     const C log_sum = sum.log_sum();
-    const Results<T> results{target, log_sums, losses, fault, columns, ignored, check};
+    const Results<T> results{target, log_sums, losses, note, columns, ignored};
     if (threadIdx.x == 0) results.set(start, row, log_sum);
 }
 

@@ -80,6 +80,9 @@ struct Narrow<bfloat16> {
         bfloat16 narrow;
 #ifdef HOST_SHIM
         narrow.bits = shim::bfloat16_of_float(x);
+#elif __CUDA_ARCH__ < 800  // which have no instruction for it
+        const uint32 bits = __float_as_uint(x);
+        narrow.bits = x != x ? 0x7fff : uint16((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 #else
         asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(narrow.bits) : "f"(x));
 #endif

@@ -1,0 +1,253 @@
+"""cuBLASLt: products of matrices with what follows them in the same launch, such as a bias, an
+activation, or the sums that are the gradient of a bias.
+
+The library counts by columns: of row-major arrays it computes right.T @ left.T, which is
+(left @ right).T. A `Plan` is one product for operands that lie in one way, with the algorithm that
+the library's heuristics chose. A run changes only addresses: the ctypes objects that are its
+arguments read one buffer, which one call packs (0.15 us; to make 16 such objects takes 0.5 us).
+
+Source: cublasLt.h of CUDA 13; its enumerations are those of CUDA 12.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from . import libraries
+from .matrices import REAL, Operand, Problem
+
+LIBRARIES = ("libcublasLt.so.13", "libcublasLt.so.12", "cublasLt64_13.dll", "cublasLt64_12.dll")
+FOLDERS = ("cu13/lib", "cublas/lib", "cu13/bin/x86_64", "cublas/bin")
+"""Where the wheels have the library, below the package `nvidia`."""
+
+TRANSA, TRANSB, EPILOGUE, BIAS_POINTER = 3, 4, 7, 8
+"""Of cublasLtMatmulDescAttributes_t."""
+EPILOGUE_AUX_POINTER, EPILOGUE_AUX_LD, EPILOGUE_AUX_BATCH_STRIDE = 11, 12, 13
+"""Of the same."""
+BATCH_COUNT, STRIDED_BATCH_OFFSET = 5, 6
+"""Of cublasLtMatrixLayoutAttribute_t."""
+MAX_WORKSPACE_BYTES, REDUCTION_SCHEME_MASK, MIN_ALIGNMENTS = 1, 3, (5, 6, 7, 8)
+"""Of cublasLtMatmulPreferenceAttributes_t; the alignments are of A, B, C and D."""
+REDUCTION_SCHEME_COMPUTE_TYPE = 2
+"""Of cublasLtReductionScheme_t: parts of sums are kept as wide as they are added up."""
+EPILOGUES = {
+    "": 1, "relu": 2, "bias": 4, "relu bias": 6, "gelu": 32, "gelu bias": 36,
+    "gelu aux": 160, "gelu aux bias": 164, "drelu": 136, "drelu bgrad": 152, "dgelu": 192,
+    "dgelu bgrad": 208, "relu aux": 130, "relu aux bias": 134, "bgrad left": 512,
+    "bgrad right": 256,
+}  # fmt: skip
+"""Of cublasLtEpilogue_t. "gelu" is the tanh form; "aux" also writes what the activation is given
+(of relu, its sign bits), and "d" epilogues read that. "bgrad left" also sums the left operand's
+columns, over the dimension that the product sums over: the library's B."""
+WORKSPACE = 32 << 20
+"""Bytes that an algorithm may use beside the operands: what NVIDIA recommends on Hopper."""
+DOUBLE = 1
+"""CUDA_R_64F."""
+
+functions: Any = None
+"""The library; the tests put a stand-in here. False if there is none."""
+_handles: dict[int, ctypes.c_void_p] = {}
+
+
+def is_available() -> bool:
+    """Whether the library is there."""
+    global functions
+    if functions is None:
+        functions = libraries.opened(LIBRARIES, FOLDERS) or False
+    return bool(functions)
+
+
+def forget() -> None:
+    """Drop the library's handles, with the library itself."""
+    global functions
+    functions = None
+    _handles.clear()
+
+
+def _handle(device: int) -> ctypes.c_void_p:
+    """What the library keeps for a device, the current one."""
+    found = _handles.get(device)
+    if found is None:
+        found = ctypes.c_void_p()
+        _require(functions.cublasLtCreate(ctypes.byref(found)), "cublasLtCreate")
+        _handles[device] = found
+    return found
+
+
+def _require(status: int, call: str) -> None:
+    if status:
+        raise RuntimeError(
+            f"cuBLASLt: expected {call} to succeed. Got {_name(status)}. Use "
+            "torch.backends.cuda.preferred_blas_library('cublas') to do without it."
+        )
+
+
+def _name(status: int) -> str:
+    name = functions.cublasLtGetStatusName
+    name.restype = ctypes.c_char_p
+    return f"status {status} ({(name(ctypes.c_int(status)) or b'unknown').decode()})"
+
+
+class _Description:
+    """A descriptor of the library, of which this owns one."""
+
+    def __init__(self, kind: str, *facts: Any) -> None:
+        self.kind, self.pointer = kind, ctypes.c_void_p()
+        self._destroy = getattr(functions, f"cublasLt{kind}Destroy")
+        create, self._set = (
+            getattr(functions, f"cublasLt{kind}{word}") for word in ("Create", "SetAttribute")
+        )
+        _require(create(ctypes.byref(self.pointer), *facts), f"cublasLt{kind}Create")
+
+    def set(self, attribute: int, value: Any) -> None:
+        """Set an attribute to a ctypes number."""
+        size = ctypes.c_size_t(ctypes.sizeof(value))
+        status = self._set(self.pointer, ctypes.c_int(attribute), ctypes.byref(value), size)
+        _require(status, f"cublasLt{self.kind}SetAttribute({attribute})")
+
+    def __del__(self) -> None:
+        if self.pointer:
+            self._destroy(self.pointer)
+
+
+class _Choice(ctypes.Structure):
+    """cublasLtMatmulHeuristicResult_t."""
+
+    _fields_ = (
+        ("algorithm", ctypes.c_uint64 * 8),
+        ("workspace", ctypes.c_size_t),
+        ("state", ctypes.c_int),
+        ("waves", ctypes.c_float),
+        ("reserved", ctypes.c_int * 4),
+    )
+
+
+def _layout(kind: int, rows: int, columns: int, step: int, count: int, apart: int) -> _Description:
+    """A matrix of the library, counted by columns that lie `step` elements apart."""
+    made = _Description(
+        "MatrixLayout", ctypes.c_int(kind), ctypes.c_uint64(rows), ctypes.c_uint64(columns),
+        ctypes.c_int64(step),
+    )  # fmt: skip
+    if count > 1:
+        made.set(BATCH_COUNT, ctypes.c_int32(count))
+        made.set(STRIDED_BATCH_OFFSET, ctypes.c_int64(apart))
+    return made
+
+
+def _operand(kind: int, x: Operand, count: int) -> _Description:
+    return _layout(kind, x.across, x.down, x.step, count, x.apart)
+
+
+class Plan:
+    """A product for operands that lie in one way."""
+
+    works_in_place = False  # whether the addend must lie where the result comes
+
+    def __init__(
+        self, cuda: Any, choice: _Choice, matmul: _Description, layouts: list[_Description],
+        factors: Any, handle: ctypes.c_void_p,
+    ) -> None:  # fmt: skip
+        self._kept = choice, matmul, layouts, factors
+        self._alloc, self._stream = cuda.alloc, cuda.get_current_stream
+        self._workspace = int(choice.workspace)
+        self._buffer = buffer = ctypes.create_string_buffer(6 * 8)
+        self._pack = partial(struct.Struct("@6N").pack_into, buffer, 0)
+        a, b, c, d, workspace, stream = (
+            ctypes.c_void_p.from_buffer(buffer, 8 * k) for k in range(6)
+        )
+        size = ctypes.sizeof(factors) // 2
+        alpha, beta = (ctypes.c_void_p(ctypes.addressof(factors) + k) for k in (0, size))
+        a_lies, b_lies, c_lies, d_lies = (each.pointer for each in layouts)
+        self._run = partial(
+            functions.cublasLtMatmul, handle, matmul.pointer, alpha, a, a_lies, b, b_lies, beta,
+            c, c_lies, d, d_lies, ctypes.c_void_p(ctypes.addressof(choice)), workspace,
+            ctypes.c_size_t(self._workspace), stream,
+        )  # fmt: skip
+        self._vector, self._aux = ctypes.c_void_p(), ctypes.c_void_p()
+        self._set_vector, self._set_aux = (
+            _setter(matmul, BIAS_POINTER, self._vector),
+            _setter(matmul, EPILOGUE_AUX_POINTER, self._aux),
+        )
+
+    def __call__(
+        self, left: int, right: int, addend: int, out: int, vector: int = 0, aux: int = 0
+    ) -> None:
+        """Compute into the matrix at `out`. All are addresses: `vector` of the bias or of its
+        gradient, `aux` of what the activation is given.
+
+        Raises: RuntimeError with the library's status.
+        """
+        if vector != (self._vector.value or 0):
+            self._vector.value = vector
+            _require(self._set_vector(), "cublasLtMatmulDescSetAttribute")
+        if aux != (self._aux.value or 0):
+            self._aux.value = aux
+            _require(self._set_aux(), "cublasLtMatmulDescSetAttribute")
+        space = self._alloc(self._workspace) if self._workspace else None
+        where = 0 if space is None else space.ptr
+        self._pack(right, left, addend, out, where, self._stream().ptr)
+        status = self._run()
+        if status:
+            _require(status, "cublasLtMatmul")
+
+
+def _setter(matmul: _Description, attribute: int, value: Any) -> Callable[[], int]:
+    """The call that sets an attribute of `matmul` to what `value` is by then."""
+    size = ctypes.c_size_t(ctypes.sizeof(value))
+    number = ctypes.c_int(attribute)
+    set_attribute = functions.cublasLtMatmulDescSetAttribute
+    return partial(set_attribute, matmul.pointer, number, ctypes.byref(value), size)
+
+
+def plan(cuda: Any, device: int, problem: Problem, aux_step: int = 0) -> Plan | None:
+    """The plan for a problem on the current device `device`; None for what the library has no
+    algorithm for. `aux_step` is the elements from row to row of what the activation is given, and
+    `cuda` is `cupy.cuda`.
+
+    A plan is changed by each run: one thread may use it.
+    """
+    kind = REAL[problem.dtype]
+    scale = DOUBLE if kind == DOUBLE else REAL["float32"]
+    matmul = _Description("MatmulDesc", ctypes.c_int(problem.sums), ctypes.c_int(scale))
+    matmul.set(TRANSA, ctypes.c_int32(problem.right.is_transposed))
+    matmul.set(TRANSB, ctypes.c_int32(problem.left.is_transposed))
+    matmul.set(EPILOGUE, ctypes.c_uint32(EPILOGUES[problem.epilogue]))
+    aligned = ctypes.c_void_p(problem.alignment)  # an address, which the heuristics only look at
+    if "bias" in problem.epilogue or "bgrad" in problem.epilogue:
+        matmul.set(BIAS_POINTER, aligned)
+    n, m, count = problem.left.rows, problem.right.columns, problem.count
+    if aux_step:
+        matmul.set(EPILOGUE_AUX_LD, ctypes.c_int64(aux_step))
+        matmul.set(EPILOGUE_AUX_POINTER, aligned)
+    d = _layout(kind, m, n, m, count, n * m)
+    c = d if problem.addend is None else _operand(kind, problem.addend, count)
+    layouts = [_operand(kind, problem.right, count), _operand(kind, problem.left, count), c, d]
+    handle = _handle(device)
+    choice = _chosen(handle, matmul, layouts, problem)
+    if choice is None:
+        return None
+    number = ctypes.c_double if scale == DOUBLE else ctypes.c_float
+    factors = (number * 2)(problem.alpha, problem.beta)
+    return Plan(cuda, choice, matmul, layouts, factors, handle)
+
+
+def _chosen(
+    handle: ctypes.c_void_p, matmul: _Description, layouts: list[_Description], problem: Problem
+) -> _Choice | None:
+    """The algorithm that the heuristics put first."""
+    preference = _Description("MatmulPreference")
+    preference.set(MAX_WORKSPACE_BYTES, ctypes.c_uint64(WORKSPACE))
+    if not problem.rounds_sums:
+        preference.set(REDUCTION_SCHEME_MASK, ctypes.c_uint32(REDUCTION_SCHEME_COMPUTE_TYPE))
+    for attribute in MIN_ALIGNMENTS:
+        preference.set(attribute, ctypes.c_uint32(problem.alignment))
+    choice, count = _Choice(), ctypes.c_int()
+    status = functions.cublasLtMatmulAlgoGetHeuristic(
+        handle, matmul.pointer, *(each.pointer for each in layouts), preference.pointer,
+        ctypes.c_int(1), ctypes.byref(choice), ctypes.byref(count),
+    )  # fmt: skip
+    return choice if not status and count.value and not choice.state else None
