@@ -13,9 +13,10 @@ To add a kernel:
    Add the module to `registry.FAMILIES`.
 3. That is all for the compiler: `tests/runtime/cuda/test_compilation.py` compiles each combination
    of template parameters for every architecture.
-4. `tests/runtime/cuda/test_name.py` runs it through the fixture `host`, on the processor, once with
-   the first and once with the last thread first, and compares it with the array kernel: ragged and
-   empty shapes, halves, views.
+4. `tests/runtime/cuda/test_name.py` runs it through the fixture `host`, on the processor, and
+   compares it with the array kernel: ragged and empty shapes, halves, views. Every access to memory
+   is checked meanwhile: races, also between blocks, bounds, what nobody has written. Where threads
+   may write to one place on purpose, they do so by `put_any` or atomic functions.
 
 On a GPU the same tests run it there.
 """

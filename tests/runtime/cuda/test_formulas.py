@@ -98,11 +98,6 @@ def numbers(operation: Any) -> dict[str, float]:
     }
 
 
-SERIAL = pytest.mark.parametrize("host", ["first thread first"], indirect=True)
-"""For kernels without barriers, in which the order of threads plays no part."""
-
-
-@SERIAL
 def test_every_formula_computes_what_numpy_does(host: HostDriver) -> None:
     cupy, key = sys.modules["cupy"], key_of(torch.device("cpu"), torch.float32)
     pairs = list(all_formulas("float32"))
@@ -147,7 +142,6 @@ PLACES: dict[str, Any] = {
 }
 
 
-@SERIAL
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_operands_lie_anyhow(host: HostDriver, dtype: str) -> None:
     a, b = drawn((6, 10, 16), dtype), drawn((6, 10, 16), dtype, 1)
@@ -163,7 +157,6 @@ def test_operands_lie_anyhow(host: HostDriver, dtype: str) -> None:
             assert_launched(host, "pointwise_atan2")
 
 
-@SERIAL
 def test_integers_stay_integers_and_truth_values_do(host: HostDriver) -> None:
     a, b = (torch.tensor(v, dtype=torch.int8) for v in ([-128, -3, 100, 7, 5], [-1, 3, 100, 2, 5]))
     x, y = a.cuda(), b.cuda()
@@ -180,7 +173,6 @@ def test_integers_stay_integers_and_truth_values_do(host: HostDriver) -> None:
     assert {"pointwise_plus", "pointwise_where", "pointwise_eq"} <= {*host.launched}
 
 
-@SERIAL
 def test_gradients_of_halves_are_computed_in_float32_and_rounded_once(host: HostDriver) -> None:
     x, g = drawn((5, 33), "bfloat16").requires_grad_(), drawn((5, 33), "bfloat16", 1)
     torch.nn.functional.gelu(x).backward(g)
@@ -190,7 +182,6 @@ def test_gradients_of_halves_are_computed_in_float32_and_rounded_once(host: Host
     assert_near(x.grad, wanted.grad, 2)
 
 
-@SERIAL
 def test_numbers_among_the_operands_are_parameters_of_the_kernel(host: HostDriver) -> None:
     key = key_of(torch.device("cuda", 0), torch.float32)
     x = drawn((3, 17), "float32")
@@ -202,7 +193,6 @@ def test_numbers_among_the_operands_are_parameters_of_the_kernel(host: HostDrive
     assert integers.mul(torch.arange(3).cuda()._array, 2**53 + 1).tolist()[1] == 2**53 + 1
 
 
-@SERIAL
 def test_a_plan_is_made_once_for_a_shape_and_forgotten_with_thousands(
     host: HostDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

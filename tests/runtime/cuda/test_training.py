@@ -8,7 +8,6 @@ import flambeau as torch
 from flambeau import nn
 
 from .shim import HostDriver
-from .test_formulas import SERIAL
 
 EXPECTED = {
     "pointwise_relu", "pointwise_relu_input_gradient", "pointwise_batch_norm",
@@ -37,7 +36,6 @@ def losses(place: str) -> list[float]:
     return found
 
 
-@SERIAL
 def test_losses_follow_the_cpus_and_nothing_large_is_left_to_array_code(host: HostDriver) -> None:
     found = losses("cuda")
     np.testing.assert_allclose(found, losses("cpu"), rtol=2e-4)

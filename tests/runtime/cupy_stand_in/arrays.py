@@ -14,7 +14,7 @@ import numpy as np
 
 from . import memory, streams
 from .interface import checked
-from .memory import Bytes, MemoryPointer, current
+from .memory import POISON, Bytes, MemoryPointer, current
 
 METHODS = """
 all any argmax argmin argsort astype clip copy cumprod cumsum diagonal dot fill flatten max mean min
@@ -39,7 +39,8 @@ class _ndarray_base:
         size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         pointer = memory.alloc(size) if memptr is None else memptr
         whole = max(size, _extent(shape, strides, dtype)) if memptr is not None else size
-        self._adopt(_shown(pointer, whole, shape, dtype, strides, order), pointer)
+        is_new = memptr is None and streams.capturing() is None
+        self._adopt(_shown(pointer, whole, shape, dtype, strides, order, is_new), pointer)
 
     @property
     def _c_contiguous(self) -> bool:
@@ -104,6 +105,7 @@ class ndarray(_ndarray_base):
         """Fill it from a NumPy array."""
         if streams.capturing() is not None:
             raise memory.CUDARuntimeError(streams.UNSUPPORTED, 900)
+        _fill(self)
         self._host[...] = arr
 
     def item(self, *index: Any) -> Any:
@@ -237,6 +239,13 @@ def _root(array: Any) -> Any:
     return array
 
 
+def _fill(array: Any) -> None:
+    """Note that the array's memory holds something from now on."""
+    root = _root(array._host) if isinstance(array, ndarray) else None
+    if isinstance(root, Bytes):
+        root.written = None
+
+
 def _extent(shape: Any, strides: Any, dtype: Any) -> int:
     if strides is None or 0 in shape:
         return 0
@@ -244,12 +253,15 @@ def _extent(shape: Any, strides: Any, dtype: Any) -> int:
 
 
 def _shown(
-    pointer: MemoryPointer, size: int, shape: Any, dtype: Any, strides: Any, order: str
-) -> Any:
-    """The NumPy array of a pointer's memory."""
+    pointer: MemoryPointer, size: int, shape: Any, dtype: Any, strides: Any, order: str,
+    is_new: bool = False,
+) -> Any:  # fmt: skip
+    """The NumPy array of a pointer's memory, filled with poison if it is new."""
     if not size:
         return np.empty(shape, dtype)
-    held = np.asarray(Bytes(pointer, size))
+    held = np.asarray(Bytes(pointer, size, is_new))
+    if is_new:
+        held[...] = POISON
     return np.ndarray(shape, dtype, held, strides=strides, order=order)  # type: ignore[call-overload]
 
 
@@ -290,6 +302,8 @@ def run(function: Callable[..., Any], *args: Any, changed: Any = None, **kwargs:
     makes a new one. While a graph is captured it is kept, and new arrays hold no values yet."""
     if memory.ledger is not None:
         return memory.ledger.run(function, args, kwargs, changed)
+    for array in _listed(() if changed is None else changed):
+        _fill(array)
     given = [host(value) for value in args]
     options = {name: host(value) for name, value in kwargs.items()}
     kept = streams.capturing()

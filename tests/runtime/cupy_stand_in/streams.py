@@ -267,6 +267,7 @@ HOST_TO_DEVICE, DEVICE_TO_HOST, DEVICE_TO_DEVICE = 1, 2, 3
 def memcpy_async(dst: int, src: int, size: int, kind: int, stream: int) -> None:
     """Copy bytes; those for page-locked memory of the CPU come when the stream is waited for."""
     queue = next(s for s in _streams if s.ptr == stream)
+    memory.fill(dst)
     if kind == DEVICE_TO_HOST:
         if queue.capture is not None:
             queue.later(lambda: ctypes.memmove(dst, src, size))  # type: ignore[arg-type, return-value]

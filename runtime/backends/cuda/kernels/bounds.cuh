@@ -10,8 +10,8 @@ struct Note {
 
     __device__ void outside(int64 number) const {
         if (!fault) return;
-        fault[1] = number;
+        put_any(fault + 1, number);
         __threadfence_system();
-        fault[0] = check;
+        put_any(fault, check);
     }
 };

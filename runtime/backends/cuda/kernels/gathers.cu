@@ -58,7 +58,7 @@ put_rows(const W* __restrict__ x, W* __restrict__ out, int64 threads, int64 coun
     const uint32 outer = line / uint32(count), i = line % uint32(count);
     const int64 row = indices.row(i);
     if (row >= 0)
-        out[(outer * rows + row) * words + word] = x ? x[is_one ? 0 : thread] : W();
+        put_any(out + (outer * rows + row) * words + word, x ? x[is_one ? 0 : thread] : W());
 }
 
 // The numbers of those rows among all (outer, rows), -1 where there is none.
@@ -95,7 +95,8 @@ put_along(const W* __restrict__ x, const I* __restrict__ index, W* __restrict__ 
     int64 offset[3];
     paths.find(uint32(thread), offset);
     const int64 number = int64(index[offset[1]]);
-    if (number >= 0 && number < size) out[offset[0] + number * step] = x ? x[offset[2]] : W();
+    if (number >= 0 && number < size)
+        put_any(out + offset[0] + number * step, x ? x[offset[2]] : W());
     else note.outside(number);
 }
 
