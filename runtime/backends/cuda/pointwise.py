@@ -234,7 +234,9 @@ class Formula:
             return False
         if plan.kernel is not None:
             places = [a.data.ptr for a in arrays]
-            plan.kernel.run(plan.blocks, BLOCK, (place, *places, *plan.words))
+            # Of one element each thread would read what the first may have written by then.
+            threads = 1 if out.size == 1 else BLOCK
+            plan.kernel.run(plan.blocks, threads, (place, *places, *plan.words))
         return True
 
     def _found(self, arrays: Sequence[Any]) -> Plan | tuple[()]:

@@ -12,9 +12,13 @@ INLINE bool comes_last(uint32* counters) {
     __syncthreads();
     if (threadIdx.x == 0) {
         before[0] = atomicAdd(counters + blockIdx.x, 1u);
-        if (before[0] == gridDim.y - 1) counters[blockIdx.x] = 0;
+        if (before[0] == gridDim.y - 1) atomicExch(counters + blockIdx.x, 0u);
     }
     __syncthreads();
     __threadfence();
-    return before[0] == gridDim.y - 1;
+    const bool is_last = before[0] == gridDim.y - 1;
+#ifdef HOST_SHIM
+    if (is_last) shim::after_other_blocks();
+#endif
+    return is_last;
 }
