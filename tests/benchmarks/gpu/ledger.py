@@ -10,15 +10,16 @@ long as this sum, an eager one at least. `--kernels` shows each kernel's part.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import flambeau as torch
 
-from ...runtime import cupy_stand_in
+from ...runtime import cudnn_stand_in, cupy_stand_in
 from ...runtime.cupy_stand_in.counting import Launch, counting
 from .case import Place, Row, captured
 from .rows import ROWS
@@ -28,6 +29,13 @@ RECORD = Path(__file__).with_name("pytorch_ledger.json")
 MOVED, COMPUTED, LAUNCH = 4.3e12, 790e12, 2.5e-6
 """Of an H200: bytes a second that a copy reads and writes, operations a second of a large product
 of bfloat16 (both measured), and seconds between two kernels of a graph at most."""
+
+
+@contextlib.contextmanager
+def libraries() -> Iterator[None]:
+    """What a machine for the table has: CuPy with cuBLAS, and cuDNN."""
+    with cupy_stand_in.installed(), cudnn_stand_in.installed():
+        yield
 
 
 class Sum(NamedTuple):
@@ -94,7 +102,10 @@ def of_pytorch(row: Row) -> dict[str, Sum]:
     """The recorded sums of PyTorch's kernels."""
     kinds: dict[str, Any] = json.loads(RECORD.read_text(encoding="utf-8"))
     name = row.name.removesuffix(", captured")
-    return {kind: Sum().plus(*numbers) for kind, numbers in kinds[name].items()}
+    return {
+        kind: total([Sum().plus(*numbers) for times, *numbers in each for _ in range(times)])
+        for kind, each in kinds[name].items()
+    }
 
 
 def main() -> None:
@@ -104,7 +115,7 @@ def main() -> None:
     parser.add_argument("words", nargs="*")
     options = parser.parse_args()
     print(f"{'':52} {'launches':>6} {'GB':>9} {'TFLOP':>7} {'ms':>8}")
-    with cupy_stand_in.installed():
+    with libraries():
         for row in ROWS:
             if row.rival != "torch" or not chosen(row, options.words):
                 continue

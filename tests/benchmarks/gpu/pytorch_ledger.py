@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import types
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,13 +74,11 @@ class Counting(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.kinds: dict[str, list[int]] = {}
+        self.kinds: dict[str, Counter[tuple[int, int, int]]] = defaultdict(Counter)
 
     def add(self, name: str, launches: int, moved: int, operations: int = 0) -> None:
-        """Note launches."""
-        found = self.kinds.setdefault(name, [0, 0, 0])
-        for k, value in enumerate((launches, moved, operations)):
-            found[k] += int(value)
+        """Note launches, and what they move and compute together."""
+        self.kinds[name][launches, int(moved), int(operations)] += 1
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
@@ -298,11 +297,11 @@ def main() -> None:
             counting.kinds.clear()
             with counting:
                 step()
-        sums = [sum(kind[k] for kind in counting.kinds.values()) for k in range(3)]
-        found[row.name] = counting.kinds
-        print(row.name, sums)
-        for name, kind in sorted(counting.kinds.items(), key=lambda kind: -kind[1][1]):
-            print(f"    {name:40} {kind[0]:5} {kind[1] / 1e6:12.3f} MB {kind[2] / 1e9:12.1f} GF")
+        found[row.name] = {
+            name: [[times, *each] for each, times in kind.items()]
+            for name, kind in counting.kinds.items()
+        }
+        print(row.name, sum(t * n for kind in found[row.name].values() for t, n, *_ in kind))
     lines = ",\n".join(f"  {json.dumps(n)}: {json.dumps(r)}" for n, r in found.items())
     RECORD.write_text(f"{{\n{lines}\n}}\n")
 

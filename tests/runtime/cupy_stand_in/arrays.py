@@ -259,6 +259,7 @@ def _shown(
     """The NumPy array of a pointer's memory, filled with poison if it is new."""
     if not size:
         return np.empty(shape, dtype)
+    is_new = is_new and memory.ledger is None  # which leaves memory untouched
     held = np.asarray(Bytes(pointer, size, is_new))
     if is_new:
         held[...] = POISON

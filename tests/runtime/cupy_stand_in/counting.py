@@ -318,8 +318,10 @@ def _reserved(size: int) -> int:
     written there."""
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NO_RESERVE
     held = np.frombuffer(mmap.mmap(-1, size, flags=flags), np.uint8)
-    memory.segments[held.ctypes.data] = 0, held, memory.current.device  # of which nothing is used
-    return held.ctypes.data
+    place = held.ctypes.data
+    memory.segments[place] = size, held, memory.current.device
+    memory.reserved.add(place)
+    return place
 
 
 @contextlib.contextmanager

@@ -51,13 +51,19 @@ segments: dict[int, tuple[int, Any, int]] = {}
 """What `malloc` gave out: by address, the size, the memory and its device."""
 
 
+reserved: set[int] = set()
+"""Addresses of those of which nothing is occupied."""
 ledger: Any = None
 """What counts kernels instead of running them, see `counting`."""
 
 
 def used(device: int) -> int:
     """Bytes that `malloc` gave out on a device."""
-    return sum(size for size, _, place in segments.values() if place == device)
+    return sum(
+        size
+        for address, (size, _, place) in segments.items()
+        if place == device and address not in reserved
+    )
 
 
 def place_of(address: int) -> int | None:
@@ -80,6 +86,7 @@ def malloc(size: int) -> int:
 
 def free(address: int) -> None:
     """Give them back."""
+    reserved.discard(address)
     if address and segments.pop(address, None) is None:
         raise CUDARuntimeError("cudaErrorInvalidValue: invalid argument")
 
