@@ -105,6 +105,11 @@ class CUDABackend(AttentionSwitches, ArrayBackend):
         return cupy
 
     @property
+    def kernel_library(self) -> Any:
+        """`cupy` for array kernels."""
+        return products.CuPyWithProducts(self.xp)
+
+    @property
     def allocator(self) -> CachingAllocator:
         """Where the memory of arrays comes from."""
         _ = self.xp
