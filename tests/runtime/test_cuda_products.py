@@ -32,7 +32,7 @@ def operand(shape: tuple[int, ...], dtype: Any, layout: str, seed: int) -> Any:
     """Normal numbers whose last two dimensions lie in memory as `layout` says."""
     drawn = np.asarray(np.random.RandomState(seed).randn(*shape))
     values = torch.from_numpy(drawn).to(dtype).cuda()
-    if layout == "transposed":
+    if layout == "transposed" and len(shape) > 1:
         return values.mT.contiguous().mT
     if layout == "with gaps":
         wide = torch.zeros(*shape[:-1], shape[-1] + 3, dtype=dtype, device="cuda")
@@ -48,7 +48,8 @@ def operand(shape: tuple[int, ...], dtype: Any, layout: str, seed: int) -> Any:
 SHAPES = [
     ((3, 4), (4, 5)), ((1, 4), (4, 1)), ((3, 1), (1, 5)), ((2, 3, 4), (4, 5)), ((3, 4), (2, 4, 5)),
     ((2, 3, 4), (2, 4, 5)), ((6, 1, 3, 4), (2, 4, 5)), ((3, 0), (0, 5)), ((0, 4), (4, 5)),
-    ((1, 3, 4), (2, 4, 5)), ((2, 1, 4), (2, 4, 1)),
+    ((1, 3, 4), (2, 4, 5)), ((2, 1, 4), (2, 4, 1)), ((3, 4), (4,)), ((2, 3, 4), (4,)),
+    ((4,), (4, 5)), ((4,), (2, 4, 5)), ((4,), (4,)),
 ]  # fmt: skip
 LAYOUTS = ("plain", "transposed", "with gaps", "every second")
 
@@ -126,7 +127,7 @@ def test_a_bias_and_its_gradient_come_with_the_products(asked: Any, dtype: Any) 
     out = layer(torch.ones(2, 5, 4, device="cuda", dtype=dtype, requires_grad=True))
     assert epilogues(asked) == ["bias"]
     out.backward(torch.ones_like(out))
-    assert epilogues(asked) == ["", "bgrad left"]
+    assert epilogues(asked) == ["", "sums left"]
     assert layer.bias.grad.tolist() == [10] * 3
 
 
@@ -136,7 +137,7 @@ def test_a_sum_with_a_product_is_one_launch_forward_and_two_backward(
 ) -> None:
     x, w = (operand(s, dtype, "plain", 0).requires_grad_() for s in ((5, 4), (4, 3)))
     bias, term = (operand(s, dtype, "plain", 1).requires_grad_() for s in ((3,), (5, 3)))
-    for added, words in ((bias, ("bias", "bgrad right")), (term, ("", ""))):
+    for added, words in ((bias, ("bias", "sums right")), (term, ("", ""))):
         out = torch.addmm(added, x, w)
         assert (epilogues(asked), out.grad_fn.name()) == ([words[0]], "AddmmBackward0")
         out.backward(torch.ones_like(out))

@@ -26,7 +26,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -40,6 +40,7 @@ from ..array import ArrayBackend
 from . import bounds, copies, cudnn, launch, memory, presence, products, registry, waits
 from .memory import CachingAllocator
 from .precision import rounding
+from .sdp import AttentionSwitches
 
 if TYPE_CHECKING:
     from ...ops.operation import Operation
@@ -78,7 +79,7 @@ class _Products:
         rounding.bf16_sums = bool(value)
 
 
-class CUDABackend(ArrayBackend):
+class CUDABackend(AttentionSwitches, ArrayBackend):
     """Computes with CuPy and cupyx.scipy.special on the current device of the array."""
 
     type = "cuda"
@@ -102,6 +103,11 @@ class CUDABackend(ArrayBackend):
             self._side_streams = {}
             cupy.cuda.set_allocator(memory.current.malloc)
         return cupy
+
+    @property
+    def kernel_library(self) -> Any:
+        """`cupy` for array kernels."""
+        return products.CuPyWithProducts(self.xp)
 
     @property
     def allocator(self) -> CachingAllocator:
@@ -135,11 +141,6 @@ class CUDABackend(ArrayBackend):
                 raise ValueError(f"Expected a library of {', '.join(words)}. Got {backend!r}.")
             rounding.library = backend
         return rounding.library
-
-    @contextlib.contextmanager
-    def sdp_kernel(self, *args: Any, **options: Any) -> Iterator[None]:
-        """A `with` block for choosing kernels of attention, of which there is one."""
-        yield
 
     def kernel(self, operation: Operation, key: DispatchKey) -> Callable[..., Any]:
         plain = super().kernel(operation, key)

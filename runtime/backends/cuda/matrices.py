@@ -28,6 +28,10 @@ COMPUTE_32F, COMPUTE_32F_FAST_TF32, COMPUTE_64F, COMPUTE_32I = 68, 77, 70, 72
 """Of cublasComputeType_t."""
 
 
+ALIGNED = 256
+"""Bytes: from which on the alignment of addresses makes no difference."""
+
+
 class Operand(NamedTuple):
     """A matrix, or a stack of `count`, that lie `apart`; `step` is from row to row, or from column
     to column of one that lies transposed. In elements."""
@@ -54,7 +58,8 @@ class Problem(NamedTuple):
     """alpha * left @ right + beta * addend: a matrix (n, m) without gaps, or a stack of `count`.
 
     `epilogue` names what follows, by the words of `cublaslt.EPILOGUES`; `sums` is the type that
-    products are added up in, of cublasComputeType_t; all addresses are multiples of `alignment`.
+    products are added up in, of cublasComputeType_t; the operands' addresses are multiples of
+    `alignment`, that of the addend or vector of `third_alignment`.
     """
 
     dtype: str
@@ -62,12 +67,13 @@ class Problem(NamedTuple):
     right: Operand
     sums: int
     alignment: int
+    third_alignment: int
     count: int = 1
     alpha: float = 1.0
     beta: float = 0.0
     epilogue: str = ""
     rounds_sums: bool = True  # whether parts of sums may be added up in the type of the result
-    addend: Operand | None = None  # where it lies otherwise than the result
+    addend: Operand | None = None  # if it lies elsewhere than the result
 
 
 def collapsed(shape: Shape, strides: Shape) -> tuple[int, int] | None:
