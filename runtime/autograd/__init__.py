@@ -1,6 +1,5 @@
 """Automatic differentiation: the tape, the backward pass, gradient modes."""
 
-import importlib
 from typing import Any
 
 from ..core.tensor import Tensor
@@ -32,13 +31,6 @@ __all__ = [
     "set_detect_anomaly",
     "set_grad_enabled",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    """`torch.autograd.profiler`, an older name of `torch.profiler`."""
-    if name == "profiler":
-        return importlib.import_module("flambeau.profiler")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def Variable(data: Any, requires_grad: bool = False) -> Tensor:
