@@ -36,8 +36,6 @@ BATCH_COUNT, STRIDED_BATCH_OFFSET = 5, 6
 """Of cublasLtMatrixLayoutAttribute_t."""
 MAX_WORKSPACE_BYTES, REDUCTION_SCHEME_MASK, MIN_ALIGNMENTS = 1, 3, (5, 6, 7, 8)
 """Of cublasLtMatmulPreferenceAttributes_t; the alignments are of A, B, C and D."""
-REDUCTION_SCHEME_COMPUTE_TYPE = 2
-"""Of cublasLtReductionScheme_t: parts of sums are kept as wide as they are added up."""
 EPILOGUES = {"": 1, "bias": 4, "sums right": 256, "sums left": 512}
 """Of cublasLtEpilogue_t. "sums left" also adds up the columns of the left operand, over the
 dimension that the product sums over: the library's B, BGRADB."""
@@ -193,7 +191,8 @@ def plan(cuda: Any, device: int, problem: Problem) -> Plan | None:
 
     A plan is changed by each run: one thread may use it.
     """
-    kind, made, factor = SORTS[problem.dtype]
+    kind, made, _ = SORTS[problem.dtype]
+    factor = problem.factor
     matmul = _Description("MatmulDesc", ctypes.c_int(problem.sums), ctypes.c_int(factor))
     matmul.set(TRANSA, ctypes.c_int32(problem.right.is_transposed))
     matmul.set(TRANSB, ctypes.c_int32(problem.left.is_transposed))
@@ -218,8 +217,7 @@ def _chosen(
     """The algorithm that the heuristics put first."""
     preference = _Description("MatmulPreference")
     preference.set(MAX_WORKSPACE_BYTES, ctypes.c_uint64(WORKSPACE))
-    if not problem.rounds_sums:
-        preference.set(REDUCTION_SCHEME_MASK, ctypes.c_uint32(REDUCTION_SCHEME_COMPUTE_TYPE))
+    preference.set(REDUCTION_SCHEME_MASK, ctypes.c_uint32(problem.schemes))
     beside = problem.third_alignment if problem.addend is not None else ALIGNED
     alignments = problem.alignment, problem.alignment, beside, ALIGNED
     for attribute, alignment in zip(MIN_ALIGNMENTS, alignments, strict=True):

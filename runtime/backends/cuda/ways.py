@@ -181,7 +181,7 @@ def _found_way(
         return IMPOSSIBLE
     problem = Problem(
         name, left, right, rounding.sums(name), _alignment(bits), third_alignment, count,
-        how.alpha, how.beta, how.epilogue, rounding.rounds_sums(name), addend,
+        how.alpha, how.beta, how.epilogue, rounding.schemes(name), addend,
     )  # fmt: skip
     plan: Any = None
     if rounding.library != "cublas" and cublaslt.is_available():
