@@ -254,3 +254,19 @@ def test_a_failing_product_names_the_status(monkeypatch: Any, asked: Any) -> Non
     monkeypatch.setattr(blas_lt, "HANDLE", 0)
     with pytest.raises(RuntimeError, match=r"cublasLtMatmul to succeed.*NOT_INITIALIZED"):
         x @ w
+
+
+def test_a_product_that_is_refused_when_it_runs_is_cublass_from_then_on(
+    monkeypatch: Any, asked: Any
+) -> None:
+    layer = torch.nn.Linear(7, 3, device="cuda")
+    x = torch.ones(2, 7, device="cuda")
+    wanted = layer(x)
+    monkeypatch.setattr(blas_lt, "fails", True)
+    asked.clear()
+    with pytest.warns(UserWarning, match=r"NOT_SUPPORTED.*cuBLAS computes"):
+        found = layer(x)
+    assert torch.equal(found, wanted)
+    monkeypatch.setattr(blas_lt, "fails", False)
+    assert torch.equal(layer(x), wanted)
+    assert asked == []

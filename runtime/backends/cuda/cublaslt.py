@@ -36,6 +36,8 @@ BATCH_COUNT, STRIDED_BATCH_OFFSET = 5, 6
 """Of cublasLtMatrixLayoutAttribute_t."""
 MAX_WORKSPACE_BYTES, REDUCTION_SCHEME_MASK, MIN_ALIGNMENTS = 1, 3, (5, 6, 7, 8)
 """Of cublasLtMatmulPreferenceAttributes_t; the alignments are of A, B, C and D."""
+REFUSALS = (7, 8, 15)
+"""CUBLAS_STATUS_INVALID_VALUE, _ARCH_MISMATCH and _NOT_SUPPORTED: nothing was launched."""
 EPILOGUES = {"": 1, "bias": 4, "sums right": 256, "sums left": 512}
 """Of cublasLtEpilogue_t. "sums left" also adds up the columns of the left operand, over the
 dimension that the product sums over: the library's B, BGRADB."""
@@ -73,9 +75,14 @@ def _handle(device: int) -> ctypes.c_void_p:
     return found
 
 
+class Refused(RuntimeError):
+    """A product is not computed after all."""
+
+
 def _require(status: int, call: str) -> None:
     if status:
-        raise RuntimeError(
+        kind = Refused if status in REFUSALS else RuntimeError
+        raise kind(
             f"cuBLASLt: expected {call} to succeed. Got {_name(status)}. Use "
             "torch.backends.cuda.preferred_blas_library('cublas') to do without it."
         )
@@ -92,6 +99,7 @@ class _Description:
 
     def __init__(self, kind: str, *facts: Any) -> None:
         self.kind, self.pointer = kind, ctypes.c_void_p()
+        self._library = functions  # which must outlive it
         self._destroy = getattr(functions, f"cublasLt{kind}Destroy")
         create, self._set = (
             getattr(functions, f"cublasLt{kind}{word}") for word in ("Create", "SetAttribute")
@@ -146,7 +154,7 @@ class Plan:
         self, cuda: Any, choice: _Choice, matmul: _Description, layouts: list[_Description],
         factors: Any, handle: ctypes.c_void_p, epilogue: str,
     ) -> None:  # fmt: skip
-        self._kept = choice, matmul, layouts, factors
+        self._kept = functions, choice, matmul, layouts, factors
         self._alloc, self._stream = cuda.alloc, cuda.get_current_stream
         self._workspace = int(choice.workspace)
         alpha = factors.ctypes.data
