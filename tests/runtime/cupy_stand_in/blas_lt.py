@@ -29,7 +29,7 @@ NAMES = {
 }
 TYPES = blas.TYPES | {3: np.dtype(np.int8), 10: np.dtype(np.int32)}
 SUMS: dict[int, Any] = blas.SUMS | {72: np.int32}
-SCALES = {68: 0, 77: 0, 70: 1, 72: 10}
+SCALES = {64: 2, 68: 0, 77: 0, 70: 1, 72: 10}
 """The cudaDataType of alpha and beta by cublasComputeType_t."""
 
 RECORD = json.loads(
@@ -49,10 +49,12 @@ SIZES: dict[str, dict[int, int]] = {
 """Bytes of the attributes of each kind of descriptor, by their numbers."""
 
 HANDLE = 0xB1A5
-DOUBLE, INT8, INT32 = 1, 3, 10
+DOUBLE, HALF, INT8, INT32 = 1, 2, 3, 10
 
 objects: dict[int, dict[Any, Any]] = {}
 """Descriptors, and what an algorithm is for, by their addresses."""
+fails = False
+"""Whether runs are refused that the heuristics had an algorithm for."""
 asked: list[dict[str, Any]] = []
 """What ran, for tests that look."""
 _numbers = itertools.count(0x1000, 16)
@@ -143,7 +145,8 @@ def _refusal(given: dict[Any, Any], a: Any, b: Any, c: Any, d: Any) -> int:
     result = INT32 if kind == INT8 else kind
     if b["type"] != kind or {c["type"], d["type"]} != {result} or kind == INT32:
         return NOT_SUPPORTED
-    if SUMS[given["sums"]] is not {INT8: np.int32, DOUBLE: np.float64}.get(kind, np.float32):
+    sums = {INT8: (np.int32,), DOUBLE: (np.float64,), HALF: (np.float16, np.float32)}
+    if SUMS[given["sums"]] not in sums.get(kind, (np.float32,)):
         return NOT_SUPPORTED
     if kind == INT8 and (transposed != (1, 0) or m % 4 or k % 4 or a["step"] % 4 or b["step"] % 4):
         return NOT_SUPPORTED
@@ -162,6 +165,8 @@ def matmul(
     """cublasLtMatmul."""
     if handle != HANDLE or stream != streams.get_current_stream().ptr:
         return NOT_INITIALIZED
+    if fails:
+        return NOT_SUPPORTED
     known = objects[c_uint64.from_address(algorithm).value]
     given = dict(objects[number])
     layouts = [dict(objects[each]) for each in (a_lies, b_lies, c_lies, d_lies)]
