@@ -25,6 +25,7 @@ from ..core.sparse_arrays import SparseArray
 from ..core.spec import Spec
 from ..core.tensor import Tensor, wrap
 from ..errors import DeviceError, DTypeError, FlambeauError
+from .mixed_halves import seen_wide
 
 if TYPE_CHECKING:
     from .operation import Operation
@@ -341,7 +342,8 @@ def _as_tensor(
 
             value = to_device(value, place=place)
         if dtype is not None and value.dtype is not dtype:
-            value = operations["cast"].function(value, dtype=dtype)
+            seen = seen_wide(operation, value, dtype)
+            value = operations["cast"].function(value, dtype=dtype) if seen is None else seen
         return value
     if not isinstance(value, NUMBERS):
         raise TypeError(

@@ -207,7 +207,8 @@ class Formula:
         self.expression, self.dtype = expression, dtype
         self.inputs, self.parameters = inputs, parameters
         # Halves are computed with as float32, and so may be mixed with such.
-        self.known = (dtype, "bool", "float32") if dtype in COMPUTE else (dtype, "bool")
+        others = ("float32",) if dtype in COMPUTE else tuple(COMPUTE) if dtype == "float32" else ()
+        self.known = (dtype, "bool", *others)
         self.out_dtype = "bool" if is_boolean(expression) else dtype
         self.own: np.dtype[Any] = getattr(dtypes, dtype).numpy
         self.kernels: dict[Layout, Kernel] = {}
@@ -256,6 +257,8 @@ class Formula:
     def front(self, plain: Callable[..., Any] = lambda *arrays, **numbers: None) -> Any:
         """The function that computes the formula, and calls `plain` where CuPy must."""
         code = front(len(self.inputs), tuple(self.parameters))
+        if self.dtype == "float32":
+            plain = _widening(plain)
         call = code(self.own, self.plans, self._planned, plain, memory, self._with_numbers)
         call.into = self.into  # type: ignore[attr-defined]
         return call
@@ -367,6 +370,17 @@ class Formula:
         operands = len(layout.kinds)
         places = f"2Q{operands}q" * layout.dimensions if layout.dimensions > 1 else ""
         return "P" * (1 + operands) + "q" + places + "d" * len(self.parameters)
+
+
+def _widening(plain: Callable[..., Any]) -> Callable[..., Any]:
+    """`plain` of halves among float32, which CuPy must have in float32."""
+
+    def widened(*arrays: Any, **numbers: Any) -> Any:
+        halves = [getattr(getattr(a, "dtype", None), "name", "") in COMPUTE for a in arrays]
+        wide = [a.astype("float32") if h else a for a, h in zip(arrays, halves, strict=True)]
+        return plain(*wide, **numbers)
+
+    return widened
 
 
 def _overlaps(x: Any, y: Any) -> bool:
