@@ -157,6 +157,7 @@ class Plan:
         self._kept = functions, choice, matmul, layouts, factors
         self._alloc, self._stream = cuda.alloc, cuda.get_current_stream
         self._workspace = int(choice.workspace)
+        self.waves = float(choice.waves)  # of blocks: below 1, which part of the device they fill
         alpha = factors.ctypes.data
         beta = alpha + factors.itemsize
         right, left, addend, out = (each.pointer.value for each in layouts)
