@@ -145,6 +145,20 @@ def test_room_to_work_comes_from_the_allocator(library: StandIn) -> None:
     assert asked == out.numel() * 2 + WORKSPACE_BYTES
 
 
+@pytest.mark.parametrize("weight_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("image_format", [torch.contiguous_format, torch.channels_last])
+def test_gradients_lie_as_what_they_are_of(
+    library: StandIn, weight_format: Any, image_format: Any
+) -> None:
+    x = drawn((2, 6, 5, 7), "float16").to(memory_format=image_format).requires_grad_()
+    w = drawn((4, 6, 3, 3), "float16").to(memory_format=weight_format).requires_grad_()
+    F.conv2d(x, w).sum().backward()
+    assert (x.grad.stride(), w.grad.stride()) == (x.stride(), w.stride())
+    wide = double(w)
+    F.conv2d(double(x), wide).sum().backward()
+    assert_near(w.grad, wide.grad, units=16)
+
+
 def test_nothing_is_computed_by_cudnn_where_it_is_switched_off(library: StandIn) -> None:
     with cudnn.flags():
         found, wanted = convolved("bfloat16")
