@@ -293,3 +293,11 @@ def test_each_device_has_a_handle_of_its_own(asked: Any) -> None:
     x = torch.ones(2, 3, device="cuda:1")
     assert (x @ x.mT).tolist() == [[3, 3]] * 2
     assert len(asked) == 1
+
+
+def test_a_product_whose_description_is_refused_is_cublass(monkeypatch: Any, asked: Any) -> None:
+    monkeypatch.setitem(blas_lt.SIZES, "MatmulDesc", {})
+    x = torch.ones(2, 9, device="cuda")
+    with pytest.warns(UserWarning, match=r"MatmulDescSetAttribute\(3\).*INVALID_VALUE"):
+        found = x @ x.mT
+    assert (found.tolist(), asked) == ([[9, 9]] * 2, [])

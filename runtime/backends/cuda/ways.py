@@ -150,14 +150,19 @@ def product(
 def _learnt(cupy: Any, key: tuple[Any, ...]) -> _Way:
     if len(_ways.known) >= MOST_PLANS:
         _ways.known.clear()
-    way = _ways.known[key] = _found_way(cupy, key in _ways.refused, *key)
+    try:
+        way = _found_way(cupy, key in _ways.refused, *key)
+    except cublaslt.Refused as error:
+        _refuse(key, error)
+        way = _found_way(cupy, True, *key)
+    _ways.known[key] = way
     return way
 
 
 def _refuse(key: tuple[Any, ...], error: Exception) -> None:
     warnings.warn(f"{error} cuBLAS computes such products from now on.", stacklevel=3)
     _ways.refused.add(key)
-    del _ways.known[key]
+    _ways.known.pop(key, None)
 
 
 def _copy(cupy: Any, x: Any, batch: Shape) -> Any:
