@@ -145,13 +145,19 @@ class StandIn:
         state = self._handle(handle)
         if state.stream != streams.get_current_stream().ptr:
             raise Refused("BAD_PARAM", "the handle's stream is not the current one")
-        label, work = engines.prepared(self.descriptor(plan), self.descriptor(pack))
+        chosen = self.descriptor(plan)
+        label, work = engines.prepared(chosen, self.descriptor(pack))
         self.executed.append(label)
         recorded = streams.capturing()
         if recorded is None:
             work()
         else:
-            recorded.append(work)
+            recorded.append(lambda: self._replay(chosen, work))
+
+    def _replay(self, plan: Descriptor, work: Callable[[], None]) -> None:
+        if plan.is_gone:
+            raise RuntimeError("The code of a recorded plan has been unloaded.")
+        work()
 
 
 @contextlib.contextmanager

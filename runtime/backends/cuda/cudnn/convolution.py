@@ -11,7 +11,7 @@ from .. import launch
 from ..batch_norm import scale_shift_channels
 from ..rows import empty
 from . import descriptors as d
-from .computations import Computation, is_aligned, kept, situation
+from .computations import Computation, Situation, is_aligned, kept, situation
 from .descriptors import Descriptor, Kind, made
 from .library import Library
 from .nodes import Mode, Nodes, Tensor
@@ -102,7 +102,7 @@ def _wide(dtype: str) -> str:
 class Prepared:
     """A problem that stands ready."""
 
-    def __init__(self, problem: Problem, arrays: Sequence[Any], where: tuple[Any, ...]) -> None:
+    def __init__(self, problem: Problem, arrays: Sequence[Any], where: Situation) -> None:
         """`arrays` are its operands, as later ones will lie."""
         self.problem = problem
         self.order = problem.order()
