@@ -3,8 +3,8 @@ activation, or the sums that are the gradient of a bias.
 
 The library counts by columns: of row-major arrays it computes right.T @ left.T, which is
 (left @ right).T. A `Plan` is one product for operands that lie in one way, with the algorithm that
-the library's heuristics chose. A run changes only addresses: the ctypes objects that are its
-arguments read one buffer, which one call packs (0.15 us; to make 16 such objects takes 0.5 us).
+the library's heuristics chose. A run changes only addresses, packed into memory that a few
+instructions of our own read, see `trampoline`.
 
 Source: cublasLt.h of CUDA 13; its enumerations are those of CUDA 12.
 """
@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from ..cpu import loops
 from . import libraries
 from .matrices import REAL, Operand, Problem
+from .trampoline import CHANGING, product
 
 LIBRARIES = ("libcublasLt.so.13", "libcublasLt.so.12", "cublasLt64_13.dll", "cublasLt64_12.dll")
 FOLDERS = ("cu13/lib", "cublas/lib", "cu13/bin/x86_64", "cublas/bin")
@@ -54,10 +55,11 @@ _handles: dict[int, ctypes.c_void_p] = {}
 
 
 def is_available() -> bool:
-    """Whether the library is there."""
+    """Whether the library is there, and LLVM, by whose code it is called."""
     global functions
     if functions is None:
-        functions = libraries.opened(LIBRARIES, FOLDERS) or False
+        found = libraries.opened(LIBRARIES, FOLDERS) if loops.is_available() else None
+        functions = found or False
     return bool(functions)
 
 
@@ -149,29 +151,25 @@ class Plan:
 
     def __init__(
         self, cuda: Any, choice: _Choice, matmul: _Description, layouts: list[_Description],
-        factors: Any, handle: ctypes.c_void_p,
+        factors: Any, handle: ctypes.c_void_p, epilogue: str,
     ) -> None:  # fmt: skip
         self._kept = choice, matmul, layouts, factors
         self._alloc, self._stream = cuda.alloc, cuda.get_current_stream
         self._workspace = int(choice.workspace)
-        self._buffer = buffer = ctypes.create_string_buffer(6 * 8)
-        self._pack = partial(struct.Struct("@6N").pack_into, buffer, 0)
-        a, b, c, d, workspace, stream = (
-            ctypes.c_void_p.from_buffer(buffer, 8 * k) for k in range(6)
-        )
-        size = ctypes.sizeof(factors) // 2
-        alpha, beta = (ctypes.c_void_p(ctypes.addressof(factors) + k) for k in (0, size))
-        a_lies, b_lies, c_lies, d_lies = (each.pointer for each in layouts)
-        self._run = partial(
-            functions.cublasLtMatmul, handle, matmul.pointer, alpha, a, a_lies, b, b_lies, beta,
-            c, c_lies, d, d_lies, ctypes.c_void_p(ctypes.addressof(choice)), workspace,
-            ctypes.c_size_t(self._workspace), stream,
+        alpha = ctypes.addressof(factors)
+        beta = alpha + ctypes.sizeof(factors) // 2
+        right, left, addend, out = (each.pointer.value for each in layouts)
+        words = (
+            _address("Matmul"), handle.value, matmul.pointer.value, alpha, right, left, beta,
+            addend, out, ctypes.addressof(choice), self._workspace,
+            _address("MatmulDescSetAttribute"), BIAS_POINTER * has_vector(epilogue),
+            EPILOGUE_AUX_POINTER * _has_aux(epilogue),
         )  # fmt: skip
-        self._vector, self._aux = ctypes.c_void_p(), ctypes.c_void_p()
-        self._set_vector, self._set_aux = (
-            _setter(matmul, BIAS_POINTER, self._vector),
-            _setter(matmul, EPILOGUE_AUX_POINTER, self._aux),
-        )
+        changing, kept = len(CHANGING), len(words)
+        buffer = ctypes.create_string_buffer(8 * (changing + kept))
+        struct.pack_into(f"@{kept}N", buffer, 8 * changing, *words)
+        self._pack = partial(struct.Struct(f"@{changing}N").pack_into, buffer, 0)
+        self._run = partial(product(), ctypes.c_void_p(ctypes.addressof(buffer)))
 
     def __call__(
         self, left: int, right: int, addend: int, out: int, vector: int = 0, aux: int = 0
@@ -181,26 +179,29 @@ class Plan:
 
         Raises: RuntimeError with the library's status.
         """
-        if vector != (self._vector.value or 0):
-            self._vector.value = vector
-            _require(self._set_vector(), "cublasLtMatmulDescSetAttribute")
-        if aux != (self._aux.value or 0):
-            self._aux.value = aux
-            _require(self._set_aux(), "cublasLtMatmulDescSetAttribute")
-        space = self._alloc(self._workspace) if self._workspace else None
-        where = 0 if space is None else space.ptr
-        self._pack(right, left, addend, out, where, self._stream().ptr)
+        where, space = 0, None
+        if self._workspace:
+            space = self._alloc(self._workspace)
+            where = space.ptr
+        self._pack(right, left, addend, out, where, self._stream().ptr, vector, aux)
         status = self._run()
         if status:
             _require(status, "cublasLtMatmul")
 
 
-def _setter(matmul: _Description, attribute: int, value: Any) -> Callable[[], int]:
-    """The call that sets an attribute of `matmul` to what `value` is by then."""
-    size = ctypes.c_size_t(ctypes.sizeof(value))
-    number = ctypes.c_int(attribute)
-    set_attribute = functions.cublasLtMatmulDescSetAttribute
-    return partial(set_attribute, matmul.pointer, number, ctypes.byref(value), size)
+def _address(name: str) -> int:
+    """Where a function of the library begins."""
+    function = getattr(functions, f"cublasLt{name}")
+    return int(ctypes.cast(function, ctypes.c_void_p).value or 0)
+
+
+def has_vector(epilogue: str) -> bool:
+    """Whether an epilogue reads or writes a vector."""
+    return "bias" in epilogue or "bgrad" in epilogue
+
+
+def _has_aux(epilogue: str) -> bool:
+    return "aux" in epilogue or "drelu" in epilogue or "dgelu" in epilogue
 
 
 def plan(cuda: Any, device: int, problem: Problem, aux_step: int = 0) -> Plan | None:
@@ -217,7 +218,7 @@ def plan(cuda: Any, device: int, problem: Problem, aux_step: int = 0) -> Plan | 
     matmul.set(TRANSB, ctypes.c_int32(problem.left.is_transposed))
     matmul.set(EPILOGUE, ctypes.c_uint32(EPILOGUES[problem.epilogue]))
     aligned = ctypes.c_void_p(problem.alignment)  # an address, which the heuristics only look at
-    if "bias" in problem.epilogue or "bgrad" in problem.epilogue:
+    if has_vector(problem.epilogue):
         matmul.set(BIAS_POINTER, aligned)
     n, m, count = problem.left.rows, problem.right.columns, problem.count
     if aux_step:
@@ -232,7 +233,7 @@ def plan(cuda: Any, device: int, problem: Problem, aux_step: int = 0) -> Plan | 
         return None
     number = ctypes.c_double if scale == DOUBLE else ctypes.c_float
     factors = (number * 2)(problem.alpha, problem.beta)
-    return Plan(cuda, choice, matmul, layouts, factors, handle)
+    return Plan(cuda, choice, matmul, layouts, factors, handle, problem.epilogue)
 
 
 def _chosen(

@@ -15,9 +15,10 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from . import cublas, cublaslt
+from . import cublas, cublaslt, memory
 from .matrices import (
     COMPUTE_32F,
     COMPUTE_32F_FAST_TF32,
@@ -95,22 +96,32 @@ class Sides(NamedTuple):
     shape: Shape
 
 
-class Extras(NamedTuple):
-    """What goes beyond a product."""
+class Extras:
+    """What goes beyond a product, with a third array: `addend` times beta is added to alpha times
+    the product; the epilogue "bias" adds a vector, and "bgrad" ones write one. One object for equal
+    ones, by `extras`: they are compared by identity."""
 
-    epilogue: str = ""
-    alpha: float = 1.0
-    beta: float = 0.0
+    def __init__(self, epilogue: str, alpha: float, beta: float) -> None:
+        self.epilogue, self.alpha, self.beta = epilogue, alpha, beta
+        self.has_vector = cublaslt.has_vector(epilogue)
+
+
+@lru_cache
+def extras(epilogue: str = "", alpha: float = 1.0, beta: float = 0.0) -> Extras:
+    """What goes beyond a product."""
+    return Extras(epilogue, alpha, beta)
 
 
 class _Way:
-    """How one product is computed: by `plan`, into an array of `shape`; or, if one of the operands
-    is `copied` first, with leading dimensions `shape`, as the product of those."""
+    """How one product is computed: by `plan`, into an array of `shape` and so many bytes; or, if
+    one of the operands is `copied` first, with leading dimensions `shape`, as that of those."""
 
-    __slots__ = ("copied", "plan", "shape")
+    __slots__ = ("copied", "plan", "shape", "size")
 
-    def __init__(self, plan: Any, shape: Shape, copied: tuple[bool, bool] | None = None) -> None:
-        self.plan, self.shape, self.copied = plan, shape, copied
+    def __init__(
+        self, plan: Any, shape: Shape, size: int = 0, copied: tuple[bool, bool] | None = None
+    ) -> None:
+        self.plan, self.shape, self.size, self.copied = plan, shape, size, copied
 
 
 class _Ways(threading.local):
@@ -121,7 +132,7 @@ class _Ways(threading.local):
 
 
 _ways = _Ways()
-PLAIN = Extras()
+PLAIN = extras()
 
 
 def forget() -> None:
@@ -132,26 +143,21 @@ def forget() -> None:
 
 
 def product(
-    cupy: Any, kind: Callable[..., Any], x: Any, y: Any, like: Any = None, extras: Extras = PLAIN,
-    vector: Any = None, addend: Any = None, out: Any = None,
+    cupy: Any, kind: Callable[..., Any], x: Any, y: Any, like: Any = None, how: Extras = PLAIN,
+    third: Any = None, out: Any = None,
 ) -> Any:  # fmt: skip
-    """The product that `kind` makes of x and y; None for what no library computes.
-
-    `vector` is the bias or becomes its gradient, as `extras` say; `addend`, of the product's shape,
-    is added, times beta; `out` is written, if given.
-    """
-    left, right = x.data, y.data
-    at, beside = left.ptr, right.ptr
-    bits = at | beside
-    if vector is not None:
-        bits |= vector.data.ptr
-    lies = None
-    if addend is not None and addend is not out:
-        bits |= addend.data.ptr
-        lies = addend.shape, addend.strides
+    """The product that `kind` makes of x and y, with what `how` says of a third array, which may be
+    `out`, where it is written; None for what no library computes."""
+    x_data, y_data = x.data, y.data
+    x_at, y_at = x_data.ptr, y_data.ptr
+    bits, beside = x_at | y_at, None
+    if third is not None and third is not out:
+        third_at = third.data.ptr
+        bits |= third_at
+        beside = third.shape, third.strides, third.dtype
     key = (
-        kind, x.shape, x.strides, y.shape, y.strides, x.dtype, y.dtype, like, extras, lies,
-        bits & (ALIGNED - 1), left.device_id, rounding.code,
+        kind, like, how, x.shape, x.strides, x.dtype, y.shape, y.strides, y.dtype, beside,
+        bits & (ALIGNED - 1), x_data.device_id, rounding.code,
     )  # fmt: skip
     known = _ways.known
     way = known.get(key)
@@ -159,26 +165,27 @@ def product(
         if len(known) >= MOST_PLANS:
             known.clear()
         way = known[key] = _found_way(cupy, *key)
-    if way.plan is None:
+    plan = way.plan
+    if plan is None:
         if way.copied is None:
             return None
         x, y = (
             _copy(cupy, a, way.shape) if is_copied else a
             for a, is_copied in zip((x, y), way.copied, strict=True)
         )
-        return product(cupy, kind, x, y, like, extras, vector, addend, out)
+        return product(cupy, kind, x, y, like, how, third, out)
     if out is None:
-        out = cupy.empty(way.shape, x.dtype)
-    place = added = out.data.ptr
-    if addend is not None and addend is not out:
-        if way.plan.works_in_place:
-            out[...] = addend
-        else:
-            added = addend.data.ptr
-    if vector is None:
-        way.plan(at, beside, added, place)
+        out = memory.current.empty(way.shape, x.dtype, way.size)
+    place = out.data.ptr
+    if beside is None:
+        plan(x_at, y_at, place, place)
+    elif how.has_vector:
+        plan(x_at, y_at, place, place, third_at)
+    elif plan.works_in_place:
+        out[...] = third
+        plan(x_at, y_at, place, place)
     else:
-        way.plan(at, beside, added, place, vector.data.ptr)
+        plan(x_at, y_at, third_at, place)
     return out
 
 
@@ -187,36 +194,44 @@ def _copy(cupy: Any, x: Any, batch: Shape) -> Any:
     return cupy.ascontiguousarray(cupy.broadcast_to(x, shape))
 
 
+IMPOSSIBLE = _Way(None, ())
+
+
 def _found_way(
-    cupy: Any, kind: Callable[..., Any], x_shape: Shape, x_strides: Shape,
-    y_shape: Shape, y_strides: Shape, dtype: Any, other: Any, like: Any, extras: Extras,
-    lies: tuple[Shape, Shape] | None, bits: int, device: int, code: int,
+    cupy: Any, kind: Callable[..., Any], like: Any, how: Extras, x_shape: Shape, x_strides: Shape,
+    dtype: Any, y_shape: Shape, y_strides: Shape, other: Any,
+    beside: tuple[Shape, Shape, Any] | None, bits: int, device: int, code: int,
 ) -> _Way:  # fmt: skip
-    impossible = _Way(None, ())
-    if dtype != other or dtype.name not in REAL or is_empty(x_shape, y_shape):
-        return impossible
-    size = dtype.itemsize
+    name, size = dtype.name, dtype.itemsize
+    if dtype != other or name not in REAL or is_empty(x_shape, y_shape):
+        return IMPOSSIBLE
     sides = kind(Lying(x_shape, x_strides, size), Lying(y_shape, y_strides, size), like)
     if sides is None:
-        return impossible
+        return IMPOSSIBLE
     left, right, count, shape = sides
     if left is None or right is None:
-        return _Way(None, shape, (left is None, right is None))
+        return _Way(None, shape, copied=(left is None, right is None))
+    addend = None
+    if beside is not None:
+        if how.has_vector:
+            length = left.rows if how.epilogue == "bgrad left" else right.columns
+            fits = beside[0] == (length,) and (beside[1] == (size,) or length == 1)
+        else:
+            fits = beside[0] == shape
+            addend = operand(*beside[:2], size, shape[:-2]) if fits else None
+            fits = addend is not None and not addend.is_transposed
+        if not fits or beside[2] != dtype:
+            return IMPOSSIBLE
     if left.columns != right.rows:
-        return impossible
-    alignment = bits & -bits if bits else ALIGNED
-    name = dtype.name
-    addend = None if lies is None else operand(*lies, size, sides.shape[:-2])
-    if lies is not None and (addend is None or addend.is_transposed):
-        return impossible
+        return IMPOSSIBLE
     problem = Problem(
-        name, left, right, rounding.sums(name), alignment, count, extras.alpha, extras.beta,
-        extras.epilogue, rounding.rounds_sums(name), addend,
+        name, left, right, rounding.sums(name), bits & -bits if bits else ALIGNED, count,
+        how.alpha, how.beta, how.epilogue, rounding.rounds_sums(name), addend,
     )  # fmt: skip
     plan: Any = None
     if rounding.library != "cublas" and cublaslt.is_available():
         plan = cublaslt.plan(cupy.cuda, device, problem)
-    return _Way(plan or cublas.plan(cupy.cuda, problem), shape)
+    return _Way(plan or cublas.plan(cupy.cuda, problem), shape, math.prod(shape) * size)
 
 
 # -- kinds of products -----------------------------------------------------------------------------
@@ -286,8 +301,8 @@ def _linear(input: Lying, weight: Lying, like: Any) -> Sides | None:
 
 # -- operations ------------------------------------------------------------------------------------
 
-BIAS, ONTO = Extras("bias"), Extras(beta=1.0)
-SUM_LEFT, SUM_RIGHT = Extras("bgrad left"), Extras("bgrad right")
+BIAS, ONTO = extras("bias"), extras(beta=1.0)
+SUM_LEFT, SUM_RIGHT = extras("bgrad left"), extras("bgrad right")
 
 
 def matmul(cupy: Any, input: Any, other: Any) -> Any:
@@ -299,17 +314,14 @@ def linear(cupy: Any, input: Any, weight: Any, bias: Any = None) -> Any:
     """input @ weight.mT + bias, rounded once; None for what is no such product."""
     if bias is None:
         return product(cupy, _linear, input, weight)
-    if bias.dtype != input.dtype or weight.ndim != 2 or not input.ndim:
-        return None
+    out = product(cupy, _linear, input, weight, None, BIAS, bias)
+    if out is not None or bias.dtype != input.dtype or weight.ndim != 2 or not input.ndim:
+        return out
     if bias.shape not in (weight.shape[:1], ()):
         return None
-    if bias.ndim and _is_packed(bias):
-        out = product(cupy, _linear, input, weight, None, BIAS, bias)
-        if out is not None:
-            return out
     out = cupy.empty((*input.shape[:-1], weight.shape[0]), input.dtype)
     out[...] = bias
-    return product(cupy, _linear, input, weight, None, ONTO, None, out, out)
+    return product(cupy, _linear, input, weight, None, ONTO, out, out)
 
 
 def _input_gradient(cupy: Any, g: Any, other: Any, like: Shape) -> Any:
@@ -331,8 +343,13 @@ def _linear_gradients(cupy: Any, g: Any, input: Any, like: tuple[Shape, Shape]) 
         return None if found is None else (found, g.copy())
     if bias != weight[:1]:
         return None
-    sums = cupy.empty(bias, g.dtype)
-    found = product(cupy, _over_rows, g, input, weight, SUM_LEFT, sums)
+    return _with_sums(cupy, g, input, weight, SUM_LEFT, bias)
+
+
+def _with_sums(cupy: Any, x: Any, y: Any, like: Shape, how: Extras, length: Shape) -> Any:
+    """The product over all rows, and the sums over them that `how` says."""
+    sums = memory.current.empty(length, x.dtype, length[0] * x.itemsize)
+    found = product(cupy, _over_rows, x, y, like, how, sums)
     return None if found is None else (found, sums)
 
 
@@ -340,27 +357,21 @@ def product_sum(
     cupy: Any, input: Any, left: Any, right: Any, beta: float = 1.0, alpha: float = 1.0
 ) -> Any:
     """beta * input + alpha * (left @ right), rounded once; None for what is no such product."""
-    if input.dtype != left.dtype:
-        return None
-    if input.shape == right.shape[-1:] and beta == alpha == 1 and _is_packed(input):
+    if beta == alpha == 1:
         out = product(cupy, _matmul, left, right, None, BIAS, input)
         if out is not None:
             return out
-    extras = Extras("", float(alpha), float(beta))
+    if input.dtype != left.dtype:
+        return None
     if beta == 0:
-        return product(cupy, _matmul, left, right, None, extras)
-    shape = (*left.shape[:-1], right.shape[-1])
-    if input.shape == shape:
-        out = product(cupy, _matmul, left, right, None, extras, None, input)
-        if out is not None:
-            return out
-    out = cupy.empty(shape, left.dtype)
+        return product(cupy, _matmul, left, right, None, extras(alpha=float(alpha)))
+    how = extras(alpha=float(alpha), beta=float(beta))
+    out = product(cupy, _matmul, left, right, None, how, input)
+    if out is not None:
+        return out
+    out = cupy.empty((*left.shape[:-1], right.shape[-1]), left.dtype)
     out[...] = input
-    return product(cupy, _matmul, left, right, None, extras, None, out, out)
-
-
-def _is_packed(vector: Any) -> bool:
-    return bool(vector.strides[0] == vector.itemsize or len(vector) == 1)
+    return product(cupy, _matmul, left, right, None, how, out, out)
 
 
 def _product_gradients(cupy: Any, g: Any, left: Any, like: tuple[Shape, Shape]) -> Any:
@@ -370,9 +381,7 @@ def _product_gradients(cupy: Any, g: Any, left: Any, like: tuple[Shape, Shape]) 
         return None if found is None else (found, g.copy())
     if len(right) != 2 or added != right[1:]:
         return None
-    sums = cupy.empty(added, g.dtype)
-    found = product(cupy, _over_rows, left, g, right, SUM_RIGHT, sums)
-    return None if found is None else (found, sums)
+    return _with_sums(cupy, left, g, right, SUM_RIGHT, added)
 
 
 KERNELS: dict[str, Callable[..., Any]] = {

@@ -269,7 +269,7 @@ static inline void check(const void* at, size_t bytes, Kind kind, const char* wh
 // -- asynchronous copies ---------------------------------------------------------------------------
 
 void issue_copy(const Copy& copy) {
-    check_read(copy.from, copy.bytes, copy.pc);
+    if (copy.from) check_read(copy.from, copy.bytes, copy.pc);
     check(copy.to, copy.bytes, Kind::copy, "copies to", copy.pc);
 }
 

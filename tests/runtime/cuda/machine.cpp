@@ -169,7 +169,8 @@ void await_groups(int but_for) {
     size_t left = 0;
     for (const Copy& copy : copies) {
         if (copy.group < current->groups - but_for) {
-            memcpy(copy.to, copy.from, copy.bytes);
+            if (copy.from) memcpy(copy.to, copy.from, copy.bytes);
+            else memset(copy.to, 0, copy.bytes);
             finish_copy(copy);
         } else {
             copies[left++] = copy;

@@ -42,7 +42,7 @@ void* shared_array(const void* tag, size_t bytes);
 void* dynamic_shared();
 void check_aligned(const void* place, size_t bytes);
 
-// Copies to shared memory, which take place when they are waited for.
+// Copies to shared memory, which take place when they are waited for; `from` is null for zeros.
 void copy_later(void* to, const void* from, size_t bytes);
 void end_group();
 void await_groups(int but_for);

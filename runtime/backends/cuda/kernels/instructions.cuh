@@ -75,14 +75,20 @@ INLINE uint32 rounded_to_tf32(float x) {
 
 // -- copies from global to shared memory that are waited for later -------------------------------
 
-// 16 bytes, each place a multiple of that.
-template <typename T>
-INLINE void copy_later(T* to, const T* from) {
+// BYTES (4, 8 or 16) of `from` if they are there, else zeros; each place a multiple of that.
+template <int BYTES = 16, typename T>
+INLINE void copy_later(T* to, const T* from, bool is_there = true) {
 #ifdef HOST_SHIM
-    shim::copy_later(to, from, 16);
+    shim::copy_later(to, is_there ? from : nullptr, BYTES);
 #else
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;"
-                 ::"r"(shared_address(to)), "l"(from) : "memory");
+    const uint32 place = shared_address(to);
+    const int count = is_there ? BYTES : 0;
+    if constexpr (BYTES == 16)  // past the first cache, which they are not read from again
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+                     ::"r"(place), "l"(from), "r"(count) : "memory");
+    else
+        asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;"
+                     ::"r"(place), "l"(from), "n"(BYTES), "r"(count) : "memory");
 #endif
 }
 
