@@ -204,6 +204,30 @@ def test_parts_of_sums_are_rounded_where_it_is_allowed(asked: Any) -> None:
     assert [each["schemes"] for each in asked] == [2, 7, 7, 7]
 
 
+INTEGERS = {
+    "weights": ((5, 8), (8, 12), "transposed"), "plain": ((5, 8), (8, 12), "plain"),
+    "turned": ((5, 8), (8, 12), "every second"), "odd": ((5, 7), (7, 12), "plain"),
+    "narrow": ((5, 8), (8, 3), "transposed"), "a row": ((1, 4), (4, 4), "transposed"),
+    "nothing": ((0, 4), (4, 4), "plain"), "long": ((2, 2048), (2048, 4), "plain"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", INTEGERS)
+def test_products_of_int8_are_exact(case: str, asked: Any) -> None:
+    *shapes, layout = INTEGERS[case]
+    found = []
+    for seed, (shape, lies) in enumerate(zip(shapes, ("plain", layout), strict=True)):
+        values = np.random.RandomState(seed).randint(-128, 128, shape).astype(np.int8)
+        found.append(operand(shape, torch.int8, lies, 0))
+        found[-1][...] = torch.from_numpy(values).cuda()
+    out = torch._int_mm(*found)
+    wanted = found[0].cpu().numpy().astype(int) @ found[1].cpu().numpy().astype(int)
+    assert (out.dtype, out.device.type) == (torch.int32, "cuda")
+    np.testing.assert_array_equal(out.cpu().numpy(), wanted)
+    on_integer_units = case not in ("odd", "narrow", "nothing")
+    assert (72 in [each["sums"] for each in asked]) == on_integer_units
+
+
 def test_an_unknown_library_is_refused() -> None:
     with pytest.raises(ValueError, match=r"default, cublas, cublaslt\. Got 'magma'"):
         torch.backends.cuda.preferred_blas_library("magma")

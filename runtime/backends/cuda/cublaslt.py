@@ -16,9 +16,11 @@ import struct
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from ..cpu import loops
 from . import libraries
-from .matrices import REAL, Operand, Problem
+from .matrices import FACTORS, SORTS, Operand, Problem
 from .trampoline import CHANGING, product
 
 LIBRARIES = ("libcublasLt.so.13", "libcublasLt.so.12", "cublasLt64_13.dll", "cublasLt64_12.dll")
@@ -27,7 +29,7 @@ FOLDERS = ("cu13/lib", "cublas/lib", "cu13/bin/x86_64", "cublas/bin")
 
 TRANSA, TRANSB, EPILOGUE, BIAS_POINTER = 3, 4, 7, 8
 """Of cublasLtMatmulDescAttributes_t."""
-EPILOGUE_AUX_POINTER, EPILOGUE_AUX_LD, EPILOGUE_AUX_BATCH_STRIDE = 11, 12, 13
+EPILOGUE_AUX_POINTER, EPILOGUE_AUX_LD = 11, 12
 """Of the same."""
 BATCH_COUNT, STRIDED_BATCH_OFFSET = 5, 6
 """Of cublasLtMatrixLayoutAttribute_t."""
@@ -46,8 +48,6 @@ EPILOGUES = {
 columns, over the dimension that the product sums over: the library's B."""
 WORKSPACE = 32 << 20
 """Bytes that an algorithm may use beside the operands: what NVIDIA recommends on Hopper."""
-DOUBLE = 1
-"""CUDA_R_64F."""
 
 functions: Any = None
 """The library; the tests put a stand-in here. False if there is none."""
@@ -156,8 +156,8 @@ class Plan:
         self._kept = choice, matmul, layouts, factors
         self._alloc, self._stream = cuda.alloc, cuda.get_current_stream
         self._workspace = int(choice.workspace)
-        alpha = ctypes.addressof(factors)
-        beta = alpha + ctypes.sizeof(factors) // 2
+        alpha = factors.ctypes.data
+        beta = alpha + factors.itemsize
         right, left, addend, out = (each.pointer.value for each in layouts)
         words = (
             _address("Matmul"), handle.value, matmul.pointer.value, alpha, right, left, beta,
@@ -211,9 +211,8 @@ def plan(cuda: Any, device: int, problem: Problem, aux_step: int = 0) -> Plan | 
 
     A plan is changed by each run: one thread may use it.
     """
-    kind = REAL[problem.dtype]
-    scale = DOUBLE if kind == DOUBLE else REAL["float32"]
-    matmul = _Description("MatmulDesc", ctypes.c_int(problem.sums), ctypes.c_int(scale))
+    kind, made, factor = SORTS[problem.dtype]
+    matmul = _Description("MatmulDesc", ctypes.c_int(problem.sums), ctypes.c_int(factor))
     matmul.set(TRANSA, ctypes.c_int32(problem.right.is_transposed))
     matmul.set(TRANSB, ctypes.c_int32(problem.left.is_transposed))
     matmul.set(EPILOGUE, ctypes.c_uint32(EPILOGUES[problem.epilogue]))
@@ -224,15 +223,14 @@ def plan(cuda: Any, device: int, problem: Problem, aux_step: int = 0) -> Plan | 
     if aux_step:
         matmul.set(EPILOGUE_AUX_LD, ctypes.c_int64(aux_step))
         matmul.set(EPILOGUE_AUX_POINTER, aligned)
-    d = _layout(kind, m, n, m, count, n * m)
-    c = d if problem.addend is None else _operand(kind, problem.addend, count)
+    d = _layout(made, m, n, m, count, n * m)
+    c = d if problem.addend is None else _operand(made, problem.addend, count)
     layouts = [_operand(kind, problem.right, count), _operand(kind, problem.left, count), c, d]
     handle = _handle(device)
     choice = _chosen(handle, matmul, layouts, problem)
     if choice is None:
         return None
-    number = ctypes.c_double if scale == DOUBLE else ctypes.c_float
-    factors = (number * 2)(problem.alpha, problem.beta)
+    factors = np.array([problem.alpha, problem.beta], FACTORS[factor])
     return Plan(cuda, choice, matmul, layouts, factors, handle, problem.epilogue)
 
 

@@ -7,9 +7,24 @@ from typing import NamedTuple
 
 Shape = tuple[int, ...]
 
-REAL = {"float16": 2, "bfloat16": 14, "float32": 0, "float64": 1}
-"""CUDA_R_16F, CUDA_R_16BF, CUDA_R_32F and CUDA_R_64F of library_types.h."""
-COMPUTE_32F, COMPUTE_32F_FAST_TF32, COMPUTE_64F = 68, 77, 70
+
+class Sort(NamedTuple):
+    """What the libraries call an element type, the one of products of it, and that of the factors
+    alpha and beta: cudaDataType of library_types.h."""
+
+    operand: int
+    result: int
+    factor: int
+
+
+SORTS = {
+    "float16": Sort(2, 2, 0), "bfloat16": Sort(14, 14, 0), "float32": Sort(0, 0, 0),
+    "float64": Sort(1, 1, 1), "int8": Sort(3, 10, 10),
+}  # fmt: skip
+"""Half types are 2 and 14, float32 and float64 0 and 1, int8 and int32 3 and 10."""
+FACTORS = {0: "float32", 1: "float64", 10: "int32"}
+"""The types of alpha and beta by number."""
+COMPUTE_32F, COMPUTE_32F_FAST_TF32, COMPUTE_64F, COMPUTE_32I = 68, 77, 70, 72
 """Of cublasComputeType_t."""
 
 

@@ -10,33 +10,46 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import json
 import types
 from collections.abc import Callable
 from ctypes import POINTER, c_float, c_int, c_int64, c_size_t, c_uint64, c_void_p
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from . import streams
-from .blas import SUMS, TYPES, _by_columns
+from . import blas, streams
+from .blas import _by_columns
 
 SUCCESS, NOT_INITIALIZED, INVALID_VALUE, NOT_SUPPORTED = 0, 1, 7, 15
 NAMES = {
     number: ctypes.create_string_buffer(b"CUBLAS_STATUS_" + name)
     for number, name in ((1, b"NOT_INITIALIZED"), (7, b"INVALID_VALUE"), (15, b"NOT_SUPPORTED"))
 }
-SCALES = {68: 0, 77: 0, 70: 1}
+TYPES = blas.TYPES | {3: np.dtype(np.int8), 10: np.dtype(np.int32)}
+SUMS: dict[int, Any] = blas.SUMS | {72: np.int32}
+SCALES = {68: 0, 77: 0, 70: 1, 72: 10}
 """The cudaDataType of alpha and beta by cublasComputeType_t."""
 
-SIZES = {
-    "MatmulDesc": {3: 4, 4: 4, 7: 4, 8: 8, 10: 8, 11: 8, 12: 8, 13: 8, 26: 4},
-    "MatrixLayout": {5: 4, 6: 8},
-    "MatmulPreference": {1: 8, 3: 4, 5: 4, 6: 4, 7: 4, 8: 4},
+RECORD = json.loads(
+    (Path(__file__).parents[1] / "recorded" / "cublaslt.json").read_text(encoding="utf-8")
+)
+"""What stands in the header."""
+KINDS = {
+    "MatmulDesc": "cublasLtMatmulDescAttributes_t",
+    "MatrixLayout": "cublasLtMatrixLayoutAttribute_t",
+    "MatmulPreference": "cublasLtMatmulPreferenceAttributes_t",
 }
-"""Bytes of the attributes of each kind of descriptor."""
+"""Enumerations of the attributes of each kind of descriptor."""
+SIZES: dict[str, dict[int, int]] = {
+    kind: {RECORD["constants"][name][each]: size for each, size in RECORD["sizes"][name].items()}
+    for kind, name in KINDS.items()
+}
+"""Bytes of the attributes of each kind of descriptor, by their numbers."""
 
 HANDLE = 0xB1A5
-DOUBLE = 1
+DOUBLE, INT8, INT32 = 1, 3, 10
 
 objects: dict[int, dict[Any, Any]] = {}
 """Descriptors, and what an algorithm is for, by their addresses."""
@@ -127,10 +140,13 @@ def _refusal(given: dict[Any, Any], a: Any, b: Any, c: Any, d: Any) -> int:
     k2, n = (b["columns"], b["rows"]) if transposed[1] else (b["rows"], b["columns"])
     if k != k2 or any((x["rows"], x["columns"]) != (m, n) for x in (c, d)):
         return INVALID_VALUE
-    if len({x["type"] for x in (a, b, c, d)}) > 1 or a["type"] not in TYPES:
+    kind, is_double = a["type"], a["type"] == DOUBLE
+    result = INT32 if kind == INT8 else kind
+    if b["type"] != kind or {c["type"], d["type"]} != {result} or kind == INT32:
         return NOT_SUPPORTED
-    is_double = a["type"] == DOUBLE
-    if SUMS[given["sums"]] is (np.float32 if is_double else np.float64):
+    if SUMS[given["sums"]] is not {INT8: np.int32, DOUBLE: np.float64}.get(kind, np.float32):
+        return NOT_SUPPORTED
+    if kind == INT8 and (transposed != (1, 0) or m % 4 or k % 4 or a["step"] % 4 or b["step"] % 4):
         return NOT_SUPPORTED
     if SCALES[given["sums"]] != given["scale"] or len({x.get(5, 1) for x in (a, b, c, d)}) > 1:
         return INVALID_VALUE
@@ -259,7 +275,7 @@ def _make_preference(place: Any) -> int:
 
 
 _places = POINTER(c_uint64)
-_signatures: dict[str, tuple[Any, Callable[..., Any], tuple[Any, ...]]] = {
+signatures: dict[str, tuple[Any, Callable[..., Any], tuple[Any, ...]]] = {
     "Create": (c_int, create, (_places,)),
     "GetStatusName": (c_void_p, lambda status: ctypes.addressof(NAMES[status]), (c_int,)),
     "MatmulDescCreate": (c_int, _make_matmul, (_places, c_int, c_int)),
@@ -281,7 +297,7 @@ def library() -> Any:
     """The library as ctypes opens it: functions that know neither how many arguments they take nor
     of which types."""
     made = types.SimpleNamespace(closures=[])
-    for name, (result, function, arguments) in _signatures.items():
+    for name, (result, function, arguments) in signatures.items():
         closure = ctypes.CFUNCTYPE(result, *arguments)(function)
         made.closures.append(closure)
         address = ctypes.cast(closure, c_void_p).value
