@@ -202,6 +202,8 @@ def add_rows_at(out: Any, index: Any, values: Any) -> bool:
         return False
     sizes = _shape(out, how)
     inner = sizes.inner_bytes // out.itemsize
+    # Values may have more dimensions than what they are added to, of size 1.
+    values = values.reshape(values.shape[max(values.ndim - len(sizes.result), 0) :])
     values = _cupy().broadcast_to(values, sizes.result).reshape(-1, inner)
     count = how.arrays[0].size
     places = empty((sizes.outer * count,), "int64")
@@ -249,7 +251,10 @@ def index_elements(input: Any, index: Any) -> Any:
 @kernel("index_put_values", EVERY)
 def index_put_values(input: Any, values: Any, index: Any, accumulate: bool) -> Any:
     """A copy, then the rows."""
-    how = None if accumulate or values.dtype != input.dtype else _rows(input, index)
+    if accumulate:
+        out = input.copy()
+        return out if add_rows_at(out, index, values) else None
+    how = _rows(input, index) if values.dtype == input.dtype else None
     return None if how is None else put_rows(input.copy(), how, values, "index_put")
 
 
