@@ -23,11 +23,11 @@ def is_available(cupy: Any) -> bool:
 
 
 BIAS, ONTO = extras("bias"), extras(beta=1.0)
-SUM_LEFT, SUM_RIGHT = extras("bgrad left"), extras("bgrad right")
+SUM_LEFT, SUM_RIGHT = extras("sums left"), extras("sums right")
 
 
 def matmul(cupy: Any, input: Any, other: Any) -> Any:
-    """input @ other; None for vectors, and for what has no product on the GPU."""
+    """input @ other; None for two vectors, and for what has no product on the GPU."""
     return product(cupy, ways.matmul, input, other)
 
 
@@ -78,7 +78,7 @@ def product_sum(
     cupy: Any, input: Any, left: Any, right: Any, beta: float = 1.0, alpha: float = 1.0
 ) -> Any:
     """beta * input + alpha * (left @ right), rounded once; None for what is no such product."""
-    if beta == alpha == 1:
+    if beta == alpha == 1 and input.ndim == 1:
         out = product(cupy, ways.matmul, left, right, None, BIAS, input)
         if out is not None:
             return out
@@ -112,6 +112,23 @@ def int_matmul(cupy: Any, self: Any, mat2: Any) -> Any:
     if mat2.strides[0] != 1:
         mat2 = cupy.ascontiguousarray(mat2.T).T
     return product(cupy, ways.int_matmul, self, mat2)
+
+
+class CuPyWithProducts:
+    """The module cupy with these products for its own, for array kernels that are made of them."""
+
+    def __init__(self, cupy: Any) -> None:
+        self.cupy = cupy
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.cupy, name)
+        setattr(self, name, found)  # which is found at once from now on
+        return found
+
+    def matmul(self, x: Any, y: Any) -> Any:
+        """x @ y as `cupy.matmul` defines it."""
+        out = matmul(self.cupy, x, y)
+        return self.cupy.matmul(x, y) if out is None else out
 
 
 KERNELS: dict[str, Callable[..., Any]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import threading
+import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ import numpy as np
 
 from . import cublas, cublaslt, memory
 from .matrices import (
+    ALIGNED,
     SORTS,
     Operand,
     Problem,
@@ -25,8 +27,6 @@ from .matrices import (
 )
 from .precision import rounding
 
-ALIGNED = 256
-"""Bytes: from which on the alignment of operands makes no difference."""
 MOST_PLANS = 4_096
 """Ways to lie that are kept; shapes that never repeat must not fill memory."""
 INTEGERS = frozenset({"int8"})
@@ -53,12 +53,11 @@ class Sides(NamedTuple):
 
 class Extras:
     """What goes beyond a product, with a third array: `addend` times beta is added to alpha times
-    the product; the epilogue "bias" adds a vector, and "bgrad" ones write one. One object for equal
+    the product; the epilogue "bias" adds a vector, and the others write one. One object for equal
     ones, by `extras`: they are compared by identity."""
 
     def __init__(self, epilogue: str, alpha: float, beta: float) -> None:
         self.epilogue, self.alpha, self.beta = epilogue, alpha, beta
-        self.has_vector = cublaslt.has_vector(epilogue)
 
 
 @lru_cache
@@ -81,10 +80,11 @@ class _Way:
 
 
 class _Ways(threading.local):
-    """What a thread knows; plans are changed by each run."""
+    """What a thread knows, by key; plans are changed by each run."""
 
     def __init__(self) -> None:
         self.known: dict[Any, _Way] = {}
+        self.refused: set[Any] = set()  # by cuBLASLt, when they ran
 
 
 _ways = _Ways()
@@ -106,43 +106,53 @@ def product(
     `out`, where it is written; None for what no library computes."""
     x_data, y_data = x.data, y.data
     x_at, y_at = x_data.ptr, y_data.ptr
-    bits, beside = x_at | y_at, None
+    beside = None
     if third is not None and third is not out:
         third_at = third.data.ptr
-        bits |= third_at
-        beside = third.shape, third.strides, third.dtype
+        beside = third.shape, third.strides, third.dtype, third_at % ALIGNED
     key = (
         kind, like, how, x.shape, x.strides, x.dtype, y.shape, y.strides, y.dtype, beside,
-        bits & (ALIGNED - 1), x_data.device_id, rounding.code,
+        (x_at | y_at) % ALIGNED, x_data.device_id, rounding.code,
     )  # fmt: skip
-    known = _ways.known
-    way = known.get(key)
-    if way is None:
-        if len(known) >= MOST_PLANS:
-            known.clear()
-        way = known[key] = _found_way(cupy, *key)
+    way = _ways.known.get(key) or _learnt(cupy, key)
     plan = way.plan
     if plan is None:
         if way.copied is None:
             return None
-        x, y = (
-            _copy(cupy, a, way.shape) if is_copied else a
-            for a, is_copied in zip((x, y), way.copied, strict=True)
-        )
+        of_x, of_y = way.copied
+        x = _copy(cupy, x, way.shape) if of_x else x
+        y = _copy(cupy, y, way.shape) if of_y else y
         return product(cupy, kind, x, y, like, how, third, out)
     if out is None:
         out = memory.current.empty(way.shape, way.dtype, way.size)
     place = out.data.ptr
-    if beside is None:
-        plan(x_at, y_at, place, place)
-    elif how.has_vector:
-        plan(x_at, y_at, place, place, third_at)
-    elif plan.works_in_place:
-        out[...] = third
-        plan(x_at, y_at, place, place)
-    else:
-        plan(x_at, y_at, third_at, place)
+    try:
+        if beside is None:
+            plan(x_at, y_at, place, place)
+        elif how.epilogue:
+            plan(x_at, y_at, place, place, third_at)
+        elif plan.works_in_place:
+            out[...] = third
+            plan(x_at, y_at, place, place)
+        else:
+            plan(x_at, y_at, third_at, place)
+    except cublaslt.Refused as error:
+        _refuse(key, error)
+        return product(cupy, kind, x, y, like, how, third, out)
     return out
+
+
+def _learnt(cupy: Any, key: tuple[Any, ...]) -> _Way:
+    if len(_ways.known) >= MOST_PLANS:
+        _ways.known.clear()
+    way = _ways.known[key] = _found_way(cupy, key in _ways.refused, *key)
+    return way
+
+
+def _refuse(key: tuple[Any, ...], error: Exception) -> None:
+    warnings.warn(f"{error} cuBLAS computes such products from now on.", stacklevel=3)
+    _ways.refused.add(key)
+    del _ways.known[key]
 
 
 def _copy(cupy: Any, x: Any, batch: Shape) -> Any:
@@ -150,20 +160,22 @@ def _copy(cupy: Any, x: Any, batch: Shape) -> Any:
     return cupy.ascontiguousarray(cupy.broadcast_to(x, shape))
 
 
+def _alignment(bits: int) -> int:
+    """The alignment of addresses that end in these bits."""
+    return bits & -bits if bits else ALIGNED
+
+
 IMPOSSIBLE = _Way(None, ())
 
 
 def _found_way(
-    cupy: Any, kind: Callable[..., Any], like: Any, how: Extras, x_shape: Shape, x_strides: Shape,
-    dtype: Any, y_shape: Shape, y_strides: Shape, other: Any,
-    beside: tuple[Shape, Shape, Any] | None, bits: int, device: int, code: int,
+    cupy: Any, is_refused: bool, kind: Callable[..., Any], like: Any, how: Extras,
+    x_shape: Shape, x_strides: Shape, dtype: Any, y_shape: Shape, y_strides: Shape, other: Any,
+    beside: tuple[Shape, Shape, Any, int] | None, bits: int, device: int, code: int,
 ) -> _Way:  # fmt: skip
     name, size = dtype.name, dtype.itemsize
-    if (
-        dtype != other
-        or name not in (INTEGERS if kind is int_matmul else REAL)
-        or is_empty(x_shape, y_shape)
-    ):
+    known = INTEGERS if kind is int_matmul else REAL
+    if dtype != other or name not in known or is_empty(x_shape, y_shape):
         return IMPOSSIBLE
     sides = kind(Lying(x_shape, x_strides, size), Lying(y_shape, y_strides, size), like)
     if sides is None:
@@ -171,28 +183,37 @@ def _found_way(
     left, right, count, shape = sides
     if left is None or right is None:
         return _Way(None, shape, copied=(left is None, right is None))
-    addend = None
+    addend, third_alignment = None, ALIGNED
     if beside is not None:
-        if how.has_vector:
-            length = left.rows if how.epilogue == "bgrad left" else right.columns
-            fits = beside[0] == (length,) and (beside[1] == (size,) or length == 1)
-        else:
-            fits = beside[0] == shape
-            addend = operand(*beside[:2], size, shape[:-2]) if fits else None
-            fits = addend is not None and not addend.is_transposed
+        lies, third_alignment = Lying(*beside[:2], size), _alignment(beside[3])
+        addend = None if how.epilogue else _addend(lies, shape)
+        fits = addend is not None or _is_vector(lies, how, left.rows, right.columns)
         if not fits or beside[2] != dtype:
             return IMPOSSIBLE
     if left.columns != right.rows:
         return IMPOSSIBLE
     problem = Problem(
-        name, left, right, rounding.sums(name), bits & -bits if bits else ALIGNED, count,
-        how.alpha, how.beta, how.epilogue, rounding.rounds_sums(name), addend,
+        name, left, right, rounding.sums(name), _alignment(bits), third_alignment, count,
+        how.alpha, how.beta, how.epilogue, rounding.schemes(name), addend,
     )  # fmt: skip
     plan: Any = None
-    if rounding.library != "cublas" and cublaslt.is_available():
+    if rounding.library != "cublas" and not is_refused and cublaslt.is_available():
         plan = cublaslt.plan(cupy.cuda, device, problem)
     result = np.dtype("int32") if name == "int8" else dtype
     return _Way(plan or cublas.plan(cupy.cuda, problem), shape, result)
+
+
+def _addend(lies: Lying, shape: Shape) -> Operand | None:
+    """A third array that is added, if it is of the product's shape and lies row by row."""
+    found = operand(*lies, shape[:-2]) if lies.shape == shape and len(shape) > 1 else None
+    return None if found is None or found.is_transposed else found
+
+
+def _is_vector(lies: Lying, how: Extras, rows: int, columns: int) -> bool:
+    """Whether a third array is a vector as the epilogue needs it: as long as that, and packed."""
+    length = rows if how.epilogue == "sums left" else columns
+    is_packed = length == 1 or lies.strides == (lies.itemsize,)
+    return bool(how.epilogue) and lies.shape == (length,) and is_packed
 
 
 # -- kinds of products -----------------------------------------------------------------------------
@@ -222,17 +243,37 @@ def _stacks(x: Lying, y: Lying, is_turned: tuple[bool, bool] = (False, False)) -
     return Sides(left, right, count, (*batch, left.rows, right.columns))
 
 
+def _column(x: Lying) -> Lying:
+    """A stack of numbers as one of columns of one."""
+    return Lying((*x.shape, 1), (*x.strides, x.itemsize), x.itemsize)
+
+
 def matmul(x: Lying, y: Lying, like: Any) -> Sides | None:
-    return _stacks(x, y)
+    """x @ y; one of them may be a vector."""
+    is_row, is_column = len(x.shape) == 1, len(y.shape) == 1
+    if not (is_row or is_column):
+        return _stacks(x, y)
+    if is_row and is_column:
+        return None
+    x = Lying((1, *x.shape), (0, *x.strides), x.itemsize) if is_row else x
+    sides = _stacks(x, _column(y) if is_column else y)
+    if sides is None or sides.left is None or sides.right is None:
+        return None
+    *batch, n, m = sides.shape
+    return sides._replace(shape=(*batch, m if is_row else n))
 
 
 def by_input(g: Lying, other: Lying, like: Shape) -> Sides | None:
+    """g @ other.mT."""
     if len(like) < 2 or broadcast(g.shape[:-2], other.shape[:-2]) != like[:-2]:
         return None  # a sum over batches follows
     return _stacks(g, other, (False, True))
 
 
 def by_other(input: Lying, g: Lying, like: Shape) -> Sides | None:
+    """input.mT @ g, over all batches that `like` has not."""
+    if len(like) == 1 and g.shape == input.shape[:-1] != ():
+        return over_rows(input, _column(g), like)
     if len(like) < 2 or len(g.shape) < 2 or len(input.shape) < 2:
         return None
     if len(like) == 2:  # one product over all batches instead of one each and their sum
@@ -243,6 +284,7 @@ def by_other(input: Lying, g: Lying, like: Shape) -> Sides | None:
 
 
 def over_rows(x: Lying, y: Lying, like: Shape) -> Sides | None:
+    """x.T @ y of arrays (..., n) and (..., m), over all rows at once."""
     left, right = all_rows(*x), all_rows(*y)
     if left is not None and right is not None and left.rows != right.rows:
         return None  # of broadcast batches
@@ -252,6 +294,7 @@ def over_rows(x: Lying, y: Lying, like: Shape) -> Sides | None:
 
 
 def linear(input: Lying, weight: Lying, like: Any) -> Sides | None:
+    """input @ weight.T, of all rows at once."""
     if not input.shape or len(weight.shape) != 2:
         return None
     left, right = all_rows(*input), operand(*weight)

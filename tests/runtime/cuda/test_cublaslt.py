@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from flambeau.backends.cuda import cublaslt, libraries, matrices
+from flambeau.backends.cuda import cublaslt, libraries, matrices, precision
 
 from ..cupy_stand_in import blas_lt
 from ..recorded import cublaslt as recorded
@@ -28,13 +28,14 @@ NUMBERS = {
     "CUBLASLT_MATMUL_DESC_TRANSB": cublaslt.TRANSB,
     "CUBLASLT_MATMUL_DESC_EPILOGUE": cublaslt.EPILOGUE,
     "CUBLASLT_MATMUL_DESC_BIAS_POINTER": cublaslt.BIAS_POINTER,
-    "CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER": cublaslt.EPILOGUE_AUX_POINTER,
-    "CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD": cublaslt.EPILOGUE_AUX_LD,
     "CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT": cublaslt.BATCH_COUNT,
     "CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET": cublaslt.STRIDED_BATCH_OFFSET,
     "CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES": cublaslt.MAX_WORKSPACE_BYTES,
     "CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK": cublaslt.REDUCTION_SCHEME_MASK,
-    "CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE": cublaslt.REDUCTION_SCHEME_COMPUTE_TYPE,
+    "CUBLASLT_REDUCTION_SCHEME_NONE": precision.NO_SCHEME,
+    "CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE": precision.WIDE_SCHEME,
+    "CUBLASLT_REDUCTION_SCHEME_MASK": precision.ANY_SCHEME,
+    "CUBLAS_COMPUTE_16F": matrices.COMPUTE_16F,
     **{
         f"CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_{matrix}_BYTES": number
         for matrix, number in zip("ABCD", cublaslt.MIN_ALIGNMENTS, strict=True)
@@ -50,15 +51,14 @@ NUMBERS = {
     "CUDA_R_8I": matrices.SORTS["int8"].operand,
     "CUDA_R_32I": matrices.SORTS["int8"].result,
 }
-RENAMED = {"": "DEFAULT", "bgrad left": "BGRADB", "bgrad right": "BGRADA"}
+NAMES = {"": "DEFAULT", "bias": "BIAS", "sums left": "BGRADB", "sums right": "BGRADA"}
 
 
 def test_numbers_are_the_headers() -> None:
     constants = _constants(RECORD)
     assert {name: constants[name] for name in NUMBERS} == NUMBERS
-    for words, number in cublaslt.EPILOGUES.items():
-        name = RENAMED.get(words, words.upper().replace(" ", "_"))
-        assert (words, constants[f"CUBLASLT_EPILOGUE_{name}"]) == (words, number)
+    epilogues = {words: constants[f"CUBLASLT_EPILOGUE_{name}"] for words, name in NAMES.items()}
+    assert epilogues == cublaslt.EPILOGUES
 
 
 def test_the_stand_in_takes_what_the_header_declares() -> None:
@@ -106,8 +106,6 @@ def test_the_library_makes_the_descriptors_and_takes_their_attributes(library: A
         for attribute in (cublaslt.TRANSA, cublaslt.TRANSB, cublaslt.EPILOGUE):
             made.set(attribute, ctypes.c_int32(1))
         made.set(cublaslt.BIAS_POINTER, ctypes.c_void_p(256))
-        made.set(cublaslt.EPILOGUE_AUX_POINTER, ctypes.c_void_p(256))
-        made.set(cublaslt.EPILOGUE_AUX_LD, ctypes.c_int64(128))
         with pytest.raises(RuntimeError, match="INVALID_VALUE"):
             made.set(cublaslt.EPILOGUE, ctypes.c_int64(1))
         cublaslt._layout(sort.operand, 4, 5, 6, 7, 30)
