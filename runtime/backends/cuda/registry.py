@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 FAMILIES = (
     "softmax",
-    "cross_entropy",
+    "logits",
     "reductions",
     "attention",
     "segments",
@@ -33,6 +33,7 @@ FAMILIES = (
     "pooling",
     "gathers",
     "movement",
+    "upsampling",
 )
 """The modules of this package that register kernels, or declare such as other parts call."""
 

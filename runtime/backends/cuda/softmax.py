@@ -1,16 +1,24 @@
-"""Softmax and log-softmax along the last dimension, and their gradients."""
+"""Softmax and log-softmax along the last dimension, cross-entropy, and their gradients."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
+from . import bounds
 from .launch import Template
-from .registry import kernel
-from .rows import ROW_PARAMETERS, as_rows, empty
+from .movement import contiguous
+from .registry import FLOATS, kernel
+from .rows import ROW_PARAMETERS, VECTOR_BYTES, aligned, as_rows, empty, wide
 
 LOG: dict[str, Any] = {"IS_LOG": (False, True)}
 ROWS = Template("softmax", "softmax_rows", "PPqqq", **ROW_PARAMETERS, **LOG)
 GRADIENT_ROWS = Template("softmax", "softmax_gradient_rows", "PPPqqq", **ROW_PARAMETERS, **LOG)
+ENTROPY_ROWS = Template("softmax", "cross_entropy_rows", "PPPPqqqqd", **ROW_PARAMETERS)
+ENTROPY_TOTAL = Template("softmax", "cross_entropy_total", "PPPPqqq", T=FLOATS)
+ENTROPY_GRADIENT = Template(
+    "softmax", "cross_entropy_gradient", "PPPPPqqqqd", T=FLOATS, IS_VECTOR=(True, False)
+)
 
 
 def _mapped(template: Template, is_log: bool, arrays: list[Any], dim: int) -> Any:
@@ -48,3 +56,92 @@ def softmax_gradient(g: Any, out: Any, dim: int) -> Any:
 def log_softmax_gradient(g: Any, out: Any, dim: int) -> Any:
     """g - exp(out) * sum(g), read and written once."""
     return _mapped(GRADIENT_ROWS, True, [g, out], dim)
+
+
+# -- cross-entropy ---------------------------------------------------------------------------------
+
+
+def _is_plain(x: Any, target: Any, weight: Any) -> bool:
+    """Whether there is one class number for each row or place of an image, and no weight."""
+    return (
+        x.ndim > 1
+        and x.size > 0
+        and target.shape == (*x.shape[:1], *x.shape[2:])
+        and target.dtype.name == "int64"
+        and weight is None
+    )
+
+
+def _class_rows(x: Any) -> Any:
+    """(N, C, ...) as rows of classes."""
+    laid = sys.modules["cupy"].moveaxis(x, 1, -1) if x.ndim > 2 else x
+    return aligned(contiguous(laid)).reshape(-1, x.shape[1])
+
+
+def _as_given(rows: Any, shape: tuple[int, ...]) -> Any:
+    """The opposite, as a view."""
+    if len(shape) == 2:
+        return rows
+    return sys.modules["cupy"].moveaxis(rows.reshape(shape[0], *shape[2:], shape[1]), -1, 1)
+
+
+def _total(x: Any, losses: Any, target: Any, how: dict[str, Any]) -> tuple[Any, Any]:
+    """The sum or mean of losses, 0-d (nothing without losses), and the count of targets that are
+    not ignored."""
+    loss, count = empty((), x.dtype), empty((), wide(x))
+    ENTROPY_TOTAL[x.dtype.name](
+        1, 1024, 0 if losses is None else losses.data.ptr, target.data.ptr, loss.data.ptr,
+        count.data.ptr, len(target), how["ignore_index"], int(how["reduction"] == "mean"),
+    )  # fmt: skip
+    return loss, count
+
+
+@kernel("cross_entropy_of_indices")
+def cross_entropy(input: Any, target: Any, weight: Any = None, **how: Any) -> Any:
+    """Losses and probabilities, read and written once. A target that is no class makes its loss
+    NaN, and an error when that is fetched, see `bounds`."""
+    if not _is_plain(input, target, weight):
+        return None
+    rows = _class_rows(input)
+    given = as_rows([rows], (1,))
+    if given is None:
+        return None
+    cupy, classes = sys.modules["cupy"], input.shape[1]
+    bounds.note(cupy, target, 0, classes, how["ignore_index"], "cross_entropy")
+    flat, shape = aligned(target).reshape(-1), given.how
+    probabilities = empty(rows.shape, input.dtype)
+    losses = empty(flat.shape, wide(input))
+    places = [given.arrays[0].data.ptr, flat.data.ptr, probabilities.data.ptr, losses.data.ptr]
+    chosen = ENTROPY_ROWS[input.dtype.name, shape.is_vector, shape.pieces]
+    chosen(
+        shape.blocks, shape.threads, *places, given.rows, given.columns, shape.threads_per_row,
+        how["ignore_index"], how["label_smoothing"],
+    )  # fmt: skip
+    out = _as_given(probabilities, input.shape)
+    if how["reduction"] == "none":
+        return losses.astype(input.dtype, copy=False).reshape(target.shape), out
+    return _total(input, losses, flat, how)[0], out
+
+
+@kernel("cross_entropy_gradient")
+def cross_entropy_gradient(
+    g: Any, probabilities: Any, target: Any, weight: Any = None, **how: Any
+) -> Any:
+    """(probabilities - targets) * g, read and written once."""
+    if not _is_plain(probabilities, target, weight):
+        return None
+    p, g = _class_rows(probabilities), aligned(g).reshape(-1)
+    flat = aligned(target).reshape(-1)
+    rows, columns = p.shape
+    is_vector = columns % (VECTOR_BYTES // p.itemsize) == 0
+    width = VECTOR_BYTES // p.itemsize if is_vector else 1
+    count = _total(p, None, flat, how)[1] if how["reduction"] == "mean" else None
+    out = empty(p.shape, p.dtype)
+    threads = min(256, max(32, 1 << (-(-columns // width) - 1).bit_length()))
+    blocks = (rows, min(64, -(-columns // (width * threads * 4))))
+    ENTROPY_GRADIENT[p.dtype.name, is_vector](
+        blocks, threads, p.data.ptr, flat.data.ptr, g.data.ptr,
+        0 if count is None else count.data.ptr, out.data.ptr, rows, columns,
+        int(how["reduction"] == "none"), how["ignore_index"], how["label_smoothing"],
+    )  # fmt: skip
+    return _as_given(out, probabilities.shape)

@@ -12,10 +12,10 @@ from .registry import FLOATS, kernel
 from .rows import MOST_ROW_THREADS, ROW_PARAMETERS, VECTOR_BYTES, aligned, as_rows, empty, wide
 
 LOSS: dict[str, Any] = {"T": FLOATS, "IS_WIDE": (False, True)}
-ROWS = Template("cross_entropy", "cross_entropy_rows", "PPPPPqqqqq", **ROW_PARAMETERS)
-LONG_ROWS = Template("cross_entropy", "cross_entropy_long_rows", "PPPPPqqq", T=FLOATS)
-TOTAL = Template("cross_entropy", "cross_entropy_total", "PPPPqqq", **LOSS)
-GRADIENT = Template("cross_entropy", "cross_entropy_gradient", "PPPPPPqqq", **LOSS)
+ROWS = Template("logits", "logits_rows", "PPPPPqqqqq", **ROW_PARAMETERS)
+LONG_ROWS = Template("logits", "logits_long_rows", "PPPPPqqq", T=FLOATS)
+TOTAL = Template("logits", "logits_total", "PPPPqqq", **LOSS)
+GRADIENT = Template("logits", "logits_gradient", "PPPPPPqqq", **LOSS)
 THREADS = 256
 VECTORS = 4
 """Of a thread of the gradient: enough to be read before the first is computed."""

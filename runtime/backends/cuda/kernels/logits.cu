@@ -27,7 +27,7 @@ struct Results {
 
 // Rows that fit into registers.
 template <ROW_PARAMETERS>
-ROW_KERNEL cross_entropy_rows(const T* __restrict__ x, const int64* __restrict__ target,
+ROW_KERNEL logits_rows(const T* __restrict__ x, const int64* __restrict__ target,
                               Compute<T>* __restrict__ log_sums, Compute<T>* __restrict__ losses,
                               const Note note, int64 rows, int64 columns, int64 threads_per_row,
                               int64 ignored) {
@@ -78,7 +78,7 @@ INLINE int64 before_vectors(int64 row, int64 columns) {
 // Longer rows, which are read once: a block has one, whose vectors begin where memory is aligned.
 template <typename T>
 __global__ void __launch_bounds__(MOST_ROW_THREADS)
-cross_entropy_long_rows(const T* __restrict__ x, const int64* __restrict__ target,
+logits_long_rows(const T* __restrict__ x, const int64* __restrict__ target,
                         Compute<T>* __restrict__ log_sums, Compute<T>* __restrict__ losses,
                         const Note note, int64 columns, int64 ignored) {
     using C = Compute<T>;
@@ -130,7 +130,7 @@ using Loss = typename LossOf<T, IS_WIDE>::type;  // that of logits T
 // are; `loss` may be null. One block, so that the order is always the same.
 template <typename T, bool IS_WIDE>
 __global__ void __launch_bounds__(1024)
-cross_entropy_total(const Compute<T>* __restrict__ losses, const int64* __restrict__ target,
+logits_total(const Compute<T>* __restrict__ losses, const int64* __restrict__ target,
                     Loss<T, IS_WIDE>* __restrict__ loss, Compute<T>* __restrict__ count, int64 rows,
                     int64 ignored, int64 is_mean) {
     using C = Compute<T>;
@@ -150,7 +150,7 @@ cross_entropy_total(const Compute<T>* __restrict__ losses, const int64* __restri
 // one number, or one for each row; `count` may be null.
 template <typename T, bool IS_WIDE>
 __global__ void __launch_bounds__(256)
-cross_entropy_gradient(const T* __restrict__ x, const int64* __restrict__ target,
+logits_gradient(const T* __restrict__ x, const int64* __restrict__ target,
                        const Loss<T, IS_WIDE>* __restrict__ g,
                        const Compute<T>* __restrict__ log_sums,
                        const Compute<T>* __restrict__ count, T* __restrict__ out, int64 columns,
