@@ -26,7 +26,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -46,46 +46,14 @@ if TYPE_CHECKING:
     from ...ops.operation import Operation
 
 
-class _Products:
-    """How matrix products may be rounded."""
-
-    @property
-    def allow_tf32(self) -> bool:
-        """Whether factors of float32 may be rounded to TF32 (10 bits): a float32 matmul precision
-        below "highest"."""
-        return rounding.precision != "highest"
-
-    @allow_tf32.setter
-    def allow_tf32(self, value: bool) -> None:
-        rounding.precision = "high" if value else "highest"
-
-    @property
-    def allow_fp16_reduced_precision_reduction(self) -> bool:
-        """Whether parts of a sum of float16 products, computed apart, may be added up in
-        float16."""
-        return rounding.fp16_sums
-
-    @allow_fp16_reduced_precision_reduction.setter
-    def allow_fp16_reduced_precision_reduction(self, value: bool) -> None:
-        rounding.fp16_sums = bool(value)
-
-    @property
-    def allow_bf16_reduced_precision_reduction(self) -> bool:
-        """The same of bfloat16."""
-        return rounding.bf16_sums
-
-    @allow_bf16_reduced_precision_reduction.setter
-    def allow_bf16_reduced_precision_reduction(self, value: bool) -> None:
-        rounding.bf16_sums = bool(value)
-
-
 class CUDABackend(AttentionSwitches, ArrayBackend):
     """Computes with CuPy and cupyx.scipy.special on the current device of the array."""
 
     type = "cuda"
-    matmul = _Products()  # switches, under PyTorch's name for them
+    matmul = rounding  # switches, under PyTorch's name for them
 
     has_choice = False  # of GPUs or streams, so that backward passes must find theirs
+    preferred_blas_library = staticmethod(rounding.preferred_library)
     together = frozenset(products.TOGETHER)  # composites that gradients ask for as one operation
     is_recording = 0  # how many graphs are recorded now
     recorded_numbers: ClassVar[list[Any]] = []  # that they read, and keep
@@ -129,19 +97,6 @@ class CUDABackend(AttentionSwitches, ArrayBackend):
         """Whether there is code for GPUs: yes."""
         return True
 
-    def preferred_blas_library(self, backend: str | None = None) -> str:
-        """Which library computes matrix products, and from now on is to: "cublaslt", with bias and
-        activation in one launch, "cublas", or "default", the first that has an algorithm.
-
-        Raises: ValueError for another word.
-        """
-        words = ("default", "cublas", "cublaslt")
-        if backend is not None:
-            if backend not in words:
-                raise ValueError(f"Expected a library of {', '.join(words)}. Got {backend!r}.")
-            rounding.library = backend
-        return rounding.library
-
     def kernel(self, operation: Operation, key: DispatchKey) -> Callable[..., Any]:
         plain = super().kernel(operation, key)
         own = registry.own_kernel(operation, key) if launch.driver.is_available() else None
@@ -183,6 +138,8 @@ class CUDABackend(AttentionSwitches, ArrayBackend):
             with self.xp.cuda.Device(index):
                 return kernel(*args, **attributes)
 
+        into = getattr(kernel, "into", None)
+        on_its_device.into = None if into is None else self.placed(into, index)  # type: ignore[attr-defined]
         return on_its_device
 
     def guard(self, index: int) -> contextlib.AbstractContextManager[Any]:
@@ -221,16 +178,24 @@ class CUDABackend(AttentionSwitches, ArrayBackend):
         """
         if np.ndim(value):
             copies.refuse_in_recording(value)
-        before = self.allocator.allocate_from(0)
-        with self.xp.cuda.Device(index):
-            if index not in self._side_streams:
-                self._side_streams[index] = self.xp.cuda.Stream(non_blocking=True)
-            with self._side_streams[index] as stream:
-                found = self.xp.asarray(value, None if dtype is None else dtype.numpy)
-                stream.synchronize()
-        self.allocator.allocate_from(before)
+        with self.beside_recording(index):
+            found = self.xp.asarray(value, None if dtype is None else dtype.numpy)
         self.recorded_numbers.append(found)
         return found
+
+    @contextlib.contextmanager
+    def beside_recording(self, index: int) -> Iterator[None]:
+        """A `with` block whose work on the GPU `index` is done at its end, and not recorded."""
+        before = self.allocator.allocate_from(0)
+        try:
+            with self.xp.cuda.Device(index):
+                if index not in self._side_streams:
+                    self._side_streams[index] = self.xp.cuda.Stream(non_blocking=True)
+                with self._side_streams[index] as stream:
+                    yield
+                    stream.synchronize()
+        finally:
+            self.allocator.allocate_from(before)
 
     def to_numpy(self, array: Any, non_blocking: bool = False) -> Any:
         found = copies.to_cpu(self.xp, array, non_blocking)

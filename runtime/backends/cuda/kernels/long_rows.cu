@@ -1,5 +1,5 @@
-// Softmax, log-softmax and cross-entropy of rows too long for registers, or too ragged for vectors that
-// begin where they do: read twice, the second time from the cache. And the gradients.
+// Softmax and log-softmax of rows too long for registers, or too ragged for vectors that begin where
+// they do: read twice, the second time from the cache. And the gradients.
 #include "maths.cuh"
 #include "spans.cuh"
 
@@ -82,45 +82,4 @@ SPAN_KERNEL softmax_gradient_rows_streamed(const T* g, const T* y, T* out, int64
         }
         store_whole(out + k, written);
     });
-}
-
-// As `cross_entropy_rows`.
-template <typename T>
-SPAN_KERNEL cross_entropy_rows_streamed(const T* x, const int64* target, T* probabilities,
-                                        Compute<T>* losses, int64 columns, int64 ignored) {
-    using C = Compute<T>;
-    const Span<T, 1> row(blockIdx.x, columns, x);
-    const Exponentials<T> of(row);
-    const C top = of.top, share = C(1) / of.total;
-    write_row(row, probabilities + blockIdx.x * columns,
-              [=](C value) { return m::exp_for<T>(value - top) * share; });
-    if (threadIdx.x) return;
-    const int64 chosen = target[blockIdx.x];
-    const bool is_class = chosen >= 0 && chosen < columns;
-    const C value = is_class ? C(widen(row.start[0][chosen])) : C(NOT_A_NUMBER);
-    losses[blockIdx.x] = chosen == ignored ? C(0) : m::log(of.total) - (value - top);
-}
-
-// (probabilities - 1 at the target) * g / count, and 0 where the target is to be ignored. `g` is one
-// number, or one for each row; `count` may be null. blockIdx.y is a part of the row.
-template <typename T>
-SPAN_KERNEL cross_entropy_gradient(const T* probabilities, const int64* target, const T* g,
-                                   const Compute<T>* count, T* out, int64 columns, int64 step,
-                                   int64 ignored) {
-    using C = Compute<T>;
-    const Span<T, 1> row(blockIdx.x, columns, probabilities);
-    const int64 chosen = target[blockIdx.x];
-    const C divisor = count ? *count : C(1);
-    const C factor = chosen == ignored ? C(0) : C(widen(g[blockIdx.x * step])) / divisor;
-    out += blockIdx.x * columns;
-    row.each([&](int64 k, const auto& read) {
-        constexpr int WIDTH = sizeof(read[0]) / sizeof(T);
-        Vector<T, WIDTH> written;
-#pragma unroll
-        for (int w = 0; w < WIDTH; ++w) {
-            const C off = k + w == chosen ? C(1) : C(0);
-            written.lane[w] = narrow<T>((C(widen(read[0].lane[w])) - off) * factor);
-        }
-        store_whole(out + k, written);
-    }, blockIdx.y, gridDim.y);
 }
