@@ -141,6 +141,8 @@ PLACES: dict[str, Any] = {
     "transposed": lambda a, b: (a.transpose(0, 2), b.transpose(0, 2)),
     "transposed one": lambda a, b: (a.transpose(0, 2), b.transpose(0, 2).contiguous()),
     "steps": lambda a, b: (a[:, ::2, ::3], b[:, ::2, ::3]),
+    "steps in one dimension": lambda a, b: (a[0, 0, ::2], b[:, 0, 0].repeat(2)[:8]),
+    "columns": lambda a, b: (a[0, :, 3:4], b[0, :, 4:5]),
     "expanded": lambda a, b: (a[:, :1].expand(6, 10, 16), b),
     "one": lambda a, b: (a[0, 0, :1], b[0, 0, :1]),
     "empty": lambda a, b: (a[:, :0], b[:, :0]),
