@@ -135,9 +135,12 @@ def divisor(size: int) -> tuple[int, int]:
 
 
 FRONT = """\
-def front(own, plans, planned, plain, memory):
+def front(own, plans, planned, mixed, plain, memory):
     def call({inputs}{keywords}):
-        {places}
+        try:
+            {places}
+        except AttributeError:
+            return mixed({inputs}{given})
         if {are_plain} and not ({bits}) % {alignment}:
             situation = ({shapes},)
         else:
@@ -215,7 +218,36 @@ class Formula:
     def front(self, plain: Callable[..., Any] = lambda *arrays, **numbers: None) -> Any:
         """The function that computes the formula, and calls `plain` where CuPy must."""
         code = front(len(self.inputs), tuple(self.parameters))
-        return code(self.own, self.plans, self._planned, plain, memory)
+        others: dict[Any, Callable[..., Any]] = {}
+
+        def mixed(*operands: Any, **numbers: Any) -> Any:
+            """The same where some operands are Python numbers, as in gradients."""
+            are_arrays = tuple([hasattr(operand, "data") for operand in operands])
+            call = others.get(are_arrays)
+            if call is None:
+                call = others[are_arrays] = self._of_numbers(are_arrays)
+            sorts = zip(self.inputs, operands, are_arrays, strict=True)
+            given = {name: operand for name, operand, is_array in sorts if not is_array}
+            if not all(type(n) is float or type(n) is int for n in given.values()):
+                return plain(*operands, **numbers)
+            arrays = [o for o, is_array in zip(operands, are_arrays, strict=True) if is_array]
+            found = call(*arrays, **numbers, **given)
+            return plain(*operands, **numbers) if found is None else found
+
+        return code(self.own, self.plans, self._planned, mixed, plain, memory)
+
+    def _of_numbers(self, are_arrays: tuple[bool, ...]) -> Callable[..., Any]:
+        """The function of a formula in which the operands that are no arrays are parameters."""
+        if self.dtype not in FLOATS or not any(are_arrays):
+            return lambda *arrays, **numbers: None
+        expression, maths = self.expression, self.expression.maths
+        names = [n for n, is_array in zip(self.inputs, are_arrays, strict=True) if not is_array]
+        for name in names:
+            leaf, parameter = maths.leaf("input", name), maths.leaf("parameter", name)
+            expression = maths.substitute(expression, leaf, parameter)
+        inputs = [n for n in self.inputs if n not in names]
+        label = "_".join([self.name.removeprefix("pointwise_"), "of", *names])
+        return Formula(label, expression, inputs, [*self.parameters, *names], self.dtype).call
 
     def _planned(self, situation: Any, arrays: Sequence[Any]) -> Plan | tuple[()]:
         if len(self.plans) >= MOST_PLANS:

@@ -213,3 +213,24 @@ def test_results_lie_as_the_first_operand_that_is_not_expanded(host: HostDriver)
     assert_launched(host, "pointwise_mul")
     assert found.stride() == x.stride()
     assert_near(found, double(g) * double(x), 2)
+
+
+@pytest.mark.parametrize("name", ["var", "norm", "std"])
+def test_gradients_that_take_numbers_are_one_launch_each(host: HostDriver, name: str) -> None:
+    x = drawn((5, 7), "float32").requires_grad_()
+    getattr(x, name)().backward()
+    wanted = double(x)
+    getattr(wanted, name)().backward()
+    assert_near(x.grad, wanted.grad)
+    assert_launched(host, "pointwise_")
+
+
+def test_a_number_stands_for_an_operand_and_may_change(host: HostDriver) -> None:
+    formula = pointwise.formula_of(operations["div"], operations["div"].expression({}), "float32")
+    x = drawn((7,), "float32")
+    values = x.cpu().numpy()
+    for number in (2, 0.5):
+        np.testing.assert_array_equal(formula(number, x._array).get(), number / values)
+        np.testing.assert_array_equal(formula(x._array, number).get(), values / number)
+    assert len(set(host.launched)) == 2
+    assert formula(True, x._array) is None

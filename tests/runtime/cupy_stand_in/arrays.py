@@ -8,7 +8,7 @@ import sys
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,10 +21,18 @@ all any argmax argmin argsort astype clip copy cumprod cumsum diagonal dot fill 
 nonzero prod ravel repeat reshape round sort squeeze std sum swapaxes take trace transpose var view
 """.split()
 ATTRIBUTES = """
-T dtype flags imag itemsize mT nbytes ndim real shape size strides
+T dtype imag itemsize mT nbytes ndim real shape size strides
 """.split()
 IN_PLACE = ("fill", "sort")
 """Methods that change the array."""
+
+
+class Flags(NamedTuple):
+    """What CuPy tells of how an array lies."""
+
+    c_contiguous: bool
+    f_contiguous: bool
+    owndata: bool
 
 
 class _ndarray_base:
@@ -79,6 +87,12 @@ class ndarray(_ndarray_base):
         if streams.capturing() is None:
             shown[...] = array
         return made
+
+    @property
+    def flags(self) -> Flags:
+        """How it lies; CuPy has no `writeable`, all arrays are."""
+        own = self._host.flags
+        return Flags(own.c_contiguous, own.f_contiguous, own.owndata)
 
     @property
     def device(self) -> Any:
