@@ -265,10 +265,10 @@ _by_device: dict[Device, Generator] = {Device("cpu"): default_generator}
 def generator_for(place: Device, given: Generator | None = None) -> Generator:
     """The generator to draw from on `place`: the one given, or the device's own.
 
-    Raises: RuntimeError if the one given belongs to another type of device.
+    Raises: RuntimeError if the one given belongs to another device.
     """
     if given is not None:
-        if given.device.type != place.type and place.type != "meta":
+        if given.device != place and place.type != "meta":
             raise RuntimeError(
                 f"Expected a generator on {place}. Got one on {given.device}. Make one with "
                 f"torch.Generator({str(place)!r})."

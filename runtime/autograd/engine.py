@@ -16,7 +16,7 @@ import numpy as np
 
 from ..core import batched, observers
 from ..core.concealed import conceal, concealed_key
-from ..core.dispatch import operations
+from ..core.dispatch import backends, operations
 from ..core.sparse_arrays import SparseArray
 from ..core.spec import Spec
 from ..core.tensor import Tensor, wrap
@@ -28,7 +28,7 @@ from .node import AccumulateGrad, Node, OutputEdge
 __all__ = ["backward", "grad"]
 
 
-class _Pass:
+class Pass:
     """One backward pass: the gradients under way and where they finally go."""
 
     def __init__(
@@ -77,7 +77,7 @@ class _Pass:
                 continue
             if edge.__class__ is AccumulateGrad:
                 if self.wanted is None:
-                    accumulate(edge, g, fresh, self.create_graph)
+                    self.accumulate(edge, g, fresh, self.create_graph)
             elif edge.__class__ is OutputEdge:
                 self._collect(edge, g)
             else:
@@ -127,7 +127,7 @@ class _Pass:
                 is_fresh = fresh
             if edge.__class__ is AccumulateGrad:
                 if direct and not edge.is_watched:
-                    accumulate(edge, g, is_fresh, False)  # nobody waits for its sum
+                    self.accumulate(edge, g, is_fresh, False)  # nobody waits for its sum
                 else:
                     self.send(edge, g, is_fresh)
             elif following is None and edge not in self.pending:
@@ -163,6 +163,10 @@ class _Pass:
                 else:
                     slots[k] = node.key.zeros_of(like, shape=shape)
         return slots
+
+    def accumulate(self, edge: AccumulateGrad, g: Any, fresh: bool, create_graph: bool) -> None:
+        """Add `g` to the leaf's `grad`."""
+        accumulate(edge, g, fresh, create_graph)
 
     def _as_tensor(self, g: Any, edge: Any) -> Tensor:
         return g if self.create_graph else wrap_gradient(g, _key(edge))
@@ -304,6 +308,14 @@ def _reach(edges: list[Any], wanted: dict[Any, int]) -> set[Any]:
     return needed
 
 
+def _kind_of_pass() -> type[Pass]:
+    if not getattr(backends["cuda"], "has_choice", False):
+        return Pass
+    from .placement import PlacedPass  # which is built on this module
+
+    return PlacedPass
+
+
 def _crosses_levels(roots: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> bool:
     """Whether a gradient is of a vmap that its root is not of."""
     pairs = zip(roots, gradients, strict=True)
@@ -321,7 +333,7 @@ def run(
     # A gradient from inside a vmap meets arrays from outside: operations know how, rules compiled
     # for the arrays of their node do not.
     by_operations = create_graph or (batched.in_use and _crosses_levels(roots, gradients))
-    walk = _Pass(by_operations, retain_graph, wanted)
+    walk = _kind_of_pass()(by_operations, retain_graph, wanted)
     edges = []
     for root in roots:
         if root._edge is None:

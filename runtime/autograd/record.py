@@ -61,7 +61,8 @@ class Recorder:
         if operation is None:
             raise AttributeError(f"A gradient rule called F.{name}, which is no operation.")
         body = operation.body
-        if body is not None and operation.is_plain_composite:
+        together = getattr(self.key.backend, "together", ())
+        if body is not None and operation.is_plain_composite and name not in together:
             return lambda *args, **kwargs: body(self, *args, **kwargs)
         return lambda *args, **attributes: self._call(operation, args, attributes)
 

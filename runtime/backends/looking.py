@@ -6,7 +6,6 @@ what is wrong (see `cuda.bounds`).
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 
@@ -37,7 +36,6 @@ def is_noted(
         return True  # recorded
     known = low if exempt is None else exempt
     found = not numbers.size or bounds.note(xp, numbers, low, high, known, operation)
-    if found and os.environ.get("CUDA_LAUNCH_BLOCKING") == "1" and not cuda.is_recording:
-        xp.cuda.get_current_stream().synchronize()
-        bounds.raise_noted()
+    if found:
+        bounds.tell_if_blocking(xp)
     return found or bool(cuda.is_recording)

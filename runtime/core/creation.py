@@ -323,13 +323,14 @@ def _filled(
         value = dtypes.wrapped(value, key.dtype)
     xp = key.backend.xp
     if order is not None:
-        out = wrap(layouts.empty_in_order(xp, shape, key.dtype.numpy, order), key)
-        if value is not None:
-            out._array.fill(value)
+        with key.guard:
+            out = wrap(layouts.empty_in_order(xp, shape, key.dtype.numpy, order), key)
+            if value is not None:
+                out._array.fill(value)
         out.requires_grad = requires_grad
         return out
     if key.device.type == "cuda":
-        with xp.cuda.Device(key.device.index):
+        with key.guard:
             array = xp.empty(shape, key.dtype.numpy)
             if value is not None:
                 array.fill(value)

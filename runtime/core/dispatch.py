@@ -6,9 +6,11 @@ eager operation compares keys by identity, and finds the kernel of operation `f`
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ..errors import DTypeError
 from . import dtypes
@@ -76,6 +78,26 @@ def placed(kernel: Callable[..., Any], key: DispatchKey) -> Callable[..., Any]:
     return kernel if on_device is None else on_device(kernel, key.device.index)
 
 
+NO_CHOICE = nullcontext()
+"""The guard of keys whose device is the only one of its kind."""
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def guarded(function: Function) -> Function:
+    """`function(tensor, ...)`, run where that tensor is, see `DispatchKey.guard`."""
+    first = next(iter(inspect.signature(function).parameters))
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        tensor = args[0] if args else kwargs[first]
+        with tensor._key.guard:
+            return function(*args, **kwargs)
+
+    return call  # type: ignore[return-value]
+
+
 class DispatchKey:
     """A device and a dtype, with the kernels that compute there as attributes."""
 
@@ -110,6 +132,13 @@ class DispatchKey:
         kernel = placed(self.backend.kernel(operation, self), self)
         setattr(self, name, kernel)
         return kernel
+
+    @cached_property
+    def guard(self) -> AbstractContextManager[Any]:
+        """A `with` block in which the GPU of this key is the current one, for code that computes
+        on bare arrays outside of kernels; it does nothing where there is no choice."""
+        make = getattr(backends[self.device.type], "guard", None)
+        return NO_CHOICE if make is None else make(self.device.index)
 
     @cached_property
     def large(self) -> Any:

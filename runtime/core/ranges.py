@@ -105,7 +105,7 @@ def _steps(
     exact = np.int64 if isinstance(start, int) and isinstance(step, int) else np.float64
     if key.device.type == "cuda":  # by kernels, which can be recorded into a graph
         xp: Any = key.backend.xp
-        with xp.cuda.Device(key.device.index):
+        with key.guard:
             array = (start + xp.arange(count, dtype=exact) * step).astype(dtype.numpy)
     else:
         array = (start + np.arange(count, dtype=exact) * step).astype(dtype.numpy)

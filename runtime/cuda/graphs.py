@@ -10,7 +10,6 @@ CPU, or a shape that depends on values, cannot be recorded, and says so.
 from __future__ import annotations
 
 import gc
-import itertools
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,6 +24,7 @@ from ..core.tensor import Tensor
 from ..random import generator_for, generators
 from .devices import is_available, synchronize
 from .memory import empty_cache
+from .pools import pool_numbers
 from .streams import Stream, StreamContext, _cupy, current_stream
 
 __all__ = [
@@ -32,7 +32,6 @@ __all__ = [
     "make_graphed_callables",
 ]  # fmt: skip
 
-_pools = itertools.count(1)
 _users: dict[int, int] = {}
 
 MODES = ("global", "thread_local", "relaxed")
@@ -47,7 +46,7 @@ def is_current_stream_capturing() -> bool:
 
 def graph_pool_handle() -> tuple[int, int]:
     """A pool of memory for several graphs that are replayed in the order of their recording."""
-    return 0, next(_pools)
+    return 0, next(pool_numbers)
 
 
 class CUDAGraph:
@@ -84,7 +83,7 @@ class CUDAGraph:
                 "CUDAGraph: expected a stream other than the default one, which cannot be "
                 "recorded. Use `with torch.cuda.graph(g):`, or `with torch.cuda.stream(s):`."
             )
-        self._pool = next(_pools) if pool is None else int(pool[1])
+        self._pool = next(pool_numbers) if pool is None else int(pool[1])
         _users[self._pool] = _users.get(self._pool, 0) + 1
         self._release = weakref.finalize(self, _let_go, self._pool, _backend.allocator)
         self._release.atexit = False  # the driver frees everything then
@@ -156,6 +155,13 @@ _REFUSED = (
 )
 
 
+def _is_refusal(error: Any) -> bool:
+    """Whether CUDA would not record something, or CuPy did not even ask it."""
+    if isinstance(error, _backend.xp.cuda.runtime.CUDARuntimeError):
+        return True
+    return isinstance(error, RuntimeError) and "captur" in str(error)
+
+
 class graph:
     """A `with` block whose work on the GPU is recorded into `cuda_graph`, on a stream of its own.
 
@@ -201,7 +207,7 @@ class graph:
             with suppress(RuntimeError):  # the first error tells more
                 self.cuda_graph.capture_end()
             self.cuda_graph.reset()
-            if isinstance(error, _backend.xp.cuda.runtime.CUDARuntimeError):
+            if _is_refusal(error):
                 raise RuntimeError(f"{_REFUSED} CUDA says: {error}") from error
         finally:
             self.block.__exit__(kind, error, traceback)

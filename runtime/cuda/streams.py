@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
+from ..autograd.placement import note_switch
 from ..backends import cuda as _backend
 from ..core.devices import device as _Device
 from ..errors import DeviceError
@@ -220,7 +221,9 @@ def default_stream(device: Any = None) -> Stream:
 def set_stream(stream: Stream | None) -> None:
     """Let work on the stream's GPU go to it from now on; None changes nothing."""
     if stream is not None:
-        with _cupy().Device(stream.device_index):
+        index = stream.device_index
+        note_switch(index, _cupy().get_current_stream(index), stream.handle)
+        with _cupy().Device(index):
             stream.handle.use()
 
 
@@ -247,8 +250,14 @@ def _block(stream: Stream | None) -> Iterator[None]:
     if stream is None:
         yield
     else:
-        with _cupy().Device(stream.device_index), stream.handle:
-            yield
+        index = stream.device_index
+        before = _cupy().get_current_stream(index)
+        with _cupy().Device(index), stream.handle:
+            note_switch(index, before, stream.handle)
+            try:
+                yield
+            finally:
+                note_switch(index, stream.handle, before)
 
 
 def stream(stream: Stream | None) -> StreamContext:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.dispatch import guarded
 from ..core.tensor import Tensor, wrap
 from ..ops.joins import cat as _cat
 from ..ops.joins import stack as _stack
@@ -300,6 +301,7 @@ class PositiveDefinite(Symmetric):
         return found & (_eigenvalues(value) > 0).all(-1) if bool(found.all()) else found
 
 
+@guarded
 def _eigenvalues(symmetric: Tensor) -> Tensor:
     key = symmetric._key
     return wrap(key.backend.xp.linalg.eigvalsh(symmetric.detach()._array), key)

@@ -63,8 +63,9 @@ class _Places:
 
 def _numbers(batch: Batch, rank: int) -> Any:
     """The number of each slice, to stand beside indices of `rank` dimensions."""
-    xp = batch.key.inner(0).backend.xp
-    return xp.arange(batch.length).reshape(-1, *(1,) * rank)
+    with batch.key.guard:
+        numbers = batch.key.inner(0).backend.xp.arange(batch.length)
+        return numbers.reshape(-1, *(1,) * rank)
 
 
 def _expanded(batch: Batch, index: Any, ndim: int) -> list[Any]:

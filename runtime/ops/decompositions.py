@@ -63,7 +63,8 @@ def require_success(operation: str, info: Any, problem: str) -> None:
     """Raises: LinAlgError where `info` is not 0; `problem` says what number it gives."""
     if info.is_meta or not anywhere(info):
         return
-    values = bare(info._array).reshape(-1)
+    with info._key.guard:
+        values = bare(info._array).reshape(-1)
     values = values.get() if hasattr(values, "get") else values
     first = int(np.flatnonzero(values)[0])
     place = f"(Batch element {first}): " if info.ndim else ""

@@ -13,7 +13,7 @@ from ..backends.looking import is_noted
 from ..core import dtypes
 from ..core.batched import bare
 from ..core.creation import tensor
-from ..core.dispatch import key_of
+from ..core.dispatch import backends, guarded, key_of
 from ..core.ranges import arange
 from ..core.tensor import wrap
 from ..errors import DTypeError, OutOfBoundsError, ShapeError
@@ -339,11 +339,14 @@ def masked_select(input: Spec, mask: Spec) -> Spec:
     return named(getitem(input.expand(shape), mask.expand(shape)), "MaskedSelect")
 
 
+@guarded
 def nonzero(input: Spec, *, as_tuple: bool = False) -> Any:
     """Positions of the nonzero elements: (n, ndim) int64, or a tuple of one tensor per
     dimension."""
     require_values("nonzero", input)
     xp = input._key.backend.xp
+    if input.is_cuda:
+        backends["cuda"].note_wait("nonzero")  # type: ignore[attr-defined]
     if not input.ndim and not as_tuple:
         found_any = 1 if bool(input._array != 0) else 0
         return wrap(xp.zeros((found_any, 0), xp.int64), key_of(input.device, dtypes.int64))
@@ -354,6 +357,7 @@ def nonzero(input: Spec, *, as_tuple: bool = False) -> Any:
     return wrap(xp.stack(found, -1).astype(np.int64).reshape(-1, input.ndim), key)
 
 
+@guarded
 def one_hot(tensor: Spec, num_classes: int = -1) -> Spec:
     """int64 vectors with a single 1 at the class that `tensor` names: (...) -> (...,
     num_classes)."""

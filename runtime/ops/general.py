@@ -126,7 +126,8 @@ def _routed(operation: Operation, arguments: dict[str, Any]) -> Any:
         return NotImplemented
     rule = sparse_arrays.rules.get(operation.name)
     if rule is not None:
-        return rule(**arguments)
+        with sparse[0]._key.guard:
+            return rule(**arguments)
     if operation.body is None:
         raise sparse_arrays.refusal(operation.label, sparse[0].shape)
     return operation.body(TAPE, **arguments)

@@ -6,6 +6,7 @@ import builtins
 import math
 from typing import Any
 
+from ..core.dispatch import guarded
 from ..core.ranges import linspace
 from ..core.tensor import wrap
 from ..errors import DTypeError, ShapeError
@@ -33,6 +34,7 @@ def _range_of(
 
 
 @slicewise
+@guarded
 def histc(input: Spec, bins: int = 100, min: float = 0, max: float = 0) -> Spec:
     """Counts of elements in `bins` equal intervals from min to max (the data's own if equal), in
     input's dtype; elements outside are ignored."""
@@ -110,6 +112,7 @@ def histogramdd(
     return HistogramOfSeveral(hist, tuple(edges))
 
 
+@guarded
 def _counted_cells(points: Any, edges: list[Any], weight: Any) -> Any:
     """The sum of weights, or the number, of the points (n, d) in each cell. A cell has its lower
     edges, the last of each dimension its upper one too."""

@@ -131,12 +131,16 @@ def index_put_values(input: Spec, values: Spec, *, index: Any, accumulate: bool)
 
 
 def _index_shape(input: Any, index: Any) -> Shape:
-    """The shape of input[index]. Where arrays have values NumPy tells; else it is worked out, as an
-    index of arrays copies, and on the meta device nothing may take the memory of real sizes."""
+    """The shape of input[index]. Where arrays have values at hand NumPy tells; else it is worked
+    out, as an index of arrays copies, and on the meta device nothing may take the memory of real
+    sizes."""
     shape = tuple(input.shape)
-    without = builtins.any(isinstance(i, _Spec) for i in index)
+    index = tuple(i.get() if _is_mask(i) and hasattr(i, "get") else i for i in index)
+    elsewhere = [hasattr(i, "shape") and not isinstance(i, np.ndarray | np.generic) for i in index]
+    without = builtins.any(elsewhere)
     tried = tuple(
-        np.zeros([min(n, 1) for n in i.shape], int) if isinstance(i, _Spec) else i for i in index
+        np.zeros([min(n, 1) for n in i.shape], int) if far else i
+        for i, far in zip(index, elsewhere, strict=True)
     )
     try:
         if not without:

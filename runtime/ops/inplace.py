@@ -15,7 +15,7 @@ from ..autograd.record import TAPE
 from ..core import batched, dtypes
 from ..core.callsite import count_write
 from ..core.creation import as_tensor
-from ..core.dispatch import key_of, operations
+from ..core.dispatch import guarded, key_of, operations
 from ..core.spec import Spec
 from ..core.tensor import Tensor, wrap
 from ..errors import DTypeError, GradientError, ShapeError
@@ -67,7 +67,9 @@ def _keep_past(tensor: Tensor, result: Tensor, since: int | None, kept: Any = No
             if node.saved[k // 2] is not tensor._array:
                 continue
             saved, versions = list(node.saved), list(node.versions)
-            copied = tensor._array.copy() if copied is None else copied
+            if copied is None:
+                with tensor._key.guard:
+                    copied = tensor._array.copy()
             saved[k // 2] = copied
             versions[k : k + 2] = [[0], 0]
             node.saved, node.versions = tuple(saved), tuple(versions)
@@ -170,7 +172,8 @@ def write(tensor: Tensor, values: Any, operation: str) -> None:
                 "of "
                 f"shape {tuple(tensor.shape)} that was expanded. Clone it first."
             )
-        tensor._array[...] = values
+        with tensor._key.guard:
+            tensor._array[...] = values
     count_write(tensor._writes, operation)
 
 
@@ -260,6 +263,7 @@ class ViewWrite(Node):
         return outside, F.view_as_complex(inside)
 
 
+@guarded
 def _positions(base: Tensor, view: Tensor) -> Any:
     """Where the view's elements lie in the base, as an index of arrays."""
     if base.is_meta:
@@ -384,8 +388,11 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
     if self.is_meta:
         index_put_values(self, value, index=parsed, accumulate=False)  # whether the shapes fit
     else:
+        put = None if is_view else getattr(self._key.backend, "put_rows", None)
         try:
-            self._array[parsed] = value._array
+            with self._key.guard:
+                if put is None or not put(self._array, parsed, value._array):
+                    self._array[parsed] = value._array
         except (ValueError, IndexError):
             index_put_values(self, value, index=parsed, accumulate=False)  # explains what is wrong
             raise

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core import creation, dtypes
 from ..core.concealed import reveal
-from ..core.dispatch import key_of
+from ..core.dispatch import guarded, key_of
 from ..core.exposure import expose
 from ..core.sparse_arrays import refusal
 from ..core.spec import Spec, contiguous_strides
@@ -94,6 +94,7 @@ def storage(self: Tensor) -> TypedStorage:
     return TypedStorage(self)
 
 
+@guarded
 def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     """Give this tensor other sizes: elements beyond the old ones are new memory.
 
@@ -153,9 +154,10 @@ def empty_strided(
         1 + sum((n - 1) * s for n, s in zip(shape, steps, strict=True)) if 0 not in shape else 0
     )
     xp = key.backend.xp
-    memory = xp.empty(max(length, 1), key.dtype.numpy)
     strides = tuple(s * key.dtype.itemsize for s in steps)
-    out = wrap(xp.lib.stride_tricks.as_strided(memory, shape, strides), key)
+    with key.guard:
+        memory = xp.empty(max(length, 1), key.dtype.numpy)
+        out = wrap(xp.lib.stride_tricks.as_strided(memory, shape, strides), key)
     return out.requires_grad_(requires_grad)
 
 
@@ -210,6 +212,7 @@ def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
 
 
 @slicewise
+@guarded
 def frexp(input: Tensor) -> Any:
     """Mantissas in [0.5, 1) and exponents (int32) with input = mantissa * 2**exponent."""
     if input.is_meta:
@@ -270,7 +273,8 @@ def dlpack(self: Tensor, **options: Any) -> Any:
     if self.is_sparse:
         raise refusal("__dlpack__", self.shape)
     expose(reveal(self))
-    return self._array.__dlpack__(**options)
+    with self._key.guard:  # whose stream is asked
+        return self._array.__dlpack__(**options)
 
 
 def dlpack_device(self: Tensor) -> tuple[int, int]:
@@ -294,7 +298,8 @@ def cuda_array_interface(self: Tensor) -> dict[str, Any]:
         raise RuntimeError(
             "__cuda_array_interface__: expected a tensor that requires no gradient. Use detach()."
         )
-    return self._array.__cuda_array_interface__
+    with self._key.guard:  # whose stream is told
+        return self._array.__cuda_array_interface__
 
 
 class _Capsule:

@@ -15,8 +15,11 @@ from .declare import Spec, composite, kernel, primitive
 __all__ = ["addmm", "bmm", "dot", "matmul", "mm", "mv", "outer"]
 
 
-def _product_error(operation: str, input: Spec, other: Spec) -> ShapeError:
+def require_columns(operation: str, input: Spec, other: Spec) -> None:
+    """Raises: ShapeError unless `input` has as many columns as `other` has rows."""
     a, b = tuple(input.shape), tuple(other.shape)
+    if a[-1] == b[0 if len(b) == 1 else -2]:
+        return
     hint = ""
     if len(b) == 2 and b[1] == a[-1]:
         hint = " Did you mean other.mT?"
@@ -24,7 +27,7 @@ def _product_error(operation: str, input: Spec, other: Spec) -> ShapeError:
         hint = " Did you mean input.mT?"
     rows = "elements" if len(b) == 1 else "rows"
     columns = "elements" if len(a) == 1 else "columns"
-    return ShapeError(
+    raise ShapeError(
         f"{operation}: input {a} has {a[-1]} {columns}, other {b} has "
         f"{b[0 if len(b) == 1 else -2]} "
         f"{rows}; they must be equal.{hint}"
@@ -41,8 +44,7 @@ def matmul(input: Spec, other: Spec) -> Spec:
     for name, shape in (("input", a), ("other", b)):
         if not shape:
             raise ShapeError(f"matmul: expected {name} with dimensions. Got a 0-d tensor. Use *.")
-    if a[-1] != b[0 if len(b) == 1 else -2]:
-        raise _product_error("matmul", input, other)
+    require_columns("matmul", input, other)
     batch = {"input": Spec(a[:-2], input.dtype), "other": Spec(b[:-2], other.dtype)}
     shape = shapes.broadcast("matmul", batch)
     shape += a[-2:-1] if len(a) > 1 else ()
@@ -158,13 +160,18 @@ def mm(F: Any, input: Spec, mat2: Spec) -> Spec:
 @composite
 def bmm(F: Any, input: Spec, mat2: Spec) -> Spec:
     """The products of two batches of matrices: (b, n, k) @ (b, k, m) -> (b, n, m)."""
-    _require_dims("bmm", 3, input=input, mat2=mat2)
+    require_batches("bmm", input, mat2)
+    return F.matmul(input, mat2)
+
+
+def require_batches(operation: str, input: Spec, mat2: Spec) -> None:
+    """Raises: ShapeError unless both are batches of matrices, of one size."""
+    _require_dims(operation, 3, input=input, mat2=mat2)
     if input.shape[0] != mat2.shape[0]:
         raise ShapeError(
-            f"bmm: expected batches of one size. Got input {tuple(input.shape)} and mat2 "
+            f"{operation}: expected batches of one size. Got input {tuple(input.shape)} and mat2 "
             f"{tuple(mat2.shape)}. Use matmul to broadcast a batch."
         )
-    return F.matmul(input, mat2)
 
 
 @composite
@@ -198,7 +205,81 @@ def addmm(
 
     Raises: RuntimeError if input does not broadcast to the product.
     """
-    return F.scaled_sum(input, F.mm(mat1, mat2), beta=beta, alpha=alpha, operation="addmm")
+    _require_dims("addmm", 2, mat1=mat1, mat2=mat2)
+    return plus_product(F, input, mat1, mat2, beta, alpha)
+
+
+def plus_product(F: Any, input: Spec, left: Spec, right: Spec, beta: float, alpha: float) -> Spec:
+    """beta * input + alpha * (left @ right), of matrices or batches of them.
+
+    Raises: RuntimeError if input does not broadcast to the product.
+    """
+    if beta == 1 and alpha == 1:
+        return F.product_sum(input, left, right)
+    beta, alpha = _factors(left, beta, alpha)
+    return F.scaled_product_sum(input, left, right, beta=beta, alpha=alpha)
+
+
+@composite(node_name="Addmm")
+def product_sum(F: Any, input: Spec, left: Spec, right: Spec) -> Spec:
+    """input + left @ right."""
+    return _scaled_sum(F, input, F.matmul(left, right), 1, 1)
+
+
+@product_sum.vjp(saves="left:right right:left")
+def product_sum_vjp(F: Any, g: Any, needs: Any, input: Any, left: Any, right: Any) -> Any:
+    """g summed to the input, and the gradients of the product."""
+    by_left = F.matmul_input_gradient(g, right, like=left) if needs[1] else None
+    if needs[0] and needs[2]:
+        by_right, by_input = F.product_gradients(g, left, like=(right, input))
+        return by_input, by_left, by_right
+    return (
+        F.sum_to(g, like=input) if needs[0] else None,
+        by_left,
+        F.matmul_other_gradient(g, left, like=right) if needs[2] else None,
+    )
+
+
+@composite(node_name="Addmm")
+def scaled_product_sum(
+    F: Any, input: Spec, left: Spec, right: Spec, *, beta: float = 1, alpha: float = 1
+) -> Spec:
+    """beta * input + alpha * (left @ right)."""
+    return _scaled_sum(F, input, F.matmul(left, right), beta, alpha)
+
+
+@scaled_product_sum.vjp(saves="left:right right:left")
+def scaled_product_sum_vjp(
+    F: Any, g: Any, needs: Any, input: Any, left: Any, right: Any, beta: Any, alpha: Any
+) -> Any:
+    """beta * g summed to the input, and the gradients of the product times alpha."""
+    scaled = F.mul(g, alpha) if needs[1] or needs[2] else None
+    return (
+        F.sum_to(F.mul(g, beta), like=input) if needs[0] else None,
+        F.matmul_input_gradient(scaled, right, like=left) if needs[1] else None,
+        F.matmul_other_gradient(scaled, left, like=right) if needs[2] else None,
+    )
+
+
+@product_sum.naming
+@scaled_product_sum.naming
+def product_sum_name(node: Any) -> str:
+    """By the function that makes results of so many dimensions."""
+    found = node.saved or (node.result_shape,)
+    rank = max(len(getattr(s, "shape", s)) for s in found if s is not None)
+    return "AddmmBackward0" if rank == 2 else "BaddbmmBackward0"
+
+
+for summed in (product_sum, scaled_product_sum):
+    summed.operation.promotes = False  # as the product does not
+
+
+@composite
+def product_gradients(F: Any, g: Spec, left: Spec, *, like: Any) -> tuple[Spec, Spec]:
+    """The gradients of input + left @ right by right and input, of the shapes `like`; a GPU
+    computes both at once."""
+    right, input = like
+    return F.matmul_other_gradient(g, left, like=right), F.sum_to(g, like=input)
 
 
 @composite
@@ -209,13 +290,25 @@ def scaled_sum(
 
     Raises: RuntimeError if input does not broadcast to the product.
     """
+    beta, alpha = _factors(product, beta, alpha)
+    return _scaled_sum(F, input, product, beta, alpha, operation)
+
+
+def _factors(x: Spec, *factors: Any) -> list[Any]:
+    """Python numbers to multiply x by."""
+    found = [f.item() if hasattr(f, "item") else f for f in factors]
+    return [int(f) for f in found] if x.dtype.category == dtypes.INTEGER else found
+
+
+def _scaled_sum(
+    F: Any, input: Any, product: Any, beta: float, alpha: float, operation: str = ""
+) -> Any:
     shape = tuple(product.shape)
+    operation = operation or ("addmm" if len(shape) == 2 else "baddbmm")
     if shapes.broadcast(operation, {"the product": product, "input": input}) != shape:
         raise ShapeError(
             f"{operation}: expected input that broadcasts to {shape}. Got {tuple(input.shape)}."
         )
-    if product.dtype.category == dtypes.INTEGER:
-        alpha, beta = int(alpha), int(beta)
     return F.plus(_times(F, input, beta), _times(F, product, alpha))
 
 
@@ -267,11 +360,21 @@ def linear_array(xp: Any, input: Any, weight: Any, bias: Any = None) -> Any:
 @linear.vjp(saves="input:weight weight:input")
 def linear_vjp(F: Any, g: Any, needs: Any, input: Any, weight: Any, bias: Any) -> Any:
     """g @ weight, g.mT @ input, and g summed over all but the last dimension."""
+    by_input = F.matmul(g, weight) if needs[0] else None
+    if needs[1] and needs[2]:
+        return by_input, *F.linear_gradients(g, input, like=(weight, bias))
     return (
-        F.matmul(g, weight) if needs[0] else None,
+        by_input,
         F.linear_weight_gradient(g, input, like=weight) if needs[1] else None,
         F.sum_to(g, like=bias) if needs[2] else None,
     )
+
+
+@composite
+def linear_gradients(F: Any, g: Spec, input: Spec, *, like: Any) -> tuple[Spec, Spec]:
+    """The gradients by weight and bias, of the shapes `like`; a GPU computes both at once."""
+    weight, bias = like
+    return F.linear_weight_gradient(g, input, like=weight), F.sum_to(g, like=bias)
 
 
 @primitive
@@ -300,12 +403,20 @@ def linear_weight_gradient_vjp(F: Any, h: Any, needs: Any, g: Any, input: Any, l
 
 kernel(matmul, "cpu")(products.matmul)
 kernel(linear, "cpu")(products.linear)
+kernel(product_sum, "cpu")(products.product_sum)
+kernel(scaled_product_sum, "cpu")(products.scaled_product_sum)
 for gradient in (matmul_input_gradient, matmul_other_gradient, linear_weight_gradient):
     kernel(gradient, "cpu")(partial(gradient.operation.array, products.numpy_with_products))
 
 for function, serves, fast in (
     (matmul, half_products.serves_matmul, half_products.matmul),
     (linear, half_products.serves_linear, half_products.linear),
+    (product_sum, half_products.serves_product_sum, half_products.product_sum),
+    (
+        scaled_product_sum,
+        half_products.serves_product_sum,
+        half_products.scaled_product_sum,
+    ),
     (
         linear_weight_gradient,
         half_products.serves_weight_gradient,

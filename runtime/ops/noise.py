@@ -83,7 +83,8 @@ def _kept(input: Tensor, p: float, shape: tuple[int, ...]) -> Tensor:
         return wrap(_Spec(shape, key.dtype), key)
     whole = shape == tuple(input.shape)
     draws = uniform_numbers_like(input) if whole else uniform_numbers(input.device, shape)
-    return wrap(draws < 1.0 - p, key)
+    with key.guard:
+        return wrap(draws < 1.0 - p, key)
 
 
 def _alpha_dropped(
@@ -197,8 +198,9 @@ def _slopes(input: Tensor, lower: float, upper: float, generator: Any) -> Tensor
     if key.device.type == "meta":
         return wrap(_Spec(shape, key.dtype), key)
     if key.device.type != "cpu":
-        draws = uniform_numbers(input.device, shape, generator) * (upper - lower) + lower
-        return wrap(draws.astype(key.array_dtype), key)
+        draws = uniform_numbers(input.device, shape, generator)
+        with key.guard:
+            return wrap((draws * (upper - lower) + lower).astype(key.array_dtype), key)
     low = input.numpy_values() <= 0
     slopes = np.ones(shape, key.array_dtype)
     draws = generator_for(key.device, generator).uniform(int(low.sum()), np.float64)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..autograd.grad_mode import no_grad
 from ..autograd.node import named
+from ..core import dtypes
 from ..core.limits import finfo
 from ..core.tensor import Tensor
 from ..errors import ShapeError
@@ -251,11 +252,68 @@ def rms_norm(
         raise ShapeError(
             f"rms_norm: expected input that ends in {sizes}. Got {tuple(input.shape)}."
         )
-    wide = input.float() if input.dtype.itemsize == 2 else input
-    small = finfo(wide.dtype).eps if eps is None else eps
-    mean = wide.square().mean(list(range(-len(sizes), 0)), True)
-    out = wide * (mean + small).rsqrt()
+    half = input.dtype.itemsize == 2
+    small = finfo(dtypes.float32 if half else input.dtype).eps if eps is None else eps
+    dims = tuple(range(-len(sizes), 0))
+    if input.is_cuda:
+        return rms_norm_over(input, weight, dims=dims, eps=small).to(input.dtype)
+    # On the CPU formulas run on all cores, where the array kernel would not.
+    wide = input.float() if half else input
+    out = wide * (wide.square().mean(dims, True) + small).rsqrt()
     return (out if weight is None else out * weight).to(input.dtype)
+
+
+@composite(node_name="Mul")
+def rms_norm_over(F: Any, input: Spec, weight: Spec | None, *, dims: Shape, eps: float) -> Spec:
+    """input / sqrt(mean(input**2) + eps) * weight over the last dimensions, `dims`."""
+    mean = F.mean_over(F.square(input), dim=dims, keepdim=True)
+    out = F.mul(input, F.rsqrt(F.plus(mean, eps)))
+    return out if weight is None else F.mul(out, weight)
+
+
+@rms_norm_over.array
+def rms_norm_array(xp: Any, input: Any, weight: Any, dims: Shape, eps: float) -> Any:
+    """Scaled in place."""
+    mean = xp.square(input).mean(dims, keepdims=True)
+    out = input / xp.sqrt(mean + input.dtype.type(eps))
+    if weight is not None:
+        out *= weight
+    return out
+
+
+@rms_norm_over.vjp(saves="input weight")
+def rms_norm_vjp(F: Any, g: Any, needs: Any, input: Any, weight: Any, dims: Any, eps: Any) -> Any:
+    """The scale is computed again, as the input has to be read anyway."""
+    by_input, by_weight = F.rms_norm_gradient(g, input, weight, dims=dims, eps=eps)
+    return by_input if needs[0] else None, by_weight if needs[1] else None
+
+
+@composite
+def rms_norm_gradient(
+    F: Any, g: Spec, input: Spec, weight: Spec | None, *, dims: Shape, eps: float
+) -> tuple[Spec, Spec]:
+    """The gradients of `rms_norm_over` by input and weight; without weight the first one twice."""
+    scale = F.rsqrt(F.plus(F.mean_over(F.square(input), dim=dims, keepdim=True), eps))
+    normalized = F.mul(input, scale)
+    weighted = g if weight is None else F.mul(g, weight)
+    along = F.mean_over(F.mul(weighted, normalized), dim=dims, keepdim=True)
+    out = F.mul(F.minus(weighted, F.mul(normalized, along)), scale)
+    return out, out if weight is None else F.sum_to(F.mul(g, normalized), like=weight)
+
+
+@rms_norm_gradient.array
+def rms_norm_gradient_array(
+    xp: Any, g: Any, input: Any, weight: Any, dims: Shape, eps: float
+) -> tuple[Any, Any]:
+    """The same on arrays."""
+    scale = 1 / xp.sqrt(xp.square(input).mean(dims, keepdims=True) + input.dtype.type(eps))
+    normalized = input * scale
+    weighted = g if weight is None else g * weight
+    out = (weighted - normalized * (weighted * normalized).mean(dims, keepdims=True)) * scale
+    if weight is None:
+        return out, out
+    samples = tuple(range(g.ndim - len(dims)))
+    return out, xp.asarray((g * normalized).sum(samples))
 
 
 def local_response_norm(

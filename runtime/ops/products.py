@@ -7,11 +7,12 @@ import string
 from collections.abc import Sequence
 from typing import Any
 
+from ..autograd.record import TAPE
 from ..core import dtypes
 from ..errors import ShapeError
 from .declare import Spec
 from .gather import select_places
-from .linalg import bmm, matmul, mm, scaled_sum
+from .linalg import bmm, matmul, mm, plus_product, require_batches, scaled_sum
 from .numpy_names import numpy_names
 from .shapes import normalized_dim
 from .stacking import broadcast_tensors
@@ -262,7 +263,8 @@ def kron(input: Spec, other: Spec) -> Spec:
 
 def baddbmm(input: Spec, batch1: Spec, batch2: Spec, *, beta: Any = 1, alpha: Any = 1) -> Spec:
     """beta * input + alpha * (batch1 @ batch2): (b, n, k) and (b, k, m) to (b, n, m)."""
-    return scaled_sum(input, bmm(batch1, batch2), beta=beta, alpha=alpha, operation="baddbmm")
+    require_batches("baddbmm", batch1, batch2)
+    return plus_product(TAPE, input, batch1, batch2, beta, alpha)
 
 
 def addbmm(input: Spec, batch1: Spec, batch2: Spec, *, beta: Any = 1, alpha: Any = 1) -> Spec:

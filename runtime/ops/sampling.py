@@ -65,10 +65,11 @@ def drawn(name: str, key: DispatchKey, shape: tuple[int, ...], generator: Any, *
     if key.device.type == "cpu":
         values = CPU[name](stream, count, key.dtype.numpy, *args)
         return np.asarray(values).astype(key.dtype.numpy, copy=False).reshape(shape)
-    if name in launches.DRAWN and launch.driver.is_available():
-        return launches.drawn(name, stream.philox, shape, key.dtype.numpy, *args)
-    values = GPU[name](stream.library_generator(key.backend.xp), shape, *args)
-    return key.backend.xp.asarray(values).astype(key.dtype.numpy)
+    with key.guard:
+        if name in launches.DRAWN and launch.driver.is_available():
+            return launches.drawn(name, stream.philox, shape, key.dtype.numpy, *args)
+        values = GPU[name](stream.library_generator(key.backend.xp), shape, *args)
+        return key.backend.xp.asarray(values).astype(key.dtype.numpy)
 
 
 def is_launched(key: DispatchKey) -> bool:
@@ -190,7 +191,8 @@ def _sampler(name: str, distribution: str, parameters: tuple[float, ...], doc: s
         kind = "singly_normal" if distribution == "normal" else distribution
         values = drawn(kind, key, shape, generator, *parameters)
         inverse = [order.index(d) for d in range(len(order))]
-        return wrap(values.transpose(inverse), key).requires_grad_(requires_grad)
+        with key.guard:
+            return wrap(values.transpose(inverse), key).requires_grad_(requires_grad)
 
     sample.__name__, sample_like.__name__ = name, f"{name}_like"
     sample.__doc__ = f"A tensor of the given sizes of {doc}."
@@ -304,6 +306,9 @@ def bernoulli(
     if p is not None:
         return bernoulli_(input.detach().clone(), p, generator=generator)
     _floating("bernoulli", input._key)
+    if is_launched(input._key):
+        stream = generator_for(input.device, generator).philox
+        return wrap(launches.coins(stream, input._array), input._key)
     if not input.is_meta and input.numel() and anywhere((input < 0) | (input > 1) | input.isnan()):
         raise RuntimeError("bernoulli: expected probabilities from 0 to 1. Got others.")
     draws = drawn("uniform", input._key, tuple(input.shape), generator, 0.0, 1.0)
@@ -332,6 +337,8 @@ def multinomial(
         )
     if input.is_meta:
         return input.new_empty((*input.shape[:-1], num_samples), dtype=dtypes.int64)
+    if is_launched(input._key) and input.numel():
+        return _launched_multinomial(input, num_samples, replacement, generator)
     weights = input.detach().numpy_values().astype(np.float64).reshape(-1, input.shape[-1])
     if not np.isfinite(weights).all() or (weights < 0).any() or (weights.sum(1) <= 0).any():
         raise RuntimeError("multinomial: expected finite weights, none negative, some positive.")
@@ -356,6 +363,21 @@ def multinomial(
         picks = np.argsort(rings, 1)[:, :num_samples]
     shape = (*input.shape[:-1], num_samples)
     return _place(picks.astype(np.int64).reshape(shape), key_of(input.device, dtypes.int64))
+
+
+def _launched_multinomial(
+    input: Tensor, num_samples: int, replacement: bool, generator: Generator | None
+) -> Tensor:
+    """`multinomial` on the GPU, which notes wrong weights instead of being waited for."""
+    n = input.shape[-1]
+    if not replacement and num_samples > n:
+        raise RuntimeError(
+            f"multinomial: expected at most {n} samples without replacement. Got {num_samples}."
+        )
+    stream = generator_for(input.device, generator).philox
+    picks = launches.choices(stream, input._array.reshape(-1, n), num_samples, replacement)
+    key = key_of(input.device, dtypes.int64)
+    return wrap(picks.reshape(*input.shape[:-1], num_samples), key)
 
 
 # -- in place --------------------------------------------------------------------------------------
@@ -417,6 +439,11 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
         array = drawn("bernoulli", key, tuple(self.shape), generator, float(p), 1.0)
         write(self, array, "bernoulli_")
         return self
+    if is_launched(self._key):
+        probabilities = p.detach().to(dtypes.float32).expand(self.shape)
+        stream = generator_for(self.device, generator).philox
+        write(self, launches.coins(stream, probabilities._array), "bernoulli_")
+        return self
     key = key_of(self.device, dtypes.float64)
     draws = drawn("uniform", key, tuple(self.shape), generator, 0.0, 1.0)
     if not self.is_meta:
@@ -433,6 +460,8 @@ def cauchy_(
     if sigma <= 0:
         raise RuntimeError(f"cauchy_: expected sigma above 0. Got {sigma}.")
     _floating("cauchy_", self._key)
+    if is_launched(self._key):
+        return _fill(self, "cauchy_", "cauchy", generator, median, sigma)
     key = key_of(self.device, dtypes.float64)
     angle = placed(drawn("uniform", key, tuple(self.shape), generator, 0.0, 1.0), key)
     write(self, ((angle - 0.5) * math.pi).tan().mul(sigma).add(median).to(self.dtype)._array, "")
@@ -444,6 +473,11 @@ def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) ->
     check_writable(self, "geometric_")
     if not 0 < p < 1:
         raise RuntimeError(f"geometric_: expected p between 0 and 1. Got {p}.")
+    if is_launched(self._key):
+        key = self._key if self._key.is_float else key_of(self.device, dtypes.float32)
+        array = drawn("geometric", key, tuple(self.shape), generator, p, 0.0)
+        write(self, array, "geometric_")
+        return self
     key = key_of(self.device, dtypes.float64)
     draw = placed(drawn("uniform", key, tuple(self.shape), generator, 0.0, 1.0), key)
     write(self, (draw.log() / math.log1p(-p)).ceil().to(self.dtype)._array, "geometric_")
@@ -457,6 +491,8 @@ def log_normal_(
     if std <= 0:
         raise RuntimeError(f"log_normal_: expected std above 0. Got {std}.")
     check_writable(self, "log_normal_")
+    if is_launched(self._key):
+        return _fill(self, "log_normal_", "log_normal", generator, mean, std)
     wide = key_of(self.device, dtypes.float64)
     values = drawn("singly_normal", wide, tuple(self.shape), generator, mean, std)
     write(self, placed(values, wide).exp().to(self.dtype)._array, "log_normal_")
@@ -557,7 +593,8 @@ def uniform_numbers_like(input: Tensor, draw: Callable[..., Any] = uniform_numbe
     if order is None or not is_laid_out(preserve_format, shape, input.stride()):
         return draw(input.device, shape)  # with gaps or overlaps: row-major
     draws = draw(input.device, tuple([shape[d] for d in order]))
-    return draws.transpose([order.index(d) for d in range(len(shape))])
+    with input._key.guard:
+        return draws.transpose([order.index(d) for d in range(len(shape))])
 
 
 def dropout_mask(input: Tensor, p: float, shape: Any = None) -> Tensor:
@@ -578,4 +615,5 @@ def dropout_mask(input: Tensor, p: float, shape: Any = None) -> Tensor:
     draws = uniform_numbers(key.device, wanted) if shape else uniform_numbers_like(input)
     if key.level:
         return (placed(draws, precise) < 1.0 - p).to(key.dtype) * scale
-    return wrap((draws < 1.0 - p).astype(key.dtype.numpy) * key.dtype.numpy.type(scale), key)
+    with key.guard:
+        return wrap((draws < 1.0 - p).astype(key.dtype.numpy) * key.dtype.numpy.type(scale), key)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core import dtypes
 from ..core.creation import as_tensor
-from ..core.dispatch import key_of
+from ..core.dispatch import guarded, key_of
 from ..core.tensor import Tensor, wrap
 from ..errors import DTypeError, ShapeError
 from . import arithmetic
@@ -60,6 +60,7 @@ def _unique_rows(input: Any, rows: Any, order: Any) -> tuple[Any, Any, Any]:
     return rows[first], inverse, xp.bincount(group, None, int(first.sum()))
 
 
+@guarded
 def unique(
     input: Spec,
     sorted: bool = True,
@@ -88,6 +89,7 @@ def unique(
     return _results(input, values, inverse, counts, wants)
 
 
+@guarded
 def unique_consecutive(
     input: Spec, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:
@@ -107,6 +109,7 @@ def unique_consecutive(
 
 
 @slicewise
+@guarded
 def searchsorted(
     sorted_sequence: Spec,
     input: Any,
@@ -177,8 +180,9 @@ def isin(
     if a.is_meta:
         return a == a
     xp = a._key.backend.xp
-    found = xp.isin(a.detach()._array, b.detach()._array, invert=invert)
-    return wrap(xp.asarray(found), key_of(a.device, dtypes.bool_))
+    with a._key.guard:
+        found = xp.asarray(xp.isin(a.detach()._array, b.detach()._array, invert=invert))
+    return wrap(found, key_of(a.device, dtypes.bool_))
 
 
 def msort(input: Spec) -> Spec:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..autograd.node import named
 from ..core import dtypes
-from ..core.dispatch import key_of
+from ..core.dispatch import guarded, key_of
 from ..core.tensor import wrap
 from ..errors import ShapeError
 from .declare import Spec, primitive
@@ -106,6 +106,7 @@ def topk(input: Spec, k: int, dim: int = -1, largest: bool = True, sorted: bool 
 
 
 @slicewise
+@guarded
 def isclose(
     input: Spec, other: Spec, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> Spec:

@@ -9,7 +9,7 @@ from ..autograd.node import named
 from ..core import dtypes
 from ..core.batched import anywhere
 from ..core.creation import tensor
-from ..core.dispatch import key_of
+from ..core.dispatch import guarded, key_of
 from ..core.tensor import wrap
 from ..errors import DTypeError, ShapeError
 from .declare import Spec
@@ -177,6 +177,7 @@ def nanmedian(input: Spec, dim: Any = None, keepdim: bool = False) -> Any:
 
 @numpy_names
 @slicewise
+@guarded
 def mode(input: Spec, dim: int = -1, keepdim: bool = False) -> Any:
     """The most frequent element along `dim`, the smallest of several: named tuple of values and
     indices (of the last occurrence)."""
@@ -331,6 +332,7 @@ def corrcoef(input: Spec) -> Spec:
 
 
 @slicewise
+@guarded
 def bincount(input: Spec, weights: Any = None, minlength: int = 0) -> Spec:
     """How often each of 0, 1, ... occurs in a vector of integers; with `weights` their sums.
 

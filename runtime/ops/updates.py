@@ -8,7 +8,7 @@ from typing import Any
 from ..core import dtypes
 from ..core.batched import anywhere
 from ..core.creation import as_tensor
-from ..core.dispatch import key_of
+from ..core.dispatch import guarded, key_of
 from ..core.limits import iinfo
 from ..core.sparse_arrays import refusal
 from ..core.tensor import wrap
@@ -168,6 +168,7 @@ def scatter_reduce(
 
 
 @slicewise
+@guarded
 def _reduced_by_groups(
     input: Any, dim: int, index: Any, src: Any, reduce: str, include_self: bool
 ) -> Any:

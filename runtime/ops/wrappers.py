@@ -365,7 +365,7 @@ class _Source:
                 versions += ["NEVER", "0"]
         if "out" in operation.saves:
             if operation.copies_out:
-                saved.append("r_ if key_.device.type == 'meta' else r_.copy()")
+                saved.append("copied(key_, r_)")
             elif operation.outputs == 1:
                 needed = self._needed("out")
                 saved.append(f"r_ if {needed} else ()" if needed else "r_")
@@ -419,6 +419,14 @@ def requires_record(*values: Any) -> bool:
     return grad_mode.is_grad_enabled() and any(e is not None for e in edges)
 
 
+def copied(key: Any, array: Any) -> Any:
+    """A copy of a bare array where `key` says; on meta itself."""
+    if key.device.type == "meta":
+        return array
+    with key.guard:
+        return array.copy()
+
+
 def share(**names: Any) -> None:
     """Make `names` known to the generated functions."""
     _namespace.update(names)
@@ -429,4 +437,4 @@ _namespace.update(general=general, generate=generate, constant=constant, NEVER=[
 _namespace.update(
     ABSENT=numpy_names.ABSENT, instead=numpy_names.instead, missing=numpy_names.missing
 )
-_namespace["requires_record"] = requires_record
+_namespace.update(requires_record=requires_record, copied=copied)

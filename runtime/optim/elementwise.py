@@ -17,7 +17,7 @@ from ..backends.cpu import loops
 from ..backends.cuda import launch
 from ..core import dtypes
 from ..core.creation import full_like, scalar_tensor
-from ..core.dispatch import DispatchKey, placed
+from ..core.dispatch import DispatchKey
 from ..core.tensor import Tensor
 from ..ops.arithmetic import abs, sign
 from ..ops.clamping import maximum
@@ -69,12 +69,11 @@ def run_rules(rule: Rule, steps: list[tuple[Any, Tensor, list[Any]]]) -> None:
         together.setdefault(what, []).append((p, arrays))
     for what, members in together.items():
         given = numbers[what]
-        rest = _run_loop(rule, given, members)
-        if rest:
-            first = rest[0][0]
-            values, run = constants(given, first), placed(_run_rule, first._key)
+        with members[0][0]._key.guard:
+            rest = _run_loop(rule, given, members)
+            values = constants(given, rest[0][0]) if rest else None
             for p, arrays in rest:
-                run(rule, values, p, arrays)
+                _run_rule(rule, values, p, arrays)
 
 
 def _identity(given: Any) -> Any:
@@ -278,7 +277,8 @@ class Elementwise(Optimizer):
             step, t = self._advanced(state, p, clocks)
             given = known.get(step)
             if given is None:
-                given = self._given(group, state, t)
+                with p._key.guard:
+                    given = self._given(group, state, t)
                 if not self.scalars(group):  # which may differ from parameter to parameter
                     known[step] = given
             if group["differentiable"]:
@@ -305,8 +305,10 @@ class Elementwise(Optimizer):
             count = state["step"] = clocks[at]
         if id(count) not in clocks:
             clocks[id(count)] = count
-            count._array += 1
-        array = count._array.astype(np.float64)
+            with count._key.guard:
+                count._array += 1
+        with count._key.guard:
+            array = count._array.astype(np.float64)
         return id(count), array if is_recording(p) else float(array)
 
     def _given(

@@ -53,7 +53,8 @@ class SparseAdam(Optimizer):
                     "SparseAdam: expected sparse gradients. Got a dense one for a parameter of "
                     f"shape {tuple(p.shape)}. Use Adam."
                 )
-            self._step_rows(group, p, g.coalesced())
+            with p._key.guard:
+                self._step_rows(group, p, g.coalesced())
 
     def _step_rows(self, group: Group, p: Tensor, g: SparseArray) -> None:
         state = self.state[p]

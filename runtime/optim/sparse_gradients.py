@@ -44,7 +44,8 @@ def step_sparse(optimizer: Any, group: dict[str, Any], parameters: list[Tensor])
                 f"{type(optimizer).__name__}: expected no weight_decay with sparse gradients, as "
                 f"it would change all rows. Got {group['weight_decay']}."
             )
-        rule(group, optimizer.state[p], p, g * -1.0 if group["maximize"] else g)
+        with p._key.guard:
+            rule(group, optimizer.state[p], p, g * -1.0 if group["maximize"] else g)
     return rest
 
 

@@ -54,6 +54,14 @@ class Storage:
             self._tensor = from_numpy(self._read(self)).to(place(self, self.location))
         return self._tensor
 
+    def cpu(self) -> str:
+        """The CPU, for `map_location=lambda storage, location: storage.cpu()`."""
+        return "cpu"
+
+    def cuda(self, device: Any = None, non_blocking: bool = False) -> Any:
+        """The GPU `device`, or the current one: `lambda storage, location: storage.cuda(1)`."""
+        return "cuda" if device is None else device
+
     def part(self, name: Any, offset: Any, count: Any) -> Storage:
         """`count` elements from `offset` on, as a storage of its own."""
         offset, count = _whole_numbers((offset, count))

@@ -50,6 +50,18 @@ def sparse_coo_tensor(
     if indices is None:
         raise TypeError("sparse_coo_tensor: expected indices with the values. Got none.")
     given = creation.as_tensor(values, dtype=dtype, device=device)
+    with given._key.guard:
+        return _assembled(indices, given, size, requires_grad, check_invariants, is_coalesced)
+
+
+def _assembled(
+    indices: Any,
+    given: Tensor,
+    size: Any,
+    requires_grad: bool,
+    check_invariants: bool | None,
+    is_coalesced: bool | None,
+) -> Tensor:
     array = _index_array(indices, given)
     if array.shape[1] != (given.shape[0] if given.ndim else 0):
         raise ShapeError(
@@ -79,8 +91,9 @@ def empty(shape: tuple[int, ...], key: DispatchKey, sparse_dim: int | None = Non
     """A sparse tensor of zeros, where `key`, a dense one, says."""
     depth = len(shape) if sparse_dim is None else sparse_dim
     xp = key.backend.xp
-    indices = xp.zeros((depth, 0), np.int64)
-    values = xp.zeros((0, *shape[depth:]), key.dtype.numpy)
+    with key.guard:
+        indices = xp.zeros((depth, 0), np.int64)
+        values = xp.zeros((0, *shape[depth:]), key.dtype.numpy)
     array = SparseArray(indices, values, shape, True)
     return wrap(array, sparse_key(key.device, key.dtype))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core import layouts
+from ..core.dispatch import guarded
 from ..core.sparse_arrays import rules
 from ..core.tensor import Tensor
 from ..errors import LayoutError, ShapeError
@@ -22,6 +23,7 @@ from .graph import (
 )
 
 
+@guarded
 def to_dense(self: Tensor, dtype: Any = None, *, masked_grad: bool | None = None) -> Tensor:
     """The tensor with its zeros written out; a dense one as it is. Its gradient is sparse: with
     the tensor's own indices."""
@@ -73,6 +75,7 @@ def to_sparse(
     return _kept(self, depth)
 
 
+@guarded
 def _kept(dense: Tensor, depth: int) -> Tensor:
     bare = dense.detach() != 0
     for _ in range(dense.ndim - depth):
@@ -83,6 +86,7 @@ def _kept(dense: Tensor, depth: int) -> Tensor:
     return assembled(indices, values, tuple(dense.shape), True)
 
 
+@guarded
 def sparse_mask(self: Tensor, mask: Tensor) -> Tensor:
     """This tensor's elements at the indices of the sparse tensor `mask`, zeros among them kept.
 

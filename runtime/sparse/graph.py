@@ -18,7 +18,7 @@ from typing import Any
 from ..autograd.grad_mode import is_grad_enabled
 from ..autograd.node import Node, tick
 from ..backends.sparse import sparse_key
-from ..core.dispatch import key_of
+from ..core.dispatch import guarded, key_of
 from ..core.dtypes import int64
 from ..core.sparse_arrays import SparseArray, module_of, row_major
 from ..core.tensor import Tensor, wrap
@@ -125,6 +125,7 @@ def _found_at(array: SparseArray, indices: Any) -> tuple[Any, Any]:
     return places, own[places] == wanted
 
 
+@guarded
 def gathered(g: Tensor, indices: Any) -> Tensor:
     """The elements of the tensor g, sparse or dense, at the bare `indices`; recorded."""
     if not is_sparse(g):
@@ -165,6 +166,7 @@ def assembled(
     return out
 
 
+@guarded
 def coalesced(tensor: Tensor) -> Tensor:
     """The tensor with each index once, in row-major order; itself if it is so already."""
     if tensor._array.is_coalesced:
@@ -172,6 +174,7 @@ def coalesced(tensor: Tensor) -> Tensor:
     return _same_matrix(tensor, tensor._array.coalesced(), "Coalesce")
 
 
+@guarded
 def copied(tensor: Tensor) -> Tensor:
     """The same in new memory."""
     return _same_matrix(tensor, tensor._array.copy(), "Clone")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.dispatch import guarded
 from ..core.sparse_arrays import from_row_major, module_of, refusal
 from ..core.tensor import Tensor
 from ..errors import LayoutError, OutOfBoundsError, ShapeError
@@ -19,6 +20,7 @@ from .elementwise import rule
 from .graph import assembled, for_values, indices_of, is_sparse, values_of
 
 
+@guarded
 def _kept(input: Tensor, chosen: Any, indices: Any, sizes: tuple[int, ...]) -> Tensor:
     """The values at the places `chosen`, with other indices and sizes of the indexed dimensions;
     order and uniqueness as they were."""
@@ -206,6 +208,7 @@ def _within(places: Any, size: int) -> Any:
     return places % size if size else places
 
 
+@guarded
 def _index_select(input: Tensor, dim: int, places: Any) -> Tensor:
     array = input._array
     if dim >= array.sparse_dim:

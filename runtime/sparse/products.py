@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..core.dispatch import guarded
 from ..core.sparse_arrays import module_of, refusal
 from ..core.tensor import Tensor
 from ..errors import LayoutError, ShapeError
@@ -45,6 +46,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     return _sparse_dense(transpose(other, 0, 1), input.t()).t()
 
 
+@guarded
 def _sparse_dense(input: Tensor, other: Tensor) -> Tensor:
     _require_matrix("mm", input)
     if other.ndim > 2:
@@ -59,6 +61,7 @@ def _sparse_dense(input: Tensor, other: Tensor) -> Tensor:
     return place_product(rows, columns, values_of(input), other, like=(input.shape[0],))
 
 
+@guarded
 def _batches(input: Tensor, other: Tensor) -> Tensor:
     """(b, n, k) sparse times (b, k, m): one product with all blocks along a diagonal."""
     (b, n, k), m = tuple(input.shape), other.shape[2]
@@ -74,6 +77,7 @@ def _batches(input: Tensor, other: Tensor) -> Tensor:
     return place_product(rows, columns, values_of(input), flat, like=(b * n,)).reshape(b, n, m)
 
 
+@guarded
 def sparse_product(input: Tensor, other: Tensor) -> Tensor:
     """(n, k) @ (k, m), both sparse: the products of all pairs that meet, added up; coalesced."""
     a, b = coalesced(input), coalesced(other)

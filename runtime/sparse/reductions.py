@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..core.dispatch import guarded
 from ..core.sparse_arrays import SparseArray, module_of, refusal, row_major
 from ..core.tensor import Tensor, wrap
 from ..errors import LayoutError
@@ -87,15 +88,16 @@ def softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
 
     Raises: LayoutError for a dense tensor.
     """
-    return _softmax("softmax", input, dim, dtype)
+    return _softmax(input, "softmax", dim, dtype)
 
 
 def log_softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """The logarithm of `softmax`."""
-    return _softmax("log_softmax", input, dim, dtype)
+    return _softmax(input, "log_softmax", dim, dtype)
 
 
-def _softmax(name: str, input: Tensor, dim: int, dtype: Any) -> Tensor:
+@guarded
+def _softmax(input: Tensor, name: str, dim: int, dtype: Any) -> Tensor:
     if not is_sparse(input):
         raise LayoutError(
             f"torch.sparse.{name}: expected a sparse tensor. Got a dense one of shape "

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 import flambeau as torch
-from flambeau.backends.cuda import products
+from flambeau.backends.cuda import cublaslt
+
+from .cupy_stand_in import blas_lt
 
 pytestmark = [pytest.mark.usefixtures("gpu"), pytest.mark.cuda]
+
+
+@pytest.fixture
+def asked() -> list[dict[str, Any]]:
+    """What the stand-in for cuBLASLt ran."""
+    if torch.cuda.get_device_name() != "stand-in":
+        pytest.skip("The library itself does not say what it ran.")
+    blas_lt.asked.clear()
+    return blas_lt.asked
+
 
 ROUNDING = {torch.float64: 1e-12, torch.float32: 2e-5, torch.float16: 3e-3, torch.bfloat16: 2e-2}
 
 
 def operand(shape: tuple[int, ...], dtype: Any, layout: str, seed: int) -> Any:
     """Normal numbers whose last two dimensions lie in memory as `layout` says."""
-    values = torch.from_numpy(np.random.RandomState(seed).randn(*shape)).to(dtype).cuda()
-    if layout == "transposed":
+    drawn = np.asarray(np.random.RandomState(seed).randn(*shape))
+    values = torch.from_numpy(drawn).to(dtype).cuda()
+    if layout == "transposed" and len(shape) > 1:
         return values.mT.contiguous().mT
     if layout == "with gaps":
         wide = torch.zeros(*shape[:-1], shape[-1] + 3, dtype=dtype, device="cuda")
@@ -34,7 +48,8 @@ def operand(shape: tuple[int, ...], dtype: Any, layout: str, seed: int) -> Any:
 SHAPES = [
     ((3, 4), (4, 5)), ((1, 4), (4, 1)), ((3, 1), (1, 5)), ((2, 3, 4), (4, 5)), ((3, 4), (2, 4, 5)),
     ((2, 3, 4), (2, 4, 5)), ((6, 1, 3, 4), (2, 4, 5)), ((3, 0), (0, 5)), ((0, 4), (4, 5)),
-    ((1, 3, 4), (2, 4, 5)), ((2, 1, 4), (2, 4, 1)),
+    ((1, 3, 4), (2, 4, 5)), ((2, 1, 4), (2, 4, 1)), ((3, 4), (4,)), ((2, 3, 4), (4,)),
+    ((4,), (4, 5)), ((4,), (2, 4, 5)), ((4,), (4,)),
 ]  # fmt: skip
 LAYOUTS = ("plain", "transposed", "with gaps", "every second")
 
@@ -53,9 +68,20 @@ def test_products_of_every_layout_equal_those_in_double_precision(shapes: Any, d
             )
 
 
+@pytest.fixture
+def library() -> Iterator[Any]:
+    """Chooses who computes, until the test ends."""
+    yield torch.backends.cuda.preferred_blas_library
+    torch.backends.cuda.preferred_blas_library("default")
+
+
+@pytest.mark.parametrize("chosen", ["cublaslt", "cublas"])
 @pytest.mark.parametrize("dtype", ROUNDING, ids=str)
 @pytest.mark.parametrize("shape", [(3, 4), (2, 3, 4), (4,), (0, 4)], ids=str)
-def test_layers_and_their_gradients_equal_the_cpus(shape: Any, dtype: Any) -> None:
+def test_layers_and_their_gradients_equal_the_cpus(
+    shape: Any, dtype: Any, chosen: str, library: Any
+) -> None:
+    assert library(chosen) == library() == chosen
     found = []
     for place in ("cpu", "cuda"):
         x = operand(shape, torch.float64, "plain", 0).cpu().to(dtype).to(place).requires_grad_()
@@ -71,13 +97,7 @@ def test_layers_and_their_gradients_equal_the_cpus(shape: Any, dtype: Any) -> No
         )  # fmt: skip
 
 
-def test_tf32_is_taken_where_it_is_allowed(monkeypatch: Any) -> None:
-    asked: list[int] = []
-    library = products._library(torch.backends.cuda.xp)
-    if not hasattr(library, "__dict__"):
-        pytest.skip("cuBLAS's own module cannot be watched.")
-    plain = library.gemmEx
-    monkeypatch.setattr(library, "gemmEx", lambda *args: asked.append(args[-2]) or plain(*args))
+def test_tf32_is_taken_where_it_is_allowed(asked: Any) -> None:
     x = torch.ones(2, 2, device="cuda")
     torch.set_float32_matmul_precision("highest")
     x @ x
@@ -90,4 +110,134 @@ def test_tf32_is_taken_where_it_is_allowed(monkeypatch: Any) -> None:
     finally:
         torch.set_float32_matmul_precision("highest")
     assert not torch.backends.cuda.matmul.allow_tf32
-    assert asked == [68, 77, 70, 68]
+    assert [each["sums"] for each in asked] == [68, 77, 70, 68]
+
+
+def epilogues(asked: list[dict[str, Any]]) -> list[str]:
+    """What followed the products, by name, since this was called last."""
+    names = {number: name for name, number in cublaslt.EPILOGUES.items()}
+    found = [names[each["epilogue"]] for each in asked]
+    asked.clear()
+    return found
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_bias_and_its_gradient_come_with_the_products(asked: Any, dtype: Any) -> None:
+    layer = torch.nn.Linear(4, 3, device="cuda", dtype=dtype)
+    out = layer(torch.ones(2, 5, 4, device="cuda", dtype=dtype, requires_grad=True))
+    assert epilogues(asked) == ["bias"]
+    out.backward(torch.ones_like(out))
+    assert epilogues(asked) == ["", "sums left"]
+    assert layer.bias.grad.tolist() == [10] * 3
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_sum_with_a_product_is_one_launch_forward_and_two_backward(
+    asked: Any, dtype: Any
+) -> None:
+    x, w = (operand(s, dtype, "plain", 0).requires_grad_() for s in ((5, 4), (4, 3)))
+    bias, term = (operand(s, dtype, "plain", 1).requires_grad_() for s in ((3,), (5, 3)))
+    for added, words in ((bias, ("bias", "sums right")), (term, ("", ""))):
+        out = torch.addmm(added, x, w)
+        assert (epilogues(asked), out.grad_fn.name()) == ([words[0]], "AddmmBackward0")
+        out.backward(torch.ones_like(out))
+        assert epilogues(asked) == ["", words[1]]
+    assert bias.grad.tolist() == [5] * 3
+    batch = torch.baddbmm(term, x[None], w[None])
+    assert (epilogues(asked), batch.grad_fn.name()) == ([""], "BaddbmmBackward0")
+
+
+TERMS = [(5, 3), (3,), (5, 1), (1, 3), (1,), ()]
+FACTORS = [(1, 1), (0.5, 2), (0, 1), (1, 0)]
+
+
+@pytest.mark.parametrize("chosen", ["cublaslt", "cublas"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("batch", [(), (2,)], ids=["addmm", "baddbmm"])
+def test_sums_with_products_and_their_gradients_equal_those_in_double_precision(
+    batch: tuple[int, ...], layout: str, chosen: str, library: Any
+) -> None:
+    library(chosen)
+    function = torch.baddbmm if batch else torch.addmm
+    x, w = (
+        operand((*batch, 5, 4), torch.float32, layout, 0),
+        operand((*batch, 4, 3), torch.float32, layout, 1),
+    )
+    terms = [operand(s, torch.float32, layout if len(s) > 1 else "plain", 2) for s in TERMS]
+    terms += [operand((*batch, 5, 3), torch.float32, layout, 3)]
+    for term in terms:
+        for beta, alpha in FACTORS:
+            found = []
+            for to in (lambda t: t.cpu().double(), lambda t: t):
+                leaves = [to(t).detach().requires_grad_() for t in (term, x, w)]
+                out = function(*leaves, beta=beta, alpha=alpha)
+                found.append([out, *torch.autograd.grad(out.cos().sum(), leaves)])
+            for wanted, got in zip(*found, strict=True):
+                assert got.device.type == "cuda"
+                assert torch.allclose(got.cpu().double(), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_what_cublaslt_has_no_algorithm_for_is_done_in_steps(asked: Any) -> None:
+    layer = torch.nn.Linear(4, 3, device="cuda", dtype=torch.float64)  # bias gradient: not there
+    out = layer(torch.ones(2, 4, device="cuda", dtype=torch.float64))
+    out.backward(torch.ones_like(out))
+    assert epilogues(asked) == ["bias", ""]
+    assert layer.bias.grad.tolist() == [2] * 3
+    strided = torch.ones(6, device="cuda", dtype=torch.float64)[::2]
+    out = torch.nn.functional.linear(
+        torch.ones(2, 4, device="cuda").double(), layer.weight, strided
+    )
+    assert epilogues(asked) == [""]
+    assert torch.allclose(out, layer.weight.sum(1) + 1)
+
+
+def test_parts_of_sums_are_rounded_where_it_is_allowed(asked: Any) -> None:
+    switches = torch.backends.cuda.matmul
+    assert switches.allow_bf16_reduced_precision_reduction
+    x, y = torch.ones(2, 2, device="cuda").bfloat16(), torch.ones(2, 2, device="cuda").half()
+    switches.allow_bf16_reduced_precision_reduction = False
+    try:
+        for a in (x, y, x.float()):
+            a @ a
+    finally:
+        switches.allow_bf16_reduced_precision_reduction = True
+    x @ x
+    assert [each["schemes"] for each in asked] == [2, 7, 7, 7]
+
+
+INTEGERS = {
+    "weights": ((5, 8), (8, 12), "transposed"), "plain": ((5, 8), (8, 12), "plain"),
+    "turned": ((5, 8), (8, 12), "every second"), "odd": ((5, 7), (7, 12), "plain"),
+    "narrow": ((5, 8), (8, 3), "transposed"), "a row": ((1, 4), (4, 4), "transposed"),
+    "nothing": ((0, 4), (4, 4), "plain"), "long": ((2, 2048), (2048, 4), "plain"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", INTEGERS)
+def test_products_of_int8_are_exact(case: str, asked: Any) -> None:
+    *shapes, layout = INTEGERS[case]
+    found = []
+    for seed, (shape, lies) in enumerate(zip(shapes, ("plain", layout), strict=True)):
+        values = np.random.RandomState(seed).randint(-128, 128, shape).astype(np.int8)
+        found.append(operand(shape, torch.int8, lies, 0))
+        found[-1][...] = torch.from_numpy(values).cuda()
+    out = torch._int_mm(*found)
+    wanted = found[0].cpu().numpy().astype(int) @ found[1].cpu().numpy().astype(int)
+    assert (out.dtype, out.device.type) == (torch.int32, "cuda")
+    np.testing.assert_array_equal(out.cpu().numpy(), wanted)
+    on_integer_units = case not in ("odd", "narrow", "nothing")
+    assert (72 in [each["sums"] for each in asked]) == on_integer_units
+
+
+def test_an_unknown_library_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"default, cublas, cublaslt\. Got 'magma'"):
+        torch.backends.cuda.preferred_blas_library("magma")
+
+
+def test_a_failing_product_names_the_status(monkeypatch: Any, asked: Any) -> None:
+    x = torch.ones(2, 3, device="cuda")
+    w = torch.ones(3, 2, device="cuda")
+    x @ w
+    monkeypatch.setattr(blas_lt, "HANDLE", 0)
+    with pytest.raises(RuntimeError, match=r"cublasLtMatmul to succeed.*NOT_INITIALIZED"):
+        x @ w

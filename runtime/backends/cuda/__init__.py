@@ -13,9 +13,10 @@ To add a kernel:
    Add the module to `registry.FAMILIES`.
 3. That is all for the compiler: `tests/runtime/cuda/test_compilation.py` compiles each combination
    of template parameters for every architecture.
-4. `tests/runtime/cuda/test_name.py` runs it through the fixture `host`, on the processor, once with
-   the first and once with the last thread first, and compares it with the array kernel: ragged and
-   empty shapes, halves, views.
+4. `tests/runtime/cuda/test_name.py` runs it through the fixture `host`, on the processor, and
+   compares it with the array kernel: ragged and empty shapes, halves, views. Every access to memory
+   is checked meanwhile: races, also between blocks, bounds, what nobody has written. Where threads
+   may write to one place on purpose, they do so by `put_any` or atomic functions.
 
 On a GPU the same tests run it there.
 """
@@ -23,9 +24,9 @@ On a GPU the same tests run it there.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -33,11 +34,13 @@ import numpy as np
 
 from ...core import dtypes
 from ...core.devices import device
-from ...core.dispatch import DispatchKey
+from ...core.dispatch import NO_CHOICE, DispatchKey
 from ...errors import DeviceError
 from ..array import ArrayBackend
-from . import bounds, copies, cudnn, launch, memory, products, registry
+from . import bounds, copies, cudnn, launch, memory, presence, products, registry, waits
 from .memory import CachingAllocator
+from .precision import rounding
+from .sdp import AttentionSwitches
 
 if TYPE_CHECKING:
     from ...ops.operation import Operation
@@ -50,22 +53,40 @@ class _Products:
     def allow_tf32(self) -> bool:
         """Whether factors of float32 may be rounded to TF32 (10 bits): a float32 matmul precision
         below "highest"."""
-        return products.precision != "highest"
+        return rounding.precision != "highest"
 
     @allow_tf32.setter
     def allow_tf32(self, value: bool) -> None:
-        products.precision = "high" if value else "highest"
+        rounding.precision = "high" if value else "highest"
 
-    allow_fp16_reduced_precision_reduction = True
-    allow_bf16_reduced_precision_reduction = True
+    @property
+    def allow_fp16_reduced_precision_reduction(self) -> bool:
+        """Whether parts of a sum of float16 products, computed apart, may be added up in
+        float16."""
+        return rounding.fp16_sums
+
+    @allow_fp16_reduced_precision_reduction.setter
+    def allow_fp16_reduced_precision_reduction(self, value: bool) -> None:
+        rounding.fp16_sums = bool(value)
+
+    @property
+    def allow_bf16_reduced_precision_reduction(self) -> bool:
+        """The same of bfloat16."""
+        return rounding.bf16_sums
+
+    @allow_bf16_reduced_precision_reduction.setter
+    def allow_bf16_reduced_precision_reduction(self, value: bool) -> None:
+        rounding.bf16_sums = bool(value)
 
 
-class CUDABackend(ArrayBackend):
+class CUDABackend(AttentionSwitches, ArrayBackend):
     """Computes with CuPy and cupyx.scipy.special on the current device of the array."""
 
     type = "cuda"
     matmul = _Products()  # switches, under PyTorch's name for them
 
+    has_choice = False  # of GPUs or streams, so that backward passes must find theirs
+    together = frozenset(products.TOGETHER)  # composites that gradients ask for as one operation
     is_recording = 0  # how many graphs are recorded now
     recorded_numbers: ClassVar[list[Any]] = []  # that they read, and keep
     _library: Any = None
@@ -84,6 +105,11 @@ class CUDABackend(ArrayBackend):
         return cupy
 
     @property
+    def kernel_library(self) -> Any:
+        """`cupy` for array kernels."""
+        return products.CuPyWithProducts(self.xp)
+
+    @property
     def allocator(self) -> CachingAllocator:
         """Where the memory of arrays comes from."""
         _ = self.xp
@@ -94,23 +120,47 @@ class CUDABackend(ArrayBackend):
         """`cupy.ndarray`."""
         return self.xp.ndarray
 
+    @property
+    def is_in_use(self) -> bool:
+        """Whether something has been asked of CuPy's arrays yet."""
+        return self._library is not None and self._library is sys.modules.get("cupy")
+
     def is_built(self) -> bool:
         """Whether there is code for GPUs: yes."""
         return True
 
-    @contextlib.contextmanager
-    def sdp_kernel(self, *args: Any, **options: Any) -> Iterator[None]:
-        """A `with` block for choosing kernels of attention, of which there is one."""
-        yield
+    def preferred_blas_library(self, backend: str | None = None) -> str:
+        """Which library computes matrix products, and from now on is to: "cublaslt", with bias and
+        activation in one launch, "cublas", or "default", the first that has an algorithm.
+
+        Raises: ValueError for another word.
+        """
+        words = ("default", "cublas", "cublaslt")
+        if backend is not None:
+            if backend not in words:
+                raise ValueError(f"Expected a library of {', '.join(words)}. Got {backend!r}.")
+            rounding.library = backend
+        return rounding.library
 
     def kernel(self, operation: Operation, key: DispatchKey) -> Callable[..., Any]:
         plain = super().kernel(operation, key)
         own = registry.own_kernel(operation, key) if launch.driver.is_available() else None
         if own is None and operation.name in products.KERNELS and products.is_available(self.xp):
             own = partial(products.KERNELS[operation.name], self.xp)
+        if operation.name in self.together:
+            own = partial(products.TOGETHER[operation.name], self.xp)
+            plain = operation.composed(key)  # which widens halves no sooner than it must
         kernel = plain if own is None else registry.or_plain(own, plain)
         library = cudnn.kernel(operation.name, key.dtype.name)
         return kernel if library is None else registry.or_plain(library, kernel)
+
+    def put_rows(self, array: Any, index: Any, values: Any) -> bool:
+        """array[index] = values by a kernel of ours; False for what it does not take."""
+        if not launch.driver.is_available():
+            return False
+        from . import gathers
+
+        return gathers.write(array, index, values)
 
     def special(self) -> Any:
         import cupyx.scipy.special
@@ -125,6 +175,7 @@ class CUDABackend(ArrayBackend):
         """`kernel` on the GPU `index`, which is made current meanwhile if there are others."""
         if self.device_count() == 1:
             return kernel
+        self.has_choice = True
 
         def on_its_device(*args: Any, **attributes: Any) -> Any:
             if self.current_device() == index:
@@ -133,6 +184,13 @@ class CUDABackend(ArrayBackend):
                 return kernel(*args, **attributes)
 
         return on_its_device
+
+    def guard(self, index: int) -> contextlib.AbstractContextManager[Any]:
+        """A `with` block in which the GPU `index` is current; it does nothing if it is alone."""
+        if self.device_count() == 1:
+            return NO_CHOICE
+        self.has_choice = True
+        return self.xp.cuda.Device(index)  # type: ignore[no-any-return]
 
     def array_dtype(self, dtype: dtypes.dtype) -> Any:
         return dtype.numpy
@@ -181,33 +239,30 @@ class CUDABackend(ArrayBackend):
 
     def device_count(self) -> int:
         """Number of GPUs that CuPy can use; 0 without CuPy, a driver or a card."""
-        if importlib.util.find_spec("cupy") is None:
-            return 0
-        try:
-            return int(self.xp.cuda.runtime.getDeviceCount())
-        except self.xp.cuda.runtime.CUDARuntimeError:
-            return 0
+        return presence.look().count
+
+    def note_wait(self, what: str) -> None:
+        """`what` is about to wait for the GPU, see `waits`."""
+        waits.note(what)
 
     def current_device(self) -> int:
         """Index of the GPU that `cuda` without an index means."""
         return int(self.xp.cuda.runtime.getDevice())
 
     def check(self, place: device) -> device:
-        count = self.device_count()
-        if count == 0:
+        count, why_none = presence.look()
+        if count == 0 or presence.after_fork():
             raise DeviceError(
-                f"Expected a CUDA device for {str(place)!r}. None is usable: {self._why_none()} "
-                "Use device='cpu', or ask torch.cuda.is_available() first."
+                f"Expected a CUDA device for {str(place)!r}. None is usable: "
+                f"{why_none or presence.after_fork()} Use device='cpu', or ask "
+                "torch.cuda.is_available() first."
             )
         index = self.current_device() if place.index is None else place.index
         if index >= count:
+            shown = os.environ.get("CUDA_VISIBLE_DEVICES")
             raise DeviceError(
                 f"Expected a CUDA device below {count}. Got {str(place)!r}. Use 'cuda:0'"
-                + (f" to 'cuda:{count - 1}'." if count > 1 else ".")
+                + (f" to 'cuda:{count - 1}'" if count > 1 else "")
+                + ("." if shown is None else f": those of CUDA_VISIBLE_DEVICES={shown}.")
             )
         return device("cuda", index)
-
-    def _why_none(self) -> str:
-        if importlib.util.find_spec("cupy") is None:
-            return "CuPy is not installed (pip install 'flambeau[cuda13]' or 'flambeau[cuda12]')."
-        return "CuPy finds no driver or no GPU."

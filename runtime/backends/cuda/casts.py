@@ -17,7 +17,7 @@ CAST = Template("casts", "cast", "PPqq", FROM=NUMBERS, TO=NUMBERS)
 @kernel("cast", NUMBERS)
 def cast(input: Any, dtype: Any) -> Any:
     """Each element read and written once, in the order of memory if it has no gaps."""
-    if dtype.name not in NUMBERS:
+    if dtype.name not in NUMBERS or input.dtype.name not in NUMBERS:
         return None
     order = sorted(range(input.ndim), key=lambda k: -input.strides[k])
     laid = input if input.flags.c_contiguous else input.transpose(order)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..layout import is_channels_last
 from . import launch
-from .launch import Template
+from .launch import AMPERE, Template
 from .registry import kernel
 from .rows import empty
 
@@ -26,8 +26,8 @@ MOST_POSITIONS = 2**31 - SIDE
 WINDOWS = "P" + "q" * 25
 """The words of `struct Windows`."""
 
-CONVOLVE = Template("convolutions", "convolve", WINDOWS + "PP" + "Pqqqqq" + "qqq", T=TYPES)
-CORRELATE = Template("convolutions", "correlate", WINDOWS * 2 + "Pqqqqq", T=TYPES)
+CONVOLVE = Template("convolutions", "convolve", WINDOWS + "PP" + "Pqqqqq" + "qqq", AMPERE, T=TYPES)
+CORRELATE = Template("convolutions", "correlate", WINDOWS * 2 + "Pqqqqq", AMPERE, T=TYPES)
 
 
 def _threefold(values: Any, filler: int) -> tuple[int, ...]:
@@ -88,7 +88,7 @@ def _convolve(windows: Any, weight: Any, bias: Any, out: Any, groups: int) -> An
     return out
 
 
-@kernel("convolution", TYPES)
+@kernel("convolution", TYPES, since=AMPERE)
 def convolution(
     input: Any,
     weight: Any,
@@ -118,7 +118,7 @@ def convolution(
     return _convolve(windows, matrix, bias, _empty_like(input, shape), groups)
 
 
-@kernel("convolution_input", TYPES)
+@kernel("convolution_input", TYPES, since=AMPERE)
 def convolution_input(
     g: Any,
     weight: Any,
@@ -141,7 +141,7 @@ def convolution_input(
     return _convolve(windows, matrix, None, _empty_like(g, like), groups)
 
 
-@kernel("convolution_weight", TYPES)
+@kernel("convolution_weight", TYPES, since=AMPERE)
 def convolution_weight(
     g: Any,
     input: Any,

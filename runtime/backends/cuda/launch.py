@@ -28,6 +28,11 @@ PLAIN_SHARED = 48 << 10
 MOST_WORDS = 4_096
 """Bytes of arguments that any device takes."""
 
+OLDEST = 75
+"""The compute capability, times 10, of the oldest devices that CUDA 13 knows: Turing's."""
+AMPERE = 80
+"""That of the first devices whose tensor cores and asynchronous copies kernels use."""
+
 Grid = int | tuple[int, int] | tuple[int, int, int]
 
 
@@ -81,6 +86,9 @@ class Driver(Protocol):
 
     def device(self) -> int:
         """Index of the current device."""
+
+    def capability(self) -> int:
+        """The compute capability of the current device, times 10."""
 
     def multiprocessors(self) -> int:
         """How many of them the current device has."""
@@ -140,9 +148,12 @@ class Template(dict[Any, Kernel]):
     Raises: KeyError for values that are not declared, which no test would have compiled.
     """
 
-    def __init__(self, file: str, name: str, words: str, **parameters: tuple[Any, ...]) -> None:
+    def __init__(
+        self, file: str, name: str, words: str, since: int = OLDEST, **parameters: tuple[Any, ...]
+    ) -> None:
+        """`since`: the compute capability of the first devices that it compiles for, times 10."""
         super().__init__()
-        self.file, self.name, self.words = file, name, words
+        self.file, self.name, self.words, self.since = file, name, words, since
         self.parameters = parameters
         templates.append(self)
 
@@ -189,6 +200,7 @@ class CUDADriver:
     MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
     MULTIPROCESSORS = 16  # cudaDevAttrMultiProcessorCount
     RESIDENT_THREADS = 39  # cudaDevAttrMaxThreadsPerMultiProcessor
+    MAJOR, MINOR = 75, 76  # cudaDevAttrComputeCapabilityMajor and -Minor
 
     def __init__(self) -> None:
         self._arguments = _Arguments()
@@ -220,6 +232,10 @@ class CUDADriver:
         """Index of the current device."""
         return self._device()
 
+    def capability(self) -> int:
+        """The compute capability of the current device, times 10."""
+        return 10 * self._fact(self.MAJOR) + self._fact(self.MINOR)
+
     def multiprocessors(self) -> int:
         """How many of them the current device has."""
         return self._fact(self.MULTIPROCESSORS)
@@ -239,7 +255,7 @@ class CUDADriver:
     def load(self, kernel: Kernel) -> int:
         """The function of the kernel on the current device."""
         cuda = self._cuda()
-        architecture = f"sm_{cuda.Device().compute_capability}"
+        architecture = f"sm_{self.capability()}"
         code, symbols = machine_code(kernel.source, (kernel.expression,), architecture)
         module = cuda.function.Module()
         module.load(code)

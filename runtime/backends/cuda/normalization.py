@@ -1,4 +1,4 @@
-"""Layer norm, and rows brought to mean 0 and variance 1, with their gradients."""
+"""Layer and RMS norm, and rows brought to mean 0 and variance 1, with their gradients."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from .rows import ROW_PARAMETERS, VECTOR_BYTES, Rows, aligned, as_rows, empty, w
 ROWS = Template("normalization", "normalize_rows", "PPPPPPqqqd", **ROW_PARAMETERS)
 GRADIENT = Template("normalization", "normalize_rows_gradient", "PPPPPPqqqd", **ROW_PARAMETERS)
 NORMALIZED = Template("normalization", "normalized_gradient", "PPPPqqqd", **ROW_PARAMETERS)
+SCALE = Template("normalization", "scale_rows", "PPPqqqd", **ROW_PARAMETERS)
+SCALE_GRADIENT = Template("normalization", "scale_rows_gradient", "PPPPPqqqd", **ROW_PARAMETERS)
 WEIGHTS = Template(
     "normalization", "normalize_weight_gradient", "PPPPPqqq", T=FLOATS, IS_VECTOR=(True, False)
 )
@@ -86,17 +88,44 @@ def layer_norm_gradient(
 
 
 def _summed(given: Rows, means: Any, scales: Any) -> Any:
-    """The gradients by weight and by bias, (2, columns), in the dtype of the means."""
+    """The gradients by weight and by bias, (2, columns), in the dtype of the scales; the means may
+    be None, for 0."""
     x, rows, columns = given.arrays[1], given.rows, given.columns
     width = VECTOR_BYTES // x.itemsize if given.how.is_vector else 1
     blocks = -(-columns // (COLUMNS_AT_ONCE * width))
     wanted = launch.driver.multiprocessors() * BLOCKS_PER_MULTIPROCESSOR // blocks
     chunk = -(-rows // max(1, min(wanted, rows // (4 * ROWS_AT_ONCE), MOST_CHUNKS)))
     chunks = -(-rows // chunk)
-    parts = empty((2, chunks, columns), means.dtype)
-    places = [a.data.ptr for a in (*given.arrays, means, scales, parts)]
+    parts = empty((2, chunks, columns), scales.dtype)
+    arrays = *given.arrays, means, scales, parts
+    places = [0 if a is None else a.data.ptr for a in arrays]
     threads = ROWS_AT_ONCE * COLUMNS_AT_ONCE
     WEIGHTS[x.dtype.name, given.how.is_vector](
         (blocks, chunks), threads, *places, rows, columns, chunk
     )
-    return parts[:, 0] if chunks == 1 else reduced("SumOf", parts, (1,), means.dtype)
+    return parts[:, 0] if chunks == 1 else reduced("SumOf", parts, (1,), scales.dtype)
+
+
+@kernel("rms_norm_over")
+def rms_norm(input: Any, weight: Any, dims: tuple[int, ...], eps: float) -> Any:
+    """input / sqrt(mean(input**2) + eps) * weight, read and written once."""
+    given, parameters = as_rows([input], dims), _parameters(input, weight)
+    if given is None or parameters is None:
+        return None
+    out = empty(input.shape, input.dtype)
+    _launched(SCALE, given, *parameters, out, eps=eps)
+    return out
+
+
+@kernel("rms_norm_gradient")
+def rms_norm_gradient(g: Any, input: Any, weight: Any, dims: tuple[int, ...], eps: float) -> Any:
+    """The gradient by the input in one pass, that by the weight in a second if there is one."""
+    given, parameters = as_rows([g, input], dims), _parameters(input, weight)
+    if given is None or parameters is None:
+        return None
+    out, scales = empty(input.shape, input.dtype), empty((given.rows,), wide(input))
+    _launched(SCALE_GRADIENT, given, *parameters, out, scales, eps=eps)
+    if weight is None:
+        return out, out
+    by_weight = _summed(given, None, scales)[0].astype(input.dtype, copy=False)
+    return out, by_weight.reshape(weight.shape)

@@ -7,37 +7,21 @@ a CUDA toolkit, or in the wheel `nvidia-cuda-nvrtc`.
 from __future__ import annotations
 
 import ctypes
-import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from ...errors import CompilationError
+from . import libraries
 
 LIBRARIES = ("libnvrtc.so.13", "libnvrtc.so.12", "nvrtc64_130_0.dll", "nvrtc64_120_0.dll")
 FOLDERS = ("cu13/lib", "cuda_nvrtc/lib", "cu13/bin", "cuda_nvrtc/bin")
 """Where the wheels have the library, below the package `nvidia`."""
 
 
-def _places() -> Iterator[str]:
-    """The library where the wheels put it, and where the system looks for it."""
-    wheels = importlib.util.find_spec("nvidia")
-    for base in [] if wheels is None else wheels.submodule_search_locations or []:
-        for folder in FOLDERS:
-            yield from (str(Path(base) / folder / name) for name in LIBRARIES)
-    yield from LIBRARIES
-    yield from (f"/usr/local/cuda/lib64/{name}" for name in LIBRARIES)
-
-
 @cache
 def _library() -> Any:
-    for place in _places():
-        try:
-            return ctypes.CDLL(place)
-        except OSError:
-            continue
-    return None
+    return libraries.opened(LIBRARIES, FOLDERS)
 
 
 def is_available() -> bool:

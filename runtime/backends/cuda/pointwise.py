@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 MOST_DIMENSIONS = 8
 MOST_GROUPS = 2**31 - 1
 """Groups of elements in kernels with several dimensions, where indices have 32 bits."""
+NUMBERS = (float, int, bool)
 MOST_PLANS = 4_096
 """Plans that a formula keeps; ragged inputs never repeat."""
 
@@ -135,12 +136,12 @@ def divisor(size: int) -> tuple[int, int]:
 
 
 FRONT = """\
-def front(own, plans, planned, mixed, plain, memory):
+def front(own, plans, planned, plain, memory, numbered):
     def call({inputs}{keywords}):
         try:
             {places}
         except AttributeError:
-            return mixed({inputs}{given})
+            return numbered(plain, ({inputs},), dict({named}))
         if {are_plain} and not ({bits}) % {alignment}:
             situation = ({shapes},)
         else:
@@ -181,6 +182,7 @@ def front(inputs: int, parameters: tuple[str, ...]) -> Callable[..., Callable[..
         addresses=each("p{0}"),
         numbers="".join([f", {n}" for n in parameters]),
         given="".join([f", {n}={n}" for n in parameters]),
+        named=", ".join([f"{n}={n}" for n in parameters]),
     )
     made: dict[str, Any] = {}
     exec(text, made)
@@ -210,6 +212,7 @@ class Formula:
         self.own: np.dtype[Any] = getattr(dtypes, dtype).numpy
         self.kernels: dict[Layout, Kernel] = {}
         self.plans: dict[Any, Plan | tuple[()]] = {}  # by how operands lie; () where CuPy must
+        self.bound: dict[tuple[str, ...], Formula] = {}  # by the operands that are numbers
         self.call = self.front()
 
     def __call__(self, *arrays: Any, **numbers: Any) -> Any:
@@ -218,36 +221,34 @@ class Formula:
     def front(self, plain: Callable[..., Any] = lambda *arrays, **numbers: None) -> Any:
         """The function that computes the formula, and calls `plain` where CuPy must."""
         code = front(len(self.inputs), tuple(self.parameters))
-        others: dict[Any, Callable[..., Any]] = {}
+        return code(self.own, self.plans, self._planned, plain, memory, self._with_numbers)
 
-        def mixed(*operands: Any, **numbers: Any) -> Any:
-            """The same where some operands are Python numbers, as in gradients."""
-            are_arrays = tuple([hasattr(operand, "data") for operand in operands])
-            call = others.get(are_arrays)
-            if call is None:
-                call = others[are_arrays] = self._of_numbers(are_arrays)
-            sorts = zip(self.inputs, operands, are_arrays, strict=True)
-            given = {name: operand for name, operand, is_array in sorts if not is_array}
-            if not all(type(n) is float or type(n) is int for n in given.values()):
-                return plain(*operands, **numbers)
-            arrays = [o for o, is_array in zip(operands, are_arrays, strict=True) if is_array]
-            found = call(*arrays, **numbers, **given)
-            return plain(*operands, **numbers) if found is None else found
+    def _with_numbers(
+        self, plain: Callable[..., Any], operands: tuple[Any, ...], numbers: dict[str, Any]
+    ) -> Any:
+        """The result where some operands are Python numbers, as gradient rules give them: that of
+        the formula with those as parameters."""
+        given = list(zip(self.inputs, operands, strict=True))
+        scalars = {n: x for n, x in given if type(x) in NUMBERS}
+        if self.dtype not in FLOATS or len(scalars) in (0, len(given)):
+            return plain(*operands, **numbers)  # a kernel's parameters are doubles
+        names = tuple(scalars)
+        formula = self.bound.get(names)
+        if formula is None:
+            formula = self.bound[names] = self._bind(names)
+        found = formula(*[x for n, x in given if n not in scalars], **numbers, **scalars)
+        return plain(*operands, **numbers) if found is None else found
 
-        return code(self.own, self.plans, self._planned, mixed, plain, memory)
-
-    def _of_numbers(self, are_arrays: tuple[bool, ...]) -> Callable[..., Any]:
-        """The function of a formula in which the operands that are no arrays are parameters."""
-        if self.dtype not in FLOATS or not any(are_arrays):
-            return lambda *arrays, **numbers: None
+    def _bind(self, names: tuple[str, ...]) -> Formula:
         expression, maths = self.expression, self.expression.maths
-        names = [n for n, is_array in zip(self.inputs, are_arrays, strict=True) if not is_array]
         for name in names:
             leaf, parameter = maths.leaf("input", name), maths.leaf("parameter", name)
             expression = maths.substitute(expression, leaf, parameter)
         inputs = [n for n in self.inputs if n not in names]
-        label = "_".join([self.name.removeprefix("pointwise_"), "of", *names])
-        return Formula(label, expression, inputs, [*self.parameters, *names], self.dtype).call
+        return Formula(
+            f"{self.name.removeprefix('pointwise_')}_of_{'_'.join(names)}",
+            expression, inputs, [*self.parameters, *names], self.dtype,
+        )  # fmt: skip
 
     def _planned(self, situation: Any, arrays: Sequence[Any]) -> Plan | tuple[()]:
         if len(self.plans) >= MOST_PLANS:

@@ -7,12 +7,16 @@ algorithm and cuRAND's documentation.
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Protocol
 
-from . import launch
+from . import bounds, launch
 from .launch import Template
+from .reductions import reduced
 from .registry import FLOATS, kernel
 from .rows import aligned, empty
+from .scans import scan
+from .selection import top_positions
 
 THREADS = 256
 WORDS = 4
@@ -22,10 +26,18 @@ LONG_SPAN = 1 << 28
 
 REALS = Template(
     "random", "random_reals", "PqQQPdd", T=FLOATS,
-    DISTRIBUTION=("Interval", "Normal", "Exponential", "Kept"),
+    DISTRIBUTION=(
+        "Interval", "Normal", "Exponential", "Kept", "Cauchy", "Geometric", "LogNormal", "Unit",
+    ),
 )  # fmt: skip
 DROPOUT = Template("random", "dropout", "PPqQQPdd", T=FLOATS, IS_VECTOR=(False, True))
 INTEGERS = Template("random", "random_integers", "PqQQPqQ", IS_LONG=(False, True))
+
+DECIDE = Template("random", "decide", "PPqQQPPq", T=FLOATS, KIND=("Coin", "Race"))
+PICK = Template("random", "pick", "PPPqqqPq", T=("float32", "float64"))
+ONE_BY_ONE = Template("random", "one_by_one", "PPqQQP", OF=("Gamma", "Poisson"))
+RESERVED = 256
+"""Words of the stream that a number may take which is drawn until it fits."""
 
 DISTRIBUTIONS = {
     "uniform": "Interval",
@@ -33,6 +45,10 @@ DISTRIBUTIONS = {
     "singly_normal": "Normal",
     "exponential": "Exponential",
     "bernoulli": "Kept",
+    "cauchy": "Cauchy",
+    "geometric": "Geometric",
+    "log_normal": "LogNormal",
+    "unit": "Unit",
 }
 
 
@@ -116,7 +132,64 @@ def permutation(stream: Stream, count: int) -> Any:
     return integers(stream, (count,), -(2**63), 2**63 - 1).argsort()
 
 
-DRAWN = frozenset([*DISTRIBUTIONS, "integers", "permutation", "kept"])
+def coins(stream: Stream, probabilities: Any) -> Any:
+    """1 with each probability, else 0, in their dtype. The order is our own."""
+    expected = "bernoulli: expected probabilities from 0 to 1."
+    return _decided("Coin", stream, probabilities, expected)
+
+
+def _decided(kind: str, stream: Stream, parameters: Any, expected: str) -> Any:
+    cupy = sys.modules["cupy"]
+    x = cupy.ascontiguousarray(parameters)
+    out = empty(x.shape, x.dtype)
+    if x.size:
+        blocks, part = _grid(stream, x.size, 2 if x.dtype.itemsize == 8 else 4)
+        note = bounds.place_saying(cupy, expected)
+        places = x.data.ptr, out.data.ptr
+        DECIDE[x.dtype.name, kind](blocks, THREADS, *places, x.size, *part, *note)
+        bounds.tell_if_blocking(cupy)
+    return out
+
+
+WEIGHTS = "multinomial: expected finite weights, none negative, some positive."
+
+
+def choices(stream: Stream, weights: Any, count: int, replacement: bool) -> Any:
+    """`count` places of each row of weights (rows, n), drawn in proportion to them: int64.
+
+    Without replacement, or of one, in PyTorch's order: by a race of exponential clocks.
+    """
+    cupy = sys.modules["cupy"]
+    if count == 1 or not replacement:
+        inverse = _decided("Race", stream, weights, WEIGHTS)
+        if count == 1:
+            found = reduced("IndexOfMaximum", inverse, (1,), "int64", ordered=True)
+            return None if found is None else found.reshape(-1, 1)
+        found = top_positions(inverse, 1, count, True)
+        return cupy.argsort(inverse, 1)[:, : -count - 1 : -1] if found is None else found
+    wide = weights.astype("float32" if weights.itemsize == 2 else weights.dtype, copy=False)
+    sums = scan("RunningSum", wide, 1, wide.dtype)
+    rows, n = sums.shape
+    numbers = reals("unit", stream, (rows, count), sums.dtype, 0.0, 0.0)
+    out = empty((rows, count), "int64")
+    note = bounds.place_saying(cupy, WEIGHTS)
+    places = sums.data.ptr, numbers.data.ptr, out.data.ptr
+    PICK[sums.dtype.name](-(-out.size // THREADS), THREADS, *places, out.size, n, count, *note)
+    bounds.tell_if_blocking(cupy)
+    return out
+
+
+def one_by_one(of: str, stream: Stream, parameters: Any) -> Any:
+    """A float64 number for each parameter, each drawn until one fits. The order is our own."""
+    x = sys.modules["cupy"].ascontiguousarray(parameters)
+    out = empty(x.shape, "float64")
+    part = stream.take(RESERVED)
+    ONE_BY_ONE[of](-(-x.size // THREADS), THREADS, x.data.ptr, out.data.ptr, x.size, *part)
+    return out
+
+
+SINGLE = {"gamma": "Gamma", "poisson": "Poisson"}
+DRAWN = frozenset([*DISTRIBUTIONS, *SINGLE, "integers", "permutation", "kept"])
 """The distributions that `drawn` knows."""
 
 
@@ -126,6 +199,8 @@ def drawn(name: str, stream: Stream, shape: tuple[int, ...], dtype: Any, *args: 
         return integers(stream, shape, *args).astype(dtype, copy=False)
     if name == "permutation":
         return permutation(stream, *shape).astype(dtype, copy=False)
+    if name in SINGLE:
+        return one_by_one(SINGLE[name], stream, *args).astype(dtype, copy=False)
     if name == "kept":
         return dropout_factors(stream, shape, dtype, *args)
     a, b = (*args, 0.0)[:2]

@@ -10,6 +10,8 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from . import launch
+
 if TYPE_CHECKING:
     from ...core.dispatch import DispatchKey
     from ...ops.operation import Operation
@@ -28,6 +30,8 @@ FAMILIES = (
     "normalization",
     "batch_norm",
     "pooling",
+    "gathers",
+    "movement",
 )
 """The modules of this package that register kernels, or declare such as other parts call."""
 
@@ -36,10 +40,14 @@ FLOATS = ("float16", "bfloat16", "float32", "float64")
 Launcher = Callable[..., Any]
 
 _launchers: dict[tuple[str, str], Launcher] = {}
+_since: dict[str, int] = {}
 
 
-def kernel(operation: str, dtypes: tuple[str, ...] = FLOATS) -> Callable[[Launcher], Launcher]:
-    """Register the decorated function as the kernel of an operation for arrays of `dtypes`.
+def kernel(
+    operation: str, dtypes: tuple[str, ...] = FLOATS, since: int = launch.OLDEST
+) -> Callable[[Launcher], Launcher]:
+    """Register the decorated function as the kernel of an operation for arrays of `dtypes`, on
+    devices of the compute capability `since`, times 10, and newer ones.
 
     It takes the operation's arrays and attributes as the array kernel does, halves as they are, and
     gives the result; or None for what it leaves to the array kernel.
@@ -48,6 +56,7 @@ def kernel(operation: str, dtypes: tuple[str, ...] = FLOATS) -> Callable[[Launch
     def register(launcher: Launcher) -> Launcher:
         for dtype in dtypes:
             _launchers[operation, dtype] = launcher
+        _since[operation] = since
         return launcher
 
     return register
@@ -64,6 +73,8 @@ def launchers() -> dict[tuple[str, str], Launcher]:
 def own_kernel(operation: Operation, key: DispatchKey) -> Launcher | None:
     """The launcher of our own kernel for arrays of `key`; None if there is none."""
     found = launchers().get((operation.name, key.dtype.name))
+    if found is not None and launch.driver.capability() < _since[operation.name]:
+        found = None
     if found is None and operation.formula is not None:
         from . import pointwise
 

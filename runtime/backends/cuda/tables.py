@@ -33,8 +33,12 @@ class Table(NamedTuple):
 
 def chunk_length(groups: list[Group]) -> int:
     """Elements of a block, a power of 2, so that large arrays fill the device a few times over."""
-    wanted = BLOCKS_PER_MULTIPROCESSOR * launch.driver.multiprocessors()
-    share = sum([group[0].size for group in groups]) // wanted
+    return chunk_length_of(sum([group[0].size for group in groups]))
+
+
+def chunk_length_of(elements: int) -> int:
+    """The same for so many elements."""
+    share = elements // (BLOCKS_PER_MULTIPROCESSOR * launch.driver.multiprocessors())
     return min(MOST_CHUNK, max(LEAST_CHUNK, 1 << share.bit_length()))
 
 

@@ -201,14 +201,11 @@ def dynamic_shared(expression: str) -> int:
     """Bytes of shared memory that the launcher of a kernel asks for."""
     name, _, rest = expression.partition("<")
     values = rest.rstrip(">").split(", ")
-    if len(values) != 2 or not name.startswith("attention"):
+    if len(values) != 3 or not name.startswith("attention"):
         return 0
-    width, itemsize = int(values[1]), 4 if values[0] == "float32" else 2
-    beside = min(64, attention.TILE_BYTES // (width * itemsize))
-    lines = attention.LINES + 2 * beside
-    if name != "attention":
-        lines = 2 * (attention.LINES + max(16, beside // 2))
-    return lines * (width + attention.PADDING) * itemsize
+    dtype, width = values[0], int(values[1])
+    tiling = attention.tiling(name, dtype, width, values[2] == "true")
+    return tiling.bytes(width, 4 if dtype == "float32" else 2)
 
 
 def line(name: str, kernel: Resources) -> str:

@@ -84,8 +84,22 @@ def test_results_and_gradients(host: HostDriver, dtype: str) -> None:
     check(dtype, (1, 2), 40, 70, 32, 40)
 
 
-def test_heads_of_128(host: HostDriver) -> None:
-    check("float16", (1,), 17, 33, 128, 128)
+@pytest.mark.parametrize(
+    ("dtype", "width", "value_width"), [("float16", 128, 128), ("bfloat16", 256, 200)]
+)
+def test_wide_heads(host: HostDriver, dtype: str, width: int, value_width: int) -> None:
+    check(dtype, (1,), 17, 70, width, value_width)
+
+
+def test_several_tiles_of_queries_and_keys(host: HostDriver) -> None:
+    check("bfloat16", (1,), 150, 170, 64, 64, is_causal=True)
+
+
+def test_a_scale_that_is_not_positive_is_left_to_array_code(host: HostDriver) -> None:
+    q = torch.ones(1, 2, 8, device="cuda")
+    out = F.scaled_dot_product_attention(q, q, q, scale=-1.0)
+    assert not any(e.startswith("attention") for e in host.launched)
+    assert out.tolist() == [[[1.0] * 8] * 2]
 
 
 @pytest.mark.parametrize(("queries", "keys"), [(70, 70), (20, 70), (70, 20), (1, 1)])
@@ -145,7 +159,7 @@ def test_a_training_step_takes_four_launches(host: HostDriver) -> None:
     F.scaled_dot_product_attention(q, k, v, is_causal=True).backward(torch.ones_like(q))
     kernels = [e.split("<")[0] for e in host.launched if e.startswith("attention")]
     assert kernels == [
-        "attention", "attention_along", "attention_by_queries", "attention_by_keys",
+        "attention", "attention_sums", "attention_by_queries", "attention_by_keys",
     ]  # fmt: skip
     assert q.grad.dtype is torch.bfloat16
     assert v.grad.sum().item() == pytest.approx(2 * 3 * 9 * 8, rel=1e-2)
@@ -165,13 +179,13 @@ def grouped(place: str, dtype: Any, is_causal: bool, width: int) -> list[Any]:
 
 
 @pytest.mark.parametrize("is_causal", [False, True])
-@pytest.mark.parametrize("width", [8, 130])
+@pytest.mark.parametrize("width", [8, 258])
 def test_heads_of_queries_may_share_those_of_keys(
     host: HostDriver, is_causal: bool, width: int
 ) -> None:
     wanted = grouped("cpu", torch.float64, is_causal, width)
     found = grouped("cuda", torch.float32, is_causal, width)
-    # Heads wider than 128 are left to array code.
+    # Heads wider than 256 are left to array code.
     assert any(e.startswith("attention_by_keys") for e in host.launched) == (width == 8)
     for a, b in zip(found, wanted, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)

@@ -8,10 +8,12 @@ import pytest
 
 import flambeau as torch
 from flambeau.backends.cuda import launch, nvrtc, registry, steps
-from flambeau.core.dispatch import operations
+from flambeau.core.dispatch import forget_kernels, operations
 from flambeau.errors import CompilationError
 
-ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
+from .shim import HostDriver
+
+ARCHITECTURES = ("sm_75", "sm_80", "sm_90", "sm_100")
 QUICK = ["--Ofast-compile=max"]
 """Spares the compiler its optimizations, three quarters of the time."""
 
@@ -23,6 +25,8 @@ def expressions(architecture: str) -> dict[str, list[str]]:
     of each parameter, which takes a few seconds."""
     found: dict[str, list[str]] = defaultdict(list)
     for template in launch.templates:
+        if int(architecture.removeprefix("sm_")) < template.since:
+            continue
         if architecture == "sm_90":
             chosen = list(template.combinations())
         else:
@@ -104,3 +108,16 @@ def test_values_that_no_test_compiles_are_refused() -> None:
     template = launch.templates[0]
     with pytest.raises(KeyError, match="none of"):
         template[("int8", *next(template.combinations())[1:])]
+
+
+def test_devices_too_old_for_a_kernel_compute_otherwise(host: HostDriver) -> None:
+    x = torch.randn(1, 4, 8, 8).to("cuda")
+    w = torch.randn(4, 4, 3, 3).to("cuda")
+    wanted = torch.conv2d(x.cpu(), w.cpu())
+    for generation, is_launched in ((90, True), (75, False)):
+        host.generation = generation
+        forget_kernels()
+        host.launched.clear()
+        found = torch.conv2d(x, w).cpu()
+        assert torch.allclose(found, wanted, atol=1e-2)
+        assert any("convol" in e for e in host.launched) == is_launched

@@ -98,11 +98,6 @@ def numbers(operation: Any) -> dict[str, float]:
     }
 
 
-SERIAL = pytest.mark.parametrize("host", ["first thread first"], indirect=True)
-"""For kernels without barriers, in which the order of threads plays no part."""
-
-
-@SERIAL
 def test_every_formula_computes_what_numpy_does(host: HostDriver) -> None:
     cupy, key = sys.modules["cupy"], key_of(torch.device("cpu"), torch.float32)
     pairs = list(all_formulas("float32"))
@@ -149,7 +144,6 @@ PLACES: dict[str, Any] = {
 }
 
 
-@SERIAL
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_operands_lie_anyhow(host: HostDriver, dtype: str) -> None:
     a, b = drawn((6, 10, 16), dtype), drawn((6, 10, 16), dtype, 1)
@@ -165,7 +159,6 @@ def test_operands_lie_anyhow(host: HostDriver, dtype: str) -> None:
             assert_launched(host, "pointwise_atan2")
 
 
-@SERIAL
 def test_integers_stay_integers_and_truth_values_do(host: HostDriver) -> None:
     a, b = (torch.tensor(v, dtype=torch.int8) for v in ([-128, -3, 100, 7, 5], [-1, 3, 100, 2, 5]))
     x, y = a.cuda(), b.cuda()
@@ -182,7 +175,6 @@ def test_integers_stay_integers_and_truth_values_do(host: HostDriver) -> None:
     assert {"pointwise_plus", "pointwise_where", "pointwise_eq"} <= {*host.launched}
 
 
-@SERIAL
 def test_gradients_of_halves_are_computed_in_float32_and_rounded_once(host: HostDriver) -> None:
     x, g = drawn((5, 33), "bfloat16").requires_grad_(), drawn((5, 33), "bfloat16", 1)
     torch.nn.functional.gelu(x).backward(g)
@@ -192,7 +184,17 @@ def test_gradients_of_halves_are_computed_in_float32_and_rounded_once(host: Host
     assert_near(x.grad, wanted.grad, 2)
 
 
-@SERIAL
+def test_numbers_among_the_operands_are_parameters_of_the_kernel(host: HostDriver) -> None:
+    key = key_of(torch.device("cuda", 0), torch.float32)
+    x = drawn((3, 17), "float32")
+    found = key.mul(key.where((x > 0)._array, x._array, -1.5), 2.5)
+    assert host.launched[-2:] == ["pointwise_where_of_other", "pointwise_mul_of_other"]
+    a = x.cpu().numpy()
+    np.testing.assert_array_equal(found.get(), np.where(a > 0, a, np.float32(-1.5)) * 2.5)
+    integers = key_of(torch.device("cuda", 0), torch.int64)  # which a double may not hold
+    assert integers.mul(torch.arange(3).cuda()._array, 2**53 + 1).tolist()[1] == 2**53 + 1
+
+
 def test_a_plan_is_made_once_for_a_shape_and_forgotten_with_thousands(
     host: HostDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,16 +225,3 @@ def test_gradients_that_take_numbers_are_one_launch_each(host: HostDriver, name:
     getattr(wanted, name)().backward()
     assert_near(x.grad, wanted.grad)
     assert_launched(host, "pointwise_")
-
-
-def test_a_number_stands_for_an_operand_and_may_change(host: HostDriver) -> None:
-    atan2 = operations["atan2"]
-    formula = pointwise.formula_of(atan2, atan2.expression({}), "float64")
-    x = drawn((7,), "float64")
-    values = x.cpu().numpy()
-    for number in (2, 0.5):
-        found = formula(number, x._array).get(), formula(x._array, number).get()
-        np.testing.assert_allclose(found[0], np.arctan2(number, values), rtol=1e-15)
-        np.testing.assert_allclose(found[1], np.arctan2(values, number), rtol=1e-15)
-    assert len(set(host.launched)) == 2
-    assert formula(True, x._array) is None

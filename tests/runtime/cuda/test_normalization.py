@@ -39,6 +39,25 @@ def test_layer_norm(host: HostDriver, dtype: str, shape: tuple[int, ...]) -> Non
         assert_near(a, b, 60)
 
 
+@pytest.mark.parametrize(("dtype", "shape"), CASES)
+def test_rms_norm(host: HostDriver, dtype: str, shape: tuple[int, ...]) -> None:
+    x, g = (drawn(shape, dtype) + 1).requires_grad_(), drawn(shape, dtype, 3)
+    weight = drawn(shape[-1:], dtype, 1).requires_grad_()
+
+    def norm(x: Any, weight: Any) -> Any:
+        return F.rms_norm(x, shape[-1:], weight, 1e-5)
+
+    for given in ((x, weight), (x, None)):
+        host.launched.clear()
+        found = gradients(norm, g, *given)
+        names = [name.partition("<")[0] for name in host.launched]
+        assert names[:2] == ["scale_rows", "scale_rows_gradient"]
+        assert len(names) <= (2 if given[1] is None else 4)
+        wanted = gradients(norm, double(g), *[None if t is None else double(t) for t in given])
+        for a, b in zip(found, wanted, strict=True):
+            assert_near(a, b, 60)
+
+
 def test_layer_norm_without_parameters_or_over_two_dimensions(host: HostDriver) -> None:
     x, g = drawn((3, 5, 8), "float32").requires_grad_(), drawn((3, 5, 8), "float32", 2)
     for given in ([], [drawn((5, 8), "float32", 1)], [None, drawn((5, 8), "float32", 1)]):

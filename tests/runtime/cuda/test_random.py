@@ -45,6 +45,7 @@ def test_philox_gives_the_known_answers(
     kernel = Kernel(
         Source("words.cu", WORDS.replace("next();", f"at({counter}ull);")), "four", "PQQPQ"
     )
+    host.lent = [out, held]
     kernel(1, 1, out.ctypes.data, 0, 0, held.ctypes.data, sequence)
     assert " ".join(f"{word:08x}" for word in out) == wanted
 
@@ -197,3 +198,102 @@ def test_replays_of_a_graph_draw_on(host: HostDriver) -> None:
         launches()
         generator.philox.end_recording()
     assert found == wanted
+
+
+COUNT = 6_000
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", ["cauchy_", "log_normal_", "geometric_"])
+def test_other_distributions_are_filled_in_one_launch(
+    host: HostDriver, name: str, dtype: Any
+) -> None:
+    torch.manual_seed(12)
+    x = torch.empty(COUNT, device="cuda", dtype=dtype)
+    args = {"cauchy_": (0.5, 2.0), "log_normal_": (0.3, 0.8), "geometric_": (0.25,)}[name]
+    host.launched.clear()
+    values = getattr(x, name)(*args).cpu().double().numpy()
+    assert len(host.launched) == 1
+    if name == "geometric_":
+        seen = np.bincount(values.astype(int), minlength=60)[1:9]
+        chances = stats.geom.pmf(np.arange(1, 9), 0.25)
+        np.testing.assert_allclose(seen / COUNT, chances, atol=5 * np.sqrt(0.2 / COUNT))
+        assert values.min() == 1
+    else:
+        wanted = (
+            stats.cauchy(0.5, 2).cdf if name == "cauchy_" else stats.lognorm(0.8, 0, np.e**0.3).cdf
+        )
+        assert stats.kstest(values, wanted).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("concentration", [0.3, 1.0, 7.5])
+def test_gamma_numbers_are_gamma(host: HostDriver, concentration: float) -> None:
+    torch.manual_seed(13)
+    given = torch.full((COUNT,), concentration, dtype=torch.float64, device="cuda")
+    values = torch._standard_gamma(given).cpu().numpy()
+    assert any(name.startswith("one_by_one") for name in host.launched)
+    assert stats.kstest(values, stats.gamma(concentration).cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.7, 6.0, 40.0])
+def test_poisson_counts_are_poisson(host: HostDriver, rate: float) -> None:
+    torch.manual_seed(14)
+    values = torch.poisson(torch.full((COUNT,), rate, device="cuda")).cpu().numpy()
+    assert abs(values.mean() - rate) <= 5 * np.sqrt(rate / COUNT)
+    if rate:
+        assert abs(values.var() / rate - 1) < 0.15
+        edges = stats.poisson.ppf(np.linspace(0.1, 0.9, 9), rate)
+        found = [(values <= e).mean() for e in edges]
+        np.testing.assert_allclose(found, stats.poisson.cdf(edges, rate), atol=0.04)
+
+
+def test_coins_fall_with_their_own_probabilities(host: HostDriver) -> None:
+    torch.manual_seed(15)
+    p = torch.tensor([0.0, 0.2, 0.9, 1.0]).repeat(COUNT // 4)
+    for draw in (
+        lambda: torch.bernoulli(p.cuda()),
+        lambda: torch.empty(COUNT, dtype=torch.int32, device="cuda").bernoulli_(p.cuda()),
+    ):
+        host.launched.clear()
+        found = draw().cpu().double().numpy().reshape(-1, 4)
+        assert sum(name.startswith("decide") for name in host.launched) == 1
+        assert set(found.ravel()) == {0.0, 1.0}
+        np.testing.assert_allclose(found.mean(0), [0, 0.2, 0.9, 1], atol=0.06)
+        assert found[:, 0].max() == 0
+        assert found[:, 3].min() == 1
+    torch.bernoulli(torch.tensor([0.5, 1.5]).cuda())
+    with pytest.raises(RuntimeError, match=r"probabilities from 0 to 1\. Got others"):
+        torch.cuda.synchronize()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("count", "replacement"), [(1, False), (2, False), (40, True)])
+def test_multinomial_draws_in_proportion(
+    host: HostDriver, dtype: Any, count: int, replacement: bool
+) -> None:
+    torch.manual_seed(16)
+    weights = np.array([[1.0, 0.0, 2.0, 1.0], [0.0, 3.0, 1.0, 0.0]])
+    rows = 800 if count < 3 else 20
+    given = torch.tensor(np.repeat(weights, rows, 0)).to(dtype).cuda()
+    found = torch.multinomial(given, count, replacement)
+    assert found.dtype is torch.int64
+    picks = found.cpu().numpy().reshape(2, rows, count)
+    for row, chosen in zip(weights, picks, strict=True):
+        assert (row[chosen] > 0).all()
+        first = np.bincount(chosen[:, : 1 if count == 2 else None].ravel(), minlength=4)
+        np.testing.assert_allclose(first / first.sum(), row / row.sum(), atol=0.08)
+        if count == 2:
+            assert (chosen[:, 0] != chosen[:, 1]).all()
+    torch.manual_seed(16)
+    assert torch.equal(torch.multinomial(given, count, replacement), found)
+    assert torch.multinomial(given[0], count, replacement).shape == (count,)
+
+
+def test_wrong_weights_are_told_at_the_next_wait(host: HostDriver) -> None:
+    for wrong in ([1.0, -1.0], [np.nan, 1.0], [np.inf, 1.0]):
+        for count in (1, 3):
+            torch.multinomial(torch.tensor(wrong).cuda(), count, True)
+            with pytest.raises(RuntimeError, match=r"finite weights, none negative.*Got others"):
+                torch.cuda.synchronize()
+    with pytest.raises(RuntimeError, match="at most 2 samples"):
+        torch.multinomial(torch.ones(2).cuda(), 3)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import scipy.special
 
-from . import arrays, blas, functions, memory, streams
+from . import arrays, blas, blas_lt, functions, memory, streams
 from .interface import RECORD, checked, exists
 
 UFUNCS = """
@@ -29,7 +29,7 @@ exp2 expm1 log log2 log10 log1p sqrt square reciprocal sin cos tan arcsin arccos
 tanh arcsinh arccosh arctanh arctan2 fmod remainder floor_divide maximum minimum logaddexp hypot
 copysign less less_equal greater greater_equal equal not_equal logical_and logical_or logical_not
 logical_xor isnan isinf isfinite signbit bitwise_and bitwise_or bitwise_xor invert fmax fmin
-logaddexp2 nextafter gcd lcm left_shift right_shift conj
+logaddexp2 nextafter gcd lcm left_shift right_shift conj frexp ldexp
 """.split()
 FUNCTIONS = """
 all any arange argmax argmin argsort array_equal ascontiguousarray broadcast_arrays broadcast_to
@@ -145,15 +145,22 @@ def _cuda() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def installed() -> Iterator[None]:
-    """The stand-in where `import cupy` finds it, and nothing left of it afterwards."""
+def installed(devices: int = 2) -> Iterator[None]:
+    """The stand-in where `import cupy` finds it, with so many devices, and nothing left of it
+    afterwards."""
+    from flambeau.autograd import placement
     from flambeau.backends import batched, sparse
+    from flambeau.backends.cuda import cublaslt, ways
     from flambeau.core import dispatch
 
+    memory.devices, memory.current.device = devices, 0
     found = modules()
     before = {name: sys.modules.get(name) for name in found}
     sys.modules.update(found)
+    ways.forget()
+    cublaslt.functions = blas_lt.library()
     yield
+    ways.forget()
     for name, module in before.items():
         if module is None:
             del sys.modules[name]
@@ -164,3 +171,5 @@ def installed() -> Iterator[None]:
         for identity in [i for i in table if i[place].type == "cuda"]:
             del table[identity]
     sparse._backends.clear()
+    dispatch.backends["cuda"].has_choice = False  # type: ignore[attr-defined]
+    placement._switches.of.clear()

@@ -14,7 +14,7 @@ import numpy as np
 
 from . import memory, streams
 from .interface import checked
-from .memory import Bytes, MemoryPointer, current
+from .memory import POISON, Bytes, MemoryPointer, current
 
 METHODS = """
 all any argmax argmin argsort astype clip copy cumprod cumsum diagonal dot fill flatten max mean min
@@ -47,7 +47,8 @@ class _ndarray_base:
         size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         pointer = memory.alloc(size) if memptr is None else memptr
         whole = max(size, _extent(shape, strides, dtype)) if memptr is not None else size
-        self._adopt(_shown(pointer, whole, shape, dtype, strides, order), pointer)
+        is_new = memptr is None and streams.capturing() is None
+        self._adopt(_shown(pointer, whole, shape, dtype, strides, order, is_new), pointer)
 
     @property
     def _c_contiguous(self) -> bool:
@@ -103,7 +104,7 @@ class ndarray(_ndarray_base):
         self, stream: Any = None, order: str = "C", out: Any = None, blocking: bool = True
     ) -> Any:
         """A copy as a NumPy array."""
-        streams.refuse_in_capture(streams.get_current_stream())
+        streams.refuse_transfer("D2H transfers")
         if out is None:
             return self._host.copy()
         queue, kept = stream or streams.get_current_stream(), self._host.copy()
@@ -114,18 +115,18 @@ class ndarray(_ndarray_base):
 
     def set(self, arr: Any, stream: Any = None) -> None:
         """Fill it from a NumPy array."""
-        if streams.capturing() is not None:
-            raise memory.CUDARuntimeError(streams.UNSUPPORTED, 900)
+        streams.refuse_transfer("synchronous API calls")
+        _fill(self)
         self._host[...] = arr
 
     def item(self, *index: Any) -> Any:
         """The element as a Python number."""
-        streams.refuse_in_capture(streams.get_current_stream())
+        streams.refuse_transfer("D2H transfers")
         return self._host.item(*index)
 
     def tolist(self) -> Any:
         """The elements as nested lists."""
-        streams.refuse_in_capture(streams.get_current_stream())
+        streams.refuse_transfer("D2H transfers")
         return self._host.tolist()
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
@@ -248,6 +249,13 @@ def _root(array: Any) -> Any:
     return array
 
 
+def _fill(array: Any) -> None:
+    """Note that the array's memory holds something from now on."""
+    root = _root(array._host) if isinstance(array, ndarray) else None
+    if isinstance(root, Bytes):
+        root.written = None
+
+
 def _extent(shape: Any, strides: Any, dtype: Any) -> int:
     if strides is None or 0 in shape:
         return 0
@@ -255,12 +263,15 @@ def _extent(shape: Any, strides: Any, dtype: Any) -> int:
 
 
 def _shown(
-    pointer: MemoryPointer, size: int, shape: Any, dtype: Any, strides: Any, order: str
-) -> Any:
-    """The NumPy array of a pointer's memory."""
+    pointer: MemoryPointer, size: int, shape: Any, dtype: Any, strides: Any, order: str,
+    is_new: bool = False,
+) -> Any:  # fmt: skip
+    """The NumPy array of a pointer's memory, filled with poison if it is new."""
     if not size:
         return np.empty(shape, dtype)
-    held = np.asarray(Bytes(pointer, size))
+    held = np.asarray(Bytes(pointer, size, is_new))
+    if is_new:
+        held[...] = POISON
     return np.ndarray(shape, dtype, held, strides=strides, order=order)  # type: ignore[call-overload]
 
 
@@ -299,6 +310,8 @@ def guest(value: Any) -> Any:
 def run(function: Callable[..., Any], *args: Any, changed: Any = None, **kwargs: Any) -> Any:
     """`function` of NumPy on arrays of the stand-in; a kernel that changes the array `changed`, or
     makes a new one. While a graph is captured it is kept, and new arrays hold no values yet."""
+    for array in _listed(() if changed is None else changed):
+        _fill(array)
     given = [host(value) for value in args]
     options = {name: host(value) for name, value in kwargs.items()}
     kept = streams.capturing()

@@ -56,11 +56,11 @@ def gemm_strided_batched(
             before = c.astype(wide) * factors[1] if factors[1] else 0
             c[...] = (factors[0] * made + before).astype(a_type)
 
-    kept = streams.capturing()
-    if kept is None:
-        compute()
-    else:
-        kept.append(compute)
+    if streams.capturing() is not None:  # CuPy does not even ask cuBLAS
+        raise NotImplementedError(
+            "calling cuBLAS API during stream capture is currently unsupported"
+        )
+    compute()
 
 
 def gemm(
@@ -81,4 +81,5 @@ def module() -> Any:
     return types.SimpleNamespace(
         gemmEx=checked(f"{place}.gemmEx", gemm),
         gemmStridedBatchedEx=checked(f"{place}.gemmStridedBatchedEx", gemm_strided_batched),
+        setMathMode=checked(f"{place}.setMathMode", lambda handle, mode: None),
     )

@@ -16,6 +16,13 @@ CAPACITY = 1 << 30
 """Bytes of each device."""
 
 
+POISON = 0xA5
+"""What every byte of an array holds that nobody has filled."""
+
+devices = 2
+"""Number of devices."""
+
+
 class CUDARuntimeError(RuntimeError):
     """What CUDA refuses; `status` is its number."""
 
@@ -49,11 +56,19 @@ def used(device: int) -> int:
     return sum(size for size, _, place in segments.values() if place == device)
 
 
+def place_of(address: int) -> int | None:
+    """The device whose memory an address lies in."""
+    for start, (size, _, place) in segments.items():
+        if start <= address < start + size:
+            return place
+    return None
+
+
 def malloc(size: int) -> int:
     """The address of `size` new bytes on the current device."""
     if used(current.device) + size > CAPACITY:
         raise CUDARuntimeError("cudaErrorMemoryAllocation: out of memory", 2)
-    memory = np.full(size + 511, 0xA5, np.uint8)  # poison
+    memory = np.full(size + 511, POISON, np.uint8)
     address = (memory.ctypes.data + 511) & -512
     segments[address] = size, memory, current.device
     return address
@@ -119,14 +134,29 @@ class MemoryPointer:
 
 
 class Bytes:
-    """A pointer's bytes for NumPy, which keeps this object as the base of its arrays."""
+    """A pointer's bytes for NumPy, which keeps this object as the base of its arrays.
 
-    def __init__(self, pointer: MemoryPointer, size: int) -> None:
-        self.pointer = pointer
-        self.owner: Any = None
+    `written` has, for new bytes that hold nothing yet, whether each of them was written by a kernel
+    of ours; it is None as soon as anything else filled them."""
+
+    def __init__(self, pointer: MemoryPointer, size: int, is_new: bool = False) -> None:
+        self.pointer, self.place, self.size = pointer, pointer.ptr, size
+        self.written = np.zeros(size, bool) if is_new else None
+        held.add(self)
         self.__array_interface__ = {
             "shape": (size,), "typestr": "|u1", "data": (pointer.ptr, False), "version": 3,
         }  # fmt: skip
+
+
+held: weakref.WeakSet[Bytes] = weakref.WeakSet()
+"""The bytes of all arrays."""
+
+
+def fill(address: int) -> None:
+    """Note that the memory of the arrays around an address holds something from now on."""
+    for each in held:
+        if each.place <= address < each.place + each.size:
+            each.written = None
 
 
 def alloc(size: int) -> MemoryPointer:
@@ -167,7 +197,7 @@ class PinnedMemory:
     """Page-locked memory of the CPU."""
 
     def __init__(self, size: int, flags: int = 0) -> None:
-        self._memory = np.full(size, 0xA5, np.uint8)
+        self._memory = np.full(size, POISON, np.uint8)
         self.ptr = self._memory.ctypes.data
         self.size = size
         pinned[self.ptr] = size

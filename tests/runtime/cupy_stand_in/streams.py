@@ -18,9 +18,6 @@ from .memory import CUDARuntimeError, current
 
 Work = Callable[[], None]
 
-COUNT = 2
-"""Number of devices."""
-
 UNSUPPORTED = "cudaErrorStreamCaptureUnsupported: operation not permitted when stream is capturing"
 
 
@@ -37,7 +34,7 @@ def pass_time(milliseconds: int) -> None:
 
 def count() -> int:
     """How many devices there are."""
-    return COUNT
+    return memory.devices
 
 
 @checked_methods("cupy.cuda.Device")
@@ -264,12 +261,22 @@ def refuse_in_capture(stream: Any = None) -> None:
         raise CUDARuntimeError(UNSUPPORTED, 900)
 
 
+def refuse_transfer(what: str) -> None:
+    """Raise what CuPy does, before it asks CUDA, on a stream that is captured.
+
+    Raises: RuntimeError.
+    """
+    if capturing() is not None:
+        raise RuntimeError(f"the current stream is capturing, so {what} are disallowed")
+
+
 HOST_TO_DEVICE, DEVICE_TO_HOST, DEVICE_TO_DEVICE = 1, 2, 3
 
 
 def memcpy_async(dst: int, src: int, size: int, kind: int, stream: int) -> None:
     """Copy bytes; those for page-locked memory of the CPU come when the stream is waited for."""
     queue = next(s for s in _streams if s.ptr == stream)
+    memory.fill(dst)
     if kind == DEVICE_TO_HOST:
         if queue.capture is not None:
             queue.later(lambda: ctypes.memmove(dst, src, size))  # type: ignore[arg-type, return-value]
@@ -299,7 +306,7 @@ def properties(device: int) -> dict[str, Any]:
         "regsPerMultiprocessor": 65536, "sharedMemPerBlock": 49152, "l2CacheSize": 52428800,
         "sharedMemPerBlockOptin": 232448, "sharedMemPerMultiprocessor": 233472,
         "isMultiGpuBoard": 0, "integrated": 0, "uuid": b"0" * 16, "pciBusID": 1, "pciDomainID": 0,
-        "pciDeviceID": 0,
+        "pciDeviceID": 0, "maxThreadsPerBlock": 1024, "memoryBusWidth": 6144,
     }  # fmt: skip
 
 
@@ -326,5 +333,6 @@ runtime = types.SimpleNamespace(
     streamCaptureModeThreadLocal=1,
     streamCaptureModeRelaxed=2,
     profilerStart=lambda: None,
+    deviceGetPCIBusId=lambda device: f"0000:{device + 1:02x}:00.0",
     profilerStop=lambda: None,
 )

@@ -101,6 +101,11 @@ def layer_norm(
     return out if bias is None else out + bias
 
 
+def root_means(input: Any, weight: Any, dims: Any, eps: float) -> Any:
+    out = input / np.sqrt(np.square(input).mean(dims, keepdims=True) + eps)
+    return out if weight is None else out * weight
+
+
 def normalized(input: Any, dims: Any, eps: float) -> Any:
     mean, var = input.mean(dims, keepdims=True), input.var(dims, keepdims=True)
     return [(input - mean) / np.sqrt(var + eps), mean, var]
@@ -268,6 +273,10 @@ SAMPLES: dict[str, list[Sample]] = {
         Sample((array(4, 3, 5), (5,), array(5, seed=1), array(5, seed=2)), {}, layer_norm),
         Sample((array(4, 3, 5), (3, 5)), {"eps": 1e-3}, layer_norm),
         Sample((array(4, 5), (5,), array(5, seed=1)), {}, layer_norm),
+    ],
+    "rms_norm_over": [
+        Sample((array(4, 3, 5), array(3, 5, seed=1)), {"dims": (-2, -1), "eps": 1e-3}, root_means),
+        Sample((array(4, 5), None), {"dims": (-1,), "eps": 1e-3}, root_means),
     ],
     "normalize_over": [
         Sample((array(4, 3, 5),), {"dims": d, "eps": 1e-3}, normalized) for d in ((0, 2), (-1,))

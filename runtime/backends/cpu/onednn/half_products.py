@@ -11,9 +11,10 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from ...halves import converted
 from .library import library
 from .primitives import kept
-from .products import LEAST, compiled, dense_rows
+from .products import LEAST, compiled, dense_rows, with_term
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 NATIVE = 0x80
@@ -67,6 +68,24 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """input @ weight.T + bias."""
     out = _multiply(_rows(input), weight.T, bias)
     return out.reshape(*input.shape[:-1], weight.shape[0])
+
+
+def serves_product_sum(input: Any, left: Any, right: Any, **factors: Any) -> bool:
+    """Whether `product_sum` can compute this."""
+    return left.ndim == 2 and input.dtype == BFLOAT16 and serves_matmul(left, right)
+
+
+def product_sum(input: Any, left: Any, right: Any) -> Any:
+    """input + left @ right."""
+    if input.shape == right.shape[1:]:
+        return _multiply(left, right, input)
+    return scaled_product_sum(input, left, right)
+
+
+def scaled_product_sum(input: Any, left: Any, right: Any, beta: float = 1, alpha: float = 1) -> Any:
+    """beta * input + alpha * (left @ right)."""
+    out = converted(_multiply(left, right), np.float32)
+    return converted(with_term(out, converted(input, np.float32), beta, alpha), BFLOAT16)
 
 
 def serves_weight_gradient(g: Any, input: Any, *, like: Any) -> bool:

@@ -172,6 +172,33 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     return out if input.ndim <= 2 else out.reshape(*input.shape[:-1], weight.shape[0])
 
 
+def product_sum(input: Any, left: Any, right: Any) -> Any:
+    """input + left @ right."""
+    is_large = left.ndim == 2 and left.size * right.shape[-1] >= LEAST
+    is_bias = input.shape == right.shape[-1:] and left.dtype == FLOAT32 == input.dtype
+    if is_large and is_bias and right.ndim == 2:
+        return product(left, right, input)
+    return with_term(matmul(left, right), input)
+
+
+def scaled_product_sum(input: Any, left: Any, right: Any, beta: float = 1, alpha: float = 1) -> Any:
+    """beta * input + alpha * (left @ right)."""
+    return with_term(matmul(left, right), input, beta, alpha)
+
+
+def with_term(out: Any, input: Any, beta: float = 1, alpha: float = 1) -> Any:
+    """beta * input + alpha * out, in the memory of `out`; a factor of 0 drops NaN and all."""
+    if np.broadcast_shapes(input.shape, out.shape) != out.shape:
+        raise ValueError("no sum of the product's shape")
+    if alpha == 0:
+        out[...] = 0
+    elif alpha != 1:
+        out *= alpha
+    if beta != 0:
+        out += input if beta == 1 else input * beta
+    return out
+
+
 class _NumPyWithProducts:
     """The module numpy with this module's product for its own, for array kernels made of them."""
 

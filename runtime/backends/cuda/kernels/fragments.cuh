@@ -6,6 +6,7 @@
 // the layout of mma.m16n8k16 (PTX ISA, section 9.7.14), so that a result is a left factor as it is.
 #pragma once
 #include "block.cuh"
+#include "instructions.cuh"
 
 struct Tile {  // of a result: of rows g and g + 8
     float at[2][4];
@@ -26,50 +27,20 @@ struct Factor<float> {
     float at[2][4];
 };
 
-#ifdef HOST_SHIM
-#define TENSOR_CORES 0
-#else
-#define TENSOR_CORES 1
-#endif
-
-INLINE uint32 shared_address(const void* place) {
-#if TENSOR_CORES
-    return uint32(__cvta_generic_to_shared(place));
-#else
-    return 0;
-#endif
-}
-
 template <typename T>
 INLINE uint32 paired(float low, float high) {
     return uint32(narrow<T>(low).bits) | uint32(narrow<T>(high).bits) << 16;
-}
-
-template <typename T>
-INLINE uint32 paired(const T& low, const T& high) {
-    return uint32(low.bits) | uint32(high.bits) << 16;
 }
 
 // Lines of the tile are rows of a left factor, or columns of a right one.
 template <typename T>
 INLINE Factor<T> along_rows(const T* tile, int stride, bool is_left) {
     Factor<T> found;
-#if TENSOR_CORES
     const int lane = threadIdx.x % WARP;
     // The four 8 x 8 matrices: for a left factor by rows first, for a right one by k.
     const int row = is_left ? lane % 16 : lane % 8 + lane / 16 * 8;
     const int column = is_left ? lane / 16 * 8 : lane / 8 % 2 * 8;
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(found.pair[0]), "=r"(found.pair[1]), "=r"(found.pair[2]), "=r"(found.pair[3])
-                 : "r"(shared_address(tile + row * stride + column))
-                 : "memory");
-#else
-    for (int part = 0; part < 4; ++part) {
-        const int second = is_left ? part % 2 : part / 2, k = is_left ? part / 2 * 2 : part % 2 * 2;
-        const T* place = tile + (lane_row() + 8 * second) * stride + lane_column(k);
-        found.pair[part] = paired(place[0], place[1]);
-    }
-#endif
+    load_matrices<false>(found.pair, tile + row * stride + column);
     return found;
 }
 INLINE Factor<float> along_rows(const float* tile, int stride, bool) {
@@ -84,18 +55,8 @@ INLINE Factor<float> along_rows(const float* tile, int stride, bool) {
 template <typename T>
 INLINE Factor<T> down_columns(const T* tile, int stride) {
     Factor<T> found;
-#if TENSOR_CORES
     const int lane = threadIdx.x % WARP;
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(found.pair[0]), "=r"(found.pair[1]), "=r"(found.pair[2]), "=r"(found.pair[3])
-                 : "r"(shared_address(tile + lane % 16 * stride + lane / 16 * 8))
-                 : "memory");
-#else
-    for (int part = 0; part < 4; ++part) {
-        const T* place = tile + lane_column(part % 2 * 2) * stride + lane_row() + part / 2 * 8;
-        found.pair[part] = paired(place[0], place[stride]);
-    }
-#endif
+    load_matrices<true>(found.pair, tile + lane % 16 * stride + lane / 16 * 8);
     return found;
 }
 INLINE Factor<float> down_columns(const float* tile, int stride) {
@@ -123,46 +84,14 @@ struct AsFactor<float> {
     }
 };
 
-#if TENSOR_CORES
-template <typename T>
-INLINE void multiply_add_half(float* d, const Factor<T>& a, uint32 b0, uint32 b1);
-#define HALF_PRODUCT(T, name)                                                                 \
-    template <>                                                                               \
-    __device__ __forceinline__ void multiply_add_half<T>(float* d, const Factor<T>& a,        \
-                                                         uint32 b0, uint32 b1) {              \
-        asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." name "." name ".f32 "           \
-                     "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"        \
-                     : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                         \
-                     : "r"(a.pair[0]), "r"(a.pair[1]), "r"(a.pair[2]), "r"(a.pair[3]),        \
-                       "r"(b0), "r"(b1));                                                     \
-    }
-HALF_PRODUCT(float16, "f16")
-HALF_PRODUCT(bfloat16, "bf16")
-#undef HALF_PRODUCT
-
-INLINE uint32 rounded(float x) {  // to the 11 significant bits of tf32
-    uint32 bits;
-    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
-    return bits;
-}
-
-INLINE void multiply_add_tf32(float* d, const uint32* a, const uint32* b) {
-    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
-                 "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-}
-#endif
-
 // sum += left @ right.
-#if TENSOR_CORES
 template <typename T>
 INLINE void multiply_add(Tile& sum, const Factor<T>& left, const Factor<T>& right) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {  // of the columns
         float d[4] = {sum.at[0][2 * half], sum.at[0][2 * half + 1], sum.at[1][2 * half],
                       sum.at[1][2 * half + 1]};
-        multiply_add_half<T>(d, left, right.pair[2 * half], right.pair[2 * half + 1]);
+        multiply_add_16x8x16<T>(d, left.pair, right.pair[2 * half], right.pair[2 * half + 1]);
         sum.at[0][2 * half] = d[0], sum.at[0][2 * half + 1] = d[1];
         sum.at[1][2 * half] = d[2], sum.at[1][2 * half + 1] = d[3];
     }
@@ -184,77 +113,19 @@ __device__ __forceinline__ void multiply_add<float>(Tile& sum, const Factor<floa
             uint32 a_high[4], a_low[4], b_high[2], b_low[2];
 #pragma unroll
             for (int i = 0; i < 4; ++i) {
-                a_high[i] = rounded(a[i]);
-                a_low[i] = rounded(a[i] - __uint_as_float(a_high[i]));
+                a_high[i] = rounded_to_tf32(a[i]);
+                a_low[i] = rounded_to_tf32(a[i] - __uint_as_float(a_high[i]));
             }
 #pragma unroll
             for (int i = 0; i < 2; ++i) {
-                b_high[i] = rounded(b[i]);
-                b_low[i] = rounded(b[i] - __uint_as_float(b_high[i]));
+                b_high[i] = rounded_to_tf32(b[i]);
+                b_low[i] = rounded_to_tf32(b[i] - __uint_as_float(b_high[i]));
             }
-            multiply_add_tf32(d, a_low, b_high);
-            multiply_add_tf32(d, a_high, b_low);
-            multiply_add_tf32(d, a_high, b_high);
+            multiply_add_16x8x8(d, a_low, b_high);
+            multiply_add_16x8x8(d, a_high, b_low);
+            multiply_add_16x8x8(d, a_high, b_high);
         }
         sum.at[0][2 * half] = d[0], sum.at[0][2 * half + 1] = d[1];
         sum.at[1][2 * half] = d[2], sum.at[1][2 * half + 1] = d[3];
     }
-}
-#else
-INLINE float element(const Factor<float>& x, int second, int k, bool) { return x.at[second][k]; }
-template <typename T>
-INLINE float element(const Factor<T>& x, int second, int k, bool is_left) {
-    const int part = is_left ? second + k / 2 * 2 : k / 2 + second * 2;
-    return widen(T{uint16(x.pair[part] >> 16 * (k % 2))});
-}
-
-// As the layout above defines it; the lanes tell each other their elements.
-template <typename T>
-INLINE void multiply_add(Tile& sum, const Factor<T>& left, const Factor<T>& right) {
-    struct Pair { float left, right; };
-    float a[2][16], b[4][16];  // this lane's rows, and the columns 2t, 2t + 1, 2t + 8, 2t + 9
-    for (int second = 0; second < 2; ++second)
-        for (int k = 0; k < 4; ++k) {
-            const Pair own = {element(left, second, k, true), element(right, second, k, false)};
-            shim::exchange(ALL_LANES, shim::bits_of(own));
-            for (int t = 0; t < 4; ++t) {
-                a[second][4 * k + t] = shim::told_by<Pair>(lane_row() * 4 + t).left;
-                for (int c = 0; c < 2; ++c)
-                    b[2 * second + c][4 * k + t] =
-                        shim::told_by<Pair>((threadIdx.x % 4 * 2 + c) * 4 + t).right;
-            }
-        }
-    for (int row = 0; row < 2; ++row)
-        for (int c = 0; c < 4; ++c)
-            for (int k = 0; k < 16; ++k) sum.at[row][c] += a[row][k] * b[c][k];
-}
-#endif
-
-// -- copies from global to shared memory that are waited for later -------------------------------
-
-// 16 bytes, each place a multiple of that.
-template <typename T>
-INLINE void copy_later(T* to, const T* from) {
-#if TENSOR_CORES
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;"
-                 ::"r"(shared_address(to)), "l"(from) : "memory");
-#else
-    shim::check_aligned(to, 16);
-    shim::check_aligned(from, 16);
-    memcpy(to, from, 16);
-#endif
-}
-
-INLINE void end_group() {
-#if TENSOR_CORES
-    asm volatile("cp.async.commit_group;" ::: "memory");
-#endif
-}
-
-// Wait for this thread's groups of copies but for the last COUNT.
-template <int COUNT>
-INLINE void await_groups() {
-#if TENSOR_CORES
-    asm volatile("cp.async.wait_group %0;" ::"n"(COUNT) : "memory");
-#endif
 }

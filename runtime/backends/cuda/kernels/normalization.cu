@@ -87,7 +87,66 @@ ROW_KERNEL normalize_rows_gradient(const T* __restrict__ g, const T* __restrict_
     }
 }
 
-// The gradients by weight, sum(g * (x - mean) * scale), and by bias, sum(g), over the rows of a chunk:
+// x / sqrt(mean(x**2) + eps) * weight for each row; without weight if that is null.
+template <ROW_PARAMETERS>
+ROW_KERNEL scale_rows(const T* __restrict__ x, const T* weight, T* __restrict__ out, int64 rows,
+                      int64 columns, int64 threads_per_row, double eps) {
+    using C = Compute<T>;
+    Rows<T, IS_VECTOR, PIECES, 1> row(RowThreads(rows, threads_per_row), columns, x);
+    constexpr int WIDTH = decltype(row)::WIDTH;
+    const C mean = row.template reduce<Sum>([&](int s, int w) {
+        return m::square(row.value(0, s, w));
+    }) / C(columns);
+    const C scale = m::rsqrt(mean + C(eps));
+    row.each([&](int64 k, int s) {
+        Vector<T, WIDTH> written, by;
+        if (weight) by = load<WIDTH>(weight + k);
+#pragma unroll
+        for (int w = 0; w < WIDTH; ++w)
+            written.lane[w] =
+                narrow<T>(row.value(0, s, w) * scale * (weight ? C(widen(by.lane[w])) : C(1)));
+        store(out + row.at.row * columns + k, written);
+    });
+}
+
+// The gradient of `scale_rows` by x, (wg - y * mean(wg * y)) * scale, with y the scaled row and wg =
+// g * weight; and for the gradient by weight each row's scale.
+template <ROW_PARAMETERS>
+ROW_KERNEL scale_rows_gradient(const T* __restrict__ g, const T* __restrict__ x, const T* weight,
+                               T* __restrict__ out, Compute<T>* __restrict__ scales, int64 rows,
+                               int64 columns, int64 threads_per_row, double eps) {
+    using C = Compute<T>;
+    Rows<T, IS_VECTOR, PIECES, 2> row(RowThreads(rows, threads_per_row), columns, g, x);
+    constexpr int WIDTH = decltype(row)::WIDTH;
+    C squares = 0, along = 0;
+    row.each([&](int64 k, int s) {
+        Vector<T, WIDTH> by;
+        if (weight) by = load<WIDTH>(weight + k);
+#pragma unroll
+        for (int w = 0; w < WIDTH; ++w) {
+            const C value = row.value(1, s, w);
+            squares += value * value;
+            along += row.value(0, s, w) * (weight ? C(widen(by.lane[w])) : C(1)) * value;
+        }
+    });
+    squares = row.at.template reduce<Sum>(squares) / C(columns);
+    along = row.at.template reduce<Sum>(along) / C(columns);
+    const C scale = m::rsqrt(squares + C(eps)), share = along * scale * scale;
+    row.each([&](int64 k, int s) {
+        Vector<T, WIDTH> written, by;
+        if (weight) by = load<WIDTH>(weight + k);
+#pragma unroll
+        for (int w = 0; w < WIDTH; ++w) {
+            const C wg = row.value(0, s, w) * (weight ? C(widen(by.lane[w])) : C(1));
+            written.lane[w] = narrow<T>((wg - row.value(1, s, w) * share) * scale);
+        }
+        store(out + row.at.row * columns + k, written);
+    });
+    if (row.at.is_real && row.at.lane == 0) scales[row.at.row] = scale;
+}
+
+// The gradients by weight, sum(g * (x - mean) * scale), with a mean of 0 if there are none, and by
+// bias, sum(g), over the rows of a chunk:
 // a block has 32 vectors of columns and 8 rows at a time. `parts` is (2, chunks, columns).
 template <typename T, bool IS_VECTOR>
 __global__ void __launch_bounds__(256)
@@ -105,7 +164,7 @@ normalize_weight_gradient(const T* __restrict__ g, const T* __restrict__ x,
     for (int64 row = blockIdx.y * chunk + deep; row < end && column < columns; row += 8) {
         const Vector<T, WIDTH> by = load<WIDTH>(g + row * columns + column);
         const Vector<T, WIDTH> value = load<WIDTH>(x + row * columns + column);
-        const C mean = means[row], scale = scales[row];
+        const C mean = means ? means[row] : C(0), scale = scales[row];
 #pragma unroll
         for (int w = 0; w < WIDTH; ++w) {
             const C each = C(widen(by.lane[w]));

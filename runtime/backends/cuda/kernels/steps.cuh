@@ -65,5 +65,5 @@ steps(const __grid_constant__ Table table, const __grid_constant__ Numbers numbe
         is_finite = step<STEP_LANES>(chunk, n, i) && is_finite;
     for (int64 i = whole + threadIdx.x; i < chunk.end; i += blockDim.x)
         is_finite = step<1>(chunk, n, i) && is_finite;
-    if (found && !is_finite) *found = 1.0f;
+    if (found && !is_finite) put_any(found, 1.0f);
 }

@@ -2,15 +2,26 @@
 // No header of CUDA's is needed.
 #pragma once
 
-// Arrays in shared memory. The host shim of the tests has its own reading of both.
+// Arrays in shared memory, at multiples of 16 bytes, as vectors and matrices must be. The host shim of
+// the tests has its own reading of both.
 #ifndef SHARED_ARRAY
-#define SHARED_ARRAY(type, name, count) __shared__ type name[count]
+#define SHARED_ARRAY(type, name, count) __shared__ __align__(16) type name[count]
 #define DYNAMIC_SHARED(type, name)                              \
     extern __shared__ __align__(16) unsigned char all_shared[]; \
     type* name = reinterpret_cast<type*>(all_shared)
 #endif
 
 #define INLINE static __device__ __forceinline__
+
+// Write to a place where other threads may write, too: the value of one of them stays.
+template <typename T>
+INLINE void put_any(T* place, const T& value) {
+#ifdef HOST_SHIM
+    shim::put_any(place, &value, sizeof value);
+#else
+    *place = value;
+#endif
+}
 
 using int8 = signed char;
 using uint8 = unsigned char;
@@ -80,6 +91,9 @@ struct Narrow<bfloat16> {
         bfloat16 narrow;
 #ifdef HOST_SHIM
         narrow.bits = shim::bfloat16_of_float(x);
+#elif __CUDA_ARCH__ < 800  // which have no instruction for it
+        const uint32 bits = __float_as_uint(x);
+        narrow.bits = x != x ? 0x7fff : uint16((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 #else
         asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(narrow.bits) : "f"(x));
 #endif
