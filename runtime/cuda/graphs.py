@@ -13,11 +13,13 @@ import gc
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
+from time import perf_counter
 from typing import Any, Self
 
 from ..autograd.function import Function
 from ..backends import cuda as _backend
 from ..backends.cuda.memory import CachingAllocator
+from ..core import observers
 from ..core.creation import ones, ones_like
 from ..core.dtypes import uint64
 from ..core.tensor import Tensor
@@ -33,6 +35,9 @@ __all__ = [
 ]  # fmt: skip
 
 _users: dict[int, int] = {}
+
+REPLAY = "CUDAGraph.replay"
+"""What profiles call a replay."""
 
 MODES = ("global", "thread_local", "relaxed")
 """What PyTorch may be told to refuse meanwhile. Here it is always "relaxed", which alone lets the
@@ -118,7 +123,13 @@ class CUDAGraph:
             raise RuntimeError("CUDAGraph: expected a recorded graph. Got an empty one.")
         for draws in self._draws:
             draws.prepare()
-        self._graph.launch(_backend.xp.cuda.get_current_stream())
+        stream = current_stream()
+        for observer in observers.active:
+            observer.operation_started(REPLAY, stream.device)
+        started = perf_counter()
+        self._graph.launch(stream.handle)
+        for observer in observers.active:
+            observer.graph_replayed(stream.device, perf_counter() - started)
 
     def reset(self) -> None:
         """Forget the kernels and give the memory back, except for tensors that still live."""

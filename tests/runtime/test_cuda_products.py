@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import flambeau as torch
-from flambeau.backends.cuda import cublaslt
+from flambeau.backends.cuda import cublaslt, ways
 
 from .cupy_stand_in import blas_lt
 
@@ -104,11 +104,12 @@ def test_tf32_is_taken_where_it_is_allowed(asked: Any) -> None:
     torch.backends.cuda.matmul.allow_tf32 = True
     try:
         assert torch.get_float32_matmul_precision() == "high"
+        assert torch.backends.cuda.matmul.fp32_precision == "tf32"
         x @ x
         x.double() @ x.double()
         x.half() @ x.half()
     finally:
-        torch.set_float32_matmul_precision("highest")
+        torch.backends.cuda.matmul.fp32_precision = "ieee"
     assert not torch.backends.cuda.matmul.allow_tf32
     assert [each["sums"] for each in asked] == [68, 77, 70, 68]
 
@@ -191,18 +192,35 @@ def test_what_cublaslt_has_no_algorithm_for_is_done_in_steps(asked: Any) -> None
     assert torch.allclose(out, layer.weight.sum(1) + 1)
 
 
-def test_parts_of_sums_are_rounded_where_it_is_allowed(asked: Any) -> None:
+def test_sums_are_rounded_where_it_is_allowed(asked: Any, library: Any) -> None:
     switches = torch.backends.cuda.matmul
-    assert switches.allow_bf16_reduced_precision_reduction
+    name = "allow_bf16_reduced_precision_reduction"
     x, y = torch.ones(2, 2, device="cuda").bfloat16(), torch.ones(2, 2, device="cuda").half()
-    switches.allow_bf16_reduced_precision_reduction = False
-    try:
+    for value, scheme in ((False, 2), ((False, False), 0), ((True,), 7), (True, 7)):
+        setattr(switches, name, value)
         for a in (x, y, x.float()):
             a @ a
-    finally:
-        switches.allow_bf16_reduced_precision_reduction = True
-    x @ x
-    assert [each["schemes"] for each in asked] == [2, 7, 7, 7]
+        assert (getattr(switches, name), [each["schemes"] for each in asked]) == (
+            scheme == 7, [scheme, 7, 7],
+        )  # fmt: skip
+        asked.clear()
+    for chosen in ("cublaslt", "cublas"):
+        library(chosen)
+        for switches.allow_fp16_accumulation in (True, False):
+            assert (y @ y).tolist() == (x @ x).tolist() == [[2, 2]] * 2
+    assert [each["sums"] for each in asked] == [64, 68, 68, 68]
+
+
+def test_switches_refuse_what_they_do_not_know() -> None:
+    switches = torch.backends.cuda.matmul
+    with pytest.raises(TypeError, match=r"one or two. Got \(True, True, True\)"):
+        switches.allow_fp16_reduced_precision_reduction = (True, True, True)
+    with pytest.raises(RuntimeError, match=r"none, ieee, tf32\. Got 'bf16'"):
+        switches.fp32_precision = "bf16"
+    with pytest.raises(AttributeError):
+        switches.allow_tf31 = True
+    with pytest.raises(RuntimeError, match=r"default, cublas, cublaslt\. Got 'magma'"):
+        torch.backends.cuda.preferred_blas_library("magma")
 
 
 INTEGERS = {
@@ -229,11 +247,6 @@ def test_products_of_int8_are_exact(case: str, asked: Any) -> None:
     assert (72 in [each["sums"] for each in asked]) == on_integer_units
 
 
-def test_an_unknown_library_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"default, cublas, cublaslt\. Got 'magma'"):
-        torch.backends.cuda.preferred_blas_library("magma")
-
-
 def test_a_failing_product_names_the_status(monkeypatch: Any, asked: Any) -> None:
     x = torch.ones(2, 3, device="cuda")
     w = torch.ones(3, 2, device="cuda")
@@ -241,3 +254,50 @@ def test_a_failing_product_names_the_status(monkeypatch: Any, asked: Any) -> Non
     monkeypatch.setattr(blas_lt, "HANDLE", 0)
     with pytest.raises(RuntimeError, match=r"cublasLtMatmul to succeed.*NOT_INITIALIZED"):
         x @ w
+
+
+def test_a_product_that_is_refused_when_it_runs_is_cublass_from_then_on(
+    monkeypatch: Any, asked: Any
+) -> None:
+    layer = torch.nn.Linear(7, 3, device="cuda")
+    x = torch.ones(2, 7, device="cuda")
+    wanted = layer(x)
+    monkeypatch.setattr(blas_lt, "fails", True)
+    asked.clear()
+    with pytest.warns(UserWarning, match=r"NOT_SUPPORTED.*cuBLAS computes"):
+        found = layer(x)
+    assert torch.equal(found, wanted)
+    monkeypatch.setattr(blas_lt, "fails", False)
+    assert torch.equal(layer(x), wanted)
+    assert asked == []
+
+
+@pytest.mark.parametrize(("rows", "waves", "words"), [
+    (2048, 0.2, ["", ""]), (2048, 0.8, ["", "sums left"]), (16, 0.2, ["", "sums left"]),
+])  # fmt: skip
+def test_a_long_sum_is_not_kept_from_idle_multiprocessors(
+    rows: int, waves: float, words: list[str], monkeypatch: Any, asked: Any
+) -> None:
+    monkeypatch.setattr(blas_lt, "waves", {cublaslt.EPILOGUES["sums left"]: waves})
+    ways.forget()
+    cublaslt.functions = blas_lt.library()
+    layer = torch.nn.Linear(4, 3, device="cuda")
+    out = layer(torch.ones(rows, 4, device="cuda", requires_grad=True))
+    asked.clear()
+    out.backward(torch.ones_like(out))
+    assert epilogues(asked) == words
+    assert layer.bias.grad.tolist() == [rows] * 3
+
+
+def test_each_device_has_a_handle_of_its_own(asked: Any) -> None:
+    x = torch.ones(2, 3, device="cuda:1")
+    assert (x @ x.mT).tolist() == [[3, 3]] * 2
+    assert len(asked) == 1
+
+
+def test_a_product_whose_description_is_refused_is_cublass(monkeypatch: Any, asked: Any) -> None:
+    monkeypatch.setitem(blas_lt.SIZES, "MatmulDesc", {})
+    x = torch.ones(2, 9, device="cuda")
+    with pytest.warns(UserWarning, match=r"MatmulDescSetAttribute\(3\).*INVALID_VALUE"):
+        found = x @ x.mT
+    assert (found.tolist(), asked) == ([[9, 9]] * 2, [])

@@ -46,46 +46,14 @@ if TYPE_CHECKING:
     from ...ops.operation import Operation
 
 
-class _Products:
-    """How matrix products may be rounded."""
-
-    @property
-    def allow_tf32(self) -> bool:
-        """Whether factors of float32 may be rounded to TF32 (10 bits): a float32 matmul precision
-        below "highest"."""
-        return rounding.precision != "highest"
-
-    @allow_tf32.setter
-    def allow_tf32(self, value: bool) -> None:
-        rounding.precision = "high" if value else "highest"
-
-    @property
-    def allow_fp16_reduced_precision_reduction(self) -> bool:
-        """Whether parts of a sum of float16 products, computed apart, may be added up in
-        float16."""
-        return rounding.fp16_sums
-
-    @allow_fp16_reduced_precision_reduction.setter
-    def allow_fp16_reduced_precision_reduction(self, value: bool) -> None:
-        rounding.fp16_sums = bool(value)
-
-    @property
-    def allow_bf16_reduced_precision_reduction(self) -> bool:
-        """The same of bfloat16."""
-        return rounding.bf16_sums
-
-    @allow_bf16_reduced_precision_reduction.setter
-    def allow_bf16_reduced_precision_reduction(self, value: bool) -> None:
-        rounding.bf16_sums = bool(value)
-
-
 class CUDABackend(AttentionSwitches, ArrayBackend):
     """Computes with CuPy and cupyx.scipy.special on the current device of the array."""
 
     type = "cuda"
-    matmul = _Products()  # switches, under PyTorch's name for them
+    matmul = rounding  # switches, under PyTorch's name for them
 
     has_choice = False  # of GPUs or streams, so that backward passes must find theirs
+    preferred_blas_library = staticmethod(rounding.preferred_library)
     together = frozenset(products.TOGETHER)  # composites that gradients ask for as one operation
     is_recording = 0  # how many graphs are recorded now
     recorded_numbers: ClassVar[list[Any]] = []  # that they read, and keep
@@ -128,19 +96,6 @@ class CUDABackend(AttentionSwitches, ArrayBackend):
     def is_built(self) -> bool:
         """Whether there is code for GPUs: yes."""
         return True
-
-    def preferred_blas_library(self, backend: str | None = None) -> str:
-        """Which library computes matrix products, and from now on is to: "cublaslt", with bias and
-        activation in one launch, "cublas", or "default", the first that has an algorithm.
-
-        Raises: ValueError for another word.
-        """
-        words = ("default", "cublas", "cublaslt")
-        if backend is not None:
-            if backend not in words:
-                raise ValueError(f"Expected a library of {', '.join(words)}. Got {backend!r}.")
-            rounding.library = backend
-        return rounding.library
 
     def kernel(self, operation: Operation, key: DispatchKey) -> Callable[..., Any]:
         plain = super().kernel(operation, key)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .matrices import FACTORS, SORTS, Problem
+from .precision import ANY_SCHEME
 
 DEFAULT_ALGORITHM = -1
 """Of cublasGemmAlgo_t."""
@@ -31,9 +32,9 @@ class Plan:
     def __init__(self, cuda: Any, problem: Problem) -> None:
         self._library = library(cuda)
         self._handle = cuda.device.get_cublas_handle
-        self._rounds_sums = problem.rounds_sums
-        left, right, (kind, _, factor) = problem.left, problem.right, SORTS[problem.dtype]
-        self._factors = factors = np.array([problem.alpha, problem.beta], FACTORS[factor])
+        self._rounds_sums = problem.schemes == ANY_SCHEME
+        left, right, kind = problem.left, problem.right, SORTS[problem.dtype].operand
+        self._factors = factors = np.array([problem.alpha, problem.beta], FACTORS[problem.factor])
         alpha = factors.ctypes.data
         n, m = left.rows, right.columns
         shape = int(right.is_transposed), int(left.is_transposed), m, n, right.rows, alpha

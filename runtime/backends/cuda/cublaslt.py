@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -36,8 +36,8 @@ BATCH_COUNT, STRIDED_BATCH_OFFSET = 5, 6
 """Of cublasLtMatrixLayoutAttribute_t."""
 MAX_WORKSPACE_BYTES, REDUCTION_SCHEME_MASK, MIN_ALIGNMENTS = 1, 3, (5, 6, 7, 8)
 """Of cublasLtMatmulPreferenceAttributes_t; the alignments are of A, B, C and D."""
-REDUCTION_SCHEME_COMPUTE_TYPE = 2
-"""Of cublasLtReductionScheme_t: parts of sums are kept as wide as they are added up."""
+REFUSALS = (7, 8, 15)
+"""CUBLAS_STATUS_INVALID_VALUE, _ARCH_MISMATCH and _NOT_SUPPORTED: nothing was launched."""
 EPILOGUES = {"": 1, "bias": 4, "sums right": 256, "sums left": 512}
 """Of cublasLtEpilogue_t. "sums left" also adds up the columns of the left operand, over the
 dimension that the product sums over: the library's B, BGRADB."""
@@ -63,6 +63,7 @@ def forget() -> None:
     global functions
     functions = None
     _handles.clear()
+    _preference.cache_clear()
 
 
 def _handle(device: int) -> ctypes.c_void_p:
@@ -75,9 +76,14 @@ def _handle(device: int) -> ctypes.c_void_p:
     return found
 
 
+class Refused(RuntimeError):
+    """A product is not computed after all."""
+
+
 def _require(status: int, call: str) -> None:
     if status:
-        raise RuntimeError(
+        kind = Refused if status in REFUSALS else RuntimeError
+        raise kind(
             f"cuBLASLt: expected {call} to succeed. Got {_name(status)}. Use "
             "torch.backends.cuda.preferred_blas_library('cublas') to do without it."
         )
@@ -94,6 +100,7 @@ class _Description:
 
     def __init__(self, kind: str, *facts: Any) -> None:
         self.kind, self.pointer = kind, ctypes.c_void_p()
+        self._library = functions  # which must outlive it
         self._destroy = getattr(functions, f"cublasLt{kind}Destroy")
         create, self._set = (
             getattr(functions, f"cublasLt{kind}{word}") for word in ("Create", "SetAttribute")
@@ -148,9 +155,10 @@ class Plan:
         self, cuda: Any, choice: _Choice, matmul: _Description, layouts: list[_Description],
         factors: Any, handle: ctypes.c_void_p, epilogue: str,
     ) -> None:  # fmt: skip
-        self._kept = choice, matmul, layouts, factors
+        self._kept = functions, choice, matmul, layouts, factors
         self._alloc, self._stream = cuda.alloc, cuda.get_current_stream
         self._workspace = int(choice.workspace)
+        self.waves = float(choice.waves)  # of blocks: below 1, which part of the device they fill
         alpha = factors.ctypes.data
         beta = alpha + factors.itemsize
         right, left, addend, out = (each.pointer.value for each in layouts)
@@ -193,7 +201,8 @@ def plan(cuda: Any, device: int, problem: Problem) -> Plan | None:
 
     A plan is changed by each run: one thread may use it.
     """
-    kind, made, factor = SORTS[problem.dtype]
+    kind, made, _ = SORTS[problem.dtype]
+    factor = problem.factor
     matmul = _Description("MatmulDesc", ctypes.c_int(problem.sums), ctypes.c_int(factor))
     matmul.set(TRANSA, ctypes.c_int32(problem.right.is_transposed))
     matmul.set(TRANSB, ctypes.c_int32(problem.left.is_transposed))
@@ -216,17 +225,23 @@ def _chosen(
     handle: ctypes.c_void_p, matmul: _Description, layouts: list[_Description], problem: Problem
 ) -> _Choice | None:
     """The algorithm that the heuristics put first."""
-    preference = _Description("MatmulPreference")
-    preference.set(MAX_WORKSPACE_BYTES, ctypes.c_uint64(WORKSPACE))
-    if not problem.rounds_sums:
-        preference.set(REDUCTION_SCHEME_MASK, ctypes.c_uint32(REDUCTION_SCHEME_COMPUTE_TYPE))
     beside = problem.third_alignment if problem.addend is not None else ALIGNED
     alignments = problem.alignment, problem.alignment, beside, ALIGNED
-    for attribute, alignment in zip(MIN_ALIGNMENTS, alignments, strict=True):
-        preference.set(attribute, ctypes.c_uint32(alignment))
+    preference = _preference(problem.schemes, alignments)
     choice, count = _Choice(), ctypes.c_int()
     status = functions.cublasLtMatmulAlgoGetHeuristic(
         handle, matmul.pointer, *(each.pointer for each in layouts), preference.pointer,
         ctypes.c_int(1), ctypes.byref(choice), ctypes.byref(count),
     )  # fmt: skip
     return choice if not status and count.value and not choice.state else None
+
+
+@lru_cache
+def _preference(schemes: int, alignments: tuple[int, ...]) -> _Description:
+    """What algorithms may do and must take; kept, as it takes a fifth of the time of a plan."""
+    made = _Description("MatmulPreference")
+    made.set(MAX_WORKSPACE_BYTES, ctypes.c_uint64(WORKSPACE))
+    made.set(REDUCTION_SCHEME_MASK, ctypes.c_uint32(schemes))
+    for attribute, alignment in zip(MIN_ALIGNMENTS, alignments, strict=True):
+        made.set(attribute, ctypes.c_uint32(alignment))
+    return made

@@ -22,8 +22,10 @@ SORTS = {
     "float64": Sort(1, 1, 1), "int8": Sort(3, 10, 10),
 }  # fmt: skip
 """Half types are 2 and 14, float32 and float64 0 and 1, int8 and int32 3 and 10."""
-FACTORS = {0: "float32", 1: "float64", 10: "int32"}
+FACTORS = {0: "float32", 1: "float64", 2: "float16", 10: "int32"}
 """The types of alpha and beta by number."""
+COMPUTE_16F = 64
+"""Of cublasComputeType_t: alpha and beta are float16 then."""
 COMPUTE_32F, COMPUTE_32F_FAST_TF32, COMPUTE_64F, COMPUTE_32I = 68, 77, 70, 72
 """Of cublasComputeType_t."""
 
@@ -72,8 +74,13 @@ class Problem(NamedTuple):
     alpha: float = 1.0
     beta: float = 0.0
     epilogue: str = ""
-    rounds_sums: bool = True  # whether parts of sums may be added up in the type of the result
+    schemes: int = 7  # how sums of parts may be added up, of cublasLtReductionScheme_t
     addend: Operand | None = None  # if it lies elsewhere than the result
+
+    @property
+    def factor(self) -> int:
+        """The type of alpha and beta."""
+        return 2 if self.sums == COMPUTE_16F else SORTS[self.dtype].factor
 
 
 def collapsed(shape: Shape, strides: Shape) -> tuple[int, int] | None:

@@ -288,6 +288,12 @@ def sum_to(input: Any, like: tuple[int, ...]) -> Any:
     return None if out is None else out.reshape(like)
 
 
+@kernel("channel_sum")
+def channel_sum(input: Any) -> Any:
+    """The sum over all dimensions but 1, of images in either layout."""
+    return reduced("SumOf", input, (0, *range(2, input.ndim)), input.dtype)
+
+
 @kernel("mean_over")
 def mean_over(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """The sum divided by the count."""

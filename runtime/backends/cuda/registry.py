@@ -32,6 +32,7 @@ FAMILIES = (
     "pooling",
     "gathers",
     "movement",
+    "upsampling",
 )
 """The modules of this package that register kernels, or declare such as other parts call."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import threading
+import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -28,6 +29,11 @@ from .precision import rounding
 
 MOST_PLANS = 4_096
 """Ways to lie that are kept; shapes that never repeat must not fill memory."""
+MANY_TERMS = 2_048
+"""Terms of a sum that take an H100's multiprocessor as long as a launch and a pass over memory do:
+11 us, at 128 x 128 sums and 6 TFLOP/s of bfloat16."""
+FILLED = 0.7
+"""Which part of the multiprocessors that the product alone fills must work with an epilogue too."""
 INTEGERS = frozenset({"int8"})
 REAL = frozenset(SORTS) - INTEGERS
 
@@ -79,10 +85,11 @@ class _Way:
 
 
 class _Ways(threading.local):
-    """What a thread knows; plans are changed by each run."""
+    """What a thread knows, by key; plans are changed by each run."""
 
     def __init__(self) -> None:
         self.known: dict[Any, _Way] = {}
+        self.refused: set[Any] = set()  # by cuBLASLt, when they ran
 
 
 _ways = _Ways()
@@ -112,34 +119,50 @@ def product(
         kind, like, how, x.shape, x.strides, x.dtype, y.shape, y.strides, y.dtype, beside,
         (x_at | y_at) % ALIGNED, x_data.device_id, rounding.code,
     )  # fmt: skip
-    known = _ways.known
-    way = known.get(key)
-    if way is None:
-        if len(known) >= MOST_PLANS:
-            known.clear()
-        way = known[key] = _found_way(cupy, *key)
+    way = _ways.known.get(key) or _learnt(cupy, key)
     plan = way.plan
     if plan is None:
         if way.copied is None:
             return None
-        x, y = (
-            _copy(cupy, a, way.shape) if is_copied else a
-            for a, is_copied in zip((x, y), way.copied, strict=True)
-        )
+        of_x, of_y = way.copied
+        x = _copy(cupy, x, way.shape) if of_x else x
+        y = _copy(cupy, y, way.shape) if of_y else y
         return product(cupy, kind, x, y, like, how, third, out)
     if out is None:
         out = memory.current.empty(way.shape, way.dtype, way.size)
     place = out.data.ptr
-    if beside is None:
-        plan(x_at, y_at, place, place)
-    elif how.epilogue:
-        plan(x_at, y_at, place, place, third_at)
-    elif plan.works_in_place:
-        out[...] = third
-        plan(x_at, y_at, place, place)
-    else:
-        plan(x_at, y_at, third_at, place)
+    try:
+        if beside is None:
+            plan(x_at, y_at, place, place)
+        elif how.epilogue:
+            plan(x_at, y_at, place, place, third_at)
+        elif plan.works_in_place:
+            out[...] = third
+            plan(x_at, y_at, place, place)
+        else:
+            plan(x_at, y_at, third_at, place)
+    except cublaslt.Refused as error:
+        _refuse(key, error)
+        return product(cupy, kind, x, y, like, how, third, out)
     return out
+
+
+def _learnt(cupy: Any, key: tuple[Any, ...]) -> _Way:
+    if len(_ways.known) >= MOST_PLANS:
+        _ways.known.clear()
+    try:
+        way = _found_way(cupy, key in _ways.refused, *key)
+    except cublaslt.Refused as error:
+        _refuse(key, error)
+        way = _found_way(cupy, True, *key)
+    _ways.known[key] = way
+    return way
+
+
+def _refuse(key: tuple[Any, ...], error: Exception) -> None:
+    warnings.warn(f"{error} cuBLAS computes such products from now on.", stacklevel=3)
+    _ways.refused.add(key)
+    _ways.known.pop(key, None)
 
 
 def _copy(cupy: Any, x: Any, batch: Shape) -> Any:
@@ -156,8 +179,8 @@ IMPOSSIBLE = _Way(None, ())
 
 
 def _found_way(
-    cupy: Any, kind: Callable[..., Any], like: Any, how: Extras, x_shape: Shape, x_strides: Shape,
-    dtype: Any, y_shape: Shape, y_strides: Shape, other: Any,
+    cupy: Any, is_refused: bool, kind: Callable[..., Any], like: Any, how: Extras,
+    x_shape: Shape, x_strides: Shape, dtype: Any, y_shape: Shape, y_strides: Shape, other: Any,
     beside: tuple[Shape, Shape, Any, int] | None, bits: int, device: int, code: int,
 ) -> _Way:  # fmt: skip
     name, size = dtype.name, dtype.itemsize
@@ -181,13 +204,26 @@ def _found_way(
         return IMPOSSIBLE
     problem = Problem(
         name, left, right, rounding.sums(name), _alignment(bits), third_alignment, count,
-        how.alpha, how.beta, how.epilogue, rounding.rounds_sums(name), addend,
+        how.alpha, how.beta, how.epilogue, rounding.schemes(name), addend,
     )  # fmt: skip
     plan: Any = None
-    if rounding.library != "cublas" and cublaslt.is_available():
-        plan = cublaslt.plan(cupy.cuda, device, problem)
+    if rounding.library != "cublas" and not is_refused and cublaslt.is_available():
+        plan = _worthwhile_plan(cupy.cuda, device, problem)
     result = np.dtype("int32") if name == "int8" else dtype
     return _Way(plan or cublas.plan(cupy.cuda, problem), shape, result)
+
+
+def _worthwhile_plan(cuda: Any, device: int, problem: Problem) -> Any:
+    """cuBLASLt's plan; None if what goes with the product costs more in its launch than apart.
+
+    A sum of many terms into a small matrix is computed in parts, by multiprocessors that would
+    idle otherwise; with an epilogue the library may have no such algorithm.
+    """
+    plan = cublaslt.plan(cuda, device, problem)
+    if plan is None or not problem.epilogue or problem.left.columns < MANY_TERMS:
+        return plan
+    plain = cublaslt.plan(cuda, device, problem._replace(epilogue=""))
+    return None if plain is not None and plan.waves < FILLED * plain.waves else plan
 
 
 def _addend(lies: Lying, shape: Shape) -> Operand | None:
@@ -251,12 +287,14 @@ def matmul(x: Lying, y: Lying, like: Any) -> Sides | None:
 
 
 def by_input(g: Lying, other: Lying, like: Shape) -> Sides | None:
+    """g @ other.mT."""
     if len(like) < 2 or broadcast(g.shape[:-2], other.shape[:-2]) != like[:-2]:
         return None  # a sum over batches follows
     return _stacks(g, other, (False, True))
 
 
 def by_other(input: Lying, g: Lying, like: Shape) -> Sides | None:
+    """input.mT @ g, over all batches that `like` has not."""
     if len(like) == 1 and g.shape == input.shape[:-1] != ():
         return over_rows(input, _column(g), like)
     if len(like) < 2 or len(g.shape) < 2 or len(input.shape) < 2:
@@ -269,6 +307,7 @@ def by_other(input: Lying, g: Lying, like: Shape) -> Sides | None:
 
 
 def over_rows(x: Lying, y: Lying, like: Shape) -> Sides | None:
+    """x.T @ y of arrays (..., n) and (..., m), over all rows at once."""
     left, right = all_rows(*x), all_rows(*y)
     if left is not None and right is not None and left.rows != right.rows:
         return None  # of broadcast batches
@@ -278,6 +317,7 @@ def over_rows(x: Lying, y: Lying, like: Shape) -> Sides | None:
 
 
 def linear(input: Lying, weight: Lying, like: Any) -> Sides | None:
+    """input @ weight.T, of all rows at once."""
     if not input.shape or len(weight.shape) != 2:
         return None
     left, right = all_rows(*input), operand(*weight)

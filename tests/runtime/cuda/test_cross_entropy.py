@@ -55,12 +55,28 @@ def test_targets_that_are_no_classes_are_refused_without_waiting_for_them(
     assert np.isfinite(F.cross_entropy(x, torch.tensor([1, 0, 2]).cuda()).item())
 
 
-@pytest.mark.parametrize(
-    "options", [{"label_smoothing": 0.1}, {"weight": np.linspace(0.5, 1.5, 8, dtype=np.float32)}]
-)
-def test_the_rest_is_left_to_the_array_kernel(host: HostDriver, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("shape", [(6, 33), (2, 8, 3, 5), (2, 5, 7)])
+def test_smooth_labels_and_classes_of_places(
+    host: HostDriver, reduction: str, shape: tuple[int, ...]
+) -> None:
+    target = torch.tensor(np.random.default_rng(2).integers(0, shape[1], (shape[0], *shape[2:])))
+    target.reshape(-1)[1] = -100
+    for smoothing in (0.0, 0.3):
+        x = drawn(shape, "float32").requires_grad_()
+        wide, how = double(x), {"label_smoothing": smoothing, "reduction": reduction}
+        found = F.cross_entropy(x, target.cuda(), **how)
+        assert_launched(host, "cross_entropy_rows")
+        wanted = F.cross_entropy(wide, target, **how)
+        assert_near(found, wanted, 40)
+        g = drawn(found.shape, "float32", 1)
+        (a,) = torch.autograd.grad(found, x, g)
+        assert_launched(host, "cross_entropy_gradient")
+        assert_near(a, torch.autograd.grad(wanted, wide, double(g))[0], 20)
+
+
+def test_weights_are_left_to_the_array_kernel(host: HostDriver) -> None:
     x, target = drawn((5, 8), "float32"), torch.tensor([1, 2, 3, 0, 7])
-    on_gpu = {k: torch.tensor(v).cuda() if k == "weight" else v for k, v in options.items()}
-    on_cpu = {k: torch.tensor(v).double() if k == "weight" else v for k, v in options.items()}
-    found = F.cross_entropy(x, target.cuda(), **on_gpu)
-    assert_near(found, F.cross_entropy(double(x), target, **on_cpu), 20)
+    weight = torch.linspace(0.5, 1.5, 8)
+    found = F.cross_entropy(x, target.cuda(), weight=weight.cuda())
+    assert_near(found, F.cross_entropy(double(x), target, weight=weight.double()), 20)

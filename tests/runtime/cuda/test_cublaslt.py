@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from flambeau.backends.cuda import cublaslt, libraries, matrices
+from flambeau.backends.cuda import cublaslt, libraries, matrices, precision
 
 from ..cupy_stand_in import blas_lt
 from ..recorded import cublaslt as recorded
@@ -32,7 +32,10 @@ NUMBERS = {
     "CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET": cublaslt.STRIDED_BATCH_OFFSET,
     "CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES": cublaslt.MAX_WORKSPACE_BYTES,
     "CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK": cublaslt.REDUCTION_SCHEME_MASK,
-    "CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE": cublaslt.REDUCTION_SCHEME_COMPUTE_TYPE,
+    "CUBLASLT_REDUCTION_SCHEME_NONE": precision.NO_SCHEME,
+    "CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE": precision.WIDE_SCHEME,
+    "CUBLASLT_REDUCTION_SCHEME_MASK": precision.ANY_SCHEME,
+    "CUBLAS_COMPUTE_16F": matrices.COMPUTE_16F,
     **{
         f"CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_{matrix}_BYTES": number
         for matrix, number in zip("ABCD", cublaslt.MIN_ALIGNMENTS, strict=True)

@@ -21,6 +21,7 @@ import numpy as np
 
 from . import blas, streams
 from .blas import _by_columns
+from .memory import current
 
 SUCCESS, NOT_INITIALIZED, INVALID_VALUE, NOT_SUPPORTED = 0, 1, 7, 15
 NAMES = {
@@ -29,7 +30,7 @@ NAMES = {
 }
 TYPES = blas.TYPES | {3: np.dtype(np.int8), 10: np.dtype(np.int32)}
 SUMS: dict[int, Any] = blas.SUMS | {72: np.int32}
-SCALES = {68: 0, 77: 0, 70: 1, 72: 10}
+SCALES = {64: 2, 68: 0, 77: 0, 70: 1, 72: 10}
 """The cudaDataType of alpha and beta by cublasComputeType_t."""
 
 RECORD = json.loads(
@@ -49,10 +50,15 @@ SIZES: dict[str, dict[int, int]] = {
 """Bytes of the attributes of each kind of descriptor, by their numbers."""
 
 HANDLE = 0xB1A5
-DOUBLE, INT8, INT32 = 1, 3, 10
+"""Of device 0; each has its own."""
+DOUBLE, HALF, INT8, INT32 = 1, 2, 3, 10
 
 objects: dict[int, dict[Any, Any]] = {}
 """Descriptors, and what an algorithm is for, by their addresses."""
+waves: dict[int, float] = {}
+"""Waves of the algorithms for some epilogues, for tests; 1 for all others."""
+fails = False
+"""Whether runs are refused that the heuristics had an algorithm for."""
 asked: list[dict[str, Any]] = []
 """What ran, for tests that look."""
 _numbers = itertools.count(0x1000, 16)
@@ -85,7 +91,7 @@ def _set(kind: str) -> Callable[..., int]:
 
 def create(place: Any) -> int:
     """cublasLtCreate."""
-    place[0] = HANDLE
+    place[0] = HANDLE + current.device
     return SUCCESS
 
 
@@ -110,7 +116,7 @@ def heuristic(
 ) -> int:  # fmt: skip
     """cublasLtMatmulAlgoGetHeuristic: one algorithm, or none."""
     count[0] = 0
-    if handle != HANDLE or wanted < 1:
+    if handle != HANDLE + current.device or wanted < 1:
         return INVALID_VALUE
     given, layouts = objects[matmul], [dict(objects[each]) for each in (a, b, c, d)]
     status = _refusal(given, *layouts)
@@ -128,6 +134,7 @@ def heuristic(
     )  # fmt: skip
     choice = found[0]
     choice.algorithm[0], choice.workspace, choice.state = made, space, SUCCESS
+    choice.waves = waves.get(given.get(7, 1), 1.0)
     count[0] = 1
     return SUCCESS
 
@@ -143,7 +150,8 @@ def _refusal(given: dict[Any, Any], a: Any, b: Any, c: Any, d: Any) -> int:
     result = INT32 if kind == INT8 else kind
     if b["type"] != kind or {c["type"], d["type"]} != {result} or kind == INT32:
         return NOT_SUPPORTED
-    if SUMS[given["sums"]] is not {INT8: np.int32, DOUBLE: np.float64}.get(kind, np.float32):
+    sums = {INT8: (np.int32,), DOUBLE: (np.float64,), HALF: (np.float16, np.float32)}
+    if SUMS[given["sums"]] not in sums.get(kind, (np.float32,)):
         return NOT_SUPPORTED
     if kind == INT8 and (transposed != (1, 0) or m % 4 or k % 4 or a["step"] % 4 or b["step"] % 4):
         return NOT_SUPPORTED
@@ -160,8 +168,10 @@ def matmul(
     c: int, c_lies: int, d: int, d_lies: int, algorithm: int, space: int, size: int, stream: int,
 ) -> int:  # fmt: skip
     """cublasLtMatmul."""
-    if handle != HANDLE or stream != streams.get_current_stream().ptr:
+    if handle != HANDLE + current.device or stream != streams.get_current_stream().ptr:
         return NOT_INITIALIZED
+    if fails:
+        return NOT_SUPPORTED
     known = objects[c_uint64.from_address(algorithm).value]
     given = dict(objects[number])
     layouts = [dict(objects[each]) for each in (a_lies, b_lies, c_lies, d_lies)]

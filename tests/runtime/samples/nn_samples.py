@@ -92,6 +92,11 @@ def adaptive(input: Any, sizes: Any) -> Any:
     return out
 
 
+def padded_around(input: Any, pad: Any, mode: str) -> Any:
+    names = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+    return np.pad(input, ((0, 0), (pad[2], pad[3]), (pad[0], pad[1])), names[mode])
+
+
 def layer_norm(
     input: Any, shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:
@@ -269,6 +274,18 @@ SAMPLES: dict[str, list[Sample]] = {
     ],
     "adaptive_avg_pool1d": [Sample((array(2, 2, 5), 2), {}, adaptive)],
     "adaptive_avg_pool3d": [Sample((array(1, 2, 3, 4, 2), (2, 2, 1)), {}, adaptive)],
+    "pad_around": [
+        Sample((array(2, 4, 3),), {"pad": (1, 2, 3, 0), "mode": mode}, padded_around)
+        for mode in ("reflect", "replicate", "circular")
+    ],
+    "resample": [
+        Sample(
+            (array(1, 2, 4, 3),),
+            {"sizes": (5, 5), "factors": (None, 1.7), "mode": mode, "align_corners": False},
+            None,
+        )
+        for mode in ("nearest", "bilinear", "bicubic")
+    ],
     "layer_norm": [
         Sample((array(4, 3, 5), (5,), array(5, seed=1), array(5, seed=2)), {}, layer_norm),
         Sample((array(4, 3, 5), (3, 5)), {"eps": 1e-3}, layer_norm),
