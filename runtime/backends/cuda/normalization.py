@@ -6,7 +6,7 @@ from typing import Any
 
 from . import counters, launch
 from .launch import Template
-from .reductions import BLOCKS_PER_MULTIPROCESSOR, MOST_CHUNKS
+from .reductions import MOST_CHUNKS
 from .registry import FLOATS, kernel
 from .rows import ROW_PARAMETERS, VECTOR_BYTES, Rows, aligned, as_rows, empty, wide
 
@@ -20,6 +20,8 @@ WEIGHTS = Template(
 )
 ROWS_AT_ONCE, COLUMNS_AT_ONCE = 8, 32
 """Threads of a block of `normalize_weight_gradient` along rows, and along vectors of columns."""
+BLOCKS_PER_MULTIPROCESSOR = 2
+"""Of it: more would have their sums added up by one block for longer than they save."""
 
 
 def _launched(template: Template, given: Rows, *others: Any, eps: float) -> None:
