@@ -33,6 +33,7 @@ FAMILIES = (
     "gathers",
     "movement",
     "upsampling",
+    "recurrent",
 )
 """The modules of this package that register kernels, or declare such as other parts call."""
 
