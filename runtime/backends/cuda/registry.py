@@ -29,6 +29,7 @@ FAMILIES = (
     "casts",
     "normalization",
     "batch_norm",
+    "group_norm",
     "pooling",
     "gathers",
     "movement",
