@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 FAMILIES = (
     "softmax",
+    "logits",
     "reductions",
     "attention",
     "segments",

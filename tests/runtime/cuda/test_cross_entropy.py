@@ -13,8 +13,9 @@ import flambeau.nn.functional as F
 from .kit import DTYPES, assert_launched, assert_near, double, drawn
 from .shim import HostDriver
 
-SHAPES = [(40, 10), (7, 33), (3, 520), (2, 8200)]
+SHAPES = [(40, 10), (7, 33), (3, 520), (3, 8201)]
 CASES = [("float32", s) for s in SHAPES]
+CASES += [("bfloat16", (3, 16_395))]
 CASES += [(d, s) for d in DTYPES if d != "float32" for s in [(9, 33), (2, 520)]]
 
 
@@ -31,13 +32,40 @@ def test_losses_and_gradients(
         return F.cross_entropy(x, target, reduction=reduction)
 
     found, wide = loss(x, target.cuda()), double(x)
-    assert_launched(host, "cross_entropy_rows")
+    assert_launched(host, "logits_long_rows" if shape[1] > 8200 else "logits_rows")
     wanted = loss(wide, target)
     assert_near(found, wanted, 40)
     (a,) = torch.autograd.grad(found.sum(), x)
-    assert_launched(host, "cross_entropy_gradient")
+    assert_launched(host, "logits_gradient")
     (b,) = torch.autograd.grad(wanted.sum(), wide)
     assert_near(a, b, 20)
+
+
+def test_autocast_reads_halves_and_gives_float32(host: HostDriver) -> None:
+    x, target = drawn((5, 33), "bfloat16").requires_grad_(), torch.tensor([1, 32, 0, -100, 7])
+    with torch.autocast("cuda", torch.bfloat16):
+        loss = F.cross_entropy(x, target.cuda())
+    loss.backward()
+    assert [e.partition("<")[0] for e in host.launched if e.startswith(("cast", "logits"))] == [
+        "logits_rows", "logits_total", "logits_gradient",
+    ]  # fmt: skip
+    wide = double(x)
+    wanted = F.cross_entropy(wide, target)
+    wanted.backward()
+    assert loss.dtype == torch.float32
+    assert_near(loss, wanted, 40)
+    assert x.grad.dtype == torch.bfloat16
+    assert_near(x.grad, wide.grad, 4)
+
+
+def test_second_derivatives(host: HostDriver) -> None:
+    x, target = drawn((3, 6), "float64").requires_grad_(), torch.tensor([1, 5, 0])
+
+    def second(x: Any, target: Any) -> Any:
+        (g,) = torch.autograd.grad(F.cross_entropy(x, target), x, create_graph=True)
+        return torch.autograd.grad((g**2).sum(), x)[0]
+
+    assert_near(second(x, target.cuda()), second(double(x), target), 40)
 
 
 def test_targets_that_are_no_classes_are_refused_without_waiting_for_them(
@@ -66,12 +94,13 @@ def test_smooth_labels_and_classes_of_places(
         x = drawn(shape, "float32").requires_grad_()
         wide, how = double(x), {"label_smoothing": smoothing, "reduction": reduction}
         found = F.cross_entropy(x, target.cuda(), **how)
-        assert_launched(host, "cross_entropy_rows")
+        name = "logits" if len(shape) == 2 and not smoothing else "cross_entropy"
+        assert_launched(host, f"{name}_rows")
         wanted = F.cross_entropy(wide, target, **how)
         assert_near(found, wanted, 40)
         g = drawn(found.shape, "float32", 1)
         (a,) = torch.autograd.grad(found, x, g)
-        assert_launched(host, "cross_entropy_gradient")
+        assert_launched(host, f"{name}_gradient")
         assert_near(a, torch.autograd.grad(wanted, wide, double(g))[0], 20)
 
 

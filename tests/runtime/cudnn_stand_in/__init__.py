@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..cupy_stand_in import streams
+from ..cupy_stand_in import memory, streams
 from ..cupy_stand_in.memory import current
 from . import engines, graphs
 from .interface import KINDS, NUMBERS, STATUS_NAMES, Descriptor, Refused, read, write
@@ -149,6 +149,9 @@ class StandIn:
             raise Refused("BAD_PARAM", "the handle's stream is not the current one")
         chosen = self.descriptor(plan)
         label, work = engines.prepared(chosen, self.descriptor(pack))
+        if memory.ledger is not None:
+            memory.ledger.add(*engines.counted(chosen))
+            return
         self.executed.append(label)
         recorded = streams.capturing()
         if recorded is None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from . import blas, streams
+from . import blas, memory, streams
 from .blas import _by_columns
 from .memory import current
 
@@ -185,6 +185,14 @@ def matmul(
         return INVALID_VALUE
     number_type = np.dtype(SUMS[given["sums"]])
     factors = [float(_by_columns(x, number_type, 1, 1, 1)[0, 0]) for x in (alpha, beta)]
+    if memory.ledger is not None:
+        count, result = layouts[3].get(5, 1), layouts[3]
+        depth = layouts[0]["columns" if not given.get(3, 0) else "rows"]
+        sizes = count, result["rows"], result["columns"], depth
+        extra = {c} - {d} if factors[1] else set()
+        places = (a, b, d, given.get(8, 0), given.get(11, 0), *extra)
+        memory.ledger.product(sizes, places, bool(factors[1]) and c == d)
+        return SUCCESS
     asked.append({"sums": given["sums"], "epilogue": given.get(7, 1), "schemes": known["schemes"]})
 
     def compute() -> None:

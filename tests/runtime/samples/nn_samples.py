@@ -170,6 +170,15 @@ def nll(
     return reduced(values, reduction, weights)
 
 
+def of_logits(
+    input: Any, target: Any, ignore_index: int, reduction: str, is_wide: bool
+) -> list[Any]:
+    log_sums = np.log(np.exp(input).sum(1))
+    kept = target != ignore_index
+    losses = np.where(kept, log_sums - input[np.arange(len(target)), target], 0)
+    return [reduced(losses, reduction, kept), log_sums, kept.sum().astype(input.dtype)]
+
+
 def cross_entropy(
     input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"
 ) -> Any:
@@ -314,14 +323,17 @@ SAMPLES: dict[str, list[Sample]] = {
     "normalize_over": [
         Sample((array(4, 3, 5),), {"dims": d, "eps": 1e-3}, normalized) for d in ((0, 2), (-1,))
     ],
-    "batch_normalize": [
-        Sample(
-            (array(4, 3, 5), array(3, seed=1), array(3, seed=2)),
-            {"dims": (0, 2), "eps": 1e-3},
-            batch_normalized,
-        ),
-        Sample((array(4, 3),), {"dims": (0,), "eps": 1e-3}, batch_normalized),
-    ],
+    **{
+        name: [
+            Sample(
+                (array(4, 3, 5), array(3, seed=1), array(3, seed=2)),
+                {"dims": (0, 2), "eps": 1e-3},
+                batch_normalized,
+            ),
+            Sample((array(4, 3),), {"dims": (0,), "eps": 1e-3}, batch_normalized),
+        ]
+        for name in ("batch_normalize", "mixed_batch_normalize")
+    },
     "normalize_by": [
         Sample(
             (array(2, 3, 4), array(3), array(3, low=0.5), array(3, seed=1), array(3, seed=2)),
@@ -337,6 +349,10 @@ SAMPLES: dict[str, list[Sample]] = {
             lambda x, w, b: x * w[:, None] + b[:, None],
         ),
         Sample((array(2, 3), array(3)), {}, lambda x, w: x * w),
+    ],
+    "cross_entropy_of_logits": [
+        Sample((array(4, 3), TARGETS), {"ignore_index": i, "reduction": r, "is_wide": w}, of_logits)
+        for r, i, w in (("mean", -100, True), ("sum", 1, False), ("none", -100, False))
     ],
     "cross_entropy": [
         Sample((array(4, 3), TARGETS), {}, cross_entropy),
