@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import flambeau as torch
-from flambeau.backends.cuda import cublaslt
+from flambeau.backends.cuda import cublaslt, ways
 
 from .cupy_stand_in import blas_lt
 
@@ -178,6 +179,12 @@ def test_sums_with_products_and_their_gradients_equal_those_in_double_precision(
                 assert torch.allclose(got.cpu().double(), wanted, rtol=1e-4, atol=1e-5)
 
 
+def test_a_factor_of_0_drops_nan() -> None:
+    nan, one = torch.full((2, 2), float("nan"), device="cuda"), torch.ones(2, 2, device="cuda")
+    assert torch.addmm(nan, one, one, beta=0, alpha=2).tolist() == [[4, 4]] * 2
+    assert torch.addmm(one, nan, one, beta=2, alpha=0).tolist() == [[2, 2]] * 2
+
+
 def test_what_cublaslt_has_no_algorithm_for_is_done_in_steps(asked: Any) -> None:
     layer = torch.nn.Linear(4, 3, device="cuda", dtype=torch.float64)  # bias gradient: not there
     out = layer(torch.ones(2, 4, device="cuda", dtype=torch.float64))
@@ -270,3 +277,50 @@ def test_a_product_that_is_refused_when_it_runs_is_cublass_from_then_on(
     monkeypatch.setattr(blas_lt, "fails", False)
     assert torch.equal(layer(x), wanted)
     assert asked == []
+
+
+@pytest.mark.parametrize(("rows", "waves", "words"), [
+    (2048, 0.2, ["", ""]), (2048, 0.8, ["", "sums left"]), (16, 0.2, ["", "sums left"]),
+])  # fmt: skip
+def test_a_long_sum_is_not_kept_from_idle_multiprocessors(
+    rows: int, waves: float, words: list[str], monkeypatch: Any, asked: Any
+) -> None:
+    monkeypatch.setattr(blas_lt, "waves", {cublaslt.EPILOGUES["sums left"]: waves})
+    ways.forget()
+    cublaslt.functions = blas_lt.library()
+    layer = torch.nn.Linear(4, 3, device="cuda")
+    out = layer(torch.ones(rows, 4, device="cuda", requires_grad=True))
+    asked.clear()
+    out.backward(torch.ones_like(out))
+    assert epilogues(asked) == words
+    assert layer.bias.grad.tolist() == [rows] * 3
+
+
+def test_each_device_has_a_handle_of_its_own(asked: Any) -> None:
+    x = torch.ones(2, 3, device="cuda:1")
+    assert (x @ x.mT).tolist() == [[3, 3]] * 2
+    assert len(asked) == 1
+
+
+def test_a_product_whose_description_is_refused_is_cublass(monkeypatch: Any, asked: Any) -> None:
+    monkeypatch.setitem(blas_lt.SIZES, "MatmulDesc", {})
+    x = torch.ones(2, 9, device="cuda")
+    with pytest.warns(UserWarning, match=r"MatmulDescSetAttribute\(3\).*INVALID_VALUE"):
+        found = x @ x.mT
+    assert (found.tolist(), asked) == ([[9, 9]] * 2, [])
+
+
+def test_plans_which_each_run_changes_are_a_threads_own() -> None:
+    x = torch.ones(2, 3, device="cuda")
+    used: list[set[int]] = []
+
+    def work() -> None:
+        assert (x @ x.mT).tolist() == [[3, 3]] * 2
+        used.append({id(way) for way in ways._ways.known.values()})
+
+    work()
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert len(used) == 2
+    assert not used[0] & used[1] - {id(ways.IMPOSSIBLE)}

@@ -8,7 +8,7 @@ import sys
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,10 +21,18 @@ all any argmax argmin argsort astype clip copy cumprod cumsum diagonal dot fill 
 nonzero prod ravel repeat reshape round sort squeeze std sum swapaxes take trace transpose var view
 """.split()
 ATTRIBUTES = """
-T dtype flags imag itemsize mT nbytes ndim real shape size strides
+T dtype imag itemsize mT nbytes ndim real shape size strides
 """.split()
 IN_PLACE = ("fill", "sort")
 """Methods that change the array."""
+
+
+class Flags(NamedTuple):
+    """What CuPy tells of how an array lies."""
+
+    c_contiguous: bool
+    f_contiguous: bool
+    owndata: bool
 
 
 class _ndarray_base:
@@ -48,6 +56,7 @@ class _ndarray_base:
 
     def _adopt(self, array: Any, pointer: MemoryPointer) -> None:
         self._host, self.data = array, pointer
+        pointer._array = array.shape, array.strides, array.itemsize
         self.base: ndarray | None = None
         root = _root(array)
         if isinstance(root, Bytes):
@@ -72,6 +81,7 @@ class ndarray(_ndarray_base):
             made._host = array
             start = array.ctypes.data - root.pointer.mem.ptr if array.size else 0
             made.data = MemoryPointer(root.pointer.mem, start)
+            made.data._array = array.shape, array.strides, array.itemsize
             made.base = root.owner() if root.owner is not None else None
             return made
         pointer = memory.alloc(array.nbytes)
@@ -82,6 +92,12 @@ class ndarray(_ndarray_base):
         return made
 
     @property
+    def flags(self) -> Flags:
+        """How it lies; CuPy has no `writeable`, all arrays are."""
+        own = self._host.flags
+        return Flags(own.c_contiguous, own.f_contiguous, own.owndata)
+
+    @property
     def device(self) -> Any:
         """The device it is on."""
         return streams.Device(self.data.device_id)
@@ -90,7 +106,7 @@ class ndarray(_ndarray_base):
         self, stream: Any = None, order: str = "C", out: Any = None, blocking: bool = True
     ) -> Any:
         """A copy as a NumPy array."""
-        streams.refuse_in_capture(streams.get_current_stream())
+        streams.refuse_transfer("D2H transfers")
         if out is None:
             return self._host.copy()
         queue, kept = stream or streams.get_current_stream(), self._host.copy()
@@ -101,19 +117,18 @@ class ndarray(_ndarray_base):
 
     def set(self, arr: Any, stream: Any = None) -> None:
         """Fill it from a NumPy array."""
-        if streams.capturing() is not None:
-            raise memory.CUDARuntimeError(streams.UNSUPPORTED, 900)
+        streams.refuse_transfer("synchronous API calls")
         _fill(self)
         self._host[...] = arr
 
     def item(self, *index: Any) -> Any:
         """The element as a Python number."""
-        streams.refuse_in_capture(streams.get_current_stream())
+        streams.refuse_transfer("D2H transfers")
         return self._host.item(*index)
 
     def tolist(self) -> Any:
         """The elements as nested lists."""
-        streams.refuse_in_capture(streams.get_current_stream())
+        streams.refuse_transfer("D2H transfers")
         return self._host.tolist()
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
@@ -153,6 +168,7 @@ class ndarray(_ndarray_base):
         def call(array: Any, *args: Any, **kwargs: Any) -> Any:
             return getattr(array, name)(*args, **kwargs)
 
+        call.__name__ = name
         changed = self if name in IN_PLACE else None
         accepted = checked(f"cupy.ndarray.{name}", lambda *args, **kwargs: None)
 
@@ -256,6 +272,7 @@ def _shown(
     """The NumPy array of a pointer's memory, filled with poison if it is new."""
     if not size:
         return np.empty(shape, dtype)
+    is_new = is_new and memory.ledger is None  # which leaves memory untouched
     held = np.asarray(Bytes(pointer, size, is_new))
     if is_new:
         held[...] = POISON
@@ -297,6 +314,8 @@ def guest(value: Any) -> Any:
 def run(function: Callable[..., Any], *args: Any, changed: Any = None, **kwargs: Any) -> Any:
     """`function` of NumPy on arrays of the stand-in; a kernel that changes the array `changed`, or
     makes a new one. While a graph is captured it is kept, and new arrays hold no values yet."""
+    if memory.ledger is not None:
+        return memory.ledger.run(function, args, kwargs, changed)
     for array in _listed(() if changed is None else changed):
         _fill(array)
     given = [host(value) for value in args]

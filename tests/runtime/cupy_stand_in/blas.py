@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import streams
+from . import memory, streams
 from .interface import BFLOAT16, checked
 
 TYPES = {2: np.dtype(np.float16), 14: BFLOAT16, 0: np.dtype(np.float32), 1: np.dtype(np.float64)}
@@ -47,6 +47,9 @@ def gemm_strided_batched(
     ):
         raise ValueError("cublas: CUBLAS_STATUS_NOT_SUPPORTED")
     factors = _value(alpha, wide), _value(beta, wide)
+    if memory.ledger is not None:
+        memory.ledger.product((batchCount, m, n, k), (A, B, C), bool(factors[1]))
+        return
 
     def compute() -> None:
         for k_batch in range(batchCount):
@@ -61,11 +64,11 @@ def gemm_strided_batched(
             before = c.astype(wide) * factors[1] if factors[1] else 0
             c[...] = (factors[0] * made + before).astype(a_type)
 
-    kept = streams.capturing()
-    if kept is None:
-        compute()
-    else:
-        kept.append(compute)
+    if streams.capturing() is not None:  # CuPy does not even ask cuBLAS
+        raise NotImplementedError(
+            "calling cuBLAS API during stream capture is currently unsupported"
+        )
+    compute()
 
 
 def gemm(

@@ -11,7 +11,6 @@ import scipy.sparse
 from . import streams
 from .arrays import guest, host, ndarray, run
 from .interface import BFLOAT16, checked, checked_methods, loop_for, loops
-from .memory import CUDARuntimeError
 
 REDUCED = ("add", "multiply")
 """Ufuncs that reduce."""
@@ -59,6 +58,7 @@ class Ufunc:
         def compute(*arrays: Any) -> Any:
             return self._computed(arrays[: len(arrays) - len(outs)], taken, made)
 
+        compute.__name__, compute.results = self.__name__, made  # type: ignore[attr-defined]
         if not outs:
             return run(compute, *args)
 
@@ -68,6 +68,7 @@ class Ufunc:
             for target, result in zip(arrays[len(arrays) - len(outs) :], results, strict=True):
                 target[...] = result
 
+        into.__name__ = self.__name__
         run(into, *args, *outs, changed=outs)
         return out
 
@@ -106,8 +107,7 @@ def asarray(value: Any, dtype: Any = None, order: Any = None, **options: Any) ->
         return guest(np.array(value._host, dtype))
     if hasattr(value, "__cuda_array_interface__"):
         return _foreign(value)
-    if streams.capturing() is not None:  # the source of the copy would be gone at a replay
-        raise CUDARuntimeError(streams.UNSUPPORTED, 900)
+    streams.refuse_transfer("synchronous API calls")  # its source would be gone at a replay
     return guest(np.array(value, dtype, order=order or "K"))
 
 
@@ -147,7 +147,7 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C") -> An
     """A new array of one number, which None is not."""
     if fill_value is None:
         raise TypeError("fill_value: None is no number")
-    return guest(np.full(shape, host(fill_value), dtype, order))  # type: ignore[call-overload]
+    return run(np.full, shape, fill_value, dtype, order)
 
 
 def take(a: Any, indices: Any, axis: Any = None, out: Any = None) -> Any:
@@ -157,6 +157,7 @@ def take(a: Any, indices: Any, axis: Any = None, out: Any = None) -> Any:
         n = np.size(a, axis)  # NumPy's own wrapping goes round as often as an index is far
         return np.take(a, np.remainder(indices, n) if n else indices, axis)
 
+    wrapped.__name__ = "take"
     return run(wrapped, a, indices, axis)
 
 
@@ -171,6 +172,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
         x, y = (np.asarray(v).astype(made[0]) for v in (x, y))
         return np.where(condition, x, y)
 
+    choose.__name__, choose.results = "where", made  # type: ignore[attr-defined]
     return run(choose, condition, x, y)
 
 
