@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import atexit
+import sys
 import threading
 from typing import Any
 
@@ -11,8 +12,6 @@ from ipykernel.compiler import XCachingCompiler
 from ipykernel.zmqshell import ZMQInteractiveShell
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
-
-from flambeau import cuda
 
 from .tracebacks import without_our_frames
 
@@ -57,7 +56,8 @@ class Workbench(InteractiveShell):
         that asked for it."""
         failed = await super().run_ast_nodes(nodelist, cell_name, *args, result=result, **options)
         is_main = threading.current_thread() is threading.main_thread()
-        if not (is_main and cuda.is_initialized()):
+        cuda = sys.modules.get("flambeau.cuda")  # a kernel that waits has not loaded the runtime
+        if not is_main or cuda is None or not cuda.is_initialized():
             return bool(failed)
         try:
             cuda.synchronize()

@@ -329,17 +329,18 @@ class CachingAllocator:
         counts, (free, total) = self.counts[device], self._runtime.memGetInfo()
         limit = self.limits.get(device)
         words = (
-            f"Expected {_text(size)} of memory on cuda:{device}. Got none: of its {_text(total)}, "
-            f"{_text(free)} are free, tensors here occupy {_text(counts.allocated)}"
+            f"Expected {size_text(size)} of memory on cuda:{device}. Got none: of its "
+            f"{size_text(total)}, {size_text(free)} are free, tensors here occupy "
+            f"{size_text(counts.allocated)}"
         )
         between, others = counts.reserved - counts.allocated, total - free - counts.reserved
         if between > 0:
             pieces = [a.sizes[-1] for a in self._arenas.values() if a.device == device and a.sizes]
-            words += f", {_text(between)} lie free between them"
-            words += f" in pieces of at most {_text(max(pieces))}" if pieces else ""
+            words += f", {size_text(between)} lie free between them"
+            words += f" in pieces of at most {size_text(max(pieces))}" if pieces else ""
         if others > 0:
-            words += f", {_text(others)} are CUDA's own and other programs'"
-        words += f"; this process may have {_text(limit)}." if limit is not None else "."
+            words += f", {size_text(others)} are CUDA's own and other programs'"
+        words += f"; this process may have {size_text(limit)}." if limit is not None else "."
         if self.largest_holders is not None:
             with suppress(Exception):  # whatever fails there must not hide this error
                 words += f" {self.largest_holders(device)}"
@@ -473,7 +474,8 @@ def _block_class(cupy: Any, returned: deque[Part]) -> Any:
     return Block
 
 
-def _text(count: float) -> str:
+def size_text(count: float) -> str:
+    """`1.50 GiB`."""
     for unit in ("bytes", "KiB", "MiB"):
         if abs(count) < 1024:
             return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.2f} {unit}"
