@@ -197,6 +197,16 @@ constexpr bool needs_content(Kind kind) {
     return kind == Kind::read || kind == Kind::change || kind == Kind::volatile_read;
 }
 
+// Whether an unwritten byte may lie between members of a struct that is read as a whole: where others
+// of the same 8 bytes have been written.
+template <typename F>
+static bool is_padding(size_t begin, size_t bytes, size_t k, F is_written) {
+    if (bytes <= 8) return false;
+    for (size_t other = k / 8 * 8; other < k / 8 * 8 + 8; ++other)
+        if (other >= begin && other < begin + bytes && is_written(other)) return true;
+    return false;
+}
+
 static inline void at_shared(const Access& access, Kind kind) {
     const size_t begin = access.place - reinterpret_cast<uintptr_t>(arena);
     if (!owner[begin] || begin + access.bytes > ARENA
@@ -204,7 +214,9 @@ static inline void at_shared(const Access& access, Kind kind) {
         fail("{%x} it %s %zu bytes of shared memory that belong to no one array",
              code_of(access.pc), access.what, access.bytes);
     for (size_t k = begin; k < begin + access.bytes; ++k) {
-        if (needs_content(kind) && cells[k].write_phase < first_phase)
+        if (needs_content(kind) && cells[k].write_phase < first_phase
+            && !is_padding(begin, access.bytes, k,
+                           [](size_t other) { return cells[other].write_phase >= first_phase; }))
             fail("{%x} it %s %s, which nobody has written", code_of(access.pc), access.what,
                  location({access.place + k - begin, 1, "", nullptr}));
         enter(cells[k], first_phase, access, kind);
@@ -246,7 +258,9 @@ static inline void at_array(const Access& access, Kind kind) {
         if (region.written && !region.written[k]) {
             if (!needs_content(kind))
                 region.written[k] = 1;
-            else if (*reinterpret_cast<const unsigned char*>(region.begin + k) == POISON)
+            else if (*reinterpret_cast<const unsigned char*>(region.begin + k) == POISON
+                     && !is_padding(begin, access.bytes, k,
+                                    [&](size_t other) { return region.written[other]; }))
                 fail("{%x} it %s %s, which nobody has written", code_of(access.pc), access.what,
                      location({region.begin + k, 1, "", nullptr}));
         }
@@ -387,5 +401,15 @@ ACCESSES(8)
 ACCESSES(16)
 ACCESS(read_range, (void* place, size_t bytes), bytes, read, "reads")
 ACCESS(write_range, (void* place, size_t bytes), bytes, write, "writes")
+
+// Those of -fsanitize=bounds,shift,integer-divide-by-zero.
+#define UNDEFINED(name, text, ...)                                                     \
+    extern "C" void __ubsan_handle_##name(__VA_ARGS__) {                               \
+        shim::fail("{%x} it " text, shim::code_of(PC));                                \
+    }
+UNDEFINED(out_of_bounds, "asks for an element that its own array does not have", void*, void*)
+UNDEFINED(shift_out_of_bounds, "shifts by more bits than there are", void*, void*, void*)
+UNDEFINED(divrem_overflow, "divides by 0", void*, void*, void*)
+
 extern "C" void __tsan_init() {}
 extern "C" void __tsan_vptr_update(void**, void*) {}

@@ -179,6 +179,18 @@ void await_groups(int but_for) {
     copies.resize(left);
 }
 
+// -- faults that are made on purpose ---------------------------------------------------------------
+
+extern "C" {
+int mutant;
+char reached[MOST_MUTANTS];
+}
+
+bool is_mutant(int number) {
+    reached[number] = 1;
+    return mutant == number;
+}
+
 // -- the run ---------------------------------------------------------------------------------------
 
 static void fiber() {

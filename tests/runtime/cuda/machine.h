@@ -53,6 +53,10 @@ void changes(void* place, size_t bytes);  // a read and a write as one step
 void put_any(void* place, const void* value, size_t bytes);  // as others may, too
 void copy_unchecked(void* to, const void* from, size_t bytes);
 
+// Whether a source that `mutate.py` wrote is to be broken at its place `number`.
+constexpr int MOST_MUTANTS = 4096;
+bool is_mutant(int number);
+
 // -- launches --------------------------------------------------------------------------------------
 
 // Bytes that kernels may use. `written` has a byte for each, 0 where nothing has been put yet; it is

@@ -33,9 +33,11 @@ extern "C" const char* run_%(k)d(shim::Launch* launch) {
     return shim::run(*launch, body_%(k)d);
 }
 """
+MOST_MUTANTS = 4096
+"""See machine.h."""
 FLAGS = ["-std=c++17", "-fPIC", "-fno-strict-aliasing", "-U_FORTIFY_SOURCE", "-ffp-contract=off",
          "-w", "-fno-stack-protector"]  # fmt: skip
-CHECKED = ["-O1", "-g1", "-fsanitize=thread", "--param=tsan-distinguish-volatile=1",
+CHECKED = ["-O1", "-g1", "-fsanitize=thread,bounds,shift,integer-divide-by-zero", "--param=tsan-distinguish-volatile=1",
            "--param=tsan-instrument-func-entry-exit=0"]  # fmt: skip
 """For kernels: the compiler calls `checker.cpp` before each access."""
 

@@ -94,9 +94,9 @@ FAULTS = {
         f"if (i < 16) {{ {READ_COPIES} await_groups<0>(); }}",
         "where thread .* (read|wrote|is copying)",
     ),
-    "beyond_shared": ("s[i + 1] = 0;", "writes 4 bytes of shared memory that belong to no one"),
+    "beyond_shared": ("float* p = s; p[i + 1] = 0;", "writes 4 bytes of shared memory that belong to no one"),
     "before_shared": (
-        "s[i] = 0; __syncwarp(); out[i] = s[i - 1];", "belong to no one|no barrier|nobody",
+        "s[i] = 0; __syncwarp(); float* p = s; out[i] = p[i - 1];", "belong to no one|no barrier|nobody",
     ),
     "unwritten_shared": ("if (i < 63) s[i] = 0; __syncthreads(); out[i] = s[i];", "nobody has"),
     "beyond": ("out[i] = x[i + 1];", r"reads 4 bytes at .*, where no array is"),
@@ -113,6 +113,9 @@ FAULTS = {
         "out[i] = **reinterpret_cast<float**>(s);",
         "memory of another thread's variables",
     ),
+    "own_array": ("float own[4] = {}; own[i % 5] = 1; out[i] = own[i % 3];", "its own array"),
+    "shift": ("out[i] = 1 << i;", "more bits"),
+    "division": ("out[i] = 64 / i;", "divides by 0"),
     "barriers_apart": (
         "if (i < 32) __syncthreads();\nelse __syncthreads();", "at the barrier of line",
     ),
