@@ -65,6 +65,7 @@ from .ops.older_factors import *
 from .ops.older_linalg import *
 from .ops.pooling import *
 from .ops.powers import *
+from .ops.private_products import *
 from .ops.prod import *
 from .ops.products import *
 from .ops.rearrangement import *
@@ -142,6 +143,9 @@ func fx hub jit linalg multiprocessing nn onnx optim profiler serialization sign
 types utils version
 """.split()
 _LAZY_NAMES = {
+    "AcceleratorError": "cuda",
+    "Event": "accelerator",
+    "Stream": "accelerator",
     "compile": "compiler",
     "load": "serialization",
     "save": "serialization",

@@ -7,7 +7,7 @@ import warnings
 
 from .backends import cudnn
 from .backends.cpu import loops
-from .backends.cuda import products
+from .backends.cuda.precision import rounding
 
 __all__ = [
     "are_deterministic_algorithms_enabled",
@@ -79,12 +79,12 @@ def set_float32_matmul_precision(precision: str) -> None:
     """
     if precision not in PRECISIONS:
         raise ValueError(f"Expected a precision of {', '.join(PRECISIONS)}. Got {precision!r}.")
-    products.rounding.precision = precision
+    rounding.precision = precision
 
 
 def get_float32_matmul_precision() -> str:
     """What `set_float32_matmul_precision` was told last."""
-    return products.rounding.precision
+    return rounding.precision
 
 
 def set_num_threads(threads: int) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 import flambeau as torch
 
-from .benchmarks.gpu import table
+from .benchmarks.gpu import products, table
 from .benchmarks.gpu.case import Place, Row, captured
 from .benchmarks.gpu.rows import COPY, ROWS, find
 from .runtime.conftest import gpu
@@ -28,6 +28,12 @@ def test_rows_run_eager_or_captured(row: Row) -> None:
     torch.cuda.synchronize()
     assert find(row.name) is row
     assert row.moved is None or row.moved(Place(torch)) > 1e8
+
+
+def test_products_by_either_library_are_measured() -> None:
+    found = list(products.lines(torch, scale=1024, least=0))
+    assert len(found) == 7 * len(products.SHAPES)
+    assert torch.backends.cuda.preferred_blas_library() == "default"
 
 
 class Ready:

@@ -10,8 +10,9 @@ from typing import Any
 
 import flambeau
 
-COPIED = 32 << 20  # bytes; beyond the caches
-SIZE = 1024  # of the square matrices
+COPIED = {"cpu": 32 << 20, "cuda": 256 << 20}  # bytes; beyond the caches
+SIZE = {"cpu": 1024, "cuda": 4096}  # of the square matrices
+RUNS = {"cpu": 1, "cuda": 8}  # of which the last is waited for
 TRIES = 5
 
 
@@ -25,23 +26,37 @@ class Ceilings:
 
 
 @cache
-def ceilings() -> Ceilings:
-    """The ceilings of the CPU, measured once in a process (about 0.2 s)."""
+def ceilings(place: str = "cpu") -> Ceilings | None:
+    """The ceilings of the CPU or a GPU, measured once in a process (about 0.2 s); None where there
+    is no memory for that."""
+    try:
+        return _measured(place)
+    except MemoryError:
+        return None
+
+
+def _measured(place: str) -> Ceilings:
+    kind = flambeau.device(place).type
+    copied, size = COPIED[kind], SIZE[kind]
     with flambeau.no_grad():
-        source = flambeau.zeros(COPIED // 4)
-        target = flambeau.empty(COPIED // 4)
-        copying = _fastest(lambda: target.copy_(source))
-        square = flambeau.ones(SIZE, SIZE)
-        multiplying = _fastest(lambda: square @ square)
-    return Ceilings(2 * COPIED / copying, 2 * SIZE**3 / multiplying)
+        source = flambeau.zeros(copied // 4, device=place)
+        target = flambeau.empty(copied // 4, device=place)
+        copying = _fastest(lambda: target.copy_(source), kind)
+        square = flambeau.ones(size, size, device=place)
+        multiplying = _fastest(lambda: square @ square, kind)
+    return Ceilings(2 * copied / copying, 2 * size**3 / multiplying)
 
 
-def _fastest(work: Callable[[], Any]) -> float:
+def _fastest(work: Callable[[], Any], kind: str) -> float:
     """Seconds of the best of a few runs, after one to warm up."""
+    wait = flambeau.cuda.synchronize if kind == "cuda" else lambda: None
     work()
+    wait()
     best = float("inf")
     for _ in range(TRIES):
         started = perf_counter()
-        work()
-        best = min(best, perf_counter() - started)
+        for _ in range(RUNS[kind]):
+            work()
+        wait()
+        best = min(best, (perf_counter() - started) / RUNS[kind])
     return best

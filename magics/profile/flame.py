@@ -45,7 +45,8 @@ def frames(profiler: Profiler) -> Frame:
     for event, weight in profiler.weighted():
         if event.kind == RANGE:
             continue
-        seconds = weight * event.seconds
+        spent = event.seconds if event.device_seconds is None else event.device_seconds
+        seconds = weight * spent
         root.seconds += seconds
         frame = root
         for name, kind in _path(event):

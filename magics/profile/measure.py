@@ -48,14 +48,15 @@ class Cost:
         return self.flops / self.forward if self.forward else 0.0
 
     def add(self, event: Event, weight: float = 1.0) -> None:
-        """Count an event that stands for `weight` of its kind."""
+        """Count an event that stands for `weight` of its kind, by the time where it ran."""
+        seconds = event.seconds if event.device_seconds is None else event.device_seconds
         self.nbytes += weight * event.made
         if event.kind == BACKWARD:
             self.backward_calls += weight
-            self.backward += weight * event.seconds
+            self.backward += weight * seconds
             return
         self.calls += weight
-        self.forward += weight * event.seconds
+        self.forward += weight * seconds
         self.moved += weight * event.moved
         if event.kind == FORWARD and event.moved:  # a view computes nothing
             self.flops += weight * flops(event.name, event.shapes[:-1], event.shapes[-1])

@@ -35,6 +35,7 @@ class ProfileReport:
     flame: str = field(default="", repr=False)
     steps: int = 0
     recorded: int = 0
+    on_gpus: float = 0.0  # s, of the operations' time
 
     def __str__(self) -> str:
         if not self.costs:
@@ -90,9 +91,15 @@ class ProfileReport:
         counted_time = sum(c.total for c in self.costs)
         rest = max(0.0, self.seconds - counted_time)
         before = f" (before {time_text(self.seconds_before)})" if self.before is not None else ""
+        spent = (
+            f"{time_text(counted_time)} in operations, {time_text(rest)} in Python and in watching"
+        )
+        if self.on_gpus:  # which work while Python runs
+            spent = f"{time_text(self.on_gpus)} on the GPU by CUDA's events"
+            if counted_time - self.on_gpus > WORTH:
+                spent += f", {time_text(counted_time - self.on_gpus)} in operations of the CPU"
         lines = [
-            f"{time_text(self.seconds)} in all{before}: {time_text(counted_time)} in operations, "
-            f"{time_text(rest)} in Python and in watching; results held at most "
+            f"{time_text(self.seconds)} in all{before}: {spent}; results held at most "
             f"{bytes_text(self.peak)}"
         ]
         if self.recorded < self.steps:
@@ -139,18 +146,21 @@ def profile_report(
     key = "nbytes" if sort == "bytes" else sort
     rows = sorted(profiler.costs(by), key=lambda c: -getattr(c, key))
     worth = any(c.calls and c.forward / c.calls >= WORTH for c in rows)
+    places = [e.device for e in profiler.events if e.device_seconds is not None]
+    place = f"cuda:{places[0]}" if places else "cpu"
     return ProfileReport(
         profiler.seconds,
         rows,
         limit,
         by,
         profiler.peak,
-        ceilings() if worth else None,
+        ceilings(place) if worth else None,
         None if before is None else {c.name: c for c in before.costs(by)},
         0.0 if before is None else before.seconds,
         flame_svg(profiler),
         profiler.windows.steps,
         profiler.windows.recorded,
+        sum(weight * (event.device_seconds or 0.0) for event, weight in profiler.weighted()),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backends.layout import laid_like
 from ..core import batched, observers
 from ..core.concealed import conceal, concealed_key
 from ..core.dispatch import backends, operations
@@ -235,6 +236,8 @@ def accumulate(edge: AccumulateGrad, g: Any, fresh: bool, create_graph: bool) ->
         if leaf._grad is not None:
             _add_to(leaf, g)
         elif fresh or key.device.type == "meta":
+            if g.ndim > 2 and key.device.type == "cuda" and g.__class__ is key.array_class:
+                g = laid_like(g, leaf._array)  # steps go through both together
             leaf._grad = wrap(g, key.of_array(g))
             if g.ndim > 2:  # images, maybe with channels innermost
                 conceal(leaf._grad, leaf._array)

@@ -24,6 +24,11 @@ class ArrayBackend:
     type: str
     xp: Any
 
+    @property
+    def kernel_library(self) -> Any:
+        """What array kernels find in `xp`: the module, with better functions for some."""
+        return self.xp
+
     def special(self) -> Any:
         """The module of special functions; imported when a formula first needs it."""
         raise NotImplementedError
@@ -37,7 +42,7 @@ class ArrayBackend:
         if operation.formula is not None:
             plain = self._pointwise(operation, key)
         elif operation.array is not None:
-            plain = partial(operation.array, self.xp)
+            plain = partial(operation.array, self.kernel_library)
         else:
             plain = operation.composed(key)
         if operation.layout == "channels_last":

@@ -21,6 +21,11 @@ all_deterministic = False
 """What `torch.use_deterministic_algorithms` was told last."""
 
 
+def is_deterministic() -> bool:
+    """Whether results must be the same at each run."""
+    return deterministic or all_deterministic
+
+
 def is_available() -> bool:
     """Whether the library is installed and loads."""
     from .cuda.cudnn.library import loaded

@@ -38,3 +38,13 @@ def _channels_last_like(xp: Any, result: Any, first: Any) -> Any:
 def is_channels_last(xp: Any, array: Any) -> bool:
     """Whether the channels of a batch of images or volumes lie innermost in memory."""
     return array.ndim in (4, 5) and bool(xp.moveaxis(array, 1, -1).flags.c_contiguous)
+
+
+def laid_like(array: Any, like: Any) -> Any:
+    """`array`, or a copy whose dimensions lie in memory in the order of those of `like`, which has
+    its shape and no gaps."""
+    if array.strides == like.strides or (array.flags.c_contiguous and like.flags.c_contiguous):
+        return array
+    order = sorted(range(array.ndim), key=lambda k: -like.strides[k])
+    back = sorted(range(array.ndim), key=order.__getitem__)
+    return array.transpose(order).copy().transpose(back)

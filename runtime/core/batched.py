@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 from ..errors import BatchingError
-from .dispatch import guarded
+from .dispatch import backends, guarded
 from .spec import Spec
 
 
@@ -186,6 +186,8 @@ def bare(array: Any) -> Any:
 @guarded
 def anywhere(tensor: Any) -> bool:
     """Whether a bool tensor holds somewhere, in whichever slice: for checks that raise."""
+    if tensor._key.device.type == "cuda":
+        backends["cuda"].note_wait("a check of values")  # type: ignore[attr-defined]
     return bool(bare(tensor._array).any())
 
 

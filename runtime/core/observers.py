@@ -21,6 +21,9 @@ __all__ = ["Observer", "active", "observing", "subscribe", "unobserved", "unsubs
 class Observer:
     """Base class of observers; override the events you want. All times are in seconds."""
 
+    def operation_started(self, name: str, device: Any) -> None:
+        """An operation `name` is about to compute on `device`; if it fails, nothing follows."""
+
     def operation_done(
         self, name: str, inputs: tuple[Any, ...], outputs: tuple[Tensor, ...], seconds: float
     ) -> None:
@@ -34,6 +37,9 @@ class Observer:
 
     def backward_left(self, node: Any, gradients: tuple[Any, ...], seconds: float) -> None:
         """`node` handed `gradients` (bare arrays, one per edge, None means none) to its edges."""
+
+    def graph_replayed(self, device: Any, seconds: float) -> None:
+        """A CUDA graph was launched on `device`; before it came `operation_started`."""
 
     def step_started(self, optimizer: Any) -> None:
         """`optimizer.step()` was called and has not yet changed a parameter."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Self
+from uuid import UUID
 
 from ..backends import cuda as _backend
-from ..backends.cuda import bounds
+from ..backends.cuda import bounds, waits
 from ..core.devices import device as _Device
 
 __all__ = [
     "can_device_access_peer", "current_device", "device", "device_count", "device_of",
     "get_arch_list", "get_device_capability", "get_device_name", "get_device_properties",
-    "get_gencode_flags", "init", "ipc_collect", "is_available", "is_bf16_supported",
-    "is_initialized", "is_tf32_supported", "set_device", "synchronize",
+    "get_gencode_flags", "get_sync_debug_mode", "init", "ipc_collect", "is_available",
+    "is_bf16_supported",
+    "is_initialized", "is_tf32_supported", "set_device", "set_sync_debug_mode",
+    "synchronize",
 ]  # fmt: skip
 
 
@@ -92,7 +95,7 @@ def get_device_capability(device: Any = None) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class _CudaDeviceProperties:
-    """What a GPU is; sizes in bytes."""
+    """What a GPU is; sizes in bytes, clocks in kilohertz."""
 
     name: str
     major: int
@@ -111,19 +114,27 @@ class _CudaDeviceProperties:
     pci_bus_id: int
     pci_device_id: int
     pci_domain_id: int
+    clock_rate: int
+    memory_clock_rate: int
+    memory_bus_width: int
+    max_threads_per_block: int
+    uuid: str
 
 
 _CUDA_NAMES = (
     "major minor totalGlobalMem multiProcessorCount warpSize maxThreadsPerMultiProcessor "
     "regsPerMultiprocessor sharedMemPerBlock sharedMemPerBlockOptin sharedMemPerMultiprocessor "
-    "l2CacheSize integrated isMultiGpuBoard pciBusID pciDeviceID pciDomainID"
+    "l2CacheSize integrated isMultiGpuBoard pciBusID pciDeviceID pciDomainID clockRate "
+    "memoryClockRate memoryBusWidth maxThreadsPerBlock"
 ).split()
 
 
 def get_device_properties(device: Any = None) -> _CudaDeviceProperties:
     """Name, capability, memory and units of the GPU. Raises: DeviceError if it is not there."""
     found = _properties(device)
-    return _CudaDeviceProperties(get_device_name(device), *[int(found[n]) for n in _CUDA_NAMES])
+    numbers = [int(found.get(n, 0)) for n in _CUDA_NAMES]  # CUDA 13 has dropped the clock rates
+    name, uuid = get_device_name(device), UUID(bytes=bytes(found["uuid"])[:16])
+    return _CudaDeviceProperties(name, *numbers, str(uuid))
 
 
 def can_device_access_peer(device: Any, peer_device: Any) -> bool:
@@ -141,9 +152,28 @@ class device_of(device):
         super().__init__(obj.device if obj.is_cuda else current_device())
 
 
+def set_sync_debug_mode(debug_mode: int | str) -> None:
+    """What happens where the CPU waits for the GPU without being told to (`item`, `tolist`, `cpu`,
+    `if tensor:`, `nonzero`, copies that wait): "default" (0) nothing, "warn" (1) a warning, "error"
+    (2) an error. Raises: ValueError for another word, DeviceError without a GPU."""
+    names = waits.MODES
+    if debug_mode not in (*names, *range(len(names))):
+        raise ValueError(
+            f"set_sync_debug_mode: expected one of {', '.join(names)}. Got {debug_mode!r}."
+        )
+    _index()
+    waits.choose(names.index(debug_mode) if isinstance(debug_mode, str) else debug_mode)
+
+
+def get_sync_debug_mode() -> int:
+    """The number of the mode that `set_sync_debug_mode` chose."""
+    return waits.mode()
+
+
 def get_arch_list() -> list[str]:
-    """The architectures that kernels are compiled for in advance: none, they are when needed."""
-    return []
+    """The architectures that kernels are compiled for: those of the GPUs here, such as "sm_90"."""
+    found = {get_device_capability(k) for k in range(device_count())}
+    return [f"sm_{major}{minor}" for major, minor in sorted(found)]
 
 
 def is_bf16_supported(including_emulation: bool = True) -> bool:
@@ -152,8 +182,8 @@ def is_bf16_supported(including_emulation: bool = True) -> bool:
 
 
 def is_initialized() -> bool:
-    """Whether the GPU is in use; it is from the start where there is one."""
-    return is_available()
+    """Whether a GPU is in use."""
+    return _backend.is_in_use
 
 
 def init() -> None:
@@ -162,8 +192,9 @@ def init() -> None:
 
 
 def get_gencode_flags() -> str:
-    """The options that kernels were compiled with in advance: none were."""
-    return ""
+    """The same as options of NVIDIA's compiler."""
+    numbers = [name.removeprefix("sm_") for name in get_arch_list()]
+    return " ".join([f"-gencode compute=compute_{n},code=sm_{n}" for n in numbers])
 
 
 def is_tf32_supported() -> bool:

@@ -10,21 +10,23 @@ CPU, or a shape that depends on values, cannot be recorded, and says so.
 from __future__ import annotations
 
 import gc
-import itertools
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
+from time import perf_counter
 from typing import Any, Self
 
 from ..autograd.function import Function
 from ..backends import cuda as _backend
 from ..backends.cuda.memory import CachingAllocator
+from ..core import observers
 from ..core.creation import ones, ones_like
 from ..core.dtypes import uint64
 from ..core.tensor import Tensor
 from ..random import generator_for, generators
 from .devices import is_available, synchronize
 from .memory import empty_cache
+from .pools import pool_numbers
 from .streams import Stream, StreamContext, _cupy, current_stream
 
 __all__ = [
@@ -32,8 +34,10 @@ __all__ = [
     "make_graphed_callables",
 ]  # fmt: skip
 
-_pools = itertools.count(1)
 _users: dict[int, int] = {}
+
+REPLAY = "CUDAGraph.replay"
+"""What profiles call a replay."""
 
 MODES = ("global", "thread_local", "relaxed")
 """What PyTorch may be told to refuse meanwhile. Here it is always "relaxed", which alone lets the
@@ -47,7 +51,7 @@ def is_current_stream_capturing() -> bool:
 
 def graph_pool_handle() -> tuple[int, int]:
     """A pool of memory for several graphs that are replayed in the order of their recording."""
-    return 0, next(_pools)
+    return 0, next(pool_numbers)
 
 
 class CUDAGraph:
@@ -84,7 +88,7 @@ class CUDAGraph:
                 "CUDAGraph: expected a stream other than the default one, which cannot be "
                 "recorded. Use `with torch.cuda.graph(g):`, or `with torch.cuda.stream(s):`."
             )
-        self._pool = next(_pools) if pool is None else int(pool[1])
+        self._pool = next(pool_numbers) if pool is None else int(pool[1])
         _users[self._pool] = _users.get(self._pool, 0) + 1
         self._release = weakref.finalize(self, _let_go, self._pool, _backend.allocator)
         self._release.atexit = False  # the driver frees everything then
@@ -119,7 +123,13 @@ class CUDAGraph:
             raise RuntimeError("CUDAGraph: expected a recorded graph. Got an empty one.")
         for draws in self._draws:
             draws.prepare()
-        self._graph.launch(_backend.xp.cuda.get_current_stream())
+        stream = current_stream()
+        for observer in observers.active:
+            observer.operation_started(REPLAY, stream.device)
+        started = perf_counter()
+        self._graph.launch(stream.handle)
+        for observer in observers.active:
+            observer.graph_replayed(stream.device, perf_counter() - started)
 
     def reset(self) -> None:
         """Forget the kernels and give the memory back, except for tensors that still live."""

@@ -5,20 +5,53 @@ Without a GPU the counts are 0 and `empty_cache` does nothing.
 
 from __future__ import annotations
 
-import os
-import pickle
 from typing import Any
 
 from ..backends import cuda as _backend
 from ..backends.cuda.memory import Counts
-from .devices import _gpu, _index, device_count, is_available
+from .devices import _gpu, _index, is_available
+from .history import _dump_snapshot as _dump_snapshot
+from .history import _record_memory_history as _record_memory_history
+from .history import _snapshot as _snapshot
+from .history import memory_snapshot
+from .pools import (
+    CUDAPluggableAllocator,
+    MemPool,
+    caching_allocator_alloc,
+    caching_allocator_delete,
+    caching_allocator_enable,
+    change_current_allocator,
+    get_allocator_backend,
+    use_mem_pool,
+)
 
 __all__ = [
-    "empty_cache", "list_gpu_processes", "max_memory_allocated", "max_memory_cached",
-    "max_memory_reserved", "mem_get_info", "memory_allocated", "memory_cached", "memory_reserved",
-    "memory_snapshot", "memory_stats", "memory_stats_as_nested_dict", "memory_summary",
-    "reset_accumulated_memory_stats", "reset_max_memory_allocated", "reset_max_memory_cached",
-    "reset_peak_memory_stats", "set_per_process_memory_fraction",
+    "CUDAPluggableAllocator",
+    "MemPool",
+    "caching_allocator_alloc",
+    "caching_allocator_delete",
+    "caching_allocator_enable",
+    "change_current_allocator",
+    "empty_cache",
+    "get_allocator_backend",
+    "get_per_process_memory_fraction",
+    "max_memory_allocated",
+    "max_memory_cached",
+    "max_memory_reserved",
+    "mem_get_info",
+    "memory_allocated",
+    "memory_cached",
+    "memory_reserved",
+    "memory_snapshot",
+    "memory_stats",
+    "memory_stats_as_nested_dict",
+    "memory_summary",
+    "reset_accumulated_memory_stats",
+    "reset_max_memory_allocated",
+    "reset_max_memory_cached",
+    "reset_peak_memory_stats",
+    "set_per_process_memory_fraction",
+    "use_mem_pool",
 ]  # fmt: skip
 
 
@@ -30,8 +63,9 @@ def _counts(device: Any) -> Counts:
 
 
 def empty_cache() -> None:
-    """Give the memory that no tensor uses back to the driver."""
-    if is_available():
+    """Give the memory that no tensor uses back to the driver; not while a graph is recorded, which
+    waiting for the GPU would end."""
+    if is_available() and not _backend.is_recording:
         xp = _backend.xp
         _backend.allocator.give_back()
         xp.get_default_memory_pool().free_all_blocks()
@@ -105,25 +139,6 @@ def memory_stats(device: Any = None) -> dict[str, Any]:
     return dict(sorted(flat.items()))
 
 
-def memory_snapshot(mempool_id: Any = None) -> list[dict[str, Any]]:
-    """Every segment of memory with its blocks: address, size, stream and state."""
-    if not is_available():
-        return []
-    found = _backend.allocator.segments()
-    return [s for s in found if mempool_id is None or s["segment_pool_id"] == tuple(mempool_id)]
-
-
-def _snapshot(device: Any = None) -> dict[str, Any]:
-    """`memory_snapshot` as PyTorch's viewer of memory reads it."""
-    return {"segments": memory_snapshot(), "device_traces": [[] for _ in range(device_count())]}
-
-
-def _dump_snapshot(filename: str = "dump_snapshot.pickle") -> None:
-    """Write `_snapshot` to a file."""
-    with open(filename, "wb") as file:
-        pickle.dump(_snapshot(), file)
-
-
 def memory_summary(device: Any = None, abbreviated: bool = False) -> str:
     """A table of `memory_stats`, for reading."""
     rows = [("", "now", "peak", "allocated in all", "freed in all")]
@@ -167,8 +182,7 @@ def set_per_process_memory_fraction(fraction: float, device: Any = None) -> None
     _backend.allocator.limits[_index(device)] = int(fraction * total)
 
 
-def list_gpu_processes(device: Any = None) -> str:
-    """What this process holds of the GPU; others are not asked."""
-    return (
-        f"GPU:{_index(device)}\nprocess {os.getpid():>10d} uses {_bytes(memory_reserved(device))}"
-    )
+def get_per_process_memory_fraction(device: Any = None) -> float:
+    """That fraction; 1 if none was set."""
+    total = mem_get_info(device)[1]
+    return _backend.allocator.limits.get(_index(device), total) / total

@@ -13,7 +13,7 @@ from ..backends.looking import is_noted
 from ..core import dtypes
 from ..core.batched import bare
 from ..core.creation import tensor
-from ..core.dispatch import guarded, key_of
+from ..core.dispatch import backends, guarded, key_of
 from ..core.ranges import arange
 from ..core.tensor import wrap
 from ..errors import DTypeError, OutOfBoundsError, ShapeError
@@ -345,6 +345,8 @@ def nonzero(input: Spec, *, as_tuple: bool = False) -> Any:
     dimension."""
     require_values("nonzero", input)
     xp = input._key.backend.xp
+    if input.is_cuda:
+        backends["cuda"].note_wait("nonzero")  # type: ignore[attr-defined]
     if not input.ndim and not as_tuple:
         found_any = 1 if bool(input._array != 0) else 0
         return wrap(xp.zeros((found_any, 0), xp.int64), key_of(input.device, dtypes.int64))

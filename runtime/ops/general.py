@@ -80,6 +80,8 @@ def general(operation: Operation, values: tuple[Any, ...]) -> Any:
         if is_concealed:
             key = concealed.concealed_key(key)
     body = operation.unguarded
+    for observer in observers.active:
+        observer.operation_started(operation.label, key.device)
     started = perf_counter()
     try:
         with np.errstate(all="ignore"):

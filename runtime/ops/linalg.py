@@ -15,8 +15,11 @@ from .declare import Spec, composite, kernel, primitive
 __all__ = ["addmm", "bmm", "dot", "matmul", "mm", "mv", "outer"]
 
 
-def _product_error(operation: str, input: Spec, other: Spec) -> ShapeError:
+def require_columns(operation: str, input: Spec, other: Spec) -> None:
+    """Raises: ShapeError unless `input` has as many columns as `other` has rows."""
     a, b = tuple(input.shape), tuple(other.shape)
+    if a[-1] == b[0 if len(b) == 1 else -2]:
+        return
     hint = ""
     if len(b) == 2 and b[1] == a[-1]:
         hint = " Did you mean other.mT?"
@@ -24,7 +27,7 @@ def _product_error(operation: str, input: Spec, other: Spec) -> ShapeError:
         hint = " Did you mean input.mT?"
     rows = "elements" if len(b) == 1 else "rows"
     columns = "elements" if len(a) == 1 else "columns"
-    return ShapeError(
+    raise ShapeError(
         f"{operation}: input {a} has {a[-1]} {columns}, other {b} has "
         f"{b[0 if len(b) == 1 else -2]} "
         f"{rows}; they must be equal.{hint}"
@@ -41,8 +44,7 @@ def matmul(input: Spec, other: Spec) -> Spec:
     for name, shape in (("input", a), ("other", b)):
         if not shape:
             raise ShapeError(f"matmul: expected {name} with dimensions. Got a 0-d tensor. Use *.")
-    if a[-1] != b[0 if len(b) == 1 else -2]:
-        raise _product_error("matmul", input, other)
+    require_columns("matmul", input, other)
     batch = {"input": Spec(a[:-2], input.dtype), "other": Spec(b[:-2], other.dtype)}
     shape = shapes.broadcast("matmul", batch)
     shape += a[-2:-1] if len(a) > 1 else ()

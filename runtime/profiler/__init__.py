@@ -1,6 +1,7 @@
 """`torch.profiler`: where the time of a program goes, with PyTorch's interface."""
 
 from .averages import EventList, FunctionEventAvg
+from .nvtx_ranges import emit_nvtx
 from .profiler import (
     profile,
     record_function,
@@ -17,6 +18,7 @@ __all__ = [
     "ProfilerAction",
     "ProfilerActivity",
     "Recorder",
+    "emit_nvtx",
     "profile",
     "record_function",
     "schedule",

@@ -37,7 +37,7 @@ class FunctionEventAvg:
 
     @property
     def device_time(self) -> float:
-        """Microseconds a call on the device; it is counted with the CPU's here."""
+        """Microseconds a call on a GPU, by CUDA's events."""
         return self.device_time_total / self.count if self.count else 0.0
 
     cuda_time_total = property(lambda self: self.device_time_total)
@@ -65,6 +65,7 @@ SORTS = {
 class EventList(list[FunctionEventAvg]):
     """The averages of a profile; `table()` shows them."""
 
+    has_device = False
     has_memory = False
     has_shapes = False
     has_flops = False
@@ -101,7 +102,10 @@ class EventList(list[FunctionEventAvg]):
         lines += [rule, _joined(heads, widths, ["^"] * len(heads)), rule]
         lines += [_joined(row, widths, marks) for row in cells]
         whole = sum(row.self_cpu_time_total for row in self)
-        return "\n".join([*lines, rule, f"Self CPU time total: {time_text(whole)}", ""])
+        lines += [rule, f"Self CPU time total: {time_text(whole)}"]
+        if self.has_device:
+            lines.append(f"Self CUDA time total: {time_text(self.self_device_time_total)}")
+        return "\n".join([*lines, ""])
 
     def _columns(self, name_width: int, shapes_width: int) -> list[tuple[str, str, Any]]:
         whole = sum(row.self_cpu_time_total for row in self) or 1.0
@@ -113,6 +117,14 @@ class EventList(list[FunctionEventAvg]):
             ("CPU total", ">", lambda r: time_text(r.cpu_time_total)),
             ("CPU time avg", ">", lambda r: time_text(r.cpu_time)),
         ]
+        if self.has_device:
+            gpu = self.self_device_time_total or 1.0
+            columns += [
+                ("Self CUDA", ">", lambda r: time_text(r.self_device_time_total)),
+                ("Self CUDA %", ">", lambda r: f"{100 * r.self_device_time_total / gpu:.2f}%"),
+                ("CUDA total", ">", lambda r: time_text(r.device_time_total)),
+                ("CUDA time avg", ">", lambda r: time_text(r.device_time)),
+            ]
         if self.has_memory:
             columns.append(("CPU Mem", ">", lambda r: memory_text(r.cpu_memory_usage)))
             columns.append(("Self CPU Mem", ">", lambda r: memory_text(r.self_cpu_memory_usage)))
@@ -130,6 +142,8 @@ class EventList(list[FunctionEventAvg]):
             found.count += row.count
             found.cpu_time_total += row.self_cpu_time_total
             found.self_cpu_time_total += row.self_cpu_time_total
+            found.device_time_total += row.self_device_time_total
+            found.self_device_time_total += row.self_device_time_total
             found.flops += row.flops
         return found
 
@@ -137,6 +151,11 @@ class EventList(list[FunctionEventAvg]):
     def self_cpu_time_total(self) -> float:
         """Microseconds of all rows."""
         return sum(row.self_cpu_time_total for row in self)
+
+    @property
+    def self_device_time_total(self) -> float:
+        """Microseconds of all rows on GPUs."""
+        return sum(row.self_device_time_total for row in self)
 
     def __str__(self) -> str:
         return self.table()
@@ -154,6 +173,11 @@ def averages(events: Sequence[Event], by_shape: bool = False) -> EventList:
         row.count += 1
         row.cpu_time_total += event.seconds * MICRO
         row.self_cpu_time_total += max(0.0, event.seconds - inner[k]) * MICRO
+        if event.device_seconds is not None:
+            row.self_device_time_total += event.device_seconds * MICRO
+            row.device_time_total += event.device_seconds * MICRO
+        elif event.kind == RANGE:
+            row.device_time_total += _device_time_within(events[:k], event) * MICRO
         row.cpu_memory_usage += event.made
         row.self_cpu_memory_usage += event.made
         row.is_user_annotation = event.kind == RANGE
@@ -161,7 +185,20 @@ def averages(events: Sequence[Event], by_shape: bool = False) -> EventList:
             row.flops += flops(event.name, event.shapes[:-1], event.shapes[-1])
         if by_shape:
             row.input_shapes = shapes
-    return EventList(rows.values())
+    found = EventList(rows.values())
+    found.has_device = any(event.device_seconds is not None for event in events)
+    return found
+
+
+def _device_time_within(events: Sequence[Event], outer: Event) -> float:
+    """Seconds that the events within a range took on GPUs."""
+    total = 0.0
+    for event in reversed(events):
+        if event.start + event.seconds < outer.start:
+            break
+        if event.start >= outer.start and event.device_seconds is not None:
+            total += event.device_seconds
+    return total
 
 
 def _time_inside(events: Sequence[Event]) -> list[float]:

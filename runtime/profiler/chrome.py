@@ -49,7 +49,15 @@ def _names(events: Sequence[Event]) -> list[dict[str, Any]]:
         found.append(
             {"ph": "M", "pid": process, "tid": thread, "name": "thread_name", "args": name}
         )
+    for device in dict.fromkeys(e.device for e in events if e.device_seconds is not None):
+        row = {"pid": process, "tid": _row_of(device)}
+        found.append({"ph": "M", **row, "name": "thread_name", "args": {"name": f"GPU {device}"}})
     return found
+
+
+def _row_of(device: int) -> str:
+    """The row of a GPU, which no thread's number meets."""
+    return f"GPU {device}"
 
 
 def _entries(events: Sequence[Event]) -> list[dict[str, Any]]:
@@ -68,6 +76,8 @@ def _entries(events: Sequence[Event]) -> list[dict[str, Any]]:
                 "args": _arguments(event),
             }
         )
+        if event.device_seconds is not None:
+            entries += _on_the_gpu(number, event, entries[-1])
         if event.origin >= 0:
             first = events[event.origin]
             flow = {"cat": "fwdbwd", "name": "fwdbwd", "id": number, "pid": process}
@@ -76,6 +86,19 @@ def _entries(events: Sequence[Event]) -> list[dict[str, Any]]:
                 {"ph": "f", "bp": "e", **flow, "tid": event.thread, "ts": event.start * MICRO}
             )
     return entries
+
+
+def _on_the_gpu(number: int, event: Event, launch: dict[str, Any]) -> list[dict[str, Any]]:
+    """The event in the row of its GPU, and an arrow to it from where it was launched."""
+    row = {"pid": launch["pid"], "tid": _row_of(event.device)}
+    start, seconds = event.device_start * MICRO, event.device_seconds or 0.0
+    arrow = {"cat": "ac2g", "name": "ac2g", "id": number, "pid": launch["pid"]}
+    return [
+        {"ph": "X", "cat": "kernel", "name": launch["name"], **row, "ts": start,
+         "dur": seconds * MICRO, "args": {"device": event.device}},
+        {"ph": "s", **arrow, "tid": launch["tid"], "ts": launch["ts"]},
+        {"ph": "f", "bp": "e", **arrow, "tid": row["tid"], "ts": start},
+    ]  # fmt: skip
 
 
 def _arguments(event: Event) -> dict[str, Any]:

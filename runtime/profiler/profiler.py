@@ -14,6 +14,8 @@ from typing import Any, Self
 from ..core import observers
 from .averages import EventList, averages
 from .chrome import write_chrome_trace, write_stacks
+from .nvtx_ranges import RANGE as NVTX_RANGE
+from .nvtx_ranges import emitters
 from .recording import RANGE, Event, Recorder
 from .schedule import ProfilerAction, ProfilerActivity, always
 
@@ -44,9 +46,13 @@ class record_function:
 
     def __enter__(self) -> Self:
         self._start = perf_counter()
+        for emitter in emitters:
+            emitter.begin(NVTX_RANGE, self.name)
         return self
 
     def __exit__(self, *exception: object) -> None:
+        for emitter in emitters:
+            emitter.end()
         if active:
             seconds = perf_counter() - self._start
             for recorder in active:

@@ -11,10 +11,13 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from ..core import observers
+from ..core.devices import device
 from ..core.tensor import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from .device_clock import DeviceClock
 
 FORWARD, BACKWARD, STEP, RANGE = "forward", "backward", "step", "range"
 """Kinds of events."""
@@ -33,7 +36,8 @@ class Event:
     `shapes` are of the tensor inputs, then of the first result; `moved` is bytes read and written,
     `made` bytes of new results. `stack` has the user's places, the innermost first; `module` is
     what the profile's `module_of` said. `origin` is the position of the forward event whose
-    gradient a backward event computes, -1 if there is none.
+    gradient a backward event computes, -1 if there is none. What ran on a GPU took
+    `device_seconds` there, from `device_start` on, on the GPU `device`; `seconds` are the CPU's.
     """
 
     name: str
@@ -47,6 +51,9 @@ class Event:
     stack: tuple[Place, ...] = ()
     module: Any = None
     origin: int = -1
+    device_start: float = 0.0
+    device_seconds: float | None = None
+    device: int = -1
 
 
 class Recorder(observers.Observer):
@@ -61,6 +68,9 @@ class Recorder(observers.Observer):
         self.events: list[Event] = []
         self.with_stack = with_stack
         self.module_of = module_of
+        self._clock: DeviceClock | None = None  # made when something runs on a GPU
+        # By thread, and whether it is a step: CUDA's event before what runs now.
+        self._begun: dict[tuple[int, bool], Any] = {}
         self._ledger = _Ledger()
         self._stacks = _Stacks()
         self._self = weakref.ref(self)  # for nodes, which may outlive it
@@ -71,17 +81,37 @@ class Recorder(observers.Observer):
         return self._ledger.peak
 
     def close(self) -> None:
-        """Let go of what still lives; call it when the recording has ended."""
+        """Let go of what still lives, and read the times of GPUs; call it when the recording has
+        ended."""
         self._ledger.close()
+        if self._clock is not None:
+            self._clock.close()
+
+    def _begin(self, place: device, is_step: bool = False) -> None:
+        """Something is about to run on a GPU; operations may run inside of an optimizer's step."""
+        if self._clock is None:
+            from .device_clock import DeviceClock  # which asks CuPy
+
+            self._clock = DeviceClock()
+        self._begun[threading.get_ident(), is_step] = self._clock.mark(place.index or 0)
+
+    def _add(self, event: Event, place: device | None) -> None:
+        """Keep an event; one on a GPU ends there behind what was launched."""
+        self.events.append(event)
+        before = self._begun.pop((event.thread, event.kind == STEP), None)
+        if before is not None and place is not None and self._clock is not None:
+            self._clock.spend(event, before, place.index or 0)
+
+    def operation_started(self, name: str, device: device) -> None:
+        """What follows on a GPU is timed there."""
+        if device.type == "cuda":
+            self._begin(device)
 
     def operation_done(
         self, name: str, inputs: tuple[Any, ...], outputs: tuple[Tensor, ...], seconds: float
     ) -> None:
-        """A forward operation, waited for if it ran on a GPU."""
-        end = perf_counter()
-        start = end - seconds
-        if outputs[0].is_cuda:
-            seconds = _waited() - start
+        """A forward operation."""
+        start = perf_counter() - seconds
         shapes, moved, made = [], 0, 0
         for value in inputs:
             if isinstance(value, Tensor):
@@ -98,7 +128,7 @@ class Recorder(observers.Observer):
                 made += nbytes
                 self._ledger.add(out._array, nbytes)
         shapes.append(outputs[0]._array.shape)
-        self.events.append(
+        self._add(
             Event(
                 name,
                 FORWARD,
@@ -110,20 +140,32 @@ class Recorder(observers.Observer):
                 made,
                 self._stacks.now() if self.with_stack else (),
                 self.module_of() if self.module_of is not None else None,
-            )
+            ),
+            outputs[0]._key.device,
         )
 
     def node_recorded(self, node: Any) -> None:
         """Know which event a backward node belongs to."""
         node.metadata["event"] = self._self, len(self.events) - 1
 
-    def backward_left(self, node: Any, gradients: tuple[Any, ...], seconds: float) -> None:
-        """A backward node has run, and is waited for if it did on a GPU."""
-        end = perf_counter()
-        start, made = end - seconds, 0
+    def backward_entered(self, node: Any, gradients: tuple[Any, ...]) -> None:
+        """A backward node on a GPU is timed there."""
         key = getattr(node, "key", None)
         if key is not None and key.device.type == "cuda":
-            seconds = _waited() - start
+            self._begin(key.device)
+
+    def graph_replayed(self, device: device, seconds: float) -> None:
+        """The replay of a CUDA graph, all of its kernels as one operation."""
+        stack = self._stacks.now() if self.with_stack else ()
+        start = perf_counter() - seconds
+        event = Event("CUDAGraph.replay", FORWARD, start, seconds, threading.get_ident())
+        event.stack = stack
+        event.module = self.module_of() if self.module_of is not None else None
+        self._add(event, device)
+
+    def backward_left(self, node: Any, gradients: tuple[Any, ...], seconds: float) -> None:
+        """A backward node has run."""
+        start, made = perf_counter() - seconds, 0
         for g in gradients:
             nbytes = getattr(g, "nbytes", None)
             if nbytes is not None:
@@ -136,16 +178,23 @@ class Recorder(observers.Observer):
             before = self.events[origin]
             event.origin, event.stack, event.module = origin, before.stack, before.module
             event.shapes = before.shapes
-        self.events.append(event)
+        key = getattr(node, "key", None)
+        self._add(event, None if key is None else key.device)
+
+    def step_started(self, optimizer: Any) -> None:
+        """An optimizer's step on a GPU is timed there."""
+        place = _place_of(optimizer)
+        if place is not None and place.type == "cuda":
+            self._begin(place, True)
 
     def step_done(self, optimizer: Any, seconds: float) -> None:
-        """An optimizer has stepped, and is waited for where there is a GPU."""
+        """An optimizer has stepped."""
         name = f"Optimizer.step#{type(optimizer).__name__}.step"
         stack = self._stacks.now() if self.with_stack else ()
         start = perf_counter() - seconds
-        if any(p.is_cuda for group in optimizer.param_groups for p in group["params"][:1]):
-            seconds = _waited() - start
-        self.events.append(Event(name, STEP, start, seconds, threading.get_ident(), stack=stack))
+        event = Event(name, STEP, start, seconds, threading.get_ident(), stack=stack)
+        has_closure = bool(optimizer._closure_seconds)  # whose operations are not the step's
+        self._add(event, None if has_closure else _place_of(optimizer))
 
     def add_range(self, name: str, start: float, seconds: float) -> None:
         """A range that the user named."""
@@ -160,12 +209,10 @@ class _Held(weakref.ref[Any]):
     nbytes: int
 
 
-def _waited() -> float:
-    """The time when the GPU has done all it was asked for."""
-    from .. import cuda
-
-    cuda.synchronize()
-    return perf_counter()
+def _place_of(optimizer: Any) -> device | None:
+    """Where an optimizer's first parameter is."""
+    found = (p for group in optimizer.param_groups for p in group["params"][:1])
+    return next((p.device for p in found), None)
 
 
 class _Ledger:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 import flambeau as torch
 from flambeau import cuda
 from flambeau.backends import cuda as backend
+from flambeau.magics.profile import ceilings
 
 from ..runtime.conftest import gpu
 
@@ -18,6 +21,14 @@ __all__ = ["gpu"]  # the fixture
 Run = Callable[[str], str]
 
 pytestmark = [pytest.mark.usefixtures("gpu"), pytest.mark.cuda]
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ceilings are measured on little memory, for the stand-in's sake."""
+    ceilings.ceilings.cache_clear()
+    monkeypatch.setitem(ceilings.COPIED, "cuda", 1 << 20)
+    monkeypatch.setitem(ceilings.SIZE, "cuda", 64)
 
 
 def test_free_gives_the_cache_of_the_gpu_back(run: Run) -> None:
@@ -47,15 +58,42 @@ def test_a_full_gpu_names_the_variables_that_hold_it(run: Run, shell: Any) -> No
     assert "Largest holders: weights 41.9 MB and activations 10.5 MB" in told
 
 
-def test_times_of_a_profile_include_the_gpus(run: Run, monkeypatch: Any) -> None:
+def test_a_profile_times_the_gpu_by_events_and_waits_once(run: Run, monkeypatch: Any) -> None:
     waits: list[int] = []
     plain = cuda.synchronize
     monkeypatch.setattr(cuda, "synchronize", lambda *args: waits.append(1) or plain(*args))
     run("w = torch.ones(8, device='cuda', requires_grad=True)")
     run("adam = torch.optim.Adam([w])")
-    run("%%profile\n(w * w).sum().backward()\nadam.step()")
-    # Two operations, their two nodes at least, the step, and the end.
-    assert len(waits) >= 6
+    ceilings.ceilings("cuda:0")
+    waits.clear()
+    told = run("%%profile\n(w * w).sum().backward()\nadam.step()")
+    assert waits == [1]
+    assert "on the GPU by CUDA's events" in told
+    if not hasattr(backend.xp.cuda.Stream.null, "capture"):
+        return
+    # The stand-in's events are a millisecond apart: an operation lies between two of them.
+    assert "5.00 ms on the GPU" in told
+    for name in ("mul", "sum", "Adam.step"):
+        assert any(name in row and " ms" in row for row in told.splitlines()), name
+
+
+def test_a_chrome_trace_has_a_row_of_the_gpu(run: Run, tmp_path: Path) -> None:
+    run("w = torch.ones(8, device='cuda', requires_grad=True)")
+    run(f"%%profile -o {tmp_path}/trace.json\n(w * w).sum().backward()")
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    kernels = [e for e in events if e.get("cat") == "kernel"]
+    assert [e["name"] for e in kernels[:2]] == ["aten::mul", "aten::sum"]
+    assert {e["tid"] for e in kernels} == {"GPU 0"}
+    launches = {e["id"]: e for e in events if e.get("cat") == "ac2g" and e["ph"] == "s"}
+    arrivals = {e["id"]: e for e in events if e.get("cat") == "ac2g" and e["ph"] == "f"}
+    assert launches.keys() == arrivals.keys()
+    assert len(launches) == len(kernels)
+
+
+def test_a_replay_of_a_graph_is_an_operation_of_a_profile(run: Run) -> None:
+    run("x = torch.ones(8, device='cuda'); g = torch.cuda.CUDAGraph()")
+    run("with torch.cuda.graph(g):\n    y = x * 2")
+    assert "CUDAGraph.replay" in run("%profile g.replay()")
 
 
 def test_device_lists_gpus_and_makes_tensors_there(run: Run, shell: Any) -> None:
@@ -75,10 +113,32 @@ def test_bench_waits_for_the_gpu(run: Run, monkeypatch: Any) -> None:
     assert waits
 
 
-def test_named_ranges_and_activities_are_accepted() -> None:
+def test_operations_are_ranges_for_nsight(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(cuda.nvtx, "range_start", lambda name: told.append(name) or len(told))
+    monkeypatch.setattr(cuda.nvtx, "range_end", lambda number: told.append(number))
+    x = torch.ones(3, device="cuda", requires_grad=True)
+    with torch.profiler.emit_nvtx(), torch.profiler.record_function("both"):
+        with pytest.raises(RuntimeError):
+            x @ torch.ones(4, device="cuda")
+        (x * 2).sum()
+    assert told[0] == "both"
+    names = [t for t in told if isinstance(t, str)]
+    assert names[-2:] == ["aten::mul", "aten::sum"]
+    ended = [t for t in told if isinstance(t, int)]
+    assert sorted(ended) == [k + 1 for k, t in enumerate(told) if isinstance(t, str)]
+
+
+def test_a_table_has_the_times_of_the_gpu() -> None:
     x = torch.ones(8, device="cuda")
     profiler = torch.profiler
     activities = [profiler.ProfilerActivity.CPU, profiler.ProfilerActivity.CUDA]
-    with profiler.profile(activities=activities) as found, torch.cuda.nvtx.range("sum"):
-        x.sum()
-    assert "sum" in found.key_averages().table(sort_by="cuda_time_total")
+    with profiler.profile(activities=activities) as found, profiler.record_function("both"):
+        (x * 2).sum()
+    rows = {row.key: row for row in found.key_averages()}
+    table = found.key_averages().table(sort_by="cuda_time_total")
+    assert "Self CUDA" in table
+    assert rows["aten::sum"].self_cuda_time_total > 0
+    parts = rows["aten::sum"].cuda_time_total + rows["aten::mul"].cuda_time_total
+    assert rows["both"].cuda_time_total == pytest.approx(parts)
+    assert rows["both"].self_cuda_time_total == 0

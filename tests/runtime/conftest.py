@@ -13,9 +13,10 @@ from . import cupy_stand_in
 
 @pytest.fixture(scope="module")
 def gpu() -> Iterator[None]:
-    """Lets the tests of a module use the device "cuda"."""
+    """Lets the tests of a module use the device "cuda", where float32 is then not rounded."""
     if torch.cuda.is_available():
-        yield
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            yield
     else:
         with cupy_stand_in.installed():
             yield

@@ -278,6 +278,7 @@ PRODUCTS: dict[str, list[Sample]] = {
     "mv": [Sample((array(2, 3), array(3)), {}, np.matmul)],
     "dot": [Sample((array(3), array(3, seed=1)), {}, np.dot)],
     "outer": [Sample((array(3), array(2)), {}, np.outer)],
+    "_int_mm": [Sample((np.arange(-6, 6, dtype=np.int8).reshape(3, 4), np.arange(-64, 64, 8, dtype=np.int8).reshape(4, 4)), {}, lambda a, b: a.astype(np.int32) @ b.astype(np.int32), gradient=False)],
     "addmm": [Sample((array(4), array(2, 3), array(3, 4)), {"beta": 0.5, "alpha": 2.0},
                      lambda c, a, b, beta, alpha: beta * c + alpha * (a @ b))],
     "linear": [

@@ -32,7 +32,7 @@ def operand(shape: tuple[int, ...], dtype: Any, layout: str, seed: int) -> Any:
     """Normal numbers whose last two dimensions lie in memory as `layout` says."""
     drawn = np.asarray(np.random.RandomState(seed).randn(*shape))
     values = torch.from_numpy(drawn).to(dtype).cuda()
-    if layout == "transposed":
+    if layout == "transposed" and len(shape) > 1:
         return values.mT.contiguous().mT
     if layout == "with gaps":
         wide = torch.zeros(*shape[:-1], shape[-1] + 3, dtype=dtype, device="cuda")
@@ -48,7 +48,8 @@ def operand(shape: tuple[int, ...], dtype: Any, layout: str, seed: int) -> Any:
 SHAPES = [
     ((3, 4), (4, 5)), ((1, 4), (4, 1)), ((3, 1), (1, 5)), ((2, 3, 4), (4, 5)), ((3, 4), (2, 4, 5)),
     ((2, 3, 4), (2, 4, 5)), ((6, 1, 3, 4), (2, 4, 5)), ((3, 0), (0, 5)), ((0, 4), (4, 5)),
-    ((1, 3, 4), (2, 4, 5)), ((2, 1, 4), (2, 4, 1)),
+    ((1, 3, 4), (2, 4, 5)), ((2, 1, 4), (2, 4, 1)), ((3, 4), (4,)), ((2, 3, 4), (4,)),
+    ((4,), (4, 5)), ((4,), (2, 4, 5)), ((4,), (4,)),
 ]  # fmt: skip
 LAYOUTS = ("plain", "transposed", "with gaps", "every second")
 
@@ -103,11 +104,12 @@ def test_tf32_is_taken_where_it_is_allowed(asked: Any) -> None:
     torch.backends.cuda.matmul.allow_tf32 = True
     try:
         assert torch.get_float32_matmul_precision() == "high"
+        assert torch.backends.cuda.matmul.fp32_precision == "tf32"
         x @ x
         x.double() @ x.double()
         x.half() @ x.half()
     finally:
-        torch.set_float32_matmul_precision("highest")
+        torch.backends.cuda.matmul.fp32_precision = "ieee"
     assert not torch.backends.cuda.matmul.allow_tf32
     assert [each["sums"] for each in asked] == [68, 77, 70, 68]
 
@@ -126,7 +128,7 @@ def test_a_bias_and_its_gradient_come_with_the_products(asked: Any, dtype: Any) 
     out = layer(torch.ones(2, 5, 4, device="cuda", dtype=dtype, requires_grad=True))
     assert epilogues(asked) == ["bias"]
     out.backward(torch.ones_like(out))
-    assert epilogues(asked) == ["", "bgrad left"]
+    assert epilogues(asked) == ["", "sums left"]
     assert layer.bias.grad.tolist() == [10] * 3
 
 
@@ -136,7 +138,7 @@ def test_a_sum_with_a_product_is_one_launch_forward_and_two_backward(
 ) -> None:
     x, w = (operand(s, dtype, "plain", 0).requires_grad_() for s in ((5, 4), (4, 3)))
     bias, term = (operand(s, dtype, "plain", 1).requires_grad_() for s in ((3,), (5, 3)))
-    for added, words in ((bias, ("bias", "bgrad right")), (term, ("", ""))):
+    for added, words in ((bias, ("bias", "sums right")), (term, ("", ""))):
         out = torch.addmm(added, x, w)
         assert (epilogues(asked), out.grad_fn.name()) == ([words[0]], "AddmmBackward0")
         out.backward(torch.ones_like(out))
@@ -190,23 +192,59 @@ def test_what_cublaslt_has_no_algorithm_for_is_done_in_steps(asked: Any) -> None
     assert torch.allclose(out, layer.weight.sum(1) + 1)
 
 
-def test_parts_of_sums_are_rounded_where_it_is_allowed(asked: Any) -> None:
+def test_sums_are_rounded_where_it_is_allowed(asked: Any, library: Any) -> None:
     switches = torch.backends.cuda.matmul
-    assert switches.allow_bf16_reduced_precision_reduction
+    name = "allow_bf16_reduced_precision_reduction"
     x, y = torch.ones(2, 2, device="cuda").bfloat16(), torch.ones(2, 2, device="cuda").half()
-    switches.allow_bf16_reduced_precision_reduction = False
-    try:
+    for value, scheme in ((False, 2), ((False, False), 0), ((True,), 7), (True, 7)):
+        setattr(switches, name, value)
         for a in (x, y, x.float()):
             a @ a
-    finally:
-        switches.allow_bf16_reduced_precision_reduction = True
-    x @ x
-    assert [each["schemes"] for each in asked] == [2, 7, 7, 7]
+        assert (getattr(switches, name), [each["schemes"] for each in asked]) == (
+            scheme == 7, [scheme, 7, 7],
+        )  # fmt: skip
+        asked.clear()
+    for chosen in ("cublaslt", "cublas"):
+        library(chosen)
+        for switches.allow_fp16_accumulation in (True, False):
+            assert (y @ y).tolist() == (x @ x).tolist() == [[2, 2]] * 2
+    assert [each["sums"] for each in asked] == [64, 68, 68, 68]
 
 
-def test_an_unknown_library_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"default, cublas, cublaslt\. Got 'magma'"):
+def test_switches_refuse_what_they_do_not_know() -> None:
+    switches = torch.backends.cuda.matmul
+    with pytest.raises(TypeError, match=r"one or two. Got \(True, True, True\)"):
+        switches.allow_fp16_reduced_precision_reduction = (True, True, True)
+    with pytest.raises(RuntimeError, match=r"none, ieee, tf32\. Got 'bf16'"):
+        switches.fp32_precision = "bf16"
+    with pytest.raises(AttributeError):
+        switches.allow_tf31 = True
+    with pytest.raises(RuntimeError, match=r"default, cublas, cublaslt\. Got 'magma'"):
         torch.backends.cuda.preferred_blas_library("magma")
+
+
+INTEGERS = {
+    "weights": ((5, 8), (8, 12), "transposed"), "plain": ((5, 8), (8, 12), "plain"),
+    "turned": ((5, 8), (8, 12), "every second"), "odd": ((5, 7), (7, 12), "plain"),
+    "narrow": ((5, 8), (8, 3), "transposed"), "a row": ((1, 4), (4, 4), "transposed"),
+    "nothing": ((0, 4), (4, 4), "plain"), "long": ((2, 2048), (2048, 4), "plain"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", INTEGERS)
+def test_products_of_int8_are_exact(case: str, asked: Any) -> None:
+    *shapes, layout = INTEGERS[case]
+    found = []
+    for seed, (shape, lies) in enumerate(zip(shapes, ("plain", layout), strict=True)):
+        values = np.random.RandomState(seed).randint(-128, 128, shape).astype(np.int8)
+        found.append(operand(shape, torch.int8, lies, 0))
+        found[-1][...] = torch.from_numpy(values).cuda()
+    out = torch._int_mm(*found)
+    wanted = found[0].cpu().numpy().astype(int) @ found[1].cpu().numpy().astype(int)
+    assert (out.dtype, out.device.type) == (torch.int32, "cuda")
+    np.testing.assert_array_equal(out.cpu().numpy(), wanted)
+    on_integer_units = case not in ("odd", "narrow", "nothing")
+    assert (72 in [each["sums"] for each in asked]) == on_integer_units
 
 
 def test_a_failing_product_names_the_status(monkeypatch: Any, asked: Any) -> None:
@@ -216,3 +254,19 @@ def test_a_failing_product_names_the_status(monkeypatch: Any, asked: Any) -> Non
     monkeypatch.setattr(blas_lt, "HANDLE", 0)
     with pytest.raises(RuntimeError, match=r"cublasLtMatmul to succeed.*NOT_INITIALIZED"):
         x @ w
+
+
+def test_a_product_that_is_refused_when_it_runs_is_cublass_from_then_on(
+    monkeypatch: Any, asked: Any
+) -> None:
+    layer = torch.nn.Linear(7, 3, device="cuda")
+    x = torch.ones(2, 7, device="cuda")
+    wanted = layer(x)
+    monkeypatch.setattr(blas_lt, "fails", True)
+    asked.clear()
+    with pytest.warns(UserWarning, match=r"NOT_SUPPORTED.*cuBLAS computes"):
+        found = layer(x)
+    assert torch.equal(found, wanted)
+    monkeypatch.setattr(blas_lt, "fails", False)
+    assert torch.equal(layer(x), wanted)
+    assert asked == []

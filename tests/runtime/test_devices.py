@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import flambeau as torch
+from flambeau.backends.cuda import presence
 from flambeau.errors import ShapeError
 
 from . import cupy_stand_in
+from .cupy_stand_in import memory
 
 no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 
@@ -44,17 +48,63 @@ def test_without_cupy_the_error_says_what_to_install(ask: Any) -> None:
 
 
 @no_gpu
-def test_without_a_driver_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (100, r"finds no GPU\. CUDA_VISIBLE_DEVICES='7' may hide some\..*device='cpu'"),
+        (35, r"driver is for CUDA 12\.4, CuPy for CUDA 13\.0: update the driver"),
+        (999, "CUDA says: unknown error"),
+    ],
+)
+def test_a_driver_without_use_is_explained(
+    monkeypatch: pytest.MonkeyPatch, status: int, told: str
+) -> None:
     def count() -> int:
-        raise RuntimeError("cudaErrorNoDevice: no CUDA-capable device is detected")
+        raise memory.CUDARuntimeError("unknown error", status)
 
     for name, module in cupy_stand_in.modules().items():
         monkeypatch.setitem(sys.modules, name, module)
-    runtime = types.SimpleNamespace(getDeviceCount=count, CUDARuntimeError=RuntimeError)
+    runtime = types.SimpleNamespace(
+        getDeviceCount=count, CUDARuntimeError=memory.CUDARuntimeError,
+        driverGetVersion=lambda: 12040, runtimeGetVersion=lambda: 13000,
+    )  # fmt: skip
     monkeypatch.setattr(sys.modules["cupy"].cuda, "runtime", runtime)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
     assert not torch.cuda.is_available()
-    with pytest.raises(RuntimeError, match=r"CuPy finds no driver or no GPU.*device='cpu'"):
+    assert torch.cuda.device_count() == 0
+    with pytest.raises(RuntimeError, match=told):
         torch.ones(1).cuda()
+
+
+@no_gpu
+def test_without_a_driver_cupy_is_not_even_imported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "cupy.py").write_text("raise ImportError('libcudart is missing')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(presence, "DRIVERS", ("libcuda_that_is_not_there.so",))
+    assert not torch.cuda.is_available()
+    with pytest.raises(RuntimeError, match="no NVIDIA driver"):
+        torch.ones(1).cuda()
+    monkeypatch.setattr(presence, "DRIVERS", ("libc.so.6",))
+    assert not torch.cuda.is_available()
+    with pytest.raises(RuntimeError, match=r"CuPy does not load \(ImportError: libcudart is"):
+        torch.ones(1).cuda()
+
+
+@no_gpu
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="There is no fork")
+def test_a_process_forked_from_one_that_used_cuda_is_told_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with cupy_stand_in.installed():
+        torch.ones(1).cuda()
+        assert not presence.after_fork()
+        monkeypatch.setattr(presence._Asked, "is_forked", False)
+        presence._note_fork()  # as in the child
+        assert torch.cuda.is_available()
+        with pytest.raises(RuntimeError, match=r"forked from one that had used CUDA.*'spawn'"):
+            torch.ones(1, device="cuda")
 
 
 @pytest.mark.parametrize("name", ["gpu", "cpu:1", "cuda:-1", "cuda:x", "meta:0:1"])

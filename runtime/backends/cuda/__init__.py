@@ -24,9 +24,9 @@ On a GPU the same tests run it there.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -37,53 +37,23 @@ from ...core.devices import device
 from ...core.dispatch import NO_CHOICE, DispatchKey
 from ...errors import DeviceError
 from ..array import ArrayBackend
-from . import bounds, copies, cudnn, launch, memory, products, registry
+from . import bounds, copies, cudnn, launch, memory, presence, products, registry, waits
 from .memory import CachingAllocator
+from .precision import rounding
+from .sdp import AttentionSwitches
 
 if TYPE_CHECKING:
     from ...ops.operation import Operation
 
 
-class _Products:
-    """How matrix products may be rounded."""
-
-    @property
-    def allow_tf32(self) -> bool:
-        """Whether factors of float32 may be rounded to TF32 (10 bits): a float32 matmul precision
-        below "highest"."""
-        return products.rounding.precision != "highest"
-
-    @allow_tf32.setter
-    def allow_tf32(self, value: bool) -> None:
-        products.rounding.precision = "high" if value else "highest"
-
-    @property
-    def allow_fp16_reduced_precision_reduction(self) -> bool:
-        """Whether parts of a sum of float16 products, computed apart, may be added up in
-        float16."""
-        return products.rounding.fp16_sums
-
-    @allow_fp16_reduced_precision_reduction.setter
-    def allow_fp16_reduced_precision_reduction(self, value: bool) -> None:
-        products.rounding.fp16_sums = bool(value)
-
-    @property
-    def allow_bf16_reduced_precision_reduction(self) -> bool:
-        """The same of bfloat16."""
-        return products.rounding.bf16_sums
-
-    @allow_bf16_reduced_precision_reduction.setter
-    def allow_bf16_reduced_precision_reduction(self, value: bool) -> None:
-        products.rounding.bf16_sums = bool(value)
-
-
-class CUDABackend(ArrayBackend):
+class CUDABackend(AttentionSwitches, ArrayBackend):
     """Computes with CuPy and cupyx.scipy.special on the current device of the array."""
 
     type = "cuda"
-    matmul = _Products()  # switches, under PyTorch's name for them
+    matmul = rounding  # switches, under PyTorch's name for them
 
     has_choice = False  # of GPUs or streams, so that backward passes must find theirs
+    preferred_blas_library = staticmethod(rounding.preferred_library)
     together = frozenset(products.TOGETHER)  # composites that gradients ask for as one operation
     is_recording = 0  # how many graphs are recorded now
     recorded_numbers: ClassVar[list[Any]] = []  # that they read, and keep
@@ -103,6 +73,11 @@ class CUDABackend(ArrayBackend):
         return cupy
 
     @property
+    def kernel_library(self) -> Any:
+        """`cupy` for array kernels."""
+        return products.CuPyWithProducts(self.xp)
+
+    @property
     def allocator(self) -> CachingAllocator:
         """Where the memory of arrays comes from."""
         _ = self.xp
@@ -113,27 +88,14 @@ class CUDABackend(ArrayBackend):
         """`cupy.ndarray`."""
         return self.xp.ndarray
 
+    @property
+    def is_in_use(self) -> bool:
+        """Whether something has been asked of CuPy's arrays yet."""
+        return self._library is not None and self._library is sys.modules.get("cupy")
+
     def is_built(self) -> bool:
         """Whether there is code for GPUs: yes."""
         return True
-
-    def preferred_blas_library(self, backend: str | None = None) -> str:
-        """Which library computes matrix products, and from now on is to: "cublaslt", with bias and
-        activation in one launch, "cublas", or "default", the first that has an algorithm.
-
-        Raises: ValueError for another word.
-        """
-        words = ("default", "cublas", "cublaslt")
-        if backend is not None:
-            if backend not in words:
-                raise ValueError(f"Expected a library of {', '.join(words)}. Got {backend!r}.")
-            products.rounding.library = backend
-        return products.rounding.library
-
-    @contextlib.contextmanager
-    def sdp_kernel(self, *args: Any, **options: Any) -> Iterator[None]:
-        """A `with` block for choosing kernels of attention, of which there is one."""
-        yield
 
     def kernel(self, operation: Operation, key: DispatchKey) -> Callable[..., Any]:
         plain = super().kernel(operation, key)
@@ -232,33 +194,30 @@ class CUDABackend(ArrayBackend):
 
     def device_count(self) -> int:
         """Number of GPUs that CuPy can use; 0 without CuPy, a driver or a card."""
-        if importlib.util.find_spec("cupy") is None:
-            return 0
-        try:
-            return int(self.xp.cuda.runtime.getDeviceCount())
-        except self.xp.cuda.runtime.CUDARuntimeError:
-            return 0
+        return presence.look().count
+
+    def note_wait(self, what: str) -> None:
+        """`what` is about to wait for the GPU, see `waits`."""
+        waits.note(what)
 
     def current_device(self) -> int:
         """Index of the GPU that `cuda` without an index means."""
         return int(self.xp.cuda.runtime.getDevice())
 
     def check(self, place: device) -> device:
-        count = self.device_count()
-        if count == 0:
+        count, why_none = presence.look()
+        if count == 0 or presence.after_fork():
             raise DeviceError(
-                f"Expected a CUDA device for {str(place)!r}. None is usable: {self._why_none()} "
-                "Use device='cpu', or ask torch.cuda.is_available() first."
+                f"Expected a CUDA device for {str(place)!r}. None is usable: "
+                f"{why_none or presence.after_fork()} Use device='cpu', or ask "
+                "torch.cuda.is_available() first."
             )
         index = self.current_device() if place.index is None else place.index
         if index >= count:
+            shown = os.environ.get("CUDA_VISIBLE_DEVICES")
             raise DeviceError(
                 f"Expected a CUDA device below {count}. Got {str(place)!r}. Use 'cuda:0'"
-                + (f" to 'cuda:{count - 1}'." if count > 1 else ".")
+                + (f" to 'cuda:{count - 1}'" if count > 1 else "")
+                + ("." if shown is None else f": those of CUDA_VISIBLE_DEVICES={shown}.")
             )
         return device("cuda", index)
-
-    def _why_none(self) -> str:
-        if importlib.util.find_spec("cupy") is None:
-            return "CuPy is not installed (pip install 'flambeau[cuda13]' or 'flambeau[cuda12]')."
-        return "CuPy finds no driver or no GPU."

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from ..layout import is_channels_last
-from . import launch
+from . import channels_last, launch
 from .launch import AMPERE, Template
 from .registry import kernel
 from .rows import empty
@@ -111,11 +111,16 @@ def convolution(
     is_right = input.ndim == weight.ndim and input.shape[1] == weight.shape[1] * groups
     if not _is_fit(shape, *given) or not is_right:
         return None  # the array kernel says what is wrong
+    bias = None if bias is None else cupy.ascontiguousarray(bias)
+    how = stride, padding, dilation, groups
+    out = _empty_like(input, shape)
+    found = channels_last.convolved(input, weight, bias, out, *how)
+    if found is not None:
+        return found
     matrix = cupy.ascontiguousarray(cupy.moveaxis(weight, 1, -1))
     matrix = matrix.reshape(groups, weight.shape[0] // groups, -1)
-    bias = None if bias is None else cupy.ascontiguousarray(bias)
     windows = _windows(input, sizes, taps, weight.shape[1], stride, padding, dilation)
-    return _convolve(windows, matrix, bias, _empty_like(input, shape), groups)
+    return _convolve(windows, matrix, bias, out, groups)
 
 
 @kernel("convolution_input", TYPES, since=AMPERE)
@@ -133,12 +138,16 @@ def convolution_input(
 
     if not _is_fit(like, g, weight) or not math.prod(like):
         return None
+    out = _empty_like(g, like)
+    found = channels_last.input_gradient(g, weight, out, stride, padding, dilation, groups)
+    if found is not None:
+        return found
     taps, outputs = weight.shape[2:], weight.shape[0] // groups
     matrix = weight.reshape(groups, outputs, *weight.shape[1:])
     matrix = cupy.ascontiguousarray(cupy.moveaxis(cupy.moveaxis(matrix, 2, 1), 2, -1))
     matrix = matrix.reshape(groups, weight.shape[1], -1)
     windows = _windows(g, like[2:], taps, outputs, stride, padding, dilation, is_spread=True)
-    return _convolve(windows, matrix, None, _empty_like(g, like), groups)
+    return _convolve(windows, matrix, None, out, groups)
 
 
 @kernel("convolution_weight", TYPES, since=AMPERE)
@@ -156,6 +165,9 @@ def convolution_weight(
 
     if not _is_fit(g.shape, g, input):
         return None
+    found = channels_last.weight_gradient(g, input, like, stride, padding, dilation, groups)
+    if found is not None:
+        return found
     taps, outputs, positions = like[2:], like[0] // groups, g.shape[2:]
     depth = like[1] * math.prod(taps)
     count = g.shape[0] * math.prod(positions)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import DeviceError
+from . import waits
 
 _sources: deque[tuple[Any, Any]] = deque()
 """Arrays of the CPU that copies still read: the event behind the copy, the array."""
@@ -47,6 +48,7 @@ def to_gpu(cupy: Any, array: Any, index: int, non_blocking: bool) -> Any:
     without waiting."""
     with cupy.cuda.Device(index):
         if not (non_blocking and is_pinned(array) and array.flags.c_contiguous):
+            waits.note("copy from memory that is not pinned")
             return cupy.asarray(array)
         out, stream = cupy.empty(array.shape, array.dtype), cupy.cuda.get_current_stream()
         cuda = cupy.cuda.runtime
@@ -64,6 +66,7 @@ def to_cpu(cupy: Any, array: Any, non_blocking: bool) -> Any:
     once the current stream has been waited for."""
     with cupy.cuda.Device(array.data.device_id):
         if not non_blocking:
+            waits.note("copy to the CPU")
             return cupy.asnumpy(array)
         laid = array if array.flags.c_contiguous else cupy.ascontiguousarray(array)
         return laid.get(out=empty_pinned(cupy, laid), blocking=False)

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .matrices import COMPUTE_64F, REAL, Problem
+from .matrices import FACTORS, SORTS, Problem
+from .precision import ANY_SCHEME
 
 DEFAULT_ALGORITHM = -1
 """Of cublasGemmAlgo_t."""
@@ -31,10 +32,9 @@ class Plan:
     def __init__(self, cuda: Any, problem: Problem) -> None:
         self._library = library(cuda)
         self._handle = cuda.device.get_cublas_handle
-        self._rounds_sums = problem.rounds_sums
-        left, right, kind = problem.left, problem.right, REAL[problem.dtype]
-        number = np.float64 if problem.sums == COMPUTE_64F else np.float32
-        self._factors = factors = np.array([problem.alpha, problem.beta], number)
+        self._rounds_sums = problem.schemes == ANY_SCHEME
+        left, right, kind = problem.left, problem.right, SORTS[problem.dtype].operand
+        self._factors = factors = np.array([problem.alpha, problem.beta], FACTORS[problem.factor])
         alpha = factors.ctypes.data
         n, m = left.rows, right.columns
         shape = int(right.is_transposed), int(left.is_transposed), m, n, right.rows, alpha
@@ -65,8 +65,7 @@ class Plan:
 
 
 def plan(cuda: Any, problem: Problem) -> Plan | None:
-    """The plan for a problem; None for what cuBLAS does not compute: epilogues, and addends of
-    other layouts than the result's."""
-    if problem.epilogue or problem.addend is not None or library(cuda) is None:
+    """The plan for a problem; None for what has an epilogue, and for int8."""
+    if problem.epilogue or library(cuda) is None or problem.dtype == "int8":
         return None
     return Plan(cuda, problem)

@@ -1,5 +1,8 @@
-"""cuBLASLt: products of matrices with what follows them in the same launch, such as a bias, an
-activation, or the sums that are the gradient of a bias.
+"""cuBLASLt: products of matrices with what follows them in the same launch: a bias, or the sums
+that are the gradient of one.
+
+Its activations are left alone: what its relu makes of NaN is not documented, its gelu is the tanh
+form, and no single call of the API is a product with an activation.
 
 The library counts by columns: of row-major arrays it computes right.T @ left.T, which is
 (left @ right).T. A `Plan` is one product for operands that lie in one way, with the algorithm that
@@ -16,9 +19,11 @@ import struct
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from ..cpu import loops
 from . import libraries
-from .matrices import REAL, Operand, Problem
+from .matrices import ALIGNED, FACTORS, SORTS, Operand, Problem
 from .trampoline import CHANGING, product
 
 LIBRARIES = ("libcublasLt.so.13", "libcublasLt.so.12", "cublasLt64_13.dll", "cublasLt64_12.dll")
@@ -27,27 +32,17 @@ FOLDERS = ("cu13/lib", "cublas/lib", "cu13/bin/x86_64", "cublas/bin")
 
 TRANSA, TRANSB, EPILOGUE, BIAS_POINTER = 3, 4, 7, 8
 """Of cublasLtMatmulDescAttributes_t."""
-EPILOGUE_AUX_POINTER, EPILOGUE_AUX_LD, EPILOGUE_AUX_BATCH_STRIDE = 11, 12, 13
-"""Of the same."""
 BATCH_COUNT, STRIDED_BATCH_OFFSET = 5, 6
 """Of cublasLtMatrixLayoutAttribute_t."""
 MAX_WORKSPACE_BYTES, REDUCTION_SCHEME_MASK, MIN_ALIGNMENTS = 1, 3, (5, 6, 7, 8)
 """Of cublasLtMatmulPreferenceAttributes_t; the alignments are of A, B, C and D."""
-REDUCTION_SCHEME_COMPUTE_TYPE = 2
-"""Of cublasLtReductionScheme_t: parts of sums are kept as wide as they are added up."""
-EPILOGUES = {
-    "": 1, "relu": 2, "bias": 4, "relu bias": 6, "gelu": 32, "gelu bias": 36,
-    "gelu aux": 160, "gelu aux bias": 164, "drelu": 136, "drelu bgrad": 152, "dgelu": 192,
-    "dgelu bgrad": 208, "relu aux": 130, "relu aux bias": 134, "bgrad left": 512,
-    "bgrad right": 256,
-}  # fmt: skip
-"""Of cublasLtEpilogue_t. "gelu" is the tanh form; "aux" also writes what the activation is given
-(of relu, its sign bits), and "d" epilogues read that. "bgrad left" also sums the left operand's
-columns, over the dimension that the product sums over: the library's B."""
+REFUSALS = (7, 8, 15)
+"""CUBLAS_STATUS_INVALID_VALUE, _ARCH_MISMATCH and _NOT_SUPPORTED: nothing was launched."""
+EPILOGUES = {"": 1, "bias": 4, "sums right": 256, "sums left": 512}
+"""Of cublasLtEpilogue_t. "sums left" also adds up the columns of the left operand, over the
+dimension that the product sums over: the library's B, BGRADB."""
 WORKSPACE = 32 << 20
 """Bytes that an algorithm may use beside the operands: what NVIDIA recommends on Hopper."""
-DOUBLE = 1
-"""CUDA_R_64F."""
 
 functions: Any = None
 """The library; the tests put a stand-in here. False if there is none."""
@@ -80,9 +75,14 @@ def _handle(device: int) -> ctypes.c_void_p:
     return found
 
 
+class Refused(RuntimeError):
+    """A product is not computed after all."""
+
+
 def _require(status: int, call: str) -> None:
     if status:
-        raise RuntimeError(
+        kind = Refused if status in REFUSALS else RuntimeError
+        raise kind(
             f"cuBLASLt: expected {call} to succeed. Got {_name(status)}. Use "
             "torch.backends.cuda.preferred_blas_library('cublas') to do without it."
         )
@@ -99,6 +99,7 @@ class _Description:
 
     def __init__(self, kind: str, *facts: Any) -> None:
         self.kind, self.pointer = kind, ctypes.c_void_p()
+        self._library = functions  # which must outlive it
         self._destroy = getattr(functions, f"cublasLt{kind}Destroy")
         create, self._set = (
             getattr(functions, f"cublasLt{kind}{word}") for word in ("Create", "SetAttribute")
@@ -153,17 +154,16 @@ class Plan:
         self, cuda: Any, choice: _Choice, matmul: _Description, layouts: list[_Description],
         factors: Any, handle: ctypes.c_void_p, epilogue: str,
     ) -> None:  # fmt: skip
-        self._kept = choice, matmul, layouts, factors
+        self._kept = functions, choice, matmul, layouts, factors
         self._alloc, self._stream = cuda.alloc, cuda.get_current_stream
         self._workspace = int(choice.workspace)
-        alpha = ctypes.addressof(factors)
-        beta = alpha + ctypes.sizeof(factors) // 2
+        alpha = factors.ctypes.data
+        beta = alpha + factors.itemsize
         right, left, addend, out = (each.pointer.value for each in layouts)
         words = (
             _address("Matmul"), handle.value, matmul.pointer.value, alpha, right, left, beta,
             addend, out, ctypes.addressof(choice), self._workspace,
-            _address("MatmulDescSetAttribute"), BIAS_POINTER * has_vector(epilogue),
-            EPILOGUE_AUX_POINTER * _has_aux(epilogue),
+            _address("MatmulDescSetAttribute"), BIAS_POINTER if epilogue else 0,
         )  # fmt: skip
         changing, kept = len(CHANGING), len(words)
         buffer = ctypes.create_string_buffer(8 * (changing + kept))
@@ -171,11 +171,9 @@ class Plan:
         self._pack = partial(struct.Struct(f"@{changing}N").pack_into, buffer, 0)
         self._run = partial(product(), ctypes.c_void_p(ctypes.addressof(buffer)))
 
-    def __call__(
-        self, left: int, right: int, addend: int, out: int, vector: int = 0, aux: int = 0
-    ) -> None:
+    def __call__(self, left: int, right: int, addend: int, out: int, vector: int = 0) -> None:
         """Compute into the matrix at `out`. All are addresses: `vector` of the bias or of its
-        gradient, `aux` of what the activation is given.
+        gradient.
 
         Raises: RuntimeError with the library's status.
         """
@@ -183,7 +181,7 @@ class Plan:
         if self._workspace:
             space = self._alloc(self._workspace)
             where = space.ptr
-        self._pack(right, left, addend, out, where, self._stream().ptr, vector, aux)
+        self._pack(right, left, addend, out, where, self._stream().ptr, vector)
         status = self._run()
         if status:
             _require(status, "cublasLtMatmul")
@@ -195,44 +193,29 @@ def _address(name: str) -> int:
     return int(ctypes.cast(function, ctypes.c_void_p).value or 0)
 
 
-def has_vector(epilogue: str) -> bool:
-    """Whether an epilogue reads or writes a vector."""
-    return "bias" in epilogue or "bgrad" in epilogue
-
-
-def _has_aux(epilogue: str) -> bool:
-    return "aux" in epilogue or "drelu" in epilogue or "dgelu" in epilogue
-
-
-def plan(cuda: Any, device: int, problem: Problem, aux_step: int = 0) -> Plan | None:
+def plan(cuda: Any, device: int, problem: Problem) -> Plan | None:
     """The plan for a problem on the current device `device`; None for what the library has no
-    algorithm for. `aux_step` is the elements from row to row of what the activation is given, and
-    `cuda` is `cupy.cuda`.
+    algorithm for. `cuda` is `cupy.cuda`.
 
     A plan is changed by each run: one thread may use it.
     """
-    kind = REAL[problem.dtype]
-    scale = DOUBLE if kind == DOUBLE else REAL["float32"]
-    matmul = _Description("MatmulDesc", ctypes.c_int(problem.sums), ctypes.c_int(scale))
+    kind, made, _ = SORTS[problem.dtype]
+    factor = problem.factor
+    matmul = _Description("MatmulDesc", ctypes.c_int(problem.sums), ctypes.c_int(factor))
     matmul.set(TRANSA, ctypes.c_int32(problem.right.is_transposed))
     matmul.set(TRANSB, ctypes.c_int32(problem.left.is_transposed))
     matmul.set(EPILOGUE, ctypes.c_uint32(EPILOGUES[problem.epilogue]))
-    aligned = ctypes.c_void_p(problem.alignment)  # an address, which the heuristics only look at
-    if has_vector(problem.epilogue):
-        matmul.set(BIAS_POINTER, aligned)
+    if problem.epilogue:  # an address, at whose alignment the heuristics look
+        matmul.set(BIAS_POINTER, ctypes.c_void_p(problem.third_alignment))
     n, m, count = problem.left.rows, problem.right.columns, problem.count
-    if aux_step:
-        matmul.set(EPILOGUE_AUX_LD, ctypes.c_int64(aux_step))
-        matmul.set(EPILOGUE_AUX_POINTER, aligned)
-    d = _layout(kind, m, n, m, count, n * m)
-    c = d if problem.addend is None else _operand(kind, problem.addend, count)
+    d = _layout(made, m, n, m, count, n * m)
+    c = d if problem.addend is None else _operand(made, problem.addend, count)
     layouts = [_operand(kind, problem.right, count), _operand(kind, problem.left, count), c, d]
     handle = _handle(device)
     choice = _chosen(handle, matmul, layouts, problem)
     if choice is None:
         return None
-    number = ctypes.c_double if scale == DOUBLE else ctypes.c_float
-    factors = (number * 2)(problem.alpha, problem.beta)
+    factors = np.array([problem.alpha, problem.beta], FACTORS[factor])
     return Plan(cuda, choice, matmul, layouts, factors, handle, problem.epilogue)
 
 
@@ -242,10 +225,11 @@ def _chosen(
     """The algorithm that the heuristics put first."""
     preference = _Description("MatmulPreference")
     preference.set(MAX_WORKSPACE_BYTES, ctypes.c_uint64(WORKSPACE))
-    if not problem.rounds_sums:
-        preference.set(REDUCTION_SCHEME_MASK, ctypes.c_uint32(REDUCTION_SCHEME_COMPUTE_TYPE))
-    for attribute in MIN_ALIGNMENTS:
-        preference.set(attribute, ctypes.c_uint32(problem.alignment))
+    preference.set(REDUCTION_SCHEME_MASK, ctypes.c_uint32(problem.schemes))
+    beside = problem.third_alignment if problem.addend is not None else ALIGNED
+    alignments = problem.alignment, problem.alignment, beside, ALIGNED
+    for attribute, alignment in zip(MIN_ALIGNMENTS, alignments, strict=True):
+        preference.set(attribute, ctypes.c_uint32(alignment))
     choice, count = _Choice(), ctypes.c_int()
     status = functions.cublasLtMatmulAlgoGetHeuristic(
         handle, matmul.pointer, *(each.pointer for each in layouts), preference.pointer,

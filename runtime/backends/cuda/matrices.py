@@ -7,10 +7,31 @@ from typing import NamedTuple
 
 Shape = tuple[int, ...]
 
-REAL = {"float16": 2, "bfloat16": 14, "float32": 0, "float64": 1}
-"""CUDA_R_16F, CUDA_R_16BF, CUDA_R_32F and CUDA_R_64F of library_types.h."""
-COMPUTE_32F, COMPUTE_32F_FAST_TF32, COMPUTE_64F = 68, 77, 70
+
+class Sort(NamedTuple):
+    """What the libraries call an element type, the one of products of it, and that of the factors
+    alpha and beta: cudaDataType of library_types.h."""
+
+    operand: int
+    result: int
+    factor: int
+
+
+SORTS = {
+    "float16": Sort(2, 2, 0), "bfloat16": Sort(14, 14, 0), "float32": Sort(0, 0, 0),
+    "float64": Sort(1, 1, 1), "int8": Sort(3, 10, 10),
+}  # fmt: skip
+"""Half types are 2 and 14, float32 and float64 0 and 1, int8 and int32 3 and 10."""
+FACTORS = {0: "float32", 1: "float64", 2: "float16", 10: "int32"}
+"""The types of alpha and beta by number."""
+COMPUTE_16F = 64
+"""Of cublasComputeType_t: alpha and beta are float16 then."""
+COMPUTE_32F, COMPUTE_32F_FAST_TF32, COMPUTE_64F, COMPUTE_32I = 68, 77, 70, 72
 """Of cublasComputeType_t."""
+
+
+ALIGNED = 256
+"""Bytes: from which on the alignment of addresses makes no difference."""
 
 
 class Operand(NamedTuple):
@@ -39,7 +60,8 @@ class Problem(NamedTuple):
     """alpha * left @ right + beta * addend: a matrix (n, m) without gaps, or a stack of `count`.
 
     `epilogue` names what follows, by the words of `cublaslt.EPILOGUES`; `sums` is the type that
-    products are added up in, of cublasComputeType_t; all addresses are multiples of `alignment`.
+    products are added up in, of cublasComputeType_t; the operands' addresses are multiples of
+    `alignment`, that of the addend or vector of `third_alignment`.
     """
 
     dtype: str
@@ -47,12 +69,18 @@ class Problem(NamedTuple):
     right: Operand
     sums: int
     alignment: int
+    third_alignment: int
     count: int = 1
     alpha: float = 1.0
     beta: float = 0.0
     epilogue: str = ""
-    rounds_sums: bool = True  # whether parts of sums may be added up in the type of the result
-    addend: Operand | None = None  # where it lies otherwise than the result
+    schemes: int = 7  # how sums of parts may be added up, of cublasLtReductionScheme_t
+    addend: Operand | None = None  # if it lies elsewhere than the result
+
+    @property
+    def factor(self) -> int:
+        """The type of alpha and beta."""
+        return 2 if self.sums == COMPUTE_16F else SORTS[self.dtype].factor
 
 
 def collapsed(shape: Shape, strides: Shape) -> tuple[int, int] | None:

@@ -20,13 +20,14 @@ from contextlib import suppress
 from typing import Any, ClassVar
 
 from ...errors import OutOfMemoryError
+from .history import History
 
 ROUND = 512
 """Bytes that sizes and addresses are multiples of."""
 SMALL = 1 << 20
 """Bytes up to which blocks come from small segments."""
 SMALL_SEGMENT, LARGE_SEGMENT = 2 << 20, 20 << 20
-"""Bytes of the segments that small blocks, and blocks of up to half of it, are cut of."""
+"""Bytes of the segments that small blocks, and blocks of less than half of it, are cut of."""
 LARGE_ROUND = 2 << 20
 """Bytes that the segments of larger blocks are multiples of."""
 
@@ -123,6 +124,7 @@ class CachingAllocator:
     """
 
     largest_holders: ClassVar[Callable[[int], str] | None] = None
+    history: History | None = None  # of what happens, if somebody wants to know
 
     def __init__(self, cupy: Any) -> None:
         self._cuda = cupy.cuda
@@ -177,6 +179,8 @@ class CachingAllocator:
             counts.blocks = now = counts.blocks + 1
             if now > counts.blocks_peak:
                 counts.blocks_peak = now
+            if self.history is not None:
+                self.history.note("alloc", device, stream, part.address, taken)
         return self._pointer(self._block(part.address, size, part, device), 0)
 
     def empty(self, shape: tuple[int, ...], dtype: Any, size: int) -> Any:
@@ -202,17 +206,25 @@ class CachingAllocator:
             counts.allocated -= part.size
             counts.requested -= part.requested
             counts.blocks -= 1
+            self._tell("free_requested", part)
             if part.users:
                 self._waiting.append((part, [stream.record() for stream in part.users]))
                 part.users = None
             else:
+                self._tell("free_completed", part)
                 arena.put(part)
+
+    def _tell(self, action: str, part: Part) -> None:
+        if self.history is not None:
+            arena = part.arena
+            self.history.note(action, arena.device, arena.stream, part.address, part.size)
 
     def _await(self) -> None:
         """Free the blocks that other streams no longer use."""
         for _ in range(len(self._waiting)):
             part, events = self._waiting.popleft()
             if all(event.done for event in events):
+                self._tell("free_completed", part)
                 part.arena.put(part)
             else:
                 self._waiting.append((part, events))
@@ -228,7 +240,7 @@ class CachingAllocator:
         if part is None:
             part = self._new_segment(arena, size)
         rest = part.size - size
-        if rest >= (ROUND if arena.is_small else SMALL):
+        if rest >= (ROUND if arena.is_small else SMALL + 1):
             behind = Part(part.address + size, rest, arena, part.segment)
             behind.before, behind.behind = part, part.behind
             if part.behind is not None:
@@ -260,7 +272,7 @@ class CachingAllocator:
     def _new_segment(self, arena: Arena, size: int) -> Part:
         if arena.is_small:
             whole = SMALL_SEGMENT
-        elif size <= LARGE_SEGMENT // 2:
+        elif size < LARGE_SEGMENT // 2:
             whole = LARGE_SEGMENT
         else:
             whole = -(-size // LARGE_ROUND) * LARGE_ROUND
@@ -273,6 +285,7 @@ class CachingAllocator:
         counts.segments_total += 1
         counts.reserved_peak = max(counts.reserved_peak, counts.reserved)
         counts.segments_peak = max(counts.segments_peak, counts.segments)
+        self._tell("segment_alloc", part)
         return part
 
     def _ask(self, device: int, size: int) -> int:
@@ -292,10 +305,13 @@ class CachingAllocator:
         address = 0
         for before in () if self._chosen.pool else (lambda: None, gc.collect):
             before()
-            self.give_back(device)  # which waits for the device, and so ends a recording
+            self._runtime.deviceSynchronize()  # blocks wait for streams; it would end a recording
+            self.give_back(device)
             address = address or self._ask(device, whole)
         if not address:
             self.counts[device].failures += 1
+            if self.history is not None:
+                self.history.note("oom", device, 0, self._runtime.memGetInfo()[0], size)
             raise OutOfMemoryError(self._complaint(device, size))
         return address
 
@@ -304,10 +320,16 @@ class CachingAllocator:
         limit = self.limits.get(device)
         words = (
             f"Expected {_text(size)} of memory on cuda:{device}. Got none: of its {_text(total)}, "
-            f"{_text(free)} are free, tensors here occupy {_text(counts.allocated)}, and "
-            f"{_text(counts.reserved - counts.allocated)} are kept between them"
+            f"{_text(free)} are free, tensors here occupy {_text(counts.allocated)}"
         )
-        words += f" (this process may have {_text(limit)})." if limit is not None else "."
+        between, others = counts.reserved - counts.allocated, total - free - counts.reserved
+        if between > 0:
+            pieces = [a.sizes[-1] for a in self._arenas.values() if a.device == device and a.sizes]
+            words += f", {_text(between)} lie free between them"
+            words += f" in pieces of at most {_text(max(pieces))}" if pieces else ""
+        if others > 0:
+            words += f", {_text(others)} are CUDA's own and other programs'"
+        words += f"; this process may have {_text(limit)}." if limit is not None else "."
         if self.largest_holders is not None:
             with suppress(Exception):  # whatever fails there must not hide this error
                 words += f" {self.largest_holders(device)}"
@@ -334,6 +356,7 @@ class CachingAllocator:
         with self._cuda.Device(arena.device):
             self._runtime.deviceSynchronize()
             for part in empty:
+                self._tell("segment_free", part)
                 arena.free[part.size].remove(part)
                 del self._segments[part.address]
                 self._runtime.free(part.address)
@@ -377,6 +400,7 @@ class CachingAllocator:
             return [self._described(first) for _, first in sorted(self._segments.items())]
 
     def _described(self, first: Part) -> dict[str, Any]:
+        frames = {} if self.history is None else self.history.frames
         parts: list[dict[str, Any]] = []
         part: Part | None = first
         waiting = {id(p) for p, _ in self._waiting}
@@ -385,7 +409,8 @@ class CachingAllocator:
             state = "active_pending_free" if id(part) in waiting else state
             parts.append({
                 "address": part.address, "size": part.size, "state": state,
-                "requested_size": 0 if part.is_free else part.requested, "frames": [],
+                "requested_size": 0 if part.is_free else part.requested,
+                "frames": frames.get(part.address, []),
             })  # fmt: skip
             part = part.behind
         arena = first.arena

@@ -10,14 +10,14 @@ import ctypes
 from functools import cache
 from typing import Any
 
-CHANGING = ("right", "left", "addend", "out", "workspace", "stream", "vector", "aux")
+CHANGING = ("right", "left", "addend", "out", "workspace", "stream", "vector")
 """Words of 8 bytes that each run is given: addresses."""
 KEPT = (
     "matmul", "handle", "description", "alpha", "right_lies", "left_lies", "beta", "addend_lies",
-    "out_lies", "algorithm", "size", "set_attribute", "vector_attribute", "aux_attribute",
+    "out_lies", "algorithm", "size", "set_attribute", "attribute",
 )  # fmt: skip
 """Words behind those, which a plan keeps: addresses of functions, descriptors and numbers, the
-bytes of the workspace, and which attributes of the description `vector` and `aux` are, or 0."""
+bytes of the workspace, and which attribute of the description `vector` is, or 0."""
 WORDS = CHANGING + KEPT
 ARGUMENTS = (
     "handle", "description", "alpha", "right", "right_lies", "left", "left_lies", "beta", "addend",
@@ -26,44 +26,36 @@ ARGUMENTS = (
 """Of cublasLtMatmul, whose A is the right operand."""
 
 
-def _load(word: str, suffix: str = "") -> list[str]:
-    name = word + suffix
-    return [
-        f"  %at_{name} = getelementptr i64, ptr %words, i64 {WORDS.index(word)}",
-        f"  %{name} = load i64, ptr %at_{name}",
-    ]
-
-
-def _set(word: str, here: str, behind: str) -> list[str]:
-    """Set the attribute of `word`, if it is one, and return a status that is not 0."""
-    return [
-        f"{here}:",
-        *_load(f"{word}_attribute"),
-        f"  %has_{word} = icmp ne i64 %{word}_attribute, 0",
-        f"  br i1 %has_{word}, label %set_{word}, label %{behind}",
-        f"set_{word}:",
-        f"  %{word}_number = trunc i64 %{word}_attribute to i32",
-        *_load("set_attribute", f"_of_{word}"),
-        *_load("description", f"_of_{word}"),
-        f"  %set_{word}_at = inttoptr i64 %set_attribute_of_{word} to ptr",
-        f"  %{word}_at = getelementptr i64, ptr %words, i64 {WORDS.index(word)}",
-        f"  %{word}_status = call i32 %set_{word}_at(i64 %description_of_{word}, "
-        f"i32 %{word}_number, ptr %{word}_at, i64 8)",
-        f"  %{word}_failed = icmp ne i32 %{word}_status, 0",
-        f"  br i1 %{word}_failed, label %{word}_end, label %{behind}",
-        f"{word}_end:",
-        f"  ret i32 %{word}_status",
-    ]
+def _load(*words: str) -> list[str]:
+    lines = []
+    for word in words:
+        place = f"getelementptr i64, ptr %words, i64 {WORDS.index(word)}"
+        lines += [f"  %at_{word} = {place}", f"  %{word} = load i64, ptr %at_{word}"]
+    return lines
 
 
 def _text() -> str:
-    lines = ['define i32 @"product"(ptr %words) {']
-    lines += _set("vector", "entry", "second") + _set("aux", "second", "run")
-    lines += ["run:", *_load("matmul"), "  %function = inttoptr i64 %matmul to ptr"]
-    for word in ARGUMENTS:
-        lines += _load(word)
     given = ", ".join(f"i64 %{word}" for word in ARGUMENTS)
-    return "\n".join([*lines, f"  %status = call i32 %function({given})", "  ret i32 %status", "}"])
+    lines = [
+        'define i32 @"product"(ptr %words) {',
+        *_load("matmul", "set_attribute", "attribute", "vector", *ARGUMENTS),
+        "  %has_vector = icmp ne i64 %attribute, 0",
+        "  br i1 %has_vector, label %set, label %run",
+        "set:",
+        "  %number = trunc i64 %attribute to i32",
+        "  %setter = inttoptr i64 %set_attribute to ptr",
+        "  %done = call i32 %setter(i64 %description, i32 %number, ptr %at_vector, i64 8)",
+        "  %failed = icmp ne i32 %done, 0",
+        "  br i1 %failed, label %fail, label %run",
+        "fail:",
+        "  ret i32 %done",
+        "run:",
+        "  %function = inttoptr i64 %matmul to ptr",
+        f"  %status = call i32 %function({given})",
+        "  ret i32 %status",
+        "}",
+    ]
+    return "\n".join(lines)
 
 
 @cache

@@ -1,6 +1,6 @@
-"""Which kernel `scaled_dot_product_attention` may use, as PyTorch lets one choose.
+"""Which kernel `scaled_dot_product_attention` may use on the GPU, as PyTorch lets one choose.
 
-There is one way of computing it here: every choice is taken and gives the same results.
+On the CPU there is one way of computing it, which every choice takes.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+
+from ...backends.cuda.sdp import allowed
 
 __all__ = ["SDPBackend", "sdpa_kernel"]
 
@@ -23,12 +25,27 @@ class SDPBackend(IntEnum):
     OVERRIDEABLE = 4
 
 
+KERNELS = {
+    SDPBackend.MATH: "math",
+    SDPBackend.FLASH_ATTENTION: "flash",
+    SDPBackend.EFFICIENT_ATTENTION: "mem_efficient",
+    SDPBackend.CUDNN_ATTENTION: "cudnn",
+}
+"""How the switches of kernels are called."""
+
+
 @contextmanager
 def sdpa_kernel(
     backends: SDPBackend | Iterable[SDPBackend], set_priority: bool = False
 ) -> Iterator[None]:
-    """A `with` block for a choice of kernels. Raises: AssertionError for anything else."""
+    """A `with` block for a choice of kernels; cuDNN comes first of them, then attention in tiles.
+
+    FLASH_ATTENTION and EFFICIENT_ATTENTION are one kernel here, in tiles.
+    Raises: AssertionError for anything else than one or several SDPBackend.
+    """
     chosen = [backends] if isinstance(backends, SDPBackend) else backends
     if not isinstance(chosen, Iterable) or not all(isinstance(b, SDPBackend) for b in chosen):
         raise AssertionError(f"sdpa_kernel: expected one or several SDPBackend. Got {backends!r}.")
-    yield
+    names = [KERNELS[b] for b in chosen if b in KERNELS]
+    with allowed.only(**dict.fromkeys(names, True)):
+        yield

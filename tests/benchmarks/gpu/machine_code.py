@@ -23,7 +23,15 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
-from flambeau.backends.cuda import attention, formulas, launch, nvrtc, pointwise, registry
+from flambeau.backends.cuda import (
+    attention,
+    channels_last,
+    formulas,
+    launch,
+    nvrtc,
+    pointwise,
+    registry,
+)
 from flambeau.core.dispatch import operations
 
 REGISTERS, SHARED, MOST_WARPS, MOST_BLOCKS = 64 << 10, 228 << 10, 64, 32
@@ -201,11 +209,13 @@ def dynamic_shared(expression: str) -> int:
     """Bytes of shared memory that the launcher of a kernel asks for."""
     name, _, rest = expression.partition("<")
     values = rest.rstrip(">").split(", ")
-    if len(values) != 3 or not name.startswith("attention"):
-        return 0
-    dtype, width = values[0], int(values[1])
-    tiling = attention.tiling(name, dtype, width, values[2] == "true")
-    return tiling.bytes(width, 4 if dtype == "float32" else 2)
+    itemsize = 4 if values[0] == "float32" else 2
+    if name.startswith("attention") and len(values) == 3:
+        width = int(values[1])
+        return attention.tiling(name, values[0], width, values[2] == "true").bytes(width, itemsize)
+    if name.endswith("_vectors"):
+        return channels_last.shared_bytes(name, int(values[1]), itemsize)
+    return 0
 
 
 def line(name: str, kernel: Resources) -> str:

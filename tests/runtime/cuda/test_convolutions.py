@@ -20,9 +20,13 @@ CASES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((1, 2, 4, 5, 6), (3, 2, 2, 3, 1), {"padding": (1, 0, 1)}),
     ((3, 70, 2, 3), (65, 70, 1, 1), {}),
     ((1, 2, 30, 30), (2, 2, 3, 3), {"padding": "same"}),
+    ((2, 16, 9, 8), (16, 8, 3, 3), {"groups": 2, "stride": 2, "padding": 1}),
+    ((1, 8, 7, 9), (8, 8, 1, 2), {"stride": 3, "padding": (0, 1)}),
+    ((1, 8, 12, 11), (16, 8, 2, 3), {"stride": (2, 4), "dilation": (3, 2), "padding": 2}),
 ]
 """Shapes of input and weight, and options: ranks, strides, groups, more than a tile of channels,
-of positions and of depth, parts of the positions."""
+of positions and of depth, parts of the positions; channels that fill vectors and others; places
+that no tap sees."""
 
 
 def results(
@@ -47,7 +51,10 @@ def test_results_and_gradients(
     arrays = drawn(shape, dtype), drawn(weight, dtype, seed=1), drawn(weight[:1], dtype, seed=2)
     found = results(*arrays, options)
     names = [e.split("<")[0] for e in host.launched]
-    assert (names.count("convolve"), names.count("correlate")) == (2, 1)
+    groups, lane = options.get("groups", 1), 4 if dtype == "float32" else 8
+    fits = groups == 1 or weight[1] % lane == 0
+    assert ("convolve_vectors" in names) == fits
+    assert ("correlate_vectors" in names) == (fits and weight[0] // groups % lane == 0)
     wanted = results(*map(double, arrays), options)
     for a, b in zip(found[:3], wanted, strict=False):
         assert_near(a, b, units=16)

@@ -16,6 +16,7 @@ from flambeau.backends.cuda.cudnn.library import local
 
 from .. import cudnn_stand_in
 from ..cudnn_stand_in import StandIn
+from ..cudnn_stand_in.graphs import WORKSPACE_BYTES
 from .kit import assert_near, double, drawn
 from .test_convolutions import CASES, results
 
@@ -71,7 +72,7 @@ def test_a_bias_is_added_on_the_way_where_cudnn_can(library: StandIn) -> None:
     F.conv2d(x.to(memory_format=torch.channels_last), w, b)
     F.conv2d(x, w, b)
     assert library.executed == [
-        "tensor cores: convolution_forward pointwise", "in parts: convolution_forward",
+        "tensor cores: convolution_forward add", "in parts: convolution_forward",
     ]  # fmt: skip
 
 
@@ -123,6 +124,39 @@ def test_what_stands_ready_is_used_again_and_given_back_in_the_end(library: Stan
     local.kept.clear()
     gc.collect()
     assert not library.descriptors
+
+
+def test_results_stay_what_they_are_while_others_are_computed(library: StandIn) -> None:
+    x, w = drawn((2, 6, 5, 7), "float16"), drawn((4, 6, 3, 3), "float16", seed=1)
+    kept = [F.conv2d(x, w) for _ in range(3)]
+    other = F.conv2d(x.mul(2), w)
+    for found in kept:
+        assert_near(found, F.conv2d(double(x), double(w)), units=16)
+    assert_near(other, 2 * F.conv2d(double(x), double(w)), units=16)
+
+
+def test_room_to_work_comes_from_the_allocator(library: StandIn) -> None:
+    with cudnn.flags(enabled=True, deterministic=True):
+        convolved("float16")
+        x, w = torch.ones(2, 6, 5, 7, device="cuda").half(), drawn((4, 6, 3, 3), "float16", seed=1)
+        before = torch.cuda.memory_stats()["requested_bytes.all.allocated"]
+        out = F.conv2d(x, w)
+    asked = torch.cuda.memory_stats()["requested_bytes.all.allocated"] - before
+    assert asked == out.numel() * 2 + WORKSPACE_BYTES
+
+
+@pytest.mark.parametrize("weight_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("image_format", [torch.contiguous_format, torch.channels_last])
+def test_gradients_lie_as_what_they_are_of(
+    library: StandIn, weight_format: Any, image_format: Any
+) -> None:
+    x = drawn((2, 6, 5, 7), "float16").to(memory_format=image_format).requires_grad_()
+    w = drawn((4, 6, 3, 3), "float16").to(memory_format=weight_format).requires_grad_()
+    F.conv2d(x, w).sum().backward()
+    assert (x.grad.stride(), w.grad.stride()) == (x.stride(), w.stride())
+    wide = double(w)
+    F.conv2d(double(x), wide).sum().backward()
+    assert_near(w.grad, wide.grad, units=16)
 
 
 def test_nothing_is_computed_by_cudnn_where_it_is_switched_off(library: StandIn) -> None:

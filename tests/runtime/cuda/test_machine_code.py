@@ -13,14 +13,14 @@ HOT = {
     "formulas": ["plus_*", "gelu_*", "divide_*", "where_*"],
     "attention": ["attention<bfloat16, 64, true>"],
     "attention_gradient": ["attention_by_*<bfloat16, 64, true>"],
-    "convolutions": ["*<bfloat16*"],
+    "channels_last": ["*_vectors<bfloat16, 128>"],
     "softmax": ["softmax*bfloat16, true, 4, false>", "cross_entropy*<bfloat16, *e>"],
     "normalization": ["normalize_*<bfloat16, true, 4>", "normalize_*<float32, true, 4>"],
     "reductions": ["reduce_*<SumOf, float32, true>", "reduce_*<Moments, float32, true>"],
     "random": ["*float32*"],
 }
 """The kernels of what models compute most, by file."""
-LEAST_THREADS = {"attention": 256, "attention_gradient": 256}
+LEAST_THREADS = dict.fromkeys(["attention", "attention_gradient", "channels_last"], 256)
 OTHER_LEAST = 512
 """A quarter of what a multiprocessor holds: with 4 reads of 16 bytes under way in each thread, 32
 KiB are; and at 4.3 TB/s and 700 ns each multiprocessor waits for 23 KiB. Tensor cores are busy with

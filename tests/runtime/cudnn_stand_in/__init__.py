@@ -138,7 +138,7 @@ class StandIn:
         descriptor.is_final = True
 
     def _BackendDestroyDescriptor(self, address: int) -> None:
-        self.descriptor(address)
+        self.descriptor(address).is_gone = True
         del self.descriptors[address]
 
     def _BackendExecute(self, handle: int, plan: int, pack: int) -> None:

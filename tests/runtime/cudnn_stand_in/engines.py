@@ -11,7 +11,7 @@ import numpy as np
 
 from ..cupy_stand_in import memory, streams
 from ..cupy_stand_in.interface import BFLOAT16
-from .graphs import CONVOLUTIONS, Engine, role, shape, tensors
+from .graphs import CONVOLUTIONS, Engine, role, shape, tensors, word
 from .interface import NUMBERS, Descriptor, Refused
 
 DTYPES = {
@@ -39,7 +39,7 @@ def prepared(plan: Descriptor, pack: Descriptor) -> tuple[str, Callable[[], None
     if engine.workspace_bytes:
         _require_memory(workspace, engine.workspace_bytes)
     places = {
-        number: _in_memory(tensor, pointers.get(number))
+        number: _in_memory(tensor, pointers.get(number), tensor.get("TENSOR_IS_BY_VALUE"))
         for number, tensor in engine.graph.facts.items()
         if not tensor.get("TENSOR_IS_VIRTUAL")
     }
@@ -53,8 +53,7 @@ def prepared(plan: Descriptor, pack: Descriptor) -> tuple[str, Callable[[], None
         for operation in operations:
             _compute(operation, engine, places, values)
 
-    kinds = " ".join(o.kind.removeprefix("OPERATION_").lower() for o in operations)
-    return f"{engine.name}: {kinds}", work
+    return f"{engine.name}: {' '.join(map(word, operations))}", work
 
 
 def _require_memory(place: int | None, size: int) -> None:
@@ -69,11 +68,13 @@ def _require_memory(place: int | None, size: int) -> None:
     raise Refused("EXECUTION_FAILED", "memory that nobody allocated")
 
 
-def _in_memory(tensor: Descriptor, place: int | None) -> Any:
-    """The tensor as an array at an address."""
+def _in_memory(tensor: Descriptor, place: int | None, is_by_value: bool) -> Any:
+    """The tensor as an array at an address, a number of the CPU's as a copy."""
     dtype = DTYPES[tensor["TENSOR_DATA_TYPE"]]
     sizes, strides = shape(tensor), tensor["TENSOR_STRIDES"]
     size = (1 + sum((n - 1) * s for n, s in zip(sizes, strides, strict=True))) * dtype.itemsize
+    if is_by_value:
+        return np.full(sizes, ctypes.c_float.from_address(place).value, dtype)
     _require_memory(place, size)
     if place % tensor["TENSOR_BYTE_ALIGNMENT"]:
         raise Refused("BAD_PARAM_MISALIGNED_POINTER", f"tensor {tensor['TENSOR_UNIQUE_ID']}")
@@ -148,8 +149,48 @@ def _convolve(operation: Descriptor, first: Any, second: Any) -> Any:
 
 
 def _pointwise(operation: Descriptor, *given: Any) -> Any:
-    mode = operation["OPERATION_POINTWISE_PW_DESCRIPTOR"]["POINTWISE_MODE"]
-    return {NUMBERS["POINTWISE_ADD"]: np.add}[mode](*given)
+    what = operation["OPERATION_POINTWISE_PW_DESCRIPTOR"]
+    mode = word(operation)
+    if mode == "gen_index":
+        axis = what["POINTWISE_AXIS"]
+        return np.broadcast_to(
+            np.arange(given[0].shape[axis]).reshape(-1, *[1] * (given[0].ndim - 1 - axis)),
+            given[0].shape,
+        )
+    if mode == "binary_select":
+        x, b, where = given
+        return np.where(where, x, b)
+    return POINTWISE[mode](*given)
 
 
-OPERATIONS = {"OPERATION_POINTWISE": _pointwise}
+POINTWISE = {
+    "add": np.add, "mul": np.multiply, "div": np.divide, "sub": np.subtract, "exp": np.exp,
+    "log": np.log, "identity": np.positive, "cmp_ge": np.greater_equal,
+}  # fmt: skip
+
+
+def _matmul(operation: Descriptor, x: Any, y: Any) -> Any:
+    """Heads of y serve several of x."""
+    return x @ y.repeat(x.shape[1] // y.shape[1], 1)
+
+
+def _reduce(operation: Descriptor, x: Any) -> Any:
+    """Along the last dimension, or over the heads that share one."""
+    heads, width = shape(operation["OPERATION_REDUCTION_YDESC"])[1::2]
+    function = {"max": np.max, "sum": np.sum}[word(operation)]
+    if width == 1 and x.shape[3] > 1:
+        return function(x, -1, keepdims=True)
+    return function(x.reshape(len(x), heads, -1, *x.shape[2:]), 2)
+
+
+def _reshape(operation: Descriptor, x: Any) -> Any:
+    """The last two dimensions exchanged."""
+    if shape(operation["OPERATION_RESHAPE_YDESC"]) != (*x.shape[:2], x.shape[3], x.shape[2]):
+        raise AssertionError("another reshape")
+    return x.swapaxes(2, 3)
+
+
+OPERATIONS = {
+    "OPERATION_POINTWISE": _pointwise, "OPERATION_MATMUL": _matmul,
+    "OPERATION_REDUCTION": _reduce, "OPERATION_RESHAPE": _reshape,
+}  # fmt: skip

@@ -15,6 +15,7 @@ CONVOLUTIONS = {
 }
 """How the attributes of the three operations are called: of images, weights and results."""
 TENSOR_CORE, NONDETERMINISTIC = 0, 4
+WORKSPACE_BYTES = 700
 
 
 class Engine:
@@ -22,7 +23,7 @@ class Engine:
 
     def __init__(self, graph: Descriptor, name: str, notes: tuple[int, ...]) -> None:
         self.graph, self.name, self.notes = graph, name, notes
-        self.workspace_bytes = 512 if name == "tensor cores" else 0
+        self.workspace_bytes = WORKSPACE_BYTES if name in ("tensor cores", "flash") else 0
         self.milliseconds = {"tensor cores": 1, "in parts": 2}.get(name, 3)
 
 
@@ -133,7 +134,7 @@ def _engines(heuristics: Descriptor) -> list[Engine]:
     is_last_resort = heuristics["ENGINEHEUR_MODE"] == NUMBERS["HEUR_MODE_FALLBACK"]
     first = operations[0]
     if first.kind not in CONVOLUTIONS:
-        raise Refused("NOT_SUPPORTED_GRAPH_PATTERN", first.kind)
+        return _attention_engines(graph)
     mapped = [t for t, _ in tensors(first)]
     rank = len(shape(mapped[0]))
     orders = [(0, *range(2, rank), 1), tuple(range(rank))]
@@ -150,6 +151,56 @@ def _engines(heuristics: Descriptor) -> list[Engine]:
         return []
     parted = Engine(graph, "in parts", (TENSOR_CORE, NONDETERMINISTIC))
     return [parted, Engine(graph, "tensor cores", (TENSOR_CORE,))]
+
+
+FORWARD = "matmul mul {mask}max sub exp sum log add div matmul"
+BACKWARD = (
+    "mul sum mul matmul mul sub {mask}exp reshape {keys} matmul sub mul mul reshape {keys} reshape "
+    "matmul identity"
+)
+MASK = "gen_index gen_index cmp_ge binary_select "
+PATTERNS = {
+    way.format(mask=mask, keys=keys)
+    for way in (FORWARD, BACKWARD)
+    for mask in ("", MASK)
+    for keys in ("matmul", "matmul sum")
+}
+"""The operations of the graphs that cuDNN 9.19 and 9.28 know as attention and its gradient."""
+
+
+def word(operation: Descriptor) -> str:
+    """What an operation is called in a pattern."""
+    for kind, part in (("POINTWISE", "PW_DESCRIPTOR"), ("REDUCTION", "DESC")):
+        if operation.kind == f"OPERATION_{kind}":
+            given = operation[f"OPERATION_{kind}_{part}"]
+            name = "POINTWISE_MODE" if kind == "POINTWISE" else "REDUCTION_OPERATOR"
+            prefix = "POINTWISE_" if kind == "POINTWISE" else "REDUCE_TENSOR_"
+            number = given[name]
+            found = next(k for k, n in NUMBERS.items() if n == number and k.startswith(prefix))
+            text = found.removeprefix(prefix).lower()
+            return "sum" if kind == "REDUCTION" and text == "add" else text
+    return operation.kind.removeprefix("OPERATION_").lower()
+
+
+def _attention_engines(graph: Descriptor) -> list[Engine]:
+    """The one for graphs of a known pattern, whose factors are halves in rows without gaps."""
+    operations = graph["OPERATIONGRAPH_OPS"]
+    halves = NUMBERS["DATA_HALF"], NUMBERS["DATA_BFLOAT16"]
+    for operation in operations:
+        if operation.kind != "OPERATION_MATMUL":
+            continue
+        for tensor in (t for t, is_result in tensors(operation) if not is_result):
+            *steps, before, last = sorted(tensor["TENSOR_STRIDES"], reverse=True)
+            is_odd = last != 1 or any(s % 8 for s in (*steps, before))
+            if not tensor.get("TENSOR_IS_VIRTUAL") and is_odd:
+                raise Refused("NOT_SUPPORTED_LAYOUT", f"strides {tensor['TENSOR_STRIDES']}")
+            is_middle = tensor.get("TENSOR_IS_VIRTUAL") and word(operations[-1]) == "identity"
+            if tensor["TENSOR_DATA_TYPE"] not in halves and not is_middle:
+                raise Refused("NOT_SUPPORTED_DATA_TYPE", "attention")
+    words = " ".join(map(word, operations))
+    if words not in PATTERNS:
+        raise Refused("NOT_SUPPORTED_GRAPH_PATTERN", words)
+    return [Engine(graph, "flash", (TENSOR_CORE,))]
 
 
 def _check_plan(plan: Descriptor) -> None:

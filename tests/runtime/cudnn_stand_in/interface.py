@@ -123,11 +123,13 @@ class Descriptor:
         self.kind, self.attributes = KINDS[kind]
         self.owner = owner
         self.values: dict[str, list[Any]] = {}
-        self.is_final = False
+        self.is_final = self.is_gone = False
         self.facts: Any = None  # what the library keeps with it
 
     def __getitem__(self, name: str) -> Any:
         values = self.values[name]
+        if any(isinstance(v, Descriptor) and v.is_gone for v in values):
+            raise Refused("BAD_PARAM_NULL_POINTER", f"{name} has been destroyed")
         attribute = next(a for a in self.attributes.values() if a.name == name)
         return values if attribute.is_many else values[0]
 

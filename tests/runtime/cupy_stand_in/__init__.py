@@ -150,17 +150,17 @@ def installed(devices: int = 2) -> Iterator[None]:
     afterwards."""
     from flambeau.autograd import placement
     from flambeau.backends import batched, sparse
-    from flambeau.backends.cuda import cublaslt, products
+    from flambeau.backends.cuda import cublaslt, ways
     from flambeau.core import dispatch
 
     memory.devices, memory.current.device = devices, 0
     found = modules()
     before = {name: sys.modules.get(name) for name in found}
     sys.modules.update(found)
-    products.forget()
+    ways.forget()
     cublaslt.functions = blas_lt.library()
     yield
-    products.forget()
+    ways.forget()
     for name, module in before.items():
         if module is None:
             del sys.modules[name]

@@ -12,7 +12,7 @@ from .interface import BFLOAT16, checked
 
 TYPES = {2: np.dtype(np.float16), 14: BFLOAT16, 0: np.dtype(np.float32), 1: np.dtype(np.float64)}
 """By cudaDataType."""
-SUMS = {68: np.float32, 77: np.float32, 70: np.float64}
+SUMS: dict[int, Any] = {64: np.float16, 68: np.float32, 77: np.float32, 70: np.float64}
 """By cublasComputeType_t."""
 
 
@@ -39,7 +39,12 @@ def gemm_strided_batched(
 ) -> None:  # fmt: skip
     """C = alpha * op(A) @ op(B) + beta * C of each matrix of the stacks."""
     a_type, b_type, c_type, wide = TYPES[Atype], TYPES[Btype], TYPES[Ctype], SUMS[computeType]
-    if not a_type == b_type == c_type or (wide is np.float64) != (a_type == np.float64):
+    is_narrow = wide is np.float16 and a_type != np.float16
+    if (
+        not a_type == b_type == c_type
+        or is_narrow
+        or (wide is np.float64) != (a_type == np.float64)
+    ):
         raise ValueError("cublas: CUBLAS_STATUS_NOT_SUPPORTED")
     factors = _value(alpha, wide), _value(beta, wide)
 

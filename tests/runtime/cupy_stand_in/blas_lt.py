@@ -10,36 +10,51 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import json
 import types
 from collections.abc import Callable
 from ctypes import POINTER, c_float, c_int, c_int64, c_size_t, c_uint64, c_void_p
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from . import streams
-from .blas import SUMS, TYPES, _by_columns
+from . import blas, streams
+from .blas import _by_columns
 
 SUCCESS, NOT_INITIALIZED, INVALID_VALUE, NOT_SUPPORTED = 0, 1, 7, 15
 NAMES = {
     number: ctypes.create_string_buffer(b"CUBLAS_STATUS_" + name)
     for number, name in ((1, b"NOT_INITIALIZED"), (7, b"INVALID_VALUE"), (15, b"NOT_SUPPORTED"))
 }
-SCALES = {68: 0, 77: 0, 70: 1}
+TYPES = blas.TYPES | {3: np.dtype(np.int8), 10: np.dtype(np.int32)}
+SUMS: dict[int, Any] = blas.SUMS | {72: np.int32}
+SCALES = {64: 2, 68: 0, 77: 0, 70: 1, 72: 10}
 """The cudaDataType of alpha and beta by cublasComputeType_t."""
 
-SIZES = {
-    "MatmulDesc": {3: 4, 4: 4, 7: 4, 8: 8, 10: 8, 11: 8, 12: 8, 13: 8, 26: 4},
-    "MatrixLayout": {5: 4, 6: 8},
-    "MatmulPreference": {1: 8, 3: 4, 5: 4, 6: 4, 7: 4, 8: 4},
+RECORD = json.loads(
+    (Path(__file__).parents[1] / "recorded" / "cublaslt.json").read_text(encoding="utf-8")
+)
+"""What stands in the header."""
+KINDS = {
+    "MatmulDesc": "cublasLtMatmulDescAttributes_t",
+    "MatrixLayout": "cublasLtMatrixLayoutAttribute_t",
+    "MatmulPreference": "cublasLtMatmulPreferenceAttributes_t",
 }
-"""Bytes of the attributes of each kind of descriptor."""
+"""Enumerations of the attributes of each kind of descriptor."""
+SIZES: dict[str, dict[int, int]] = {
+    kind: {RECORD["constants"][name][each]: size for each, size in RECORD["sizes"][name].items()}
+    for kind, name in KINDS.items()
+}
+"""Bytes of the attributes of each kind of descriptor, by their numbers."""
 
 HANDLE = 0xB1A5
-DOUBLE = 1
+DOUBLE, HALF, INT8, INT32 = 1, 2, 3, 10
 
 objects: dict[int, dict[Any, Any]] = {}
 """Descriptors, and what an algorithm is for, by their addresses."""
+fails = False
+"""Whether runs are refused that the heuristics had an algorithm for."""
 asked: list[dict[str, Any]] = []
 """What ran, for tests that look."""
 _numbers = itertools.count(0x1000, 16)
@@ -72,7 +87,6 @@ def _set(kind: str) -> Callable[..., int]:
 
 def create(place: Any) -> int:
     """cublasLtCreate."""
-    streams.refuse_in_capture()
     place[0] = HANDLE
     return SUCCESS
 
@@ -109,9 +123,9 @@ def heuristic(
     if space > limits.get(1, 0):
         return NOT_SUPPORTED
     made = _new(
-        layouts=layouts, given={k: v for k, v in given.items() if k not in (8, 11)},
+        layouts=layouts, given={k: v for k, v in given.items() if k != 8},
         alignments=[limits.get(k, 256) for k in (5, 6, 7, 8)], space=space,
-        aligned={k: given[k] & -given[k] for k in (8, 11) if given.get(k)},
+        aligned=given.get(8, 0) & -given.get(8, 0),
         schemes=limits.get(3, 7),
     )  # fmt: skip
     choice = found[0]
@@ -127,21 +141,20 @@ def _refusal(given: dict[Any, Any], a: Any, b: Any, c: Any, d: Any) -> int:
     k2, n = (b["columns"], b["rows"]) if transposed[1] else (b["rows"], b["columns"])
     if k != k2 or any((x["rows"], x["columns"]) != (m, n) for x in (c, d)):
         return INVALID_VALUE
-    if len({x["type"] for x in (a, b, c, d)}) > 1 or a["type"] not in TYPES:
+    kind, is_double = a["type"], a["type"] == DOUBLE
+    result = INT32 if kind == INT8 else kind
+    if b["type"] != kind or {c["type"], d["type"]} != {result} or kind == INT32:
         return NOT_SUPPORTED
-    is_double = a["type"] == DOUBLE
-    if SUMS[given["sums"]] is (np.float32 if is_double else np.float64):
+    sums = {INT8: (np.int32,), DOUBLE: (np.float64,), HALF: (np.float16, np.float32)}
+    if SUMS[given["sums"]] not in sums.get(kind, (np.float32,)):
+        return NOT_SUPPORTED
+    if kind == INT8 and (transposed != (1, 0) or m % 4 or k % 4 or a["step"] % 4 or b["step"] % 4):
         return NOT_SUPPORTED
     if SCALES[given["sums"]] != given["scale"] or len({x.get(5, 1) for x in (a, b, c, d)}) > 1:
         return INVALID_VALUE
     epilogue = given.get(7, 1)
-    if epilogue & (16 | 256 | 512) and (is_double or d.get(5, 1) > 1):
+    if epilogue & (256 | 512) and (is_double or d.get(5, 1) > 1):
         return NOT_SUPPORTED
-    if epilogue & 128:
-        step = given.get(12, 0)
-        is_relu = epilogue & (2 | 8)
-        if step < m or step % (128 if is_relu else 8):
-            return INVALID_VALUE
     return SUCCESS
 
 
@@ -152,15 +165,18 @@ def matmul(
     """cublasLtMatmul."""
     if handle != HANDLE or stream != streams.get_current_stream().ptr:
         return NOT_INITIALIZED
+    if fails:
+        return NOT_SUPPORTED
     known = objects[c_uint64.from_address(algorithm).value]
     given = dict(objects[number])
     layouts = [dict(objects[each]) for each in (a_lies, b_lies, c_lies, d_lies)]
     fits = layouts == known["layouts"] and size >= known["space"]
-    fits &= {k: v for k, v in given.items() if k not in (8, 11)} == known["given"]
+    fits &= {k: v for k, v in given.items() if k != 8} == known["given"]
     fits &= not any(x % n for x, n in zip((a, b, c, d), known["alignments"], strict=True))
-    fits &= not any(given.get(k, 0) % n for k, n in known["aligned"].items())
-    needs_vector = given.get(7, 1) & (4 | 16 | 256 | 512)
-    if not fits or (needs_vector and not given.get(8)) or space % 256 or (size and not space):
+    vector, has_vector = given.get(8, 0), given.get(7, 1) & (4 | 256 | 512)
+    if has_vector and (not vector or vector % known["aligned"]):
+        return INVALID_VALUE
+    if not fits or space % 256 or (size and not space):
         return INVALID_VALUE
     number_type = np.dtype(SUMS[given["sums"]])
     factors = [float(_by_columns(x, number_type, 1, 1, 1)[0, 0]) for x in (alpha, beta)]
@@ -200,54 +216,14 @@ def _compute(
     epilogue, vector = given.get(7, 1), given.get(8, 0)
     if epilogue & 4:
         made += _by_columns(vector, d.dtype, len(d), 1, len(d)).astype(wide)
-    if epilogue & (2 | 32):
-        made = _activated(given, made, d.dtype)
-    elif epilogue & (8 | 64):
-        made = made * _slope(given, made.shape, d.dtype, wide)
     sums = None
-    if epilogue & 16:
-        sums = made.sum(1)
-    elif epilogue & 256:
+    if epilogue & 256:
         sums = a.sum(1)
     elif epilogue & 512:
         sums = b.sum(0)
     if sums is not None:
         _by_columns(vector, d.dtype, len(sums), 1, len(sums))[:, 0] = sums.astype(d.dtype)
     d[...] = made.astype(d.dtype)
-
-
-ROOT = np.sqrt(2 / np.pi)
-
-
-def _activated(given: dict[Any, Any], x: Any, dtype: Any) -> Any:
-    """relu(x), or gelu(x) in its tanh form; with 128 in the epilogue, what backward needs is kept:
-    of relu a bit for each element, of gelu x itself."""
-    epilogue = given[7]
-    is_relu = epilogue & 2
-    if epilogue & 128:
-        rows, columns = x.shape
-        if is_relu:
-            step = given[12] // 8
-            bits = _by_columns(given[11], np.dtype(np.uint8), step, columns, step)
-            packed = np.packbits(x > 0, axis=0, bitorder="little")
-            bits[: len(packed)] = packed
-        else:
-            _by_columns(given[11], dtype, rows, columns, given[12])[...] = x.astype(dtype)
-    if is_relu:
-        return np.maximum(x, 0)
-    return 0.5 * x * (1 + np.tanh(ROOT * (x + 0.044715 * x**3)))
-
-
-def _slope(given: dict[Any, Any], shape: tuple[int, int], dtype: Any, wide: Any) -> Any:
-    """The derivative of the activation, by what was kept of its argument."""
-    rows, columns = shape
-    if given[7] & 8:
-        bits = _by_columns(given[11], np.dtype(np.uint8), given[12] // 8, columns, given[12] // 8)
-        return np.unpackbits(bits, axis=0, bitorder="little")[:rows].astype(wide)
-    x = _by_columns(given[11], dtype, rows, columns, given[12]).astype(wide)
-    inner = ROOT * (x + 0.044715 * x**3)
-    slope = ROOT * (1 + 3 * 0.044715 * x**2)
-    return 0.5 * (1 + np.tanh(inner)) + 0.5 * x * (1 - np.tanh(inner) ** 2) * slope
 
 
 def _make_matmul(place: Any, sums: int, scale: int) -> int:
@@ -259,7 +235,7 @@ def _make_preference(place: Any) -> int:
 
 
 _places = POINTER(c_uint64)
-_signatures: dict[str, tuple[Any, Callable[..., Any], tuple[Any, ...]]] = {
+signatures: dict[str, tuple[Any, Callable[..., Any], tuple[Any, ...]]] = {
     "Create": (c_int, create, (_places,)),
     "GetStatusName": (c_void_p, lambda status: ctypes.addressof(NAMES[status]), (c_int,)),
     "MatmulDescCreate": (c_int, _make_matmul, (_places, c_int, c_int)),
@@ -281,7 +257,7 @@ def library() -> Any:
     """The library as ctypes opens it: functions that know neither how many arguments they take nor
     of which types."""
     made = types.SimpleNamespace(closures=[])
-    for name, (result, function, arguments) in _signatures.items():
+    for name, (result, function, arguments) in signatures.items():
         closure = ctypes.CFUNCTYPE(result, *arguments)(function)
         made.closures.append(closure)
         address = ctypes.cast(closure, c_void_p).value

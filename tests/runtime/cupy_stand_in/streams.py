@@ -297,7 +297,7 @@ def properties(device: int) -> dict[str, Any]:
         "regsPerMultiprocessor": 65536, "sharedMemPerBlock": 49152, "l2CacheSize": 52428800,
         "sharedMemPerBlockOptin": 232448, "sharedMemPerMultiprocessor": 233472,
         "isMultiGpuBoard": 0, "integrated": 0, "uuid": b"0" * 16, "pciBusID": 1, "pciDomainID": 0,
-        "pciDeviceID": 0,
+        "pciDeviceID": 0, "maxThreadsPerBlock": 1024, "memoryBusWidth": 6144,
     }  # fmt: skip
 
 
@@ -324,5 +324,6 @@ runtime = types.SimpleNamespace(
     streamCaptureModeThreadLocal=1,
     streamCaptureModeRelaxed=2,
     profilerStart=lambda: None,
+    deviceGetPCIBusId=lambda device: f"0000:{device + 1:02x}:00.0",
     profilerStop=lambda: None,
 )

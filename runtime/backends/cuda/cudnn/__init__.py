@@ -20,6 +20,8 @@ KERNELS = {
     "convolution": ("convolution", FLOATS),
     "convolution_input": ("convolution", FLOATS),
     "convolution_weight": ("convolution", FLOATS),
+    "tiled_attention": ("attention", HALVES),
+    "tiled_attention_gradient": ("attention", HALVES),
 }
 """The modules that compute operations, and for which dtypes."""
 

@@ -5,9 +5,10 @@ What cuDNN has no code for, or what fails in it, is left to our own kernels from
 
 from __future__ import annotations
 
+import ctypes
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -17,7 +18,7 @@ from ..rows import empty
 from . import library
 from .descriptors import ALIGNMENT, Descriptor
 from .library import CuDNNError, Library, local
-from .plans import Plan, Rules, graph, plans
+from .plans import HEURISTICS, Plan, Rules, graph, plans
 
 MOST_KEPT = 1024
 """Computations that a thread keeps."""
@@ -33,7 +34,7 @@ def situation(dtype: Any) -> tuple[Any, ...] | None:
         return None
     rules = Rules(
         dtype.char == "f" and not switches.allow_tf32,
-        switches.deterministic or switches.all_deterministic,
+        switches.is_deterministic(),
     )
     device = sys.modules["cupy"].cuda.runtime.getDevice()
     return dtype.char, device, rules, switches.benchmark and not _is_recording()
@@ -59,9 +60,20 @@ def kept(key: Any, make: Callable[[], Any]) -> Any:
 class Computation:
     """A graph of `operations` on arrays that are numbered from 1 on."""
 
-    def __init__(self, label: str, operations: Operations, where: tuple[Any, ...]) -> None:
-        """`label` stands for it in messages; `where` is its situation."""
+    def __init__(
+        self,
+        label: str,
+        operations: Operations,
+        where: tuple[Any, ...],
+        numbers: Sequence[float] = (),
+        is_last_resort_fine: bool = True,
+    ) -> None:
+        """`label` stands for it in messages, `where` is its situation. `numbers` are those after
+        the arrays. A last resort is a plan of which cuDNN promises nothing but its result."""
         self.label, self.operations = label, operations
+        self.numbers = [ctypes.c_float(n) for n in numbers]
+        self.places = tuple([ctypes.addressof(n) for n in self.numbers])
+        self.is_last_resort_fine = is_last_resort_fine
         _, self.device, self.rules, self.is_measured = where
         self.plan: Plan | None = None
         self.is_refused = False
@@ -74,7 +86,7 @@ class Computation:
         functions = library.loaded()
         assert functions is not None
         stream = sys.modules["cupy"].cuda.get_current_stream().ptr
-        pointers = tuple([a.data.ptr for a in arrays])
+        pointers = (*[a.data.ptr for a in arrays], *self.places)
         try:
             where = library.handle(functions, self.device, stream)
             if self.plan is None:
@@ -98,7 +110,8 @@ class Computation:
         self, functions: Library, where: int | None, pointers: tuple[int, ...]
     ) -> Plan | None:
         whole = graph(functions, where, self.operations(functions))
-        candidates = plans(functions, where, whole, len(pointers), self.rules)
+        modes = HEURISTICS if self.is_last_resort_fine else HEURISTICS[:1]
+        candidates = plans(functions, where, whole, len(pointers), self.rules, modes)
         if not self.is_measured:
             return next(candidates, None)
         return _fastest(islice(candidates, switches.benchmark_limit or None), where, pointers)

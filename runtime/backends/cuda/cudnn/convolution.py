@@ -12,18 +12,17 @@ from ..batch_norm import scale_shift_channels
 from ..rows import empty
 from . import descriptors as d
 from .computations import Computation, is_aligned, kept, situation
-from .descriptors import Descriptor, Kind, made, tensor
+from .descriptors import Descriptor, Kind, made
 from .library import Library
+from .nodes import Mode, Nodes, Tensor
 
 Shape = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]
 
 CROSS_CORRELATION = 1
 """Of cudnnConvolutionMode_t."""
-ADD = 0
-"""Of cudnnPointwiseMode_t."""
-BIAS, UNBIASED = 4, 5
-"""Numbers of tensors after the two operands and the result."""
+BIAS = 4
+"""Its number, after the two operands and the result."""
 
 
 class Map(NamedTuple):
@@ -65,27 +64,22 @@ class Problem(NamedTuple):
 
     def operations(self, library: Library) -> list[Descriptor]:
         """The map, and the addition of the bias. Raises: CuDNNError if they do not fit."""
-        first, second, result = self.shapes
-        unbiased = UNBIASED if self.has_bias else 3
-        tensors = {
-            self.map.roles[0]: self._tensor(library, 1, first),
-            self.map.roles[1]: self._tensor(library, 2, second),
-            self.map.roles[2]: self._tensor(library, unbiased, result, self.has_bias),
-        }
-        found = [self._map(library, tensors)]
+        nodes = Nodes(library)
+        first, second, result = (
+            nodes.tensor(k, self.dtype, shape, self.strides(shape))
+            for k, shape in enumerate(self.shapes, 1)
+        )
+        unbiased = result
         if self.has_bias:
-            shape = (1, result[1], *[1] * len(self.stride))
-            bias, biased = self._tensor(library, BIAS, shape), self._tensor(library, 3, result)
-            found.append(_sum(library, tensors[self.map.roles[2]], bias, biased))
-        return found
+            unbiased = nodes.virtual(result.shape, _wide(self.dtype), result.strides)
+        self._add_map(nodes, dict(zip(self.map.roles, (first, second, unbiased), strict=True)))
+        if self.has_bias:
+            shape = (1, result.shape[1], *[1] * len(self.stride))
+            bias = nodes.tensor(BIAS, self.dtype, shape, self.strides(shape))
+            nodes.pointwise(Mode.ADD, unbiased, bias, dtype=_wide(self.dtype), into=result)
+        return nodes.operations
 
-    def _tensor(
-        self, library: Library, number: int, shape: Shape, is_virtual: bool = False
-    ) -> Descriptor:
-        dtype = "float32" if is_virtual and self.dtype != "float64" else self.dtype
-        return tensor(library, number, dtype, shape, self.strides(shape), is_virtual)
-
-    def _map(self, library: Library, tensors: dict[str, Descriptor]) -> Descriptor:
+    def _add_map(self, nodes: Nodes, tensors: dict[str, Tensor]) -> None:
         values = {
             d.CONVOLUTION_PRECISION: d.DATA_TYPES[_wide(self.dtype)],
             d.CONVOLUTION_MODE: CROSS_CORRELATION,
@@ -95,25 +89,14 @@ class Problem(NamedTuple):
             d.CONVOLUTION_POST_PADDINGS: self.padding,
             d.CONVOLUTION_DILATIONS: self.dilation,
         }
-        given = made(library, Kind.CONVOLUTION, values)
-        parts = (1.0, 0.0, given, tensors["w"], tensors["x"], tensors["y"])
-        return made(
-            library, self.map.kind, dict(zip(d.CONVOLVE[self.map.kind], parts, strict=True))
-        )
+        given = made(nodes.library, Kind.CONVOLUTION, values)
+        parts = (1.0, 0.0, given, *[tensors[role].descriptor for role in "wxy"])
+        named = dict(zip(d.CONVOLVE[self.map.kind], parts, strict=True))
+        nodes.operations.append(made(nodes.library, self.map.kind, named))
 
 
 def _wide(dtype: str) -> str:
     return "float64" if dtype == "float64" else "float32"
-
-
-def _sum(library: Library, x: Descriptor, b: Descriptor, y: Descriptor) -> Descriptor:
-    values = {d.POINTWISE_MODE: ADD, d.POINTWISE_PRECISION: d.DATA_TYPES["float32"]}
-    added = made(library, Kind.POINTWISE, values)
-    given = {
-        d.APPLY_POINTWISE: added, d.APPLY_POINTWISE_X: x, d.APPLY_POINTWISE_B: b,
-        d.APPLY_POINTWISE_Y: y,
-    }  # fmt: skip
-    return made(library, Kind.APPLY_POINTWISE, given)
 
 
 class Prepared:
@@ -128,10 +111,11 @@ class Prepared:
         self.axes = tuple(sorted(range(len(result)), key=self.order.__getitem__))
         self.is_packed = [self._lies_well(a) for a in arrays]
         label = f"convolution of {problem.dtype} {problem.shapes}"
-        self.computations = [Computation(label, problem.operations, where)]
-        if problem.has_bias:  # where the sum does not come with it
-            bare = problem._replace(has_bias=False)
-            self.computations.append(Computation(label, bare.operations, where))
+        bare = problem._replace(has_bias=False)
+        self.computations = [Computation(label, bare.operations, where)]
+        if problem.has_bias:  # a good plan without the sum beats a last resort with it
+            whole = Computation(label, problem.operations, where, is_last_resort_fine=False)
+            self.computations.insert(0, whole)
 
     def _lies_well(self, array: Any) -> bool:
         wanted = [step * array.itemsize for step in self.problem.strides(array.shape)]
@@ -228,7 +212,10 @@ def _computed(
     )  # fmt: skip
 
     def prepare() -> Prepared | None:
-        if like is None and first.shape[1] != second.shape[1] * groups:
+        if like is None and (first.shape[1], second.shape[0] % groups) != (
+            second.shape[1] * groups,
+            0,
+        ):
             return None
         shape = _output_shape(first, second, stride, padding, dilation) if like is None else like
         if not _is_fit(first, second, bias, shape, padding):

@@ -33,6 +33,11 @@ class Kind(IntEnum):
     GRAPH = 15
     VARIANT_PACK = 16
     TENSOR = 17
+    MATMUL = 18
+    MULTIPLY = 19
+    REDUCTION = 21
+    REDUCE = 22
+    RESHAPE = 31
 
 
 class Type(IntEnum):
@@ -49,6 +54,7 @@ class Type(IntEnum):
     NUMERICAL_NOTE = 11
     POINTWISE_MODE = 14
     DESCRIPTOR = 15
+    REDUCTION_KIND = 18
 
 
 C_TYPES: dict[Type, Any] = {
@@ -67,6 +73,7 @@ class Attribute(NamedTuple):
 
 POINTWISE_MODE = Attribute(0, Type.POINTWISE_MODE)
 POINTWISE_PRECISION = Attribute(1, Type.DATA_TYPE)
+POINTWISE_AXIS = Attribute(9, Type.INT64)
 CONVOLUTION_PRECISION = Attribute(100, Type.DATA_TYPE)
 CONVOLUTION_MODE = Attribute(101, Type.CONVOLUTION_MODE)
 CONVOLUTION_DILATIONS = Attribute(102, Type.INT64)
@@ -92,6 +99,7 @@ APPLY_POINTWISE = Attribute(750, Type.DESCRIPTOR)
 APPLY_POINTWISE_X = Attribute(751, Type.DESCRIPTOR)
 APPLY_POINTWISE_B = Attribute(752, Type.DESCRIPTOR)
 APPLY_POINTWISE_Y = Attribute(753, Type.DESCRIPTOR)
+APPLY_POINTWISE_WHERE = Attribute(758, Type.DESCRIPTOR)
 GRAPH_HANDLE = Attribute(800, Type.HANDLE)
 GRAPH_OPERATIONS = Attribute(801, Type.DESCRIPTOR)
 TENSOR_ALIGNMENT = Attribute(900, Type.INT64)
@@ -100,10 +108,23 @@ TENSOR_SIZES = Attribute(902, Type.INT64)
 TENSOR_STRIDES = Attribute(903, Type.INT64)
 TENSOR_NUMBER = Attribute(906, Type.INT64)
 TENSOR_IS_VIRTUAL = Attribute(907, Type.BOOLEAN)
+TENSOR_IS_BY_VALUE = Attribute(908, Type.BOOLEAN)
 PACK_NUMBERS = Attribute(1000, Type.INT64)
 PACK_POINTERS = Attribute(1001, Type.POINTER)
 PACK_WORKSPACE = Attribute(1003, Type.POINTER)
 ENGINE_NUMERICAL_NOTES = Attribute(1303, Type.NUMERICAL_NOTE)
+MATMUL_PRECISION = Attribute(1500, Type.DATA_TYPE)
+MULTIPLY_X = Attribute(1520, Type.DESCRIPTOR)
+MULTIPLY_Y = Attribute(1521, Type.DESCRIPTOR)
+MULTIPLY_OUT = Attribute(1522, Type.DESCRIPTOR)
+MULTIPLY = Attribute(1523, Type.DESCRIPTOR)
+REDUCTION_KIND = Attribute(1600, Type.REDUCTION_KIND)
+REDUCTION_PRECISION = Attribute(1601, Type.DATA_TYPE)
+REDUCE_X = Attribute(1610, Type.DESCRIPTOR)
+REDUCE_Y = Attribute(1611, Type.DESCRIPTOR)
+REDUCE = Attribute(1612, Type.DESCRIPTOR)
+RESHAPE_X = Attribute(2200, Type.DESCRIPTOR)
+RESHAPE_Y = Attribute(2201, Type.DESCRIPTOR)
 
 ALIGNMENT = 16
 """Bytes that addresses are multiples of, which the fastest loads want."""
@@ -163,9 +184,10 @@ def tensor(
     shape: Sequence[int],
     strides: Sequence[int],
     is_virtual: bool = False,
+    is_by_value: bool = False,
 ) -> Descriptor:
-    """A tensor with strides in elements, under the number by which a graph knows it; a virtual one
-    is never in memory."""
+    """A tensor with strides in elements, under the number by which a graph knows it. A virtual one
+    is never in memory, one by value is a number in the CPU's."""
     values = {
         TENSOR_DATA_TYPE: DATA_TYPES[dtype],
         TENSOR_SIZES: tuple(shape),
@@ -173,5 +195,6 @@ def tensor(
         TENSOR_NUMBER: number,
         TENSOR_ALIGNMENT: ALIGNMENT,
         TENSOR_IS_VIRTUAL: is_virtual,
+        TENSOR_IS_BY_VALUE: is_by_value,
     }
     return made(library, Kind.TENSOR, values)

@@ -83,7 +83,12 @@ def graph(library: Library, handle: int | None, operations: Sequence[Descriptor]
 
 
 def plans(
-    library: Library, handle: int | None, whole: Descriptor, count: int, rules: Rules
+    library: Library,
+    handle: int | None,
+    whole: Descriptor,
+    count: int,
+    rules: Rules,
+    modes: Sequence[int] = HEURISTICS,
 ) -> Iterator[Plan]:
     """The plans for a graph with `count` tensors in memory that are allowed and can be had, those
     that are expected to be fastest first.
@@ -91,7 +96,7 @@ def plans(
     Raises: CuDNNError if there are none for another reason than that cuDNN has no code.
     """
     is_found, failure = False, None
-    for mode in HEURISTICS:
+    for mode in modes:
         for config in _configs(library, whole, mode):
             if not rules.allow(_notes(library, config)):
                 continue
@@ -115,6 +120,8 @@ def _configs(library: Library, whole: Descriptor, mode: int) -> list[Descriptor]
             return []
         raise
     found = [Descriptor(library, Kind.ENGINE_CONFIG) for _ in range(MOST_CONFIGS)]
+    for config in found:
+        config.kept.append(whole)
     room = (ctypes.c_void_p * MOST_CONFIGS)(*[c.value for c in found])
     return found[: heuristics.get(d.HEURISTICS_RESULTS, room)]
 

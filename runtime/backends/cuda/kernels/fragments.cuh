@@ -67,6 +67,16 @@ INLINE Factor<float> down_columns(const float* tile, int stride) {
     return found;
 }
 
+// Rows of the tile are k of a left factor, and its columns the rows of that.
+template <typename T>
+INLINE Factor<T> down_rows(const T* tile, int stride) {
+    Factor<T> found;
+    const int lane = threadIdx.x % WARP;
+    load_matrices<true>(found.pair, tile + (lane % 8 + lane / 16 * 8) * stride + lane / 8 % 2 * 8);
+    return found;
+}
+INLINE Factor<float> down_rows(const float* tile, int stride) { return down_columns(tile, stride); }
+
 // A result as a left factor.
 template <typename T>
 struct AsFactor {
