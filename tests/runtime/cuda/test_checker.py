@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flambeau.backends.cuda.launch import Kernel, Source
+from flambeau.backends.cuda.launch import KERNELS, Kernel, Source
 
 from .shim import HostDriver, ShimError, known
 
@@ -94,9 +94,12 @@ FAULTS = {
         f"if (i < 16) {{ {READ_COPIES} await_groups<0>(); }}",
         "where thread .* (read|wrote|is copying)",
     ),
-    "beyond_shared": ("float* p = s; p[i + 1] = 0;", "writes 4 bytes of shared memory that belong to no one"),
+    "beyond_shared": (
+        "float* p = s; p[i + 1] = 0;", "writes 4 bytes of shared memory that belong to no one",
+    ),
     "before_shared": (
-        "s[i] = 0; __syncwarp(); float* p = s; out[i] = p[i - 1];", "belong to no one|no barrier|nobody",
+        "s[i] = 0; __syncwarp(); float* p = s; out[i] = p[i - 1];",
+        "belong to no one|no barrier|nobody",
     ),
     "unwritten_shared": ("if (i < 63) s[i] = 0; __syncthreads(); out[i] = s[i];", "nobody has"),
     "beyond": ("out[i] = x[i + 1];", r"reads 4 bytes at .*, where no array is"),
@@ -137,7 +140,7 @@ SOURCE = Source(
 @pytest.fixture(params=[False, True], ids=["first thread first", "last thread first"])
 def run(request: pytest.FixtureRequest, host: HostDriver) -> Any:
     """Runs a kernel by its name."""
-    if (SOURCE.text, "barrier") not in known:
+    if (KERNELS, SOURCE.text, "barrier") not in known:
         host.build(SOURCE.text, [*BODIES])
     host.backwards = request.param
     memory = np.zeros(2_000, np.uint8)
