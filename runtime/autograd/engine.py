@@ -52,14 +52,19 @@ class Pass:
             heapq.heappush(self.heap, (-edge.sequence, edge))
             self.pending[edge] = g, fresh
         else:
-            self.pending[edge] = self._sum(*waiting, g)
+            self.pending[edge] = self._sum(*waiting, g, edge)
 
-    def _sum(self, before: Any, owned: bool, g: Any) -> tuple[Any, bool]:
+    def _sum(self, before: Any, owned: bool, g: Any, edge: Any) -> tuple[Any, bool]:
         if self.create_graph:
             return before + g, False
         if owned and before.__class__ is np.ndarray:
             return np.add(before, g, before), True
-        return (before, False) if before.__class__ is Spec else (before + g, True)
+        if before.__class__ is Spec:
+            return before, False
+        key = _key(edge)
+        if key is not None and before.__class__ is key.array_class is g.__class__:
+            return key.plus(before, g), True
+        return before + g, True
 
     def run(self) -> None:
         """Process edges until none is left."""
@@ -255,7 +260,10 @@ def _add_to(leaf: Tensor, g: Any) -> None:
     if before._edge is not None or before.is_meta or before._array.dtype != g.dtype:
         leaf._grad = wrap_gradient(before._array + g, leaf._key) if not before.is_meta else before
     else:
-        before._array += g
+        array = before._array
+        into = None if array.__class__ is np.ndarray else getattr(leaf._key.plus, "into", None)
+        if into is None or not into(array, array, g):
+            array += g
         before._writes[0] += 1
 
 

@@ -50,7 +50,7 @@ class ArrayBackend:
         kernels = operation.kernels.get(self.type, ())
         for when, fast, _ in [k for k in kernels if not k[2]]:
             plain = fast if when is None else _preferring(fast, when, plain)
-        if key.is_half and not operation.moves:
+        if key.is_half and not (operation.moves or operation.mixes):
             plain = in_single_precision(plain, self.xp, key.dtype.numpy)
         for when, fast, _ in [k for k in kernels if k[2] == key.dtype.name]:
             plain = _preferring(fast, when, plain)

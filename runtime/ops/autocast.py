@@ -18,6 +18,7 @@ from ..core.tensor import Tensor
 from . import (
     complex_numbers,
     copies,
+    cross_entropy,
     decompositions,
     fourier,
     irregular_pooling,
@@ -132,6 +133,10 @@ multilabel_margin_loss poisson_nll_loss soft_margin_loss triplet_margin_loss
 }
 """Functions made of several operations, likewise, by module."""
 
+FUSED = {"cross_entropy": cross_entropy.in_float32}
+"""What computes operations whose policy for "cuda" is FLOAT32 from halves as they are, with the
+result that float32 would give; or NotImplemented."""
+
 Policies = dict[str, str]
 
 
@@ -218,6 +223,11 @@ def autocast_operation(operation: Operation, values: tuple[Any, ...]) -> Any:
     args = [v for p, v in named if not p.keyword_only]
     options = {p.name: v for p, v in named if p.keyword_only}
     policies = wrappers.autocast_policies[operation.name]
+    fused = FUSED.get(operation.name)
+    if fused is not None and "cuda" in state.dtypes and not state.is_inside:
+        found = fused(*args, **options)
+        if found is not NotImplemented:
+            return found
     return cast_call(operation.function, policies, args, options)
 
 

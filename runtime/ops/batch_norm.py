@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 from ..autograd.grad_mode import no_grad
 from ..autograd.node import named
 from ..backends.cpu.onednn import batch_norm as onednn
+from ..backends.cuda import launch
+from ..core.callsite import count_write
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from . import shapes
 from .arithmetic import mul
-from .copies import cast
+from .copies import as_dtype, cast, widened
 from .declare import Spec, composite, kernel, pointwise
 from .shapes import Shape
 
@@ -145,15 +148,19 @@ def batch_normalize_vjp(
     grads: list[Any] = [None, None, None]
     if g[0] is not None:
         grads = list(F.batch_normalize_gradient(g[0], input, weight, mean, var, eps=eps))
-    parts = []
+    grads[0] = _with_statistics(F, grads[0], g, input, mean, dims)
+    return tuple(x if need else None for x, need in zip(grads, needs, strict=True))
+
+
+def _with_statistics(F: Any, by_input: Any, g: Any, input: Any, mean: Any, dims: Any) -> Any:
+    """The gradient by the input, with what mean and variance get back."""
+    parts = [] if by_input is None else [by_input]
     if g[1] is not None:
         parts.append(F.expand_mean(g[1], like=input, dim=dims, keepdim=False))
     if g[2] is not None:  # d var / d input = 2 (input - mean) / count
         share = F.expand_mean(F.mul(g[2], 2.0), like=input, dim=dims, keepdim=False)
         parts.append(F.mul(share, F.minus(input, F.channel_expand(mean, like=input))))
-    for part in parts:
-        grads[0] = part if grads[0] is None else F.plus(grads[0], part)
-    return tuple(x if need else None for x, need in zip(grads, needs, strict=True))
+    return functools.reduce(F.plus, parts)
 
 
 @composite(layout="channels_last")
@@ -189,6 +196,71 @@ def batch_normalize_gradient_array(
     out -= (total / count).reshape(column)
     out *= (factor if weight is None else factor * weight).reshape(column)
     return out, along, total
+
+
+# -- halves among float32 --------------------------------------------------------------------------
+
+
+@composite(node_name="NativeBatchNorm", layout="channels_last", mixes=True)
+def mixed_batch_normalize(
+    F: Any,
+    input: Spec,
+    weight: Spec | None = None,
+    bias: Spec | None = None,
+    *,
+    dims: Shape,
+    eps: float,
+) -> tuple[Spec, Spec, Spec]:
+    """`batch_normalize` of an input that may be a half, with parameters, mean and variance in
+    float32."""
+    out, mean, var = F.batch_normalize(widened(F, input), weight, bias, dims=dims, eps=eps)
+    return as_dtype(F, out, input.dtype), mean, var
+
+
+@mixed_batch_normalize.array
+def mixed_batch_normalize_array(
+    xp: Any, input: Any, weight: Any = None, bias: Any = None, *, dims: Shape, eps: float
+) -> tuple[Any, Any, Any]:
+    """Widened first."""
+    wide = xp.float32 if input.dtype.itemsize == 2 else input.dtype
+    out, mean, var = batch_normalize_array(
+        xp, input.astype(wide, copy=False), weight, bias, dims=dims, eps=eps
+    )
+    return out.astype(input.dtype, copy=False), mean, var
+
+
+@mixed_batch_normalize.vjp(saves="input weight out[1:]")
+def mixed_batch_normalize_vjp(
+    F: Any, g: Any, needs: Any, input: Any, weight: Any, bias: Any, out: Any, dims: Any, eps: Any
+) -> Any:
+    """That of `batch_normalize`."""
+    _, mean, var = out
+    grads: list[Any] = [None, None, None]
+    if g[0] is not None:
+        grads = list(F.mixed_batch_normalize_gradient(g[0], input, weight, mean, var, eps=eps))
+    grads[0] = _with_statistics(F, grads[0], g, input, mean, dims)
+    return tuple(x if need else None for x, need in zip(grads, needs, strict=True))
+
+
+@composite(layout="channels_last", mixes=True)
+def mixed_batch_normalize_gradient(
+    F: Any, g: Spec, input: Spec, weight: Spec | None, mean: Spec, var: Spec, *, eps: float
+) -> tuple[Spec, Spec, Spec]:
+    """`batch_normalize_gradient`, each in the dtype of what it is the gradient by."""
+    found = F.batch_normalize_gradient(widened(F, g), widened(F, input), weight, mean, var, eps=eps)
+    wanted = [input, *[mean if weight is None else weight] * 2]
+    return tuple(as_dtype(F, x, like.dtype) for x, like in zip(found, wanted, strict=True))
+
+
+@mixed_batch_normalize_gradient.array
+def mixed_batch_normalize_gradient_array(
+    xp: Any, g: Any, input: Any, weight: Any, mean: Any, var: Any, *, eps: float
+) -> tuple[Any, Any, Any]:
+    """Widened first."""
+    g, wide = g.astype(mean.dtype, copy=False), input.astype(mean.dtype, copy=False)
+    found = batch_normalize_gradient_array(xp, g, wide, weight, mean, var, eps=eps)
+    wanted = [input, *[mean if weight is None else weight] * 2]
+    return tuple(x.astype(like.dtype, copy=False) for x, like in zip(found, wanted, strict=True))
 
 
 kernel(batch_normalize, "cpu", onednn.serves)(onednn.batch_normalize)
@@ -261,12 +333,49 @@ def _batch_norm_training(
         )
     if count == 0:  # nothing was seen that running statistics could follow
         return affine_channels(input, weight, bias)
-    out, mean, var = batch_normalize(input, weight, bias, dims=dims, eps=eps)
+    normalize = mixed_batch_normalize if input.is_cuda and input.itemsize == 2 else batch_normalize
+    out, mean, var = normalize(input, weight, bias, dims=dims, eps=eps)
     with no_grad():
-        for running, now in ((running_mean, mean), (running_var, var * (count / (count - 1)))):
-            if running is not None:
-                running.mul_(1 - momentum).add_(now, alpha=momentum)
+        _follow(running_mean, running_var, mean, var, momentum, count / (count - 1))
     return _as_wide(out, input)
+
+
+def _follow(
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    mean: Tensor,
+    var: Tensor,
+    momentum: float,
+    correction: float,
+) -> None:
+    """Let the running statistics come nearer to the batch's, on a GPU in one launch."""
+    if running_mean is not None and running_var is not None and running_mean.is_cuda:
+        tensors = running_mean, running_var, mean, var
+        if all(t._key.level == 0 and t._array.flags.c_contiguous for t in tensors) and (
+            launch.driver.is_available()
+        ):
+            from ..backends.cuda import steps
+
+            given = momentum, momentum * correction
+            with running_mean._key.guard:
+                steps.run(_follow_rule, given, [[t._array for t in tensors]])
+            for tensor in tensors[:2]:
+                count_write(tensor._writes, "batch_norm")
+            return
+    for running, now in ((running_mean, mean), (running_var, var * correction)):
+        if running is not None:
+            running.mul_(1 - momentum).add_(now, alpha=momentum)
+
+
+def _follow_rule(
+    share: Any, of_var: Any, xp: Any, running_mean: Any, running_var: Any, mean: Any, var: Any
+) -> None:
+    """The running statistics give up a share of themselves for one of the batch's."""
+    rest = 1 - share
+    running_mean *= rest
+    running_mean += mean * share
+    running_var *= rest
+    running_var += var * of_var
 
 
 def affine_channels(input: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:

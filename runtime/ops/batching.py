@@ -100,7 +100,7 @@ def shifted(name: str, dim: Any, ndim: int) -> Any:
 sum_over mean_over prod_over product_of_others pairs_of_others amax amin all any euclidean_norm
 power_norm logsumexp_over cumsum_along cumprod_along cumprod_gradient cummax_positions
 cummin_positions logcumsumexp softmax_over log_softmax_over flip_along sort_order fft_complex
-fft_real fft_to_real doubled_half gather scatter_values zero_along scatter_multiply normalize_over
+fft_real fft_to_real doubled_half gather scatter_values zero_along scatter_reduced normalize_over
 normalize_gradient select_at narrow unbind split_sizes top_positions rank_positions
 """)
 def along(name: str) -> Rule:

@@ -93,3 +93,9 @@ def gradients(name: str) -> Rule:
         return out if is_row else batch.unfolded(out)
 
     return rule
+
+
+@batches_each("cross_entropy_of_logits logits_gradient")
+def of_logits(name: str) -> Rule:
+    """Slice by slice: batches mostly go the way above, see `cross_entropy_of_logits.serves`."""
+    return by_slices(name)

@@ -93,6 +93,19 @@ def cast_vjp(F: Any, g: Any, needs: Any, input: Any, dtype: Any) -> Any:
     return F.cast(g, dtype=input.dtype)
 
 
+def as_dtype(F: Any, x: Any, dtype: Any) -> Any:
+    """x of a rule in another dtype, if it has not that one; either may be NumPy's."""
+    names = [getattr(d, "numpy", d) for d in (x.dtype, dtype)]
+    if names[0] == names[1]:
+        return x
+    return F.cast(x, dtype=dtypes.from_numpy(names[1]) if dtype is names[1] else dtype)
+
+
+def widened(F: Any, x: Any) -> Any:
+    """x of a rule in float32, if it is a half."""
+    return as_dtype(F, x, dtypes.float32) if x.dtype.itemsize == 2 else x
+
+
 @primitive(moves=True)
 def zeros_of(input: Spec, *, shape: Shape) -> Spec:
     """Zeros of `shape` where input lies, in its dtype."""

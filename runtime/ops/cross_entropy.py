@@ -6,7 +6,9 @@ from typing import Any
 
 from ..backends.looking import is_noted, may_look
 from ..core import dtypes
+from ..core.tensor import Tensor
 from ..errors import DTypeError, OutOfBoundsError, ShapeError
+from . import cross_entropy_of_logits as logits
 from . import shapes
 from .activations import log_softmax_array
 from .declare import Index, Mask, Spec, composite, primitive
@@ -462,9 +464,32 @@ def cross_entropy(
                 f"{ignore_index}."
             )
         return _entropy_of_probabilities(F, input, target, weight, reduction, label_smoothing)
+    if logits.serves(input, target, weight, label_smoothing):
+        how = {"ignore_index": ignore_index, "reduction": reduction, "is_wide": False}
+        return F.cross_entropy_of_logits(input, target, **how)[0]
     _require_weight("cross_entropy", input, weight)
     how = {"reduction": reduction, "label_smoothing": label_smoothing}
     return F.cross_entropy_of_indices(input, target, weight, ignore_index=ignore_index, **how)[0]
+
+
+def in_float32(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    size_average: Any = None,
+    ignore_index: int = -100,
+    reduce: Any = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Any:
+    """`cross_entropy` of halves as if they had been cast to float32, without the copy that a cast
+    makes; NotImplemented where that cannot be had."""
+    is_half = isinstance(input, Tensor) and input._key.is_half
+    if not is_half or not logits.serves(input, target, weight, label_smoothing):
+        return NotImplemented
+    reduction = reduction_of(reduction, size_average, reduce)
+    how = {"ignore_index": ignore_index, "reduction": reduction}
+    return logits.cross_entropy_of_logits(input, target, is_wide=True, **how)[0]
 
 
 @composite

@@ -142,16 +142,19 @@ def composite(
     name: str | None = None,
     node_name: str | None = None,
     layout: str = "",
+    mixes: bool = False,
 ) -> Any:
     """Declare an operation by its body, the decorated function of `F` and the arguments.
 
     With `@f.array` and `@f.vjp` it becomes one node with a fused kernel; the body then gives its
-    shape rule and is what the kernel is tested against.
+    shape rule and is what the kernel is tested against. One that `mixes` takes each tensor in its
+    own dtype, and sees to halves itself.
     """
     if function is None:
-        return lambda f: composite(f, name=name, node_name=node_name, layout=layout)
+        return lambda f: composite(f, name=name, node_name=node_name, layout=layout, mixes=mixes)
     operation = Operation(function, name, node_name)
     operation.layout = layout
+    operation.mixes = mixes
     operation.body = function
     operation.rule = lambda *args, **attributes: function(shapes.META, *args, **attributes)
     _register(operation)

@@ -1,4 +1,5 @@
-"""Formulas over large tensors on the CPU, computed into the memory of the tensor they change."""
+"""Formulas computed into the memory of the tensor they change: large ones on the CPU, and all on
+the GPU that it has kernels for."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ def computed_in_place(operation: Operation, tensor: Tensor, operands: tuple[Any,
     observed, what needs another dtype or shape, and what is too small to matter.
     """
     array, key = tensor._array, tensor._key
-    if array.__class__ is not np.ndarray or array.size < LARGE or observers.active:
+    is_worthwhile = array.size >= LARGE if array.__class__ is np.ndarray else tensor.is_cuda
+    if not is_worthwhile or observers.active or key.level:
         return False
     recording = is_grad_enabled()
     if recording and tensor._edge is not None:

@@ -39,7 +39,7 @@ def require_integers(operation: str, index: Any) -> None:
         raise DTypeError(f"{operation}: expected index of int64. Got {index.dtype}.")
 
 
-def _along(xp: Any, array: Any, index: Any, dim: int) -> Any:
+def along(xp: Any, array: Any, index: Any, dim: int) -> Any:
     """The advanced index that picks `index` along `dim` and the same place in the other dimensions.
 
     Raises: IndexError where an index lies outside its dimension.
@@ -58,7 +58,8 @@ def _along(xp: Any, array: Any, index: Any, dim: int) -> Any:
     return tuple(grid)
 
 
-def _gather_rule(operation: str, input: Spec, dim: int, index: Any) -> None:
+def check_gather(operation: str, input: Spec, dim: int, index: Any) -> None:
+    """Raises: RuntimeError for an index that does not fit the input but along `dim`."""
     require_integers(operation, index)
     d = normalized_dim(dim, len(input.shape), operation)
     sizes = tuple(index.shape) or (1,)  # a 0-d index is one of a single place
@@ -88,7 +89,7 @@ def _require_one_dtype(operation: str, input: Any, src: Any) -> None:
 def gather(input: Spec, dim: int, index: Index, *, sparse_grad: bool = False) -> Spec:
     """out[i][j] = input[index[i][j]][j] for dim 0, and so on: the elements that `index` names. The
     gradient is dense whatever `sparse_grad` asks for."""
-    _gather_rule("gather", input, dim, index)
+    check_gather("gather", input, dim, index)
     return Spec(index.shape, input.dtype)
 
 
@@ -100,7 +101,7 @@ def gather_array(xp: Any, input: Any, index: Any, dim: int, sparse_grad: bool = 
     if input.ndim == 0:
         return xp.broadcast_to(input, index.shape).copy()
     _gather_rule_arrays(input, index, dim)
-    return input[_along(xp, input, index, dim % input.ndim)].reshape(index.shape)
+    return input[along(xp, input, index, dim % input.ndim)].reshape(index.shape)
 
 
 def _gather_rule_arrays(input: Any, index: Any, dim: int) -> None:
@@ -130,7 +131,7 @@ def scatter_add_array(xp: Any, g: Any, index: Any, like: Shape, dim: int) -> Any
         return out
     if not like:
         return out + g.reshape(-1)[: index.size].sum(dtype=g.dtype)
-    add_at(xp, out, _along(xp, out, index, dim % len(like)), g[tuple(map(slice, index.shape))])
+    add_at(xp, out, along(xp, out, index, dim % len(like)), g[tuple(map(slice, index.shape))])
     return out
 
 
@@ -144,7 +145,7 @@ def scatter_add_vjp(F: Any, h: Any, needs: Any, g: Any, index: Any, like: Any, d
 def scatter_add(F: Any, input: Spec, dim: int, index: Index, src: Spec) -> Spec:
     """input with src[i][j] added at input[index[i][j]][j] for dim 0, and so on."""
     _require_one_dtype("scatter_add", input, src)
-    _gather_rule("scatter_add", src, dim, index)
+    check_gather("scatter_add", src, dim, index)
     if len(src.shape) == len(index.shape) and tuple(src.shape) != tuple(index.shape):
         src = F.corner(src, like=index)
     return F.plus(input, F.scatter_add_zeros(src, index, like=input, dim=dim))
@@ -153,7 +154,7 @@ def scatter_add(F: Any, input: Spec, dim: int, index: Index, src: Spec) -> Spec:
 @primitive(promotes=True, moves=True)
 def scatter_values(input: Spec, index: Index, src: Spec, *, dim: int) -> Spec:
     """A copy of input with `src` written at `index` along `dim`."""
-    _gather_rule("scatter", src, dim, index)
+    check_gather("scatter", src, dim, index)
     return Spec(input.shape, input.dtype)
 
 
@@ -163,7 +164,7 @@ def scatter_array(xp: Any, input: Any, index: Any, src: Any, dim: int) -> Any:
     out = input.copy()
     if src.ndim or index.ndim:
         _gather_rule_arrays(src, index, dim)
-    out[_along(xp, out, index, dim % out.ndim)] = src[tuple(map(slice, index.shape))]
+    out[along(xp, out, index, dim % out.ndim)] = src[tuple(map(slice, index.shape))]
     return out
 
 
@@ -187,7 +188,7 @@ def zero_along(g: Spec, index: Index, *, dim: int) -> Spec:
 def zero_along_array(xp: Any, g: Any, index: Any, dim: int) -> Any:
     """An advanced assignment."""
     out = g.copy()
-    out[_along(xp, out, index, dim % out.ndim)] = 0
+    out[along(xp, out, index, dim % out.ndim)] = 0
     return out
 
 
@@ -267,28 +268,8 @@ def scatter(
         return F.scatter_add(input, dim, index, F.cast(source, dtype=input.dtype))
     if reduce != "multiply":
         raise RuntimeError(f"scatter: expected reduce 'add' or 'multiply'. Got {reduce!r}.")
-    return F.scatter_multiply(input, index, F.cast(source, dtype=input.dtype), dim=dim)
-
-
-@primitive
-def scatter_multiply(input: Spec, index: Index, src: Spec, *, dim: int) -> Spec:
-    """A copy of input with its elements at `index` along `dim` multiplied by src."""
-    _gather_rule("scatter", src, dim, index)
-    return Spec(input.shape, input.dtype)
-
-
-@scatter_multiply.array
-def scatter_multiply_array(xp: Any, input: Any, index: Any, src: Any, dim: int) -> Any:
-    """Element by element of `dim`, so that repeated places multiply."""
-    out = input.copy()
-    flat = out.reshape(1) if not out.ndim else out
-    places, factors = (index.reshape(1), src.reshape(1)) if not out.ndim else (index, src)
-    for k in range(places.shape[dim]):
-        part = tuple(slice(k, k + 1) if d == dim % flat.ndim else slice(n)
-                     for d, n in enumerate(places.shape))  # fmt: skip
-        where = _along(xp, flat, places[part], dim % flat.ndim)
-        flat[where] = flat[where] * factors[part]
-    return flat.reshape(input.shape)
+    source = F.cast(source, dtype=input.dtype)
+    return F.scatter_reduced(input, index, source, dim=dim, reduce="prod")
 
 
 @composite

@@ -25,6 +25,7 @@ from ..core.sparse_arrays import SparseArray
 from ..core.spec import Spec
 from ..core.tensor import Tensor, wrap
 from ..errors import DeviceError, DTypeError, FlambeauError
+from .mixed_halves import seen_wide
 
 if TYPE_CHECKING:
     from .operation import Operation
@@ -153,7 +154,7 @@ def _shared_key(operation: Operation, arguments: dict[str, Any]) -> DispatchKey 
     if operation.takes_list or batched.in_use:
         return None
     key: DispatchKey | None = None
-    is_concealed = False
+    is_concealed, mixes = False, operation.mixes
     for p in operation.arrays:
         value = arguments[p.name]
         if value is None and p.optional:
@@ -165,7 +166,7 @@ def _shared_key(operation: Operation, arguments: dict[str, Any]) -> DispatchKey 
             own, is_concealed = concealed.revealed_key(own), True
         if p.role == "main" and (key is None or own is key):
             key = own
-        elif p.role == "main" or key is None or own.device is not key.device:
+        elif key is None or own.device is not key.device or (p.role == "main" and not mixes):
             return None
     if key is None or not key.is_float or (is_concealed and not operation.keeps_layout):
         return None
@@ -199,8 +200,9 @@ def _conform(operation: Operation, arguments: dict[str, Any]) -> DispatchKey:
         else:
             arguments[p.name] = _as_tensor(operation, p.name, value, place, None)
     dtype = _common_dtype(operation, mains, arguments)
+    wanted = None if operation.mixes else dtype
     for name, value in mains.items():
-        tensor = _as_tensor(operation, name, value, place, dtype)
+        tensor = _as_tensor(operation, name, value, place, wanted)
         if name in arguments:
             arguments[name] = tensor
         else:
@@ -300,7 +302,7 @@ def _common_device(operation: Operation, arguments: dict[str, Any]) -> device:
 def _common_dtype(
     operation: Operation, mains: dict[str, Any], arguments: dict[str, Any]
 ) -> dtypes.dtype:
-    if not mains:
+    if not mains or operation.mixes:
         return next(t.dtype for t in _tensors(operation, arguments))
     groups: list[dtypes.dtype | None] = [None, None, None]
     for value in mains.values():
@@ -340,7 +342,8 @@ def _as_tensor(
 
             value = to_device(value, place=place)
         if dtype is not None and value.dtype is not dtype:
-            value = operations["cast"].function(value, dtype=dtype)
+            seen = seen_wide(operation, value, dtype)
+            value = operations["cast"].function(value, dtype=dtype) if seen is None else seen
         return value
     if not isinstance(value, NUMBERS):
         raise TypeError(

@@ -76,11 +76,11 @@ def _keep_past(tensor: Tensor, result: Tensor, since: int | None, kept: Any = No
             break
 
 
-def _references(tensor: Any) -> int:
-    return sys.getrefcount(tensor._array)
+def _references(holder: Any, name: str) -> int:
+    return sys.getrefcount(getattr(holder, name))
 
 
-_ONE_HOLDER = _references(SimpleNamespace(_array=object()))
+_ONE_HOLDER = _references(SimpleNamespace(_array=object()), "_array")
 
 
 def _may_move(tensor: Tensor, result: Tensor) -> bool:
@@ -89,16 +89,36 @@ def _may_move(tensor: Tensor, result: Tensor) -> bool:
     if tensor._key.is_concealed and result._key is tensor._key:
         return True  # nobody has been shown memory of this order
     before, after = tensor._array.__class__, result._array.__class__
-    if before is not np.ndarray or after is not np.ndarray or tensor._shows_address:
+    if before is not after or tensor._shows_address:
+        return False
+    if before is not np.ndarray and not _passes(tensor):
         return False
     return (
-        _references(tensor) == _ONE_HOLDER
+        _references(tensor, "_array") == _ONE_HOLDER
         and tensor._edge.__class__ is not AccumulateGrad
         and tensor._base is None
         and all(view() is None for view in tensor._views or ())
-        and tensor._array.base is None is result._array.base
+        and _is_whole(tensor._array)
+        and _is_whole(result._array)
         and tensor._array.strides == result._array.strides
     )
+
+
+def _passes(tensor: Tensor) -> bool:
+    """Whether a tensor on the GPU is a step of a computation that goes on: memory of others may
+    stand in a graph, which replays with what is there. While one is recorded, what is older than
+    the recording is such."""
+    backend: Any = tensor._key.backend
+    if not tensor.is_cuda or tensor._edge is None:
+        return False
+    return not backend.is_recording or backend.allocator.is_recorded(tensor._array)
+
+
+def _is_whole(array: Any) -> bool:
+    """Whether an array has memory of its own, maybe behind an array that nothing else shows."""
+    if array.base is None or array.__class__ is np.ndarray:
+        return array.base is None
+    return array.base.base is None and _references(array, "base") == _ONE_HOLDER
 
 
 def _move(tensor: Tensor, result: Tensor, operation: str) -> None:

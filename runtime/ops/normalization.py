@@ -266,7 +266,7 @@ def rms_norm(
 @composite(node_name="Mul")
 def rms_norm_over(F: Any, input: Spec, weight: Spec | None, *, dims: Shape, eps: float) -> Spec:
     """input / sqrt(mean(input**2) + eps) * weight over the last dimensions, `dims`."""
-    mean = F.mean_over(F.square(input), dim=dims, keepdim=True)
+    mean = F.mean_over(F.squared(input), dim=dims, keepdim=True)
     out = F.mul(input, F.rsqrt(F.plus(mean, eps)))
     return out if weight is None else F.mul(out, weight)
 
@@ -293,7 +293,7 @@ def rms_norm_gradient(
     F: Any, g: Spec, input: Spec, weight: Spec | None, *, dims: Shape, eps: float
 ) -> tuple[Spec, Spec]:
     """The gradients of `rms_norm_over` by input and weight; without weight the first one twice."""
-    scale = F.rsqrt(F.plus(F.mean_over(F.square(input), dim=dims, keepdim=True), eps))
+    scale = F.rsqrt(F.plus(F.mean_over(F.squared(input), dim=dims, keepdim=True), eps))
     normalized = F.mul(input, scale)
     weighted = g if weight is None else F.mul(g, weight)
     along = F.mean_over(F.mul(weighted, normalized), dim=dims, keepdim=True)

@@ -69,6 +69,7 @@ class Operation:
         # Whether elements only move: then half types need not be widened, see backends.halves.
         self.moves = False
         self.promotes = True
+        self.mixes = False  # whether tensors keep their own dtypes; the first one's key serves
         self.float_result = False
         self.refuses: frozenset[int] = frozenset()  # categories of dtypes without a kernel
         # Whether complex inputs have a complex derivative; the gradient rule is then written as for

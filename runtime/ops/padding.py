@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..backends.accumulation import add_at
 from ..errors import ShapeError
-from .declare import Spec
+from .declare import Spec, primitive
 from .gather import select_places
 from .rearrangement import pad_constant
+from .sampling import is_launched
+from .shapes import Shape
 
 MODES = ("constant", "reflect", "replicate", "circular")
 
@@ -39,9 +42,75 @@ def pad(input: Spec, pad: Sequence[int], mode: str = "constant", value: Any = No
             f"pad: expected {mode!r} to pad the last 1, 2 or 3 of the dimensions, all but batch "
             f"and channels. Got shape {tuple(input.shape)} and pad {widths}."
         )
+    if is_launched(input._key) and min(widths, default=0) >= 0 and 0 not in input.shape:
+        for k in range(len(widths) // 2):
+            _places(mode, input.shape[-1 - k], *widths[2 * k : 2 * k + 2], tuple(input.shape))
+        return pad_around(input, pad=widths, mode=mode)
     return {"reflect": reflected, "replicate": replicated, "circular": _circled}[mode](
         input, widths
     )
+
+
+@primitive(moves=True)
+def pad_around(input: Spec, *, pad: Shape, mode: str) -> Spec:
+    """`pad` with another mode than "constant", and no negative widths, as one linear map."""
+    shape = list(input.shape)
+    for k in range(len(pad) // 2):
+        shape[-1 - k] += pad[2 * k] + pad[2 * k + 1]
+    return Spec(tuple(shape), input.dtype)
+
+
+@pad_around.naming
+def pad_around_name(node: Any) -> str:
+    """PyTorch has a node for each mode and rank."""
+    pad, mode = node.attributes
+    if mode == "circular":
+        return "CopySlices"
+    word = "Reflection" if mode == "reflect" else "Replication"
+    return f"{word}Pad{len(pad) // 2}DBackward0"
+
+
+@pad_around.array
+def pad_around_array(xp: Any, input: Any, pad: Shape, mode: str) -> Any:
+    """Along each dimension the elements that belong there."""
+    for k in range(len(pad) // 2):
+        n = input.shape[-1 - k]
+        places = _places(mode, n, pad[2 * k], pad[2 * k + 1], input.shape)
+        input = xp.take(input, xp.asarray(places), -1 - k)
+    return input
+
+
+@pad_around.vjp(static="mode")
+def pad_around_vjp(F: Any, g: Any, needs: Any, input: Any, pad: Any, mode: Any) -> Any:
+    """The transposed map."""
+    return F.pad_around_gradient(g, like=input, pad=pad, mode=mode)
+
+
+@primitive
+def pad_around_gradient(g: Spec, *, like: Shape, pad: Shape, mode: str) -> Spec:
+    """The transposed map of `pad_around`: each element gets all that was made of it."""
+    return Spec(like, g.dtype)
+
+
+@pad_around_gradient.array
+def pad_around_gradient_array(xp: Any, g: Any, like: Shape, pad: Shape, mode: str) -> Any:
+    """Added up along each dimension, in reverse order."""
+    for k in reversed(range(len(pad) // 2)):
+        places = _places(mode, like[-1 - k], pad[2 * k], pad[2 * k + 1], like)
+        shape = list(g.shape)
+        shape[-1 - k] = like[-1 - k]
+        out = xp.zeros(shape, g.dtype)
+        add_at(xp, xp.moveaxis(out, -1 - k, 0), xp.asarray(places), xp.moveaxis(g, -1 - k, 0))
+        g = out
+    return g
+
+
+@pad_around_gradient.vjp(static="mode")
+def pad_around_gradient_vjp(
+    F: Any, h: Any, needs: Any, g: Any, like: Any, pad: Any, mode: Any
+) -> Any:
+    """The map again."""
+    return F.pad_around(h, pad=pad, mode=mode)
 
 
 def _selected(input: Spec, widths: tuple[int, ...], mode: str) -> Spec:

@@ -16,10 +16,9 @@ from .declare import Spec
 from .gather import gather, select_places
 from .linalg import matmul
 from .pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
+from .sampling import is_launched
+from .upsampling import cubic, resample, taps
 from .views import transpose
-
-CUBIC = -0.75
-"""The free coefficient of the cubic convolution kernel (Keys 1981), as PyTorch has it."""
 
 SMOOTH_CUBIC = -0.5
 """The same when antialiasing: Keys' own choice, as in Pillow."""
@@ -64,6 +63,9 @@ def interpolate(
         )
     if mode == "area":
         return AREAS[rank](input, sizes)
+    if is_launched(input._key) and input._key.is_float and not antialias:
+        how = {"mode": mode, "align_corners": bool(align_corners)}
+        return resample(input, sizes=sizes, factors=tuple(factors), **how)
     for k, (n, factor) in enumerate(zip(sizes, factors, strict=True)):
         if antialias:
             input = _covered(input, 2 + k, n, factor, mode, bool(align_corners))
@@ -89,28 +91,13 @@ def _sizes(
 
 def _along(x: Any, d: int, n: int, factor: float | None, mode: str, align_corners: bool) -> Any:
     """Dimension d resampled to n elements."""
-    size = x.shape[d]
     real = np.float64 if x.dtype is dtypes.float64 else np.float32
-    if mode in ("nearest", "nearest-exact"):
-        step = real(1.0 / factor) if factor else real(size) / real(n)
-        shift = 0.0 if mode == "nearest" else 0.5
-        places = np.floor((np.arange(n) + real(shift)) * step).astype(np.int64)
-        return select_places(x, d, np.minimum(places, size - 1))
-    at = _coordinates(size, n, factor, align_corners, real)
-    if mode != "bicubic":
-        at = np.maximum(at, 0)
-    first = np.floor(at).astype(np.int64)
-    if mode != "bicubic":
-        first = np.minimum(first, size - 1)
-    t = at - first
-    if mode == "bicubic":
-        weights = _cubic(t)
-        taps = range(-1, 3)
-    else:
-        weights, taps = [1 - t, t], range(2)
+    found = taps(x.shape[d], n, factor, mode, align_corners, real)
+    if not found.weights:
+        return select_places(x, d, found.places[0])
     total: Any = None
-    for weight, tap in zip(weights, taps, strict=True):
-        part = select_places(x, d, np.clip(first + tap, 0, size - 1)) * _line(weight, x, d)
+    for places, weights in zip(*found, strict=True):
+        part = select_places(x, d, places) * _line(weights, x, d)
         total = part if total is None else total + part
     return total
 
@@ -146,26 +133,6 @@ def _keys(s: Any, a: float) -> Any:
     near = ((a + 2) * s - (a + 3)) * s * s + 1
     far = ((a * s - 5 * a) * s + 8 * a) * s - 4 * a
     return np.where(s < 1, near, np.where(s < 2, far, 0))
-
-
-def _coordinates(size: int, n: int, factor: float | None, align_corners: bool, real: Any) -> Any:
-    places = np.arange(n).astype(real)
-    if align_corners:
-        return places * real((size - 1) / (n - 1) if n > 1 else 0)
-    step = real(1.0 / factor) if factor else real(size) / real(n)
-    return (places + real(0.5)) * step - real(0.5)
-
-
-def _cubic(t: Any) -> list[Any]:
-    """Weights of the four neighbours at distances 1 + t, t, 1 - t, 2 - t (Keys 1981)."""
-
-    def near(s: Any) -> Any:
-        return ((CUBIC + 2) * s - (CUBIC + 3)) * s * s + 1
-
-    def far(s: Any) -> Any:
-        return ((CUBIC * s - 5 * CUBIC) * s + 8 * CUBIC) * s - 4 * CUBIC
-
-    return [far(t + 1), near(t), near(1 - t), far(2 - t)]
 
 
 def _line(weights: Any, x: Any, d: int) -> Any:
@@ -268,7 +235,7 @@ def _picked(input: Any, places: Sequence[Any]) -> Any:
 def _cubic_samples(input: Any, places: list[Any], padding_mode: str, align_corners: bool) -> Any:
     sizes = tuple(input.shape[2:])
     floors = [p.floor().detach() for p in places]
-    weights = [_cubic(p - f) for p, f in zip(places, floors, strict=True)]
+    weights = [cubic(p - f) for p, f in zip(places, floors, strict=True)]
     total: Any = None
     for i, j in itertools.product(range(4), repeat=2):
         taps = [floors[0] + (i - 1), floors[1] + (j - 1)]

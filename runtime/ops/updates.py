@@ -7,17 +7,15 @@ from typing import Any
 
 from ..core import dtypes
 from ..core.batched import anywhere
-from ..core.creation import as_tensor
-from ..core.dispatch import guarded, key_of
+from ..core.creation import as_tensor, full_like
 from ..core.limits import iinfo
 from ..core.sparse_arrays import refusal
-from ..core.tensor import wrap
 from ..errors import DTypeError, OutOfBoundsError, ShapeError
 from .declare import Spec
 from .gather import scatter_add, scatter_values
 from .indexing import index_put_values, parse_index
-from .joins import cat
 from .numpy_names import numpy_names
+from .scattering import scatter_reduced
 from .shapes import broadcast_sizes, normalized_dim
 from .slicewise import slicewise
 from .strided import as_strided, diagonal
@@ -164,38 +162,16 @@ def scatter_reduce(
         if input.dtype.category < dtypes.FLOAT:
             return total.div(count, rounding_mode="floor")
         return total / count
-    return _reduced_by_groups(input, dim, index, src, reduce, include_self)
+    return _reduced(input, dim, index, src, reduce, include_self)
 
 
 @slicewise
-@guarded
-def _reduced_by_groups(
-    input: Any, dim: int, index: Any, src: Any, reduce: str, include_self: bool
-) -> Any:
-    """Products and extremes: all contributions to a place side by side in a dimension of their own,
-    reduced there, so that gradients follow from the reduction's."""
-    xp = input._key.backend.xp
-    d = normalized_dim(dim, len(input.shape), "scatter_reduce")
-    places = index._array.astype(xp.int64)
-    # The rank of each contribution among those to its place.
-    moved = xp.moveaxis(places, d, -1).reshape(-1, places.shape[d])
-    rank = xp.zeros(moved.shape, xp.int64)
-    for k in range(1, moved.shape[1]):
-        rank[:, k] = (moved[:, :k] == moved[:, k : k + 1]).sum(1)
-    rank = xp.moveaxis(rank.reshape(xp.moveaxis(places, d, -1).shape), -1, d)
-    depth = int(rank.max()) + 1
-    neutral = {"prod": 1, "amax": _lowest(input.dtype), "amin": _highest(input.dtype)}[reduce]
-    touched = scatter_values(input.detach() * 0, index, src.detach() * 0 + 1, dim=d) != 0
-    own = input if include_self else input.masked_fill(touched, neutral)
-    n = input.shape[d]
-    stacked = input.new_full(
-        [depth * n if k == d else s for k, s in enumerate(input.shape)], neutral
-    )
-    shifted = index + wrap(rank, key_of(input.device, dtypes.int64)) * n
-    stacked = scatter_values(stacked, shifted, src, dim=d)
-    shape = [*input.shape[:d], depth, n, *input.shape[d + 1 :]]
-    everything = cat([own.unsqueeze(d), stacked.reshape(shape)], d)
-    return getattr(everything, reduce)(d)
+def _reduced(input: Any, dim: int, index: Any, src: Any, reduce: str, include_self: bool) -> Any:
+    """Products and extremes."""
+    if not include_self:
+        neutral = {"prod": 1, "amax": _lowest(input.dtype), "amin": _highest(input.dtype)}[reduce]
+        input = scatter_values(input, index, full_like(src.detach(), neutral), dim=dim)
+    return scatter_reduced(input, index, src, dim=dim, reduce=reduce)
 
 
 def _lowest(dtype: Any) -> Any:

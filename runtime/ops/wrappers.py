@@ -238,8 +238,9 @@ class _Source:
         for p in self.operation.arrays:
             if p is self.lead:
                 continue
-            attribute = "_key" if p.role == "main" else "_key.device"
-            wanted = "key_" if p.role == "main" else "key_.device"
+            is_alike = p.role == "main" and not self.operation.mixes
+            attribute = "_key" if is_alike else "_key.device"
+            wanted = "key_" if is_alike else "key_.device"
             test = f"{p.name}.{attribute} is not {wanted}"
             guards.append(f"{p.name} is not None and {test}" if p.optional else test)
         if self.operation.float_result:

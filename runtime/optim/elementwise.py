@@ -221,6 +221,13 @@ def is_recording(p: Tensor) -> bool:
     return bool(getattr(p._key.backend, "is_recording", False))
 
 
+def _as_number(t: Any, p: Tensor) -> Any:
+    """The number of a step of `p`, on the GPU while a graph is recorded."""
+    if not isinstance(t, Tensor):
+        return t
+    return t._array.astype(np.float64) if is_recording(p) else t.item()
+
+
 def counter(value: float = 0.0) -> Tensor:
     """A 0-d tensor for the number of steps and its like: float32, or the default if that is
     float64."""
@@ -278,7 +285,7 @@ class Elementwise(Optimizer):
             given = known.get(step)
             if given is None:
                 with p._key.guard:
-                    given = self._given(group, state, t)
+                    given = self._given(group, state, _as_number(t, p))
                 if not self.scalars(group):  # which may differ from parameter to parameter
                     known[step] = given
             if group["differentiable"]:
@@ -291,8 +298,8 @@ class Elementwise(Optimizer):
     def _advanced(
         self, state: dict[str, Any], p: Tensor, clocks: dict[Any, Tensor]
     ) -> tuple[Any, Any]:
-        """Count a step: what tells it from others, and its number, on the GPU while a graph is
-        recorded. `clocks` are the counts on the GPU that this step has met."""
+        """Count a step: what tells it from others, and its number, a tensor if it is kept on the
+        GPU. `clocks` are the counts on the GPU that this step has met."""
         count = state["step"]
         if not count.is_cuda:
             if not (p.is_cuda and is_recording(p)):
@@ -307,9 +314,7 @@ class Elementwise(Optimizer):
             clocks[id(count)] = count
             with count._key.guard:
                 count._array += 1
-        with count._key.guard:
-            array = count._array.astype(np.float64)
-        return id(count), array if is_recording(p) else float(array)
+        return id(count), count
 
     def _given(
         self, group: Group, state: dict[str, Any], t: float

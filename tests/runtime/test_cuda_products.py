@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import flambeau as torch
-from flambeau.backends.cuda import cublaslt
+from flambeau.backends.cuda import cublaslt, ways
 
 from .cupy_stand_in import blas_lt
 
@@ -270,3 +270,34 @@ def test_a_product_that_is_refused_when_it_runs_is_cublass_from_then_on(
     monkeypatch.setattr(blas_lt, "fails", False)
     assert torch.equal(layer(x), wanted)
     assert asked == []
+
+
+@pytest.mark.parametrize(("rows", "waves", "words"), [
+    (2048, 0.2, ["", ""]), (2048, 0.8, ["", "sums left"]), (16, 0.2, ["", "sums left"]),
+])  # fmt: skip
+def test_a_long_sum_is_not_kept_from_idle_multiprocessors(
+    rows: int, waves: float, words: list[str], monkeypatch: Any, asked: Any
+) -> None:
+    monkeypatch.setattr(blas_lt, "waves", {cublaslt.EPILOGUES["sums left"]: waves})
+    ways.forget()
+    cublaslt.functions = blas_lt.library()
+    layer = torch.nn.Linear(4, 3, device="cuda")
+    out = layer(torch.ones(rows, 4, device="cuda", requires_grad=True))
+    asked.clear()
+    out.backward(torch.ones_like(out))
+    assert epilogues(asked) == words
+    assert layer.bias.grad.tolist() == [rows] * 3
+
+
+def test_each_device_has_a_handle_of_its_own(asked: Any) -> None:
+    x = torch.ones(2, 3, device="cuda:1")
+    assert (x @ x.mT).tolist() == [[3, 3]] * 2
+    assert len(asked) == 1
+
+
+def test_a_product_whose_description_is_refused_is_cublass(monkeypatch: Any, asked: Any) -> None:
+    monkeypatch.setitem(blas_lt.SIZES, "MatmulDesc", {})
+    x = torch.ones(2, 9, device="cuda")
+    with pytest.warns(UserWarning, match=r"MatmulDescSetAttribute\(3\).*INVALID_VALUE"):
+        found = x @ x.mT
+    assert (found.tolist(), asked) == ([[9, 9]] * 2, [])

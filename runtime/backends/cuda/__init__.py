@@ -26,7 +26,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -138,6 +138,8 @@ class CUDABackend(AttentionSwitches, ArrayBackend):
             with self.xp.cuda.Device(index):
                 return kernel(*args, **attributes)
 
+        into = getattr(kernel, "into", None)
+        on_its_device.into = None if into is None else self.placed(into, index)  # type: ignore[attr-defined]
         return on_its_device
 
     def guard(self, index: int) -> contextlib.AbstractContextManager[Any]:
@@ -176,16 +178,24 @@ class CUDABackend(AttentionSwitches, ArrayBackend):
         """
         if np.ndim(value):
             copies.refuse_in_recording(value)
-        before = self.allocator.allocate_from(0)
-        with self.xp.cuda.Device(index):
-            if index not in self._side_streams:
-                self._side_streams[index] = self.xp.cuda.Stream(non_blocking=True)
-            with self._side_streams[index] as stream:
-                found = self.xp.asarray(value, None if dtype is None else dtype.numpy)
-                stream.synchronize()
-        self.allocator.allocate_from(before)
+        with self.beside_recording(index):
+            found = self.xp.asarray(value, None if dtype is None else dtype.numpy)
         self.recorded_numbers.append(found)
         return found
+
+    @contextlib.contextmanager
+    def beside_recording(self, index: int) -> Iterator[None]:
+        """A `with` block whose work on the GPU `index` is done at its end, and not recorded."""
+        before = self.allocator.allocate_from(0)
+        try:
+            with self.xp.cuda.Device(index):
+                if index not in self._side_streams:
+                    self._side_streams[index] = self.xp.cuda.Stream(non_blocking=True)
+                with self._side_streams[index] as stream:
+                    yield
+                    stream.synchronize()
+        finally:
+            self.allocator.allocate_from(before)
 
     def to_numpy(self, array: Any, non_blocking: bool = False) -> Any:
         found = copies.to_cpu(self.xp, array, non_blocking)

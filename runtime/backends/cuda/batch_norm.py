@@ -1,17 +1,30 @@
-"""Batch norm: moments per channel in one reduction, then one pass that scales and shifts."""
+"""Batch norm: moments per channel in one reduction, then one pass that scales and shifts.
+
+That is a kernel of its own where channels lie innermost, else a formula.
+"""
 
 from __future__ import annotations
 
 import math
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...core.expressions import read
 from ..layout import is_channels_last
+from . import launch
+from .launch import Template
 from .pointwise import Formula
 from .reductions import reduced
-from .registry import kernel
-from .rows import wide
+from .registry import FLOATS, kernel
+from .rows import VECTOR_BYTES, WARP, empty, wide
+
+THREADS = 256
+IN_FLIGHT = 4
+"""Rows that a thread reads before it computes the first; `batch_norm.cu` has the same."""
+BLOCKS_PER_MULTIPROCESSOR = 8
+PARAMETERS: dict[str, Any] = {"T": FLOATS, "IS_WIDE": (False, True)}
+NORMALIZE = Template("batch_norm", "normalize_channels", "PPPPPPqqqqd", **PARAMETERS)
+GRADIENT = Template("batch_norm", "normalize_channels_gradient", "PPPPPPPPPqqqqdd", **PARAMETERS)
 
 # -- formulas, of which operands that are None are left out ---------------------------------------
 
@@ -93,10 +106,78 @@ def _laid_as(g: Any, x: Any) -> Any:
     return out
 
 
+class Innermost(NamedTuple):
+    """The launch of a kernel on channels that lie innermost: its grid, and the words from `rows` to
+    `chunk`."""
+
+    grid: tuple[int, int]
+    sizes: tuple[int, int, int, int]
+
+
+def _innermost(x: Any, *parameters: Any) -> Innermost | None:
+    """None where channels lie otherwise or do not fill vectors, or parameters are of another dtype
+    than the first of them, or of one that the kernels are not compiled for."""
+    channels, lanes = x.shape[1], VECTOR_BYTES // x.itemsize
+    given = [p for p in parameters if p is not None]
+    if x.ndim > 2 and x.flags.c_contiguous and x.size != x.shape[0] * channels:
+        return None
+    if (
+        channels % lanes
+        or x.data.ptr % VECTOR_BYTES
+        or not all(p.flags.c_contiguous for p in given)
+    ):
+        return None
+    if any(p.dtype != given[0].dtype or p.dtype not in (x.dtype, wide(x)) for p in given):
+        return None
+    rows, vectors = x.size // channels, channels // lanes
+    across = min(WARP, 1 << (vectors - 1).bit_length())
+    blocks, depth = -(-vectors // across), THREADS // across * IN_FLIGHT
+    wanted = max(1, launch.driver.multiprocessors() * BLOCKS_PER_MULTIPROCESSOR // blocks)
+    chunk = -(-rows // (wanted * depth)) * depth
+    return Innermost((blocks, -(-rows // chunk)), (rows, channels, across, chunk))
+
+
+def _places(*arrays: Any) -> list[int]:
+    return [0 if a is None else a.data.ptr for a in arrays]
+
+
 def _given(x: Any, *channels: Any) -> list[Any]:
     """(C,) as (C, 1, ...), which is broadcast against x; None is left out."""
     column = (-1, *[1] * (x.ndim - 2))
     return [c.reshape(column) for c in channels if c is not None]
+
+
+def _normalized_by_batch(
+    input: Any, weight: Any, bias: Any, dims: tuple[int, ...], eps: float
+) -> tuple[Any, Any, Any] | None:
+    """The result in the dtype of the input, mean and variance in that of sums."""
+    if not _lies_well(input):
+        return None
+    count = math.prod([input.shape[d] for d in dims])
+    moments = reduced("Moments", input, tuple(dims), wide(input), number=count)
+    if moments is None:
+        return None
+    how = _innermost(input, weight, bias)
+    if how is not None:
+        import cupy
+
+        out = cupy.empty_like(input)
+        parameter = next((p for p in (weight, bias) if p is not None), moments)
+        chosen = NORMALIZE[input.dtype.name, parameter.dtype != input.dtype]
+        places = _places(input, *moments, weight, bias, out)
+        chosen(how.grid, THREADS, *places, *how.sizes, eps)
+        return out, *moments
+    formula = _forward(input.dtype.name, weight is not None, bias is not None)
+    out = formula(input, *_given(input, *moments, weight, bias), eps=eps)
+    return None if out is None else (out, *moments)
+
+
+@kernel("mixed_batch_normalize")
+def mixed_batch_normalize(
+    input: Any, weight: Any = None, bias: Any = None, *, dims: tuple[int, ...], eps: float
+) -> Any:
+    """The input is read twice and the result written once."""
+    return _normalized_by_batch(input, weight, bias, dims, eps)
 
 
 @kernel("batch_normalize")
@@ -104,25 +185,19 @@ def batch_normalize(
     input: Any, weight: Any = None, bias: Any = None, *, dims: tuple[int, ...], eps: float
 ) -> Any:
     """The input is read twice and the result written once."""
-    if not _lies_well(input):
+    found = _normalized_by_batch(input, weight, bias, dims, eps)
+    if found is None:
         return None
-    count = math.prod([input.shape[d] for d in dims])
-    moments = reduced("Moments", input, tuple(dims), wide(input), number=count)
-    if moments is None:
-        return None
-    formula = _forward(input.dtype.name, weight is not None, bias is not None)
-    out = formula(input, *_given(input, *moments, weight, bias), eps=eps)
-    if out is None:
-        return None
-    mean, var = moments.astype(input.dtype, copy=False)
-    return out, mean, var
+    return (found[0], *[m.astype(input.dtype, copy=False) for m in found[1:]])
 
 
+@kernel("mixed_batch_normalize_gradient")
 @kernel("batch_normalize_gradient")
 def batch_normalize_gradient(
     g: Any, input: Any, weight: Any, mean: Any, var: Any, *, eps: float
 ) -> Any:
-    """Both arrays are read twice and the result written once."""
+    """Both arrays are read twice and the result written once; the gradients by weight and bias are
+    in the dtype of the weight, or of the mean."""
     if not _lies_well(input):
         return None
     g = _laid_as(g, input)
@@ -131,12 +206,23 @@ def batch_normalize_gradient(
     if sums is None:
         return None
     share = g.shape[1] / g.size
-    formula, dtype = _backward(g.dtype.name, weight is not None), g.dtype.name
+    kind = mean.dtype if weight is None else weight.dtype
+    how = _innermost(input, weight)
+    if how is not None and mean.dtype == sums.dtype:
+        import cupy
+
+        out = cupy.empty_like(input)
+        by_weight, by_bias = empty(mean.shape, kind), empty(mean.shape, kind)
+        places = _places(g, input, mean, var, sums, weight, out, by_weight, by_bias)
+        chosen = GRADIENT[g.dtype.name, kind != g.dtype]
+        chosen(how.grid, THREADS, *places, *how.sizes, eps, share)
+        return out, by_weight, by_bias
+    formula = _backward(g.dtype.name, weight is not None)
     out = formula(g, input, *_given(g, mean, var, *sums, weight), eps=eps, share=share)
-    along = _weight_gradient(dtype)(*sums, mean, var, eps=eps)
+    along = _weight_gradient(sums.dtype.name)(*sums, mean, var, eps=eps)
     if out is None or along is None:
         return None
-    return out, along, sums[1].astype(g.dtype, copy=False)
+    return out, along.astype(kind, copy=False), sums[1].astype(kind, copy=False)
 
 
 @kernel("normalize_by")

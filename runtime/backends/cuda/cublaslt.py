@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,7 @@ def forget() -> None:
     global functions
     functions = None
     _handles.clear()
+    _preference.cache_clear()
 
 
 def _handle(device: int) -> ctypes.c_void_p:
@@ -157,6 +158,7 @@ class Plan:
         self._kept = functions, choice, matmul, layouts, factors
         self._alloc, self._stream = cuda.alloc, cuda.get_current_stream
         self._workspace = int(choice.workspace)
+        self.waves = float(choice.waves)  # of blocks: below 1, which part of the device they fill
         alpha = factors.ctypes.data
         beta = alpha + factors.itemsize
         right, left, addend, out = (each.pointer.value for each in layouts)
@@ -223,16 +225,23 @@ def _chosen(
     handle: ctypes.c_void_p, matmul: _Description, layouts: list[_Description], problem: Problem
 ) -> _Choice | None:
     """The algorithm that the heuristics put first."""
-    preference = _Description("MatmulPreference")
-    preference.set(MAX_WORKSPACE_BYTES, ctypes.c_uint64(WORKSPACE))
-    preference.set(REDUCTION_SCHEME_MASK, ctypes.c_uint32(problem.schemes))
     beside = problem.third_alignment if problem.addend is not None else ALIGNED
     alignments = problem.alignment, problem.alignment, beside, ALIGNED
-    for attribute, alignment in zip(MIN_ALIGNMENTS, alignments, strict=True):
-        preference.set(attribute, ctypes.c_uint32(alignment))
+    preference = _preference(problem.schemes, alignments)
     choice, count = _Choice(), ctypes.c_int()
     status = functions.cublasLtMatmulAlgoGetHeuristic(
         handle, matmul.pointer, *(each.pointer for each in layouts), preference.pointer,
         ctypes.c_int(1), ctypes.byref(choice), ctypes.byref(count),
     )  # fmt: skip
     return choice if not status and count.value and not choice.state else None
+
+
+@lru_cache
+def _preference(schemes: int, alignments: tuple[int, ...]) -> _Description:
+    """What algorithms may do and must take; kept, as it takes a fifth of the time of a plan."""
+    made = _Description("MatmulPreference")
+    made.set(MAX_WORKSPACE_BYTES, ctypes.c_uint64(WORKSPACE))
+    made.set(REDUCTION_SCHEME_MASK, ctypes.c_uint32(schemes))
+    for attribute, alignment in zip(MIN_ALIGNMENTS, alignments, strict=True):
+        made.set(attribute, ctypes.c_uint32(alignment))
+    return made

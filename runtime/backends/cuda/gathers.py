@@ -202,6 +202,8 @@ def add_rows_at(out: Any, index: Any, values: Any) -> bool:
         return False
     sizes = _shape(out, how)
     inner = sizes.inner_bytes // out.itemsize
+    # Values may have more dimensions than what they are added to, of size 1.
+    values = values.reshape(values.shape[max(values.ndim - len(sizes.result), 0) :])
     values = _cupy().broadcast_to(values, sizes.result).reshape(-1, inner)
     count = how.arrays[0].size
     places = empty((sizes.outer * count,), "int64")
@@ -249,7 +251,10 @@ def index_elements(input: Any, index: Any) -> Any:
 @kernel("index_put_values", EVERY)
 def index_put_values(input: Any, values: Any, index: Any, accumulate: bool) -> Any:
     """A copy, then the rows."""
-    how = None if accumulate or values.dtype != input.dtype else _rows(input, index)
+    if accumulate:
+        out = input.copy()
+        return out if add_rows_at(out, index, values) else None
+    how = _rows(input, index) if values.dtype == input.dtype else None
     return None if how is None else put_rows(input.copy(), how, values, "index_put")
 
 
@@ -343,23 +348,51 @@ def zero_along(g: Any, index: Any, dim: int) -> Any:
     return _put_along(g.copy(), index, None, dim)
 
 
-@kernel("scatter_add_zeros", SUMMED)
-def scatter_add_zeros(g: Any, index: Any, like: tuple[int, ...], dim: int) -> Any:
-    """Places first, then sums by place, in their order if algorithms are to be deterministic."""
+def _combine_along(out: Any, index: Any, src: Any, dim: int, operation: str) -> bool:
+    """Contiguous `out` with `src` combined into it where `index` says; False for what the kernels
+    do not take. The order of sums may be any, unless algorithms are to be deterministic."""
     from ...settings import are_deterministic_algorithms_enabled
 
     cupy = _cupy()
-    out = cupy.zeros(like, g.dtype)
-    how = _line(out, index, dim) if g.ndim == index.ndim else None
+    if src.ndim != index.ndim or src.dtype != out.dtype:
+        return False
+    dim %= max(out.ndim, 1)
+    src = src[tuple(map(slice, index.shape))]
+    columns = 1
+    if dim == 0 and _is_of_rows(index) and index.shape[1:] == out.shape[1:]:
+        columns, index = math.prod(out.shape[1:]), index[(slice(None), *[0] * (out.ndim - 1))]
+    how = _line(out.reshape(len(out), columns)[:, 0] if columns > 1 else out, index, dim)
     if how is None:
-        return None
+        return False
     places = empty(index.shape, "int64")
+    step = 1 if columns > 1 else how.step
     FIND_ALONG[index.dtype.name](
-        _blocks(index.size), THREADS, index.data.ptr, places.data.ptr, index.size, how.size,
-        how.step, *how.note, *how.words,
+        _blocks(index.size), THREADS, index.data.ptr, places.data.ptr, index.size, how.size, step,
+        *how.note, *how.words,
     )  # fmt: skip
     bounds.tell_if_blocking(cupy)
-    rows = cupy.ascontiguousarray(g[tuple(map(slice, index.shape))]).reshape(-1, 1)
+    rows = cupy.ascontiguousarray(src).reshape(-1, columns)
     is_ordered = are_deterministic_algorithms_enabled()
-    add_rows(out.reshape(-1, 1), places.reshape(-1), rows, is_ordered=is_ordered)
-    return out
+    table = out.reshape(-1, columns)
+    add_rows(table, places.reshape(-1), rows, operation=operation, is_ordered=is_ordered)
+    return True
+
+
+def _is_of_rows(index: Any) -> bool:
+    """Whether an index has the same number all along each row, by how it lies."""
+    return index.ndim > 1 and index.size > 0 and not any(index.strides[1:])
+
+
+@kernel("scatter_add_zeros", SUMMED)
+def scatter_add_zeros(g: Any, index: Any, like: tuple[int, ...], dim: int) -> Any:
+    """Places first, then sums by place."""
+    out = _cupy().zeros(like, g.dtype)
+    return out if like and _combine_along(out, index, g, dim, "Sum") else None
+
+
+@kernel("scatter_reduced", SUMMED)
+def scatter_reduced(input: Any, index: Any, src: Any, dim: int, reduce: str) -> Any:
+    """A copy, into which what belongs to each place is combined in order."""
+    operation = {"prod": "Product", "amax": "Maximum", "amin": "Minimum"}[reduce]
+    out = input.copy()
+    return out if _combine_along(out, index, src, dim, operation) else None

@@ -378,6 +378,11 @@ class CachingAllocator:
         self._chosen.pool = pool
         return before
 
+    def is_recorded(self, array: Any) -> bool:
+        """Whether the memory of `array` is of the graph that this thread records."""
+        part = getattr(array.data.mem, "_owner", None)
+        return isinstance(part, Part) and part.arena.pool == self._chosen.pool != 0
+
     def drop(self, pool: int) -> None:
         """Give back a graph's pool, as far as no tensor holds blocks of it."""
         self._dropped.add(pool)

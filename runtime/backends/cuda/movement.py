@@ -15,7 +15,7 @@ from ...core.layouts import empty_in_order, order_of
 from .gathers import EVERY, MOST_DIMENSIONS, MOST_WORDS, WORDS, paths_words, word_of
 from .launch import Template
 from .pointwise import divisor, merged
-from .registry import kernel
+from .registry import FLOATS, kernel
 from .rows import empty
 from .tables import HEAD, TABLE, THREADS, chunk_length_of
 from .tables import WORDS as TABLE_WORDS
@@ -38,6 +38,9 @@ TRANSPOSES = {
 """By bytes of an element and elements of a word."""
 JOIN = Template("movement", "join", TABLE + "Pqqq", **PARAMETERS)
 TURN = Template("movement", "turn", "PPq2Qq" + "2Qqqqq" * MOST_DIMENSIONS, **PARAMETERS)
+UNTURN = Template(
+    "movement", "unturn", "PPqqqqq", T=FLOATS, MODE=("Reflect", "Replicate", "Circular")
+)
 TRIANGLE = Template("movement", "triangle", "PPqqqqq", **PARAMETERS)
 
 
@@ -246,6 +249,38 @@ def pad_constant(input: Any, pad: tuple[int, ...], value: float = 0.0) -> Any:
         n = input.shape[-1 - k]
         turns[-1 - k] = (n + pad[2 * k] + pad[2 * k + 1], pad[2 * k], CONSTANT)
     return turned(input, turns, value)
+
+
+@kernel("pad_around", EVERY)
+def pad_around(input: Any, pad: tuple[int, ...], mode: str) -> Any:
+    """The same, with what the mode shows outside."""
+    outside = {"reflect": REFLECT, "replicate": REPLICATE, "circular": CIRCULAR}[mode]
+    turns: Turns = [(n, 0, CONSTANT) for n in input.shape]
+    for k in range(len(pad) // 2):
+        before, after = pad[2 * k : 2 * k + 2]
+        if before or after:
+            turns[-1 - k] = (input.shape[-1 - k] + before + after, before, outside)
+    return turned(input, turns)
+
+
+@kernel("pad_around_gradient")
+def pad_around_gradient(g: Any, like: tuple[int, ...], pad: tuple[int, ...], mode: str) -> Any:
+    """A launch for each padded dimension, in which elements add up what was made of them."""
+    if g.size > MOST_WORDS:
+        return None
+    g = contiguous(g)
+    for k in reversed(range(len(pad) // 2)):
+        before, after = pad[2 * k : 2 * k + 2]
+        if not (before or after):
+            continue
+        n, inner = like[-1 - k], math.prod(g.shape[g.ndim - k :])
+        out = empty((*g.shape[: g.ndim - 1 - k], n, *g.shape[g.ndim - k :]), g.dtype)
+        UNTURN[g.dtype.name, mode.capitalize()](
+            -(-out.size // THREADS), THREADS, g.data.ptr, out.data.ptr, out.size, n, inner, before,
+            after,
+        )  # fmt: skip
+        g = out
+    return g
 
 
 @kernel("pad_to", EVERY)

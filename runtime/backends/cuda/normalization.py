@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import launch
+from . import counters, launch
 from .launch import Template
-from .reductions import BLOCKS_PER_MULTIPROCESSOR, MOST_CHUNKS, reduced
+from .reductions import BLOCKS_PER_MULTIPROCESSOR, MOST_CHUNKS
 from .registry import FLOATS, kernel
 from .rows import ROW_PARAMETERS, VECTOR_BYTES, Rows, aligned, as_rows, empty, wide
 
@@ -16,7 +16,7 @@ NORMALIZED = Template("normalization", "normalized_gradient", "PPPPqqqd", **ROW_
 SCALE = Template("normalization", "scale_rows", "PPPqqqd", **ROW_PARAMETERS)
 SCALE_GRADIENT = Template("normalization", "scale_rows_gradient", "PPPPPqqqd", **ROW_PARAMETERS)
 WEIGHTS = Template(
-    "normalization", "normalize_weight_gradient", "PPPPPqqq", T=FLOATS, IS_VECTOR=(True, False)
+    "normalization", "normalize_weight_gradient", "PPPPPPPqqq", T=FLOATS, IS_VECTOR=(True, False)
 )
 ROWS_AT_ONCE, COLUMNS_AT_ONCE = 8, 32
 """Threads of a block of `normalize_weight_gradient` along rows, and along vectors of columns."""
@@ -83,27 +83,30 @@ def layer_norm_gradient(
     out = empty(input.shape, input.dtype)
     means, scales = (empty((given.rows,), wide(input)) for _ in range(2))
     _launched(GRADIENT, given, *parameters, out, means, scales, eps=eps)
-    by_weight, by_bias = _summed(given, means, scales).astype(input.dtype, copy=False)
+    by_weight, by_bias = _summed(given, means, scales)
     return out, by_weight.reshape(like), by_bias.reshape(like)
 
 
 def _summed(given: Rows, means: Any, scales: Any) -> Any:
-    """The gradients by weight and by bias, (2, columns), in the dtype of the scales; the means may
-    be None, for 0."""
+    """The gradients by weight and by bias, (2, columns); the means may be None, for 0."""
     x, rows, columns = given.arrays[1], given.rows, given.columns
     width = VECTOR_BYTES // x.itemsize if given.how.is_vector else 1
     blocks = -(-columns // (COLUMNS_AT_ONCE * width))
     wanted = launch.driver.multiprocessors() * BLOCKS_PER_MULTIPROCESSOR // blocks
     chunk = -(-rows // max(1, min(wanted, rows // (4 * ROWS_AT_ONCE), MOST_CHUNKS)))
     chunks = -(-rows // chunk)
-    parts = empty((2, chunks, columns), scales.dtype)
-    arrays = *given.arrays, means, scales, parts
+    out = empty((2, columns), x.dtype)
+    arrays = *given.arrays, means, scales, out
     places = [0 if a is None else a.data.ptr for a in arrays]
+    between, counted = 0, 0
+    if chunks > 1:
+        parts = empty((2, chunks, columns), scales.dtype)
+        between, counted = parts.data.ptr, counters.address(blocks)
     threads = ROWS_AT_ONCE * COLUMNS_AT_ONCE
     WEIGHTS[x.dtype.name, given.how.is_vector](
-        (blocks, chunks), threads, *places, rows, columns, chunk
+        (blocks, chunks), threads, *places, between, counted, rows, columns, chunk
     )
-    return parts[:, 0] if chunks == 1 else reduced("SumOf", parts, (1,), scales.dtype)
+    return out
 
 
 @kernel("rms_norm_over")
@@ -127,5 +130,4 @@ def rms_norm_gradient(g: Any, input: Any, weight: Any, dims: tuple[int, ...], ep
     _launched(SCALE_GRADIENT, given, *parameters, out, scales, eps=eps)
     if weight is None:
         return out, out
-    by_weight = _summed(given, None, scales)[0].astype(input.dtype, copy=False)
-    return out, by_weight.reshape(weight.shape)
+    return out, _summed(given, None, scales)[0].reshape(weight.shape)

@@ -207,7 +207,8 @@ class Formula:
         self.expression, self.dtype = expression, dtype
         self.inputs, self.parameters = inputs, parameters
         # Halves are computed with as float32, and so may be mixed with such.
-        self.known = (dtype, "bool", "float32") if dtype in COMPUTE else (dtype, "bool")
+        others = ("float32",) if dtype in COMPUTE else tuple(COMPUTE) if dtype == "float32" else ()
+        self.known = (dtype, "bool", *others)
         self.out_dtype = "bool" if is_boolean(expression) else dtype
         self.own: np.dtype[Any] = getattr(dtypes, dtype).numpy
         self.kernels: dict[Layout, Kernel] = {}
@@ -218,10 +219,49 @@ class Formula:
     def __call__(self, *arrays: Any, **numbers: Any) -> Any:
         return self.call(*arrays, **numbers)
 
+    def into(self, out: Any, *arrays: Any) -> bool:
+        """Whether the result was written into `out`, which may be one of `arrays`; then each of its
+        elements must depend on no other of its own."""
+        plan = self._found(arrays)
+        if not plan or self.parameters or plan.dtype != out.dtype:
+            return False
+        order = plan.order
+        laid = (
+            out if order is None else out.transpose(sorted(range(out.ndim), key=order.__getitem__))
+        )
+        place = out.data.ptr
+        is_fit = laid.shape == plan.shape and laid.flags.c_contiguous and not place % VECTOR_BYTES
+        if not is_fit or any(_overlaps(out, a) for a in arrays if a is not out):
+            return False
+        if plan.kernel is not None:
+            places = [a.data.ptr for a in arrays]
+            # Of one element each thread would read what the first may have written by then.
+            threads = 1 if out.size == 1 else BLOCK
+            plan.kernel.run(plan.blocks, threads, (place, *places, *plan.words))
+        return True
+
+    def _found(self, arrays: Sequence[Any]) -> Plan | tuple[()]:
+        """The plan that the code of `FRONT` would find."""
+        bits = 0
+        for array in arrays:
+            bits |= array.data.ptr
+        offset = bits % VECTOR_BYTES
+        if not offset and all(a.flags.c_contiguous and a.dtype is self.own for a in arrays):
+            situation: Any = tuple([a.shape for a in arrays])
+        else:
+            lies = [x for a in arrays for x in (a.shape, a.strides, a.dtype.char)]
+            situation = (*lies, offset)
+        plan = self.plans.get(situation)
+        return self._planned(situation, arrays) if plan is None else plan
+
     def front(self, plain: Callable[..., Any] = lambda *arrays, **numbers: None) -> Any:
         """The function that computes the formula, and calls `plain` where CuPy must."""
         code = front(len(self.inputs), tuple(self.parameters))
-        return code(self.own, self.plans, self._planned, plain, memory, self._with_numbers)
+        if self.dtype == "float32":
+            plain = _widening(plain)
+        call = code(self.own, self.plans, self._planned, plain, memory, self._with_numbers)
+        call.into = self.into  # type: ignore[attr-defined]
+        return call
 
     def _with_numbers(
         self, plain: Callable[..., Any], operands: tuple[Any, ...], numbers: dict[str, Any]
@@ -330,6 +370,27 @@ class Formula:
         operands = len(layout.kinds)
         places = f"2Q{operands}q" * layout.dimensions if layout.dimensions > 1 else ""
         return "P" * (1 + operands) + "q" + places + "d" * len(self.parameters)
+
+
+def _widening(plain: Callable[..., Any]) -> Callable[..., Any]:
+    """`plain` of halves among float32, which CuPy must have in float32."""
+
+    def widened(*arrays: Any, **numbers: Any) -> Any:
+        halves = [getattr(getattr(a, "dtype", None), "name", "") in COMPUTE for a in arrays]
+        wide = [a.astype("float32") if h else a for a, h in zip(arrays, halves, strict=True)]
+        return plain(*wide, **numbers)
+
+    return widened
+
+
+def _overlaps(x: Any, y: Any) -> bool:
+    """Whether the memory from the first to the last element of both may have a part in common."""
+    ends = []
+    for array in (x, y):
+        steps = [(n - 1) * s for n, s in zip(array.shape, array.strides, strict=True)]
+        first = array.data.ptr + sum(s for s in steps if s < 0)
+        ends.append((first, first + sum(map(abs, steps)) + array.itemsize))
+    return ends[0][0] < ends[1][1] and ends[1][0] < ends[0][1]
 
 
 def _places(sizes: list[int], steps: list[list[int]], layout: Layout) -> list[int]:

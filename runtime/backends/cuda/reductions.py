@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import launch, memory
+from . import counters, launch, memory
 from .launch import Kernel, Template
 from .pointwise import divisor
 from .registry import FLOATS, kernel
@@ -45,17 +45,16 @@ class Templates(NamedTuple):
 
     rows: Template
     columns: Template
-    chunks: Template
 
 
 def _templates(of: tuple[str, ...], dtypes: tuple[str, ...]) -> Templates:
     path = "q" + "2Qq" * MOST_DIMENSIONS
     shared: dict[str, Any] = {"Of": of, "T": dtypes}
     wide = {**shared, "IS_WIDE": (True, False)}
+    words = "PPPPPqqqqd" + path + path
     return Templates(
-        Template("reductions", "reduce_rows", "PPPqqqqd" + path + path, **wide),
-        Template("reductions", "reduce_columns", "PPPqqqqd" + path + path, **wide),
-        Template("reductions", "merge_chunks", "PPqqd", **shared),
+        Template("reductions", "reduce_rows", words, **wide),
+        Template("reductions", "reduce_columns", words, **wide),
     )
 
 
@@ -146,30 +145,28 @@ def reduced(
         plan = _plans[situation] = _plan(of, x, dims, out_dtype, ordered, is_aligned) or ()
     if not plan:
         return None
-    shape, dtype, size, first, work, last, count, kept = plan
+    shape, dtype, size, chosen, work, kept = plan
     out = memory.current.empty(shape, dtype, size)
-    if first is None:
+    if chosen is None:
         return out
-    target = out if last is None else memory.current.empty((kept,), np.dtype("u1"), kept)
-    words = (place, second, target.data.ptr, *work.sizes, number, *work.paths)
-    first.run(work.grid, work.threads, words)
-    if last is not None:
-        last(-(-count // 4), 128, target.data.ptr, out.data.ptr, count, work.grid[1], number)
+    states = counted = 0
+    if kept:
+        between = memory.current.empty((kept,), np.dtype("u1"), kept)
+        states, counted = between.data.ptr, counters.address(work.grid[0])
+    words = (place, second, out.data.ptr, states, counted, *work.sizes, number, *work.paths)
+    chosen.run(work.grid, work.threads, words)
     return out
 
 
 class Plan(NamedTuple):
-    """The launches of a reduction: the results' shape, dtype and bytes; the kernel (None without
-    results) and its work; where chunks are reduced first, the kernel that merges them, how many
-    results there are, and the bytes of those in between."""
+    """The launch of a reduction: the results' shape, dtype and bytes; the kernel (None without
+    results) and its work; the bytes of what chunks come to, if there are several."""
 
     shape: tuple[int, ...]
     dtype: Any
     size: int
-    first: Kernel | None
+    kernel: Kernel | None
     work: Any
-    last: Kernel | None
-    count: int
     kept: int
 
 
@@ -189,19 +186,17 @@ def _plan(
     whole = (PARTS[of], *shape) if of in PARTS else shape
     size = math.prod(whole) * sort.itemsize
     if not count:
-        return Plan(whole, sort, size, None, None, None, 0, 0)
+        return Plan(whole, sort, size, None, None, 0)
     how = _reading(x, dims, ordered, is_aligned)
     gone = math.prod([x.shape[k] for k in dims])
     if how is None or gone > MOST_LENGTH or count > MOST_LENGTH:
         return None
     width = VECTOR_BYTES // x.itemsize if how.is_wide else 1
     work = (_columns if how.along_kept else _rows)(how, width, count, gone)
-    kernels, dtype = _KERNELS[of], x.dtype.name
-    first = (kernels.columns if how.along_kept else kernels.rows)[of, dtype, how.is_wide]
-    if work.grid[1] == 1:
-        return Plan(whole, sort, size, first, work, None, count, 0)
-    last = kernels.chunks[of, dtype]
-    return Plan(whole, sort, size, first, work, last, count, count * work.grid[1] * STATE_BYTES)
+    kernels, chunks = _KERNELS[of], work.grid[1]
+    chosen = kernels.columns if how.along_kept else kernels.rows
+    kept = count * chunks * STATE_BYTES if chunks > 1 else 0
+    return Plan(whole, sort, size, chosen[of, x.dtype.name, how.is_wide], work, kept)
 
 
 def _chunks(blocks: int, length: int, least: int) -> tuple[int, int]:
@@ -286,6 +281,12 @@ def sum_to(input: Any, like: tuple[int, ...]) -> Any:
     dims = [k + extra for k, n in enumerate(like) if n == 1 and input.shape[k + extra] != 1]
     out = reduced("SumOf", input, (*range(extra), *dims), input.dtype)
     return None if out is None else out.reshape(like)
+
+
+@kernel("channel_sum")
+def channel_sum(input: Any) -> Any:
+    """The sum over all dimensions but 1, of images in either layout."""
+    return reduced("SumOf", input, (0, *range(2, input.ndim)), input.dtype)
 
 
 @kernel("mean_over")

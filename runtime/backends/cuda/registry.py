@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 FAMILIES = (
     "softmax",
+    "logits",
     "reductions",
     "attention",
     "segments",
@@ -32,6 +33,7 @@ FAMILIES = (
     "pooling",
     "gathers",
     "movement",
+    "upsampling",
 )
 """The modules of this package that register kernels, or declare such as other parts call."""
 

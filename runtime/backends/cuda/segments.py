@@ -16,14 +16,21 @@ FEW_BYTES = 64
 """Bytes of rows up to which sorting them costs more than adding them as they come."""
 NUMBERS = (*FLOATS, "int32", "int64")
 
-SEGMENTS = Template("segments", "add_segments", "PPPPPqqq", T=NUMBERS, IS_VECTOR=(False, True))
-PIECES = Template("segments", "add_pieces", "PPPqqq", T=NUMBERS)
+OPERATIONS = ("Sum", "Product", "Maximum", "Minimum")
+SEGMENTS = Template(
+    "segments", "add_segments", "PPPPPqqq",
+    T=NUMBERS, IS_VECTOR=(False, True), OPERATION=OPERATIONS,
+)  # fmt: skip
+PIECES = Template("segments", "add_pieces", "PPPqqq", T=NUMBERS, OPERATION=OPERATIONS)
 AS_THEY_COME = Template("segments", "add_as_they_come", "PPPqqq", T=("float32", "float64", "int32"))
 
 
-def add_rows(out: Any, places: Any, rows: Any, *, is_ordered: bool = True) -> None:
+def add_rows(
+    out: Any, places: Any, rows: Any, *, operation: str = "Sum", is_ordered: bool = True
+) -> None:
     """out[places[i]] += rows[i] for contiguous `out` (n, columns), `rows` (count, columns) and
-    int64 `places` (count,); those outside [0, n) are left out.
+    int64 `places` (count,); those outside [0, n) are left out. What is made of the elements may be
+    another one of OPERATIONS.
 
     The order of sums is that of the rows if `is_ordered`, else that may be anything for short rows.
     """
@@ -35,6 +42,7 @@ def add_rows(out: Any, places: Any, rows: Any, *, is_ordered: bool = True) -> No
     if (
         not is_ordered
         and columns * out.itemsize <= FEW_BYTES
+        and operation == "Sum"
         and name in AS_THEY_COME.parameters["T"]
     ):
         AS_THEY_COME[name](
@@ -50,12 +58,12 @@ def add_rows(out: Any, places: Any, rows: Any, *, is_ordered: bool = True) -> No
     wide = "float32" if out.itemsize == 2 else name
     partial = empty((2 * blocks, columns), wide)
     threads = count * columns // (lanes if is_vector else 1)
-    SEGMENTS[name, is_vector](
+    SEGMENTS[name, is_vector, operation](
         -(-threads // THREADS), THREADS, out.data.ptr, rows.data.ptr, ordered.data.ptr,
         order.data.ptr, partial.data.ptr, count, columns, len(out),
     )  # fmt: skip
     if blocks > 1:
-        PIECES[name](
+        PIECES[name, operation](
             -(-(blocks - 1) * columns // THREADS), THREADS, out.data.ptr, ordered.data.ptr,
             partial.data.ptr, count, columns, len(out),
         )  # fmt: skip

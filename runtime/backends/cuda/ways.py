@@ -29,6 +29,11 @@ from .precision import rounding
 
 MOST_PLANS = 4_096
 """Ways to lie that are kept; shapes that never repeat must not fill memory."""
+MANY_TERMS = 2_048
+"""Terms of a sum that take an H100's multiprocessor as long as a launch and a pass over memory do:
+11 us, at 128 x 128 sums and 6 TFLOP/s of bfloat16."""
+FILLED = 0.7
+"""Which part of the multiprocessors that the product alone fills must work with an epilogue too."""
 INTEGERS = frozenset({"int8"})
 REAL = frozenset(SORTS) - INTEGERS
 
@@ -145,14 +150,19 @@ def product(
 def _learnt(cupy: Any, key: tuple[Any, ...]) -> _Way:
     if len(_ways.known) >= MOST_PLANS:
         _ways.known.clear()
-    way = _ways.known[key] = _found_way(cupy, key in _ways.refused, *key)
+    try:
+        way = _found_way(cupy, key in _ways.refused, *key)
+    except cublaslt.Refused as error:
+        _refuse(key, error)
+        way = _found_way(cupy, True, *key)
+    _ways.known[key] = way
     return way
 
 
 def _refuse(key: tuple[Any, ...], error: Exception) -> None:
     warnings.warn(f"{error} cuBLAS computes such products from now on.", stacklevel=3)
     _ways.refused.add(key)
-    del _ways.known[key]
+    _ways.known.pop(key, None)
 
 
 def _copy(cupy: Any, x: Any, batch: Shape) -> Any:
@@ -198,9 +208,22 @@ def _found_way(
     )  # fmt: skip
     plan: Any = None
     if rounding.library != "cublas" and not is_refused and cublaslt.is_available():
-        plan = cublaslt.plan(cupy.cuda, device, problem)
+        plan = _worthwhile_plan(cupy.cuda, device, problem)
     result = np.dtype("int32") if name == "int8" else dtype
     return _Way(plan or cublas.plan(cupy.cuda, problem), shape, result)
+
+
+def _worthwhile_plan(cuda: Any, device: int, problem: Problem) -> Any:
+    """cuBLASLt's plan; None if what goes with the product costs more in its launch than apart.
+
+    A sum of many terms into a small matrix is computed in parts, by multiprocessors that would
+    idle otherwise; with an epilogue the library may have no such algorithm.
+    """
+    plan = cublaslt.plan(cuda, device, problem)
+    if plan is None or not problem.epilogue or problem.left.columns < MANY_TERMS:
+        return plan
+    plain = cublaslt.plan(cuda, device, problem._replace(epilogue=""))
+    return None if plain is not None and plan.waves < FILLED * plain.waves else plan
 
 
 def _addend(lies: Lying, shape: Shape) -> Operand | None:

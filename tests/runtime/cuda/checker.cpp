@@ -38,7 +38,7 @@ constexpr size_t KEPT_SHADOW = size_t(256) << 20;
 
 static Cell* cells;           // of shared memory, and behind it of the regions in use
 static size_t used_cells;
-static uint32_t phase, first_phase, launch_phase;
+static uint32_t phase, first_phase, launch_phase, counted_phase;
 static unsigned char owner[ARENA];  // the number of the array that has a byte, from 1; or 0
 static size_t owned;
 
@@ -264,7 +264,7 @@ static inline void at_array(const Access& access, Kind kind) {
                 fail("{%x} it %s %s, which nobody has written", code_of(access.pc), access.what,
                      location({region.begin + k, 1, "", nullptr}));
         }
-        enter(shadow[k], launch_phase, access, kind);
+        enter(shadow[k], counted_phase, access, kind);
     }
 }
 
@@ -325,7 +325,7 @@ void begin_launch(const Launch& launch, void (*kernel)()) {
     shadows.assign(regions.size(), nullptr);
     latest_region = regions.size();
     used_cells = ARENA;
-    launch_phase = first_phase = ++phase;
+    launch_phase = counted_phase = first_phase = ++phase;
 }
 
 void end_launch() {
@@ -335,9 +335,12 @@ void end_launch() {
 
 void begin_block() {
     first_phase = ++phase;
+    counted_phase = launch_phase;
     memset(owner, 0, owned);
     owned = 0;
 }
+
+void after_other_blocks() { counted_phase = first_phase; }
 
 void next_phase() { ++phase; }
 

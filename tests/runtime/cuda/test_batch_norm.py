@@ -54,13 +54,44 @@ def test_training(host: HostDriver, case: str, dtype: str) -> None:
         return F.batch_norm(x, None, None, weight, bias, training=True)
 
     found = gradients(norm, g, x, weight, bias)
-    assert {"pointwise_batch_norm", "pointwise_batch_norm_gradient"} <= {*host.launched}
+    launched = {e.partition("<")[0] for e in host.launched}
+    names = {"pointwise_batch_norm", "pointwise_batch_norm_gradient"}
+    if case in ("channels last", "vectors"):
+        names = {"normalize_channels", "normalize_channels_gradient"}
+    assert names <= launched
     if len(shape) == 4 and is_last:
         assert found[0].is_contiguous(memory_format=torch.channels_last)
         assert found[1].is_contiguous(memory_format=torch.channels_last)
     wanted = gradients(norm, double(g), *map(double, (x, weight, bias)))
     for a, b in zip(found, wanted, strict=True):
         assert_near(a, b, 300)
+
+
+@pytest.mark.parametrize("case", ["images", "channels last"])
+def test_halves_among_parameters_in_float32(host: HostDriver, case: str) -> None:
+    shape, is_last = CASES[case]
+    half, g = drawn(shape, "bfloat16") + 5, drawn(shape, "bfloat16", 3)
+    if is_last:
+        half, g = (t.to(memory_format=torch.channels_last) for t in (half, g))
+    found: list[Any] = []
+    for x, along in ((half, g), (double(half), double(g))):
+        layer = torch.nn.BatchNorm2d(shape[1]).to(x.device)
+        layer = layer.double() if x.dtype == torch.float64 else layer
+        x.requires_grad_()
+        for _ in range(2):
+            host.launched.clear()
+            out = layer(x)
+        out.backward(along)
+        found.append((out, x.grad, layer.weight.grad, layer.bias.grad, *layer.buffers()))
+        if x is half:
+            launched = [e.partition("<")[0] for e in host.launched]
+            assert not {"cast", "pointwise_mul"} & {*launched}
+            names = "normalize_channels" if is_last else "pointwise_batch_norm"
+            assert sum(e.startswith(names) for e in launched) == (2 if is_last else 3)
+            assert out.dtype == x.grad.dtype == torch.bfloat16
+            assert layer.weight.grad.dtype == layer.running_var.dtype == torch.float32
+    for a, b in zip(*[f[:6] for f in found], strict=True):
+        assert_near(a, b, 4 if a.dtype == torch.bfloat16 else 300)
 
 
 def test_running_statistics_and_evaluation(host: HostDriver) -> None:

@@ -13,8 +13,9 @@ import flambeau.nn.functional as F
 from .kit import DTYPES, assert_launched, assert_near, double, drawn
 from .shim import HostDriver
 
-SHAPES = [(40, 10), (7, 33), (3, 520), (2, 8200)]
+SHAPES = [(40, 10), (7, 33), (3, 520), (3, 8201)]
 CASES = [("float32", s) for s in SHAPES]
+CASES += [("bfloat16", (3, 16_395))]
 CASES += [(d, s) for d in DTYPES if d != "float32" for s in [(9, 33), (2, 520)]]
 
 
@@ -31,13 +32,40 @@ def test_losses_and_gradients(
         return F.cross_entropy(x, target, reduction=reduction)
 
     found, wide = loss(x, target.cuda()), double(x)
-    assert_launched(host, "cross_entropy_rows")
+    assert_launched(host, "logits_long_rows" if shape[1] > 8200 else "logits_rows")
     wanted = loss(wide, target)
     assert_near(found, wanted, 40)
     (a,) = torch.autograd.grad(found.sum(), x)
-    assert_launched(host, "cross_entropy_gradient")
+    assert_launched(host, "logits_gradient")
     (b,) = torch.autograd.grad(wanted.sum(), wide)
     assert_near(a, b, 20)
+
+
+def test_autocast_reads_halves_and_gives_float32(host: HostDriver) -> None:
+    x, target = drawn((5, 33), "bfloat16").requires_grad_(), torch.tensor([1, 32, 0, -100, 7])
+    with torch.autocast("cuda", torch.bfloat16):
+        loss = F.cross_entropy(x, target.cuda())
+    loss.backward()
+    assert [e.partition("<")[0] for e in host.launched if e.startswith(("cast", "logits"))] == [
+        "logits_rows", "logits_total", "logits_gradient",
+    ]  # fmt: skip
+    wide = double(x)
+    wanted = F.cross_entropy(wide, target)
+    wanted.backward()
+    assert loss.dtype == torch.float32
+    assert_near(loss, wanted, 40)
+    assert x.grad.dtype == torch.bfloat16
+    assert_near(x.grad, wide.grad, 4)
+
+
+def test_second_derivatives(host: HostDriver) -> None:
+    x, target = drawn((3, 6), "float64").requires_grad_(), torch.tensor([1, 5, 0])
+
+    def second(x: Any, target: Any) -> Any:
+        (g,) = torch.autograd.grad(F.cross_entropy(x, target), x, create_graph=True)
+        return torch.autograd.grad((g**2).sum(), x)[0]
+
+    assert_near(second(x, target.cuda()), second(double(x), target), 40)
 
 
 def test_targets_that_are_no_classes_are_refused_without_waiting_for_them(
@@ -55,12 +83,29 @@ def test_targets_that_are_no_classes_are_refused_without_waiting_for_them(
     assert np.isfinite(F.cross_entropy(x, torch.tensor([1, 0, 2]).cuda()).item())
 
 
-@pytest.mark.parametrize(
-    "options", [{"label_smoothing": 0.1}, {"weight": np.linspace(0.5, 1.5, 8, dtype=np.float32)}]
-)
-def test_the_rest_is_left_to_the_array_kernel(host: HostDriver, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("shape", [(6, 33), (2, 8, 3, 5), (2, 5, 7)])
+def test_smooth_labels_and_classes_of_places(
+    host: HostDriver, reduction: str, shape: tuple[int, ...]
+) -> None:
+    target = torch.tensor(np.random.default_rng(2).integers(0, shape[1], (shape[0], *shape[2:])))
+    target.reshape(-1)[1] = -100
+    for smoothing in (0.0, 0.3):
+        x = drawn(shape, "float32").requires_grad_()
+        wide, how = double(x), {"label_smoothing": smoothing, "reduction": reduction}
+        found = F.cross_entropy(x, target.cuda(), **how)
+        name = "logits" if len(shape) == 2 and not smoothing else "cross_entropy"
+        assert_launched(host, f"{name}_rows")
+        wanted = F.cross_entropy(wide, target, **how)
+        assert_near(found, wanted, 40)
+        g = drawn(found.shape, "float32", 1)
+        (a,) = torch.autograd.grad(found, x, g)
+        assert_launched(host, f"{name}_gradient")
+        assert_near(a, torch.autograd.grad(wanted, wide, double(g))[0], 20)
+
+
+def test_weights_are_left_to_the_array_kernel(host: HostDriver) -> None:
     x, target = drawn((5, 8), "float32"), torch.tensor([1, 2, 3, 0, 7])
-    on_gpu = {k: torch.tensor(v).cuda() if k == "weight" else v for k, v in options.items()}
-    on_cpu = {k: torch.tensor(v).double() if k == "weight" else v for k, v in options.items()}
-    found = F.cross_entropy(x, target.cuda(), **on_gpu)
-    assert_near(found, F.cross_entropy(double(x), target, **on_cpu), 20)
+    weight = torch.linspace(0.5, 1.5, 8)
+    found = F.cross_entropy(x, target.cuda(), weight=weight.cuda())
+    assert_near(found, F.cross_entropy(double(x), target, weight=weight.double()), 20)

@@ -190,3 +190,40 @@ def test_places_that_are_not_there_are_told(host: HostDriver) -> None:
         assert torch.isfinite(found).shape == found.shape
         with pytest.raises(IndexError, match="GPU found some calls ago"):
             torch.cuda.synchronize()
+
+
+@pytest.mark.parametrize("reduce", ["sum", "mean", "prod", "amax", "amin"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64])
+def test_reductions_by_place(host: HostDriver, reduce: str, dtype: Any) -> None:
+    generator = np.random.default_rng(4)
+    rows = torch.tensor(generator.integers(0, 4, 150))
+    cases = [(shape, torch.tensor(generator.integers(0, shape[dim], wide)), dim)
+             for shape, wide, dim in ALONG.values()]  # fmt: skip
+    cases.append(((5, 3), rows[:, None].expand(150, 3), 0))
+    for (shape, index, dim), include_self in zip(cases, [True, False] * 3, strict=False):
+        x = torch.tensor(generator.integers(-2, 3, shape)).to(dtype)
+        source = torch.tensor(generator.choice([-1, 0, 1], tuple(index.shape))).to(dtype)
+        if reduce == "sum":
+            found = x.cuda().scatter_add(dim, index.cuda(), source.cuda())
+            equal(found, x.scatter_add(dim, index, source))
+            continue
+        options = {"include_self": include_self}
+        host.launched.clear()
+        found = x.cuda().scatter_reduce(dim, index.cuda(), source.cuda(), reduce, **options)
+        equal(found, x.scatter_reduce(dim, index, source, reduce, **options))
+        assert_launched(host, "find_along")
+
+
+@pytest.mark.parametrize("reduce", ["prod", "amax"])
+def test_gradients_of_reductions_by_place(host: HostDriver, reduce: str) -> None:
+    index = torch.tensor([[0, 2, 2], [1, 1, 1]])
+    for value in (0.0, 3.0):  # a lone zero, and one beside another
+        found = []
+        for place in ("cpu", "cuda"):
+            x = torch.tensor([[2.0, 0.0, 3.0], [1.0, 3.0, 4.0]]).to(place).requires_grad_()
+            y = torch.tensor([[0.0, 3.0, -1.0], [value, 3.0, 0.0]]).to(place).requires_grad_()
+            out = x.scatter_reduce(1, index.to(place), y, reduce)
+            g = numbers((2, 3), torch.float32).to(place)
+            found.append([out.detach(), *torch.autograd.grad(out, [x, y], g)])
+        for a, b in zip(*found, strict=True):
+            equal(b, a)

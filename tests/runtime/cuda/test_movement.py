@@ -139,3 +139,25 @@ def test_gradients_of_parts_are_written_with_their_border_at_once(host: HostDriv
             g = numbered(tuple(out.shape), torch.bfloat16).to(place)
             found.append(torch.autograd.grad(out, leaf, g)[0])
         assert torch.equal(found[1].cpu(), found[0])
+
+
+@pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
+def test_borders_of_what_lies_inside(host: HostDriver, mode: str) -> None:
+    for shape, pad in (
+        ((2, 3, 5), (2, 3)),
+        ((1, 2, 4, 5), (1, 0, 3, 2)),
+        ((2, 3, 4, 5), (0, 0, 1, 1)),
+    ):
+        for dtype in (torch.float32, torch.bfloat16):
+            found = []
+            for place in ("cpu", "cuda"):
+                x = numbered(shape, dtype).to(place).requires_grad_()
+                host.launched.clear()
+                out = torch.nn.functional.pad(x, pad, mode)
+                if place == "cuda":
+                    assert_launched(host, "turn")
+                g = numbered(tuple(out.shape), dtype).remainder(5).to(place)
+                found.append((out.detach(), torch.autograd.grad(out, x, g)[0]))
+            assert_launched(host, "unturn")
+            for a, b in zip(*found, strict=True):
+                assert torch.equal(b.cpu(), a)

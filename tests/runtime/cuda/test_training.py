@@ -12,8 +12,8 @@ from .shim import HostDriver
 EXPECTED = {
     "pointwise_relu", "pointwise_relu_input_gradient", "pointwise_batch_norm",
     "pointwise_batch_norm_gradient", "normalize_rows<float32, true, 1>",
-    "normalize_rows_gradient<float32, true, 1>", "cross_entropy_rows<float32, false, 1>",
-    "cross_entropy_gradient<float32, false>",
+    "normalize_rows_gradient<float32, true, 1>", "logits_rows<float32, false, 1>",
+    "logits_gradient<float32, false>",
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..cupy_stand_in import streams
+from ..cupy_stand_in import memory, streams
 from ..cupy_stand_in.memory import current
 from . import engines, graphs
 from .interface import KINDS, NUMBERS, STATUS_NAMES, Descriptor, Refused, read, write
@@ -26,9 +26,9 @@ VOID = ctypes.c_void_p
 
 @dataclass
 class Handle:
-    """What `cudnnCreate` made, for its thread and device alone."""
+    """What `cudnnCreate` made, for its device and one thread at a time."""
 
-    thread: int
+    thread: threading.Thread
     device: int
     stream: int = 0
 
@@ -90,7 +90,7 @@ class StandIn:
     def _Create(self, place: int) -> None:
         streams.refuse_in_capture()
         made = self._new()
-        self.handles[made] = Handle(threading.get_ident(), current.device)
+        self.handles[made] = Handle(threading.current_thread(), current.device)
         write(place, VOID, [made])
 
     def _SetStream(self, handle: int, stream: int | None) -> None:
@@ -100,8 +100,10 @@ class StandIn:
         found = self.handles.get(handle)
         if found is None:
             raise Refused("BAD_PARAM", "no handle")
-        if found.thread != threading.get_ident() or found.device != current.device:
+        here = threading.current_thread()
+        if (found.thread is not here and found.thread.is_alive()) or found.device != current.device:
             raise Refused("BAD_PARAM", "a handle of another thread or device")
+        found.thread = here
         return found
 
     def _BackendCreateDescriptor(self, kind: int, place: int) -> None:
@@ -145,13 +147,22 @@ class StandIn:
         state = self._handle(handle)
         if state.stream != streams.get_current_stream().ptr:
             raise Refused("BAD_PARAM", "the handle's stream is not the current one")
-        label, work = engines.prepared(self.descriptor(plan), self.descriptor(pack))
+        chosen = self.descriptor(plan)
+        label, work = engines.prepared(chosen, self.descriptor(pack))
+        if memory.ledger is not None:
+            memory.ledger.add(*engines.counted(chosen))
+            return
         self.executed.append(label)
         recorded = streams.capturing()
         if recorded is None:
             work()
         else:
-            recorded.append(work)
+            recorded.append(lambda: self._replay(chosen, work))
+
+    def _replay(self, plan: Descriptor, work: Callable[[], None]) -> None:
+        if plan.is_gone:
+            raise RuntimeError("The code of a recorded plan has been unloaded.")
+        work()
 
 
 @contextlib.contextmanager
@@ -163,17 +174,18 @@ def installed(version: int = 91900) -> Iterator[StandIn]:
     made = StandIn(version)
     loaded, before = library.Library(made.functions), library.loaded
     library.loaded = lambda: loaded
-    _forget(library.local)
+    _forget(library)
     forget_kernels()
     try:
         yield made
     finally:
         library.loaded = before
-        _forget(library.local)
+        _forget(library)
         forget_kernels()
     assert not made.crashes, made.crashes
 
 
-def _forget(local: Any) -> None:
-    local.handles.clear()
-    local.kept.clear()
+def _forget(library: Any) -> None:
+    for state in (library.local, *library._spare):
+        state.handles.clear()
+        state.kept.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -54,6 +55,34 @@ def prepared(plan: Descriptor, pack: Descriptor) -> tuple[str, Callable[[], None
             _compute(operation, engine, places, values)
 
     return f"{engine.name}: {' '.join(map(word, operations))}", work
+
+
+def counted(plan: Descriptor) -> tuple[str, int, int]:
+    """What a launch is called, the bytes of its tensors, and the operations of its products: of
+    those under a causal mask half."""
+    engine: Engine = plan.facts
+    operations = engine.graph["OPERATIONGRAPH_OPS"]
+    words = [word(operation) for operation in operations]
+    size = sum(
+        math.prod(shape(tensor)) * DTYPES[tensor["TENSOR_DATA_TYPE"]].itemsize
+        for tensor in engine.graph.facts.values()
+        if not (tensor.get("TENSOR_IS_VIRTUAL") or tensor.get("TENSOR_IS_BY_VALUE"))
+    )
+    products = 0
+    for operation in operations:
+        if operation.kind in CONVOLUTIONS:
+            _, _, weight, result = CONVOLUTIONS[operation.kind]
+            taps = shape(role(operation, weight))[1:]
+            products += 2 * math.prod(shape(role(operation, result))) * math.prod(taps)
+        elif operation.kind == "OPERATION_MATMUL":
+            factor, *_, result = [shape(t) for t, _ in sorted(tensors(operation), key=_is_result)]
+            products += 2 * math.prod(result) * factor[-1]
+    name = words[0] if len(words) == 1 else f"graph of {words.count('matmul')} products"
+    return f"cudnn {name}", size, products // (2 if "gen_index" in words else 1)
+
+
+def _is_result(part: tuple[Descriptor, bool]) -> bool:
+    return part[1]
 
 
 def _require_memory(place: int | None, size: int) -> None:

@@ -48,6 +48,7 @@ class _ndarray_base:
 
     def _adopt(self, array: Any, pointer: MemoryPointer) -> None:
         self._host, self.data = array, pointer
+        pointer._array = array.shape, array.strides, array.itemsize
         self.base: ndarray | None = None
         root = _root(array)
         if isinstance(root, Bytes):
@@ -72,6 +73,7 @@ class ndarray(_ndarray_base):
             made._host = array
             start = array.ctypes.data - root.pointer.mem.ptr if array.size else 0
             made.data = MemoryPointer(root.pointer.mem, start)
+            made.data._array = array.shape, array.strides, array.itemsize
             made.base = root.owner() if root.owner is not None else None
             return made
         pointer = memory.alloc(array.nbytes)
@@ -153,6 +155,7 @@ class ndarray(_ndarray_base):
         def call(array: Any, *args: Any, **kwargs: Any) -> Any:
             return getattr(array, name)(*args, **kwargs)
 
+        call.__name__ = name
         changed = self if name in IN_PLACE else None
         accepted = checked(f"cupy.ndarray.{name}", lambda *args, **kwargs: None)
 
@@ -256,6 +259,7 @@ def _shown(
     """The NumPy array of a pointer's memory, filled with poison if it is new."""
     if not size:
         return np.empty(shape, dtype)
+    is_new = is_new and memory.ledger is None  # which leaves memory untouched
     held = np.asarray(Bytes(pointer, size, is_new))
     if is_new:
         held[...] = POISON
@@ -297,6 +301,8 @@ def guest(value: Any) -> Any:
 def run(function: Callable[..., Any], *args: Any, changed: Any = None, **kwargs: Any) -> Any:
     """`function` of NumPy on arrays of the stand-in; a kernel that changes the array `changed`, or
     makes a new one. While a graph is captured it is kept, and new arrays hold no values yet."""
+    if memory.ledger is not None:
+        return memory.ledger.run(function, args, kwargs, changed)
     for array in _listed(() if changed is None else changed):
         _fill(array)
     given = [host(value) for value in args]

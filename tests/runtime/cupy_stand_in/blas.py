@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import streams
+from . import memory, streams
 from .interface import BFLOAT16, checked
 
 TYPES = {2: np.dtype(np.float16), 14: BFLOAT16, 0: np.dtype(np.float32), 1: np.dtype(np.float64)}
@@ -47,6 +47,9 @@ def gemm_strided_batched(
     ):
         raise ValueError("cublas: CUBLAS_STATUS_NOT_SUPPORTED")
     factors = _value(alpha, wide), _value(beta, wide)
+    if memory.ledger is not None:
+        memory.ledger.product((batchCount, m, n, k), (A, B, C), bool(factors[1]))
+        return
 
     def compute() -> None:
         for k_batch in range(batchCount):

@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from . import blas, streams
+from . import blas, memory, streams
 from .blas import _by_columns
+from .memory import current
 
 SUCCESS, NOT_INITIALIZED, INVALID_VALUE, NOT_SUPPORTED = 0, 1, 7, 15
 NAMES = {
@@ -49,10 +50,13 @@ SIZES: dict[str, dict[int, int]] = {
 """Bytes of the attributes of each kind of descriptor, by their numbers."""
 
 HANDLE = 0xB1A5
+"""Of device 0; each has its own."""
 DOUBLE, HALF, INT8, INT32 = 1, 2, 3, 10
 
 objects: dict[int, dict[Any, Any]] = {}
 """Descriptors, and what an algorithm is for, by their addresses."""
+waves: dict[int, float] = {}
+"""Waves of the algorithms for some epilogues, for tests; 1 for all others."""
 fails = False
 """Whether runs are refused that the heuristics had an algorithm for."""
 asked: list[dict[str, Any]] = []
@@ -87,7 +91,7 @@ def _set(kind: str) -> Callable[..., int]:
 
 def create(place: Any) -> int:
     """cublasLtCreate."""
-    place[0] = HANDLE
+    place[0] = HANDLE + current.device
     return SUCCESS
 
 
@@ -112,7 +116,7 @@ def heuristic(
 ) -> int:  # fmt: skip
     """cublasLtMatmulAlgoGetHeuristic: one algorithm, or none."""
     count[0] = 0
-    if handle != HANDLE or wanted < 1:
+    if handle != HANDLE + current.device or wanted < 1:
         return INVALID_VALUE
     given, layouts = objects[matmul], [dict(objects[each]) for each in (a, b, c, d)]
     status = _refusal(given, *layouts)
@@ -130,6 +134,7 @@ def heuristic(
     )  # fmt: skip
     choice = found[0]
     choice.algorithm[0], choice.workspace, choice.state = made, space, SUCCESS
+    choice.waves = waves.get(given.get(7, 1), 1.0)
     count[0] = 1
     return SUCCESS
 
@@ -163,7 +168,7 @@ def matmul(
     c: int, c_lies: int, d: int, d_lies: int, algorithm: int, space: int, size: int, stream: int,
 ) -> int:  # fmt: skip
     """cublasLtMatmul."""
-    if handle != HANDLE or stream != streams.get_current_stream().ptr:
+    if handle != HANDLE + current.device or stream != streams.get_current_stream().ptr:
         return NOT_INITIALIZED
     if fails:
         return NOT_SUPPORTED
@@ -180,6 +185,14 @@ def matmul(
         return INVALID_VALUE
     number_type = np.dtype(SUMS[given["sums"]])
     factors = [float(_by_columns(x, number_type, 1, 1, 1)[0, 0]) for x in (alpha, beta)]
+    if memory.ledger is not None:
+        count, result = layouts[3].get(5, 1), layouts[3]
+        depth = layouts[0]["columns" if not given.get(3, 0) else "rows"]
+        sizes = count, result["rows"], result["columns"], depth
+        extra = {c} - {d} if factors[1] else set()
+        places = (a, b, d, given.get(8, 0), given.get(11, 0), *extra)
+        memory.ledger.product(sizes, places, bool(factors[1]) and c == d)
+        return SUCCESS
     asked.append({"sums": given["sums"], "epilogue": given.get(7, 1), "schemes": known["schemes"]})
 
     def compute() -> None:

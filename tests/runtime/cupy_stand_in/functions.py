@@ -59,6 +59,7 @@ class Ufunc:
         def compute(*arrays: Any) -> Any:
             return self._computed(arrays[: len(arrays) - len(outs)], taken, made)
 
+        compute.__name__, compute.results = self.__name__, made  # type: ignore[attr-defined]
         if not outs:
             return run(compute, *args)
 
@@ -68,6 +69,7 @@ class Ufunc:
             for target, result in zip(arrays[len(arrays) - len(outs) :], results, strict=True):
                 target[...] = result
 
+        into.__name__ = self.__name__
         run(into, *args, *outs, changed=outs)
         return out
 
@@ -147,7 +149,7 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C") -> An
     """A new array of one number, which None is not."""
     if fill_value is None:
         raise TypeError("fill_value: None is no number")
-    return guest(np.full(shape, host(fill_value), dtype, order))  # type: ignore[call-overload]
+    return run(np.full, shape, fill_value, dtype, order)
 
 
 def take(a: Any, indices: Any, axis: Any = None, out: Any = None) -> Any:
@@ -157,6 +159,7 @@ def take(a: Any, indices: Any, axis: Any = None, out: Any = None) -> Any:
         n = np.size(a, axis)  # NumPy's own wrapping goes round as often as an index is far
         return np.take(a, np.remainder(indices, n) if n else indices, axis)
 
+    wrapped.__name__ = "take"
     return run(wrapped, a, indices, axis)
 
 
@@ -171,6 +174,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
         x, y = (np.asarray(v).astype(made[0]) for v in (x, y))
         return np.where(condition, x, y)
 
+    choose.__name__, choose.results = "where", made  # type: ignore[attr-defined]
     return run(choose, condition, x, y)
 
 

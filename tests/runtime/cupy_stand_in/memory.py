@@ -51,9 +51,19 @@ segments: dict[int, tuple[int, Any, int]] = {}
 """What `malloc` gave out: by address, the size, the memory and its device."""
 
 
+reserved: set[int] = set()
+"""Addresses of those of which nothing is occupied."""
+ledger: Any = None
+"""What counts kernels instead of running them, see `counting`."""
+
+
 def used(device: int) -> int:
     """Bytes that `malloc` gave out on a device."""
-    return sum(size for size, _, place in segments.values() if place == device)
+    return sum(
+        size
+        for address, (size, _, place) in segments.items()
+        if place == device and address not in reserved
+    )
 
 
 def place_of(address: int) -> int | None:
@@ -76,6 +86,7 @@ def malloc(size: int) -> int:
 
 def free(address: int) -> None:
     """Give them back."""
+    reserved.discard(address)
     if address and segments.pop(address, None) is None:
         raise CUDARuntimeError("cudaErrorInvalidValue: invalid argument")
 
@@ -114,6 +125,8 @@ class UnownedMemory(BaseMemory):
 class MemoryPointer:
     """A place in some memory."""
 
+    _array: tuple[Any, Any, int] | None = None  # shape, strides and itemsize of what lies there
+
     def __init__(self, mem: Any, offset: int) -> None:
         self._mem, self._offset = mem, offset
 
@@ -125,7 +138,10 @@ class MemoryPointer:
     @property
     def ptr(self) -> int:
         """The address."""
-        return int(self._mem.ptr + self._offset)
+        place = int(self._mem.ptr + self._offset)
+        if ledger is not None and self._array is not None:
+            ledger.noted(place, *self._array)
+        return place
 
     @property
     def device_id(self) -> int:

@@ -151,7 +151,10 @@ UPDATES: dict[str, list[Sample]] = {
         Sample((apart(2, 4), 1, _PLACES, apart(2, 3, seed=1) + 0.03, "amin"), {}, _put_along(np.minimum)),
         Sample((array(2, 4), 1, _PLACES, array(2, 3, seed=1), "mean"), {"include_self": False}, None),
     ],
-    "scatter_multiply": [Sample((array(2, 4), _PLACES, array(2, 3, seed=1)), {"dim": 1}, lambda x, i, s, dim: _put_along(np.multiply)(x, dim, i, s), False)],
+    "scatter_reduced": [
+        Sample((array(2, 4), _PLACES, array(2, 3, seed=1)), {"dim": 1, "reduce": "prod"}, lambda x, i, s, dim, reduce: _put_along(np.multiply)(x, dim, i, s)),
+        Sample((apart(2, 4), _PLACES, apart(2, 3, seed=1) + 0.03), {"dim": 1, "reduce": "amax"}, lambda x, i, s, dim, reduce: _put_along(np.maximum)(x, dim, i, s)),
+    ],
     "index_reduce": [Sample((array(3, 2, low=0.5), 0, _ROWS, array(3, 2, low=0.5, seed=1), "prod"), {}, lambda x, d, i, s, r: np.stack([x[0] * s[0], x[1], x[2] * s[1] * s[2]]))],
     "masked_scatter": [Sample((array(2, 2), np.array([[True, False], [False, True]]), array(3, seed=1)), {}, lambda x, m, s: np.array([[s[0], x[0, 1]], [x[1, 0], s[1]]]))],
     "take": [Sample((array(2, 3), np.array([[0, 5], [-1, 2]])), {}, np.take)],

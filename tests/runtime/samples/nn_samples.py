@@ -92,6 +92,11 @@ def adaptive(input: Any, sizes: Any) -> Any:
     return out
 
 
+def padded_around(input: Any, pad: Any, mode: str) -> Any:
+    names = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+    return np.pad(input, ((0, 0), (pad[2], pad[3]), (pad[0], pad[1])), names[mode])
+
+
 def layer_norm(
     input: Any, shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:
@@ -155,6 +160,15 @@ def nll(
     safe = np.where(target == ignore_index, 0, target)
     values = -np.take_along_axis(input, np.expand_dims(safe, 1), 1).squeeze(1) * weights
     return reduced(values, reduction, weights)
+
+
+def of_logits(
+    input: Any, target: Any, ignore_index: int, reduction: str, is_wide: bool
+) -> list[Any]:
+    log_sums = np.log(np.exp(input).sum(1))
+    kept = target != ignore_index
+    losses = np.where(kept, log_sums - input[np.arange(len(target)), target], 0)
+    return [reduced(losses, reduction, kept), log_sums, kept.sum().astype(input.dtype)]
 
 
 def cross_entropy(
@@ -269,6 +283,18 @@ SAMPLES: dict[str, list[Sample]] = {
     ],
     "adaptive_avg_pool1d": [Sample((array(2, 2, 5), 2), {}, adaptive)],
     "adaptive_avg_pool3d": [Sample((array(1, 2, 3, 4, 2), (2, 2, 1)), {}, adaptive)],
+    "pad_around": [
+        Sample((array(2, 4, 3),), {"pad": (1, 2, 3, 0), "mode": mode}, padded_around)
+        for mode in ("reflect", "replicate", "circular")
+    ],
+    "resample": [
+        Sample(
+            (array(1, 2, 4, 3),),
+            {"sizes": (5, 5), "factors": (None, 1.7), "mode": mode, "align_corners": False},
+            None,
+        )
+        for mode in ("nearest", "bilinear", "bicubic")
+    ],
     "layer_norm": [
         Sample((array(4, 3, 5), (5,), array(5, seed=1), array(5, seed=2)), {}, layer_norm),
         Sample((array(4, 3, 5), (3, 5)), {"eps": 1e-3}, layer_norm),
@@ -281,14 +307,17 @@ SAMPLES: dict[str, list[Sample]] = {
     "normalize_over": [
         Sample((array(4, 3, 5),), {"dims": d, "eps": 1e-3}, normalized) for d in ((0, 2), (-1,))
     ],
-    "batch_normalize": [
-        Sample(
-            (array(4, 3, 5), array(3, seed=1), array(3, seed=2)),
-            {"dims": (0, 2), "eps": 1e-3},
-            batch_normalized,
-        ),
-        Sample((array(4, 3),), {"dims": (0,), "eps": 1e-3}, batch_normalized),
-    ],
+    **{
+        name: [
+            Sample(
+                (array(4, 3, 5), array(3, seed=1), array(3, seed=2)),
+                {"dims": (0, 2), "eps": 1e-3},
+                batch_normalized,
+            ),
+            Sample((array(4, 3),), {"dims": (0,), "eps": 1e-3}, batch_normalized),
+        ]
+        for name in ("batch_normalize", "mixed_batch_normalize")
+    },
     "normalize_by": [
         Sample(
             (array(2, 3, 4), array(3), array(3, low=0.5), array(3, seed=1), array(3, seed=2)),
@@ -304,6 +333,10 @@ SAMPLES: dict[str, list[Sample]] = {
             lambda x, w, b: x * w[:, None] + b[:, None],
         ),
         Sample((array(2, 3), array(3)), {}, lambda x, w: x * w),
+    ],
+    "cross_entropy_of_logits": [
+        Sample((array(4, 3), TARGETS), {"ignore_index": i, "reduction": r, "is_wide": w}, of_logits)
+        for r, i, w in (("mean", -100, True), ("sum", 1, False), ("none", -100, False))
     ],
     "cross_entropy": [
         Sample((array(4, 3), TARGETS), {}, cross_entropy),

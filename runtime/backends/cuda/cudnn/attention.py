@@ -12,11 +12,12 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar, NamedTuple
 
+from ... import cuda as backend
 from ... import cudnn as switches
 from ..rows import empty
 from ..sdp import allowed
 from . import library
-from .computations import Computation, is_aligned, kept, situation
+from .computations import Computation, Situation, is_aligned, kept, situation
 from .descriptors import ALIGNMENT, Descriptor
 from .library import Library
 from .nodes import Mode, Nodes, Reduction, Shape, Tensor, row_major
@@ -147,7 +148,7 @@ class Prepared:
     built: ClassVar[int] = 0
     """How many were compiled while gradients were recorded."""
 
-    def __init__(self, problem: Problem, scale: float, where: tuple[Any, ...]) -> None:
+    def __init__(self, problem: Problem, scale: float, where: Situation) -> None:
         label = f"attention of {problem.dtype} {problem.shapes[:3]}"
         hidden = (-math.inf,) if problem.is_causal else ()
         self.problem, self.occurrences = problem, 0
@@ -162,11 +163,10 @@ class Prepared:
         if self.forward.plan is not None or allowed.cudnn_alone():
             return True
         from ....autograd.grad_mode import is_grad_enabled
-        from ... import cuda
 
         self.occurrences += 1
         is_early = is_grad_enabled() and Prepared.built < EARLY_PLANS
-        if cuda.is_recording or not (is_early or self.occurrences > PATIENCE):
+        if backend.is_recording or not (is_early or self.occurrences > PATIENCE):
             return False
         Prepared.built += is_early
         return True
@@ -270,7 +270,7 @@ def _prepared(
     return None if ready is None else (ready, operands)
 
 
-def _made(operands: list[Any], scale: float, is_causal: bool, where: Any) -> Prepared | None:
+def _made(operands: list[Any], scale: float, is_causal: bool, where: Situation) -> Prepared | None:
     functions = library.loaded()
     assert functions is not None
     if functions.version < LEAST_VERSION or functions.version in FAULTY_VERSIONS:

@@ -10,9 +10,10 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from ....errors import OutOfMemoryError
+from ... import cuda as backend
 from ... import cudnn as switches
 from ..rows import empty
 from . import library
@@ -27,23 +28,29 @@ MEASURED_RUNS = 3
 Operations = Callable[[Library], list[Descriptor]]
 
 
-def situation(dtype: Any) -> tuple[Any, ...] | None:
-    """What a computation on arrays of `dtype` depends on besides their shapes and attributes: the
-    device and the switches; None if cuDNN is switched off."""
+class Situation(NamedTuple):
+    """What a computation depends on besides its arrays' shapes and its attributes."""
+
+    dtype: str
+    device: int
+    is_exact: bool
+    is_deterministic: bool
+    is_measured: bool
+    """Whether the fastest plan is found by measuring."""
+
+
+def situation(dtype: Any) -> Situation | None:
+    """That of arrays of `dtype` on the current device; None if cuDNN is switched off."""
     if not switches.enabled:
         return None
-    rules = Rules(
-        dtype.char == "f" and not switches.allow_tf32,
-        switches.is_deterministic(),
+    kind = dtype.char
+    return Situation(
+        kind,
+        sys.modules["cupy"].cuda.runtime.getDevice(),
+        kind == "f" and not switches.allow_tf32,
+        switches.deterministic or switches.all_deterministic,
+        switches.benchmark and not backend.is_recording,
     )
-    device = sys.modules["cupy"].cuda.runtime.getDevice()
-    return dtype.char, device, rules, switches.benchmark and not _is_recording()
-
-
-def _is_recording() -> bool:
-    from ... import cuda
-
-    return bool(cuda.is_recording)
 
 
 def kept(key: Any, make: Callable[[], Any]) -> Any:
@@ -52,7 +59,7 @@ def kept(key: Any, make: Callable[[], Any]) -> Any:
     found = table.get(key, table)
     if found is table:
         if len(table) >= MOST_KEPT:
-            table.clear()
+            del table[next(iter(table))]
         found = table[key] = make()
     return found
 
@@ -64,17 +71,19 @@ class Computation:
         self,
         label: str,
         operations: Operations,
-        where: tuple[Any, ...],
+        where: Situation,
         numbers: Sequence[float] = (),
         is_last_resort_fine: bool = True,
     ) -> None:
-        """`label` stands for it in messages, `where` is its situation. `numbers` are those after
-        the arrays. A last resort is a plan of which cuDNN promises nothing but its result."""
-        self.label, self.operations = label, operations
+        """`label` stands for it in messages. `numbers` are those after the arrays. A last resort is
+        a plan of which cuDNN promises nothing but its result."""
+        functions = library.loaded()
+        assert functions is not None
+        self.library, self.label, self.operations = functions, label, operations
         self.numbers = [ctypes.c_float(n) for n in numbers]
         self.places = tuple([ctypes.addressof(n) for n in self.numbers])
         self.is_last_resort_fine = is_last_resort_fine
-        _, self.device, self.rules, self.is_measured = where
+        self.where = where
         self.plan: Plan | None = None
         self.is_refused = False
 
@@ -83,16 +92,16 @@ class Computation:
         left to our own kernels."""
         if self.is_refused:
             return False
-        functions = library.loaded()
-        assert functions is not None
         stream = sys.modules["cupy"].cuda.get_current_stream().ptr
         pointers = (*[a.data.ptr for a in arrays], *self.places)
         try:
-            where = library.handle(functions, self.device, stream)
+            handle = library.handle(self.library, self.where.device, stream)
             if self.plan is None:
-                self.plan = self._chosen(functions, where, pointers)
+                self.plan = self._chosen(handle, pointers)
             if self.plan is not None:
-                _run(self.plan, where, pointers)
+                _run(self.plan, handle, pointers)
+                if backend.is_recording:  # replays need the plan's code
+                    backend.recorded_numbers.append(self.plan)
                 return True
         except OutOfMemoryError:
             return False  # our own kernels need no more room
@@ -106,31 +115,30 @@ class Computation:
         self.is_refused = True
         return False
 
-    def _chosen(
-        self, functions: Library, where: int | None, pointers: tuple[int, ...]
-    ) -> Plan | None:
-        whole = graph(functions, where, self.operations(functions))
+    def _chosen(self, handle: int | None, pointers: tuple[int, ...]) -> Plan | None:
+        whole = graph(self.library, handle, self.operations(self.library))
+        rules = Rules(self.where.is_exact, self.where.is_deterministic)
         modes = HEURISTICS if self.is_last_resort_fine else HEURISTICS[:1]
-        candidates = plans(functions, where, whole, len(pointers), self.rules, modes)
-        if not self.is_measured:
+        candidates = plans(self.library, handle, whole, len(pointers), rules, modes)
+        if not self.where.is_measured:
             return next(candidates, None)
-        return _fastest(islice(candidates, switches.benchmark_limit or None), where, pointers)
+        return _fastest(islice(candidates, switches.benchmark_limit or None), handle, pointers)
 
 
-def _run(plan: Plan, where: int | None, pointers: tuple[int, ...]) -> None:
+def _run(plan: Plan, handle: int | None, pointers: tuple[int, ...]) -> None:
     if not plan.workspace_bytes:
-        plan.run(where, 0, pointers)
+        plan.run(handle, 0, pointers)
         return
     workspace = empty((plan.workspace_bytes,), "uint8")  # the stream's next work may take it over
-    plan.run(where, workspace.data.ptr, pointers)
+    plan.run(handle, workspace.data.ptr, pointers)
 
 
-def _fastest(candidates: Iterable[Plan], where: int | None, pointers: tuple[int, ...]) -> Any:
+def _fastest(candidates: Iterable[Plan], handle: int | None, pointers: tuple[int, ...]) -> Any:
     """The plan that took the least time, or None if none ran."""
     best, least = None, float("inf")
     for plan in candidates:
         try:
-            taken = _milliseconds(plan, where, pointers)
+            taken = _milliseconds(plan, handle, pointers)
         except (CuDNNError, OutOfMemoryError):
             continue
         if taken < least:
@@ -138,15 +146,15 @@ def _fastest(candidates: Iterable[Plan], where: int | None, pointers: tuple[int,
     return best
 
 
-def _milliseconds(plan: Plan, where: int | None, pointers: tuple[int, ...]) -> float:
+def _milliseconds(plan: Plan, handle: int | None, pointers: tuple[int, ...]) -> float:
     """The least of some runs, after one that loads the code."""
     cuda = sys.modules["cupy"].cuda
-    _run(plan, where, pointers)
+    _run(plan, handle, pointers)
     found = []
     for _ in range(MEASURED_RUNS):
         begin, end = cuda.Event(), cuda.Event()
         begin.record()
-        _run(plan, where, pointers)
+        _run(plan, handle, pointers)
         end.record()
         end.synchronize()
         found.append(cuda.get_elapsed_time(begin, end))

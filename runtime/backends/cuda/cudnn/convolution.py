@@ -11,7 +11,7 @@ from .. import launch
 from ..batch_norm import scale_shift_channels
 from ..rows import empty
 from . import descriptors as d
-from .computations import Computation, is_aligned, kept, situation
+from .computations import Computation, Situation, is_aligned, kept, situation
 from .descriptors import Descriptor, Kind, made
 from .library import Library
 from .nodes import Mode, Nodes, Tensor
@@ -102,7 +102,7 @@ def _wide(dtype: str) -> str:
 class Prepared:
     """A problem that stands ready."""
 
-    def __init__(self, problem: Problem, arrays: Sequence[Any], where: tuple[Any, ...]) -> None:
+    def __init__(self, problem: Problem, arrays: Sequence[Any], where: Situation) -> None:
         """`arrays` are its operands, as later ones will lie."""
         self.problem = problem
         self.order = problem.order()
@@ -212,40 +212,45 @@ def _computed(
     )  # fmt: skip
 
     def prepare() -> Prepared | None:
-        if like is None and (first.shape[1], second.shape[0] % groups) != (
-            second.shape[1] * groups,
-            0,
-        ):
-            return None
-        shape = _output_shape(first, second, stride, padding, dilation) if like is None else like
-        if not _is_fit(first, second, bias, shape, padding):
-            return None
-        shapes, low = (first.shape, second.shape, shape), tuple([pair[0] for pair in padding])
-        problem = Problem(
-            map, first.dtype.name, shapes, _is_last(map, first, second), bias is not None, stride,
-            low, dilation,
-        )  # fmt: skip
-        return Prepared(problem, (first, second), where)
+        problem = _problem(map, (first, second), bias, like, stride, padding, dilation, groups)
+        return None if problem is None else Prepared(problem, (first, second), where)
 
     ready = kept(key, prepare)
     return None if ready is None else ready(first, second, bias)
 
 
-def _output_shape(input: Any, weight: Any, stride: Shape, padding: Pairs, dilation: Shape) -> Shape:
+def _problem(
+    map: Map,
+    operands: tuple[Any, Any],
+    bias: Any,
+    like: Shape | None,
+    stride: Shape,
+    padding: Pairs,
+    dilation: Shape,
+    groups: int,
+) -> Problem | None:
+    """None for what cuDNN has no code for, and for shapes that do not belong together: the array
+    kernel says what is wrong."""
     from ....ops.convolution import output_sizes
 
-    sizes = output_sizes(input.shape[2:], weight.shape[2:], stride, padding, dilation)
-    return (input.shape[0], weight.shape[0], *sizes)
-
-
-def _is_fit(first: Any, second: Any, bias: Any, result: Shape, padding: Pairs) -> bool:
-    """Whether there are elements, and equally many zeros on both sides. Shapes that do not belong
-    together are for the array kernel, which says what is wrong."""
-    if len(result) > 5 or not first.size or not second.size or min(result) <= 0:
-        return False
-    if bias is not None and (bias.shape != result[1:2] or bias.dtype != first.dtype):
-        return False
-    return all(low == high >= 0 for low, high in padding)
+    first, second = operands
+    shapes = dict(zip(map.roles, (first.shape, second.shape, like), strict=True))
+    x, w = shapes["x"], shapes["w"]
+    sizes = output_sizes(x[2:], w[2:], stride, padding, dilation)
+    y = shapes["y"] = shapes["y"] or (x[0], w[0], *sizes)
+    low = tuple([pair[0] for pair in padding])
+    # Zeros behind the last position that is computed do not matter.
+    is_even = output_sizes(x[2:], w[2:], stride, tuple([(p, p) for p in low]), dilation) == y[2:]
+    if not is_even or min(*low, *(n - 1 for shape in (x, w, y) for n in shape)) < 0:
+        return None
+    if (x[1], w[0] % groups) != (w[1] * groups, 0):
+        return None
+    if bias is not None and (bias.shape != y[1:2] or bias.dtype != first.dtype):
+        return None
+    return Problem(
+        map, first.dtype.name, tuple([shapes[role] for role in map.roles]),
+        _is_last(map, first, second), bias is not None, stride, low, dilation,
+    )  # fmt: skip
 
 
 def _is_last(map: Map, first: Any, second: Any) -> bool:

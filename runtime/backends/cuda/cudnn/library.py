@@ -79,7 +79,8 @@ def loaded() -> Library | None:
 
 
 class _Handle:
-    """cuDNN's state for one device and thread, and the stream that it gives work to."""
+    """cuDNN's state for one device, and the stream that it gives work to. It lives to the end, as
+    nobody says when CUDA does."""
 
     def __init__(self, functions: Library) -> None:
         self.library = functions
@@ -95,12 +96,37 @@ class _Handle:
         return self.value.value
 
 
-class _Local(threading.local):
-    """What one thread has, as neither handles nor plans may be used by two at a time."""
+class _State:
+    """Handles by device, and what stands ready by key. Only one thread at a time may use it."""
 
     def __init__(self) -> None:
         self.handles: dict[int, _Handle] = {}
-        self.kept: dict[Any, Any] = {}  # what stands ready, by key
+        self.kept: dict[Any, Any] = {}
+
+
+_spare: list[_State] = []
+"""Those of threads that have ended, for the next ones: to build plans anew takes seconds."""
+
+
+class _Lease:
+    """A state, until its thread ends."""
+
+    def __init__(self) -> None:
+        try:
+            self.state = _spare.pop()
+        except IndexError:
+            self.state = _State()
+
+    def __del__(self, give_back: Any = _spare.append) -> None:
+        give_back(self.state)
+
+
+class _Local(threading.local):
+    """What the current thread has."""
+
+    def __init__(self) -> None:
+        self._lease = _Lease()
+        self.handles, self.kept = self._lease.state.handles, self._lease.state.kept
 
 
 local = _Local()

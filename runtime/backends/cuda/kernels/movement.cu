@@ -142,6 +142,46 @@ turn(const W* __restrict__ x, W* __restrict__ out, int64 count, const Pattern fi
         if (first + k * 256 < count) out[first + k * 256] = read[k];
 }
 
+// The places of a line of n elements with `before` and `after` more around it where element i is seen.
+struct Reflect {
+    template <typename F>
+    INLINE void each(int64 i, int64 n, int64 before, int64 after, F f) {
+        f(before + i);
+        if (i > 0 && i <= before) f(before - i);
+        if (i < n - 1 && n - 1 - i <= after) f(before + 2 * (n - 1) - i);
+    }
+};
+struct Replicate {
+    template <typename F>
+    INLINE void each(int64 i, int64 n, int64 before, int64 after, F f) {
+        const int64 begin = i > 0 ? before + i : 0;
+        const int64 end = i < n - 1 ? before + i + 1 : before + n + after;
+        for (int64 k = begin; k < end; ++k) f(k);
+    }
+};
+struct Circular {
+    template <typename F>
+    INLINE void each(int64 i, int64 n, int64 before, int64 after, F f) {
+        for (int64 k = (before + i) % n; k < before + n + after; k += n) f(k);
+    }
+};
+
+// The transposed map of such a border, for the lines (outer, n, inner): each element gets the sum of
+// g where it is seen.
+template <typename T, typename Mode>
+__global__ void __launch_bounds__(256)
+unturn(const T* __restrict__ g, T* __restrict__ out, int64 count, int64 n, int64 inner,
+       int64 before, int64 after) {
+    const int64 thread = blockIdx.x * int64(blockDim.x) + threadIdx.x;
+    if (thread >= count) return;
+    const uint32 line = uint32(thread) / uint32(inner), column = uint32(thread) % uint32(inner);
+    const uint32 outer = line / uint32(n), i = line % uint32(n);
+    const T* own = g + int64(outer) * (before + n + after) * inner + column;
+    Compute<T> sum = 0;
+    Mode::each(i, n, before, after, [&](int64 k) { sum += widen(own[k * inner]); });
+    out[thread] = narrow<T>(sum);
+}
+
 // Of matrices what lies on and below the diagonal, or, if not `is_lower`, on and above it; else 0.
 template <typename W>
 __global__ void __launch_bounds__(256)

@@ -1,5 +1,6 @@
 // Layer and RMS norm of rows, and rows brought to mean 0 and variance 1, with their gradients.
 #include "maths.cuh"
+#include "last_block.cuh"
 #include "rows.cuh"
 
 // (x - mean) / sqrt(var + eps) * weight + bias for each row, and its mean and variance; what is null
@@ -145,18 +146,32 @@ ROW_KERNEL scale_rows_gradient(const T* __restrict__ g, const T* __restrict__ x,
     if (row.at.is_real && row.at.lane == 0) scales[row.at.row] = scale;
 }
 
+// The first 32 threads of 256 get the sums of all threads that are a multiple of 32 behind them.
+template <typename C>
+INLINE C sum_column(C value) {
+    SHARED_ARRAY(C, shared, 256);
+    const int deep = threadIdx.x / 32;
+    __syncthreads();
+    shared[threadIdx.x] = value;
+    for (int half = 4; half > 0; half /= 2) {
+        __syncthreads();
+        if (deep < half) shared[threadIdx.x] += shared[threadIdx.x + half * 32];
+    }
+    return shared[threadIdx.x];
+}
+
 // The gradients by weight, sum(g * (x - mean) * scale), with a mean of 0 if there are none, and by
-// bias, sum(g), over the rows of a chunk:
-// a block has 32 vectors of columns and 8 rows at a time. `parts` is (2, chunks, columns).
+// bias, sum(g), which lie in `out` one behind the other: a block has 32 vectors of columns, 8 rows of
+// a chunk at a time, and the last one adds the sums of all chunks up, of which `parts` is
+// (2, chunks, columns).
 template <typename T, bool IS_VECTOR>
 __global__ void __launch_bounds__(256)
 normalize_weight_gradient(const T* __restrict__ g, const T* __restrict__ x,
                           const Compute<T>* __restrict__ means,
-                          const Compute<T>* __restrict__ scales, Compute<T>* __restrict__ parts,
-                          int64 rows, int64 columns, int64 chunk) {
+                          const Compute<T>* __restrict__ scales, T* out, Compute<T>* parts,
+                          uint32* counters, int64 rows, int64 columns, int64 chunk) {
     constexpr int WIDTH = IS_VECTOR ? LANES<T> : 1;
     using C = Compute<T>;
-    SHARED_ARRAY(C, shared, 256);
     const int lane = threadIdx.x % 32, deep = threadIdx.x / 32;
     const int64 column = (int64(blockIdx.x) * 32 + lane) * WIDTH;
     const int64 end = min(rows, (blockIdx.y + 1) * chunk);
@@ -172,17 +187,26 @@ normalize_weight_gradient(const T* __restrict__ g, const T* __restrict__ x,
             sums[1][w] += each;
         }
     }
+    const bool is_real = column < columns;
 #pragma unroll
     for (int k = 0; k < 2 * WIDTH; ++k) {
-        __syncthreads();
-        shared[threadIdx.x] = sums[k / WIDTH][k % WIDTH];
-        for (int half = 4; half > 0; half /= 2) {
-            __syncthreads();
-            if (deep < half) shared[threadIdx.x] += shared[threadIdx.x + half * 32];
-        }
-        if (deep == 0 && column < columns)
-            parts[(int64(k / WIDTH) * gridDim.y + blockIdx.y) * columns + column + k % WIDTH] =
-                shared[lane];
+        const int64 place = column + k % WIDTH;
+        const C sum = sum_column(sums[k / WIDTH][k % WIDTH]);
+        if (deep || !is_real) continue;
+        if (gridDim.y == 1)
+            out[(k / WIDTH) * columns + place] = narrow<T>(sum);
+        else
+            parts[(int64(k / WIDTH) * gridDim.y + blockIdx.y) * columns + place] = sum;
+    }
+    if (gridDim.y == 1 || !comes_last(counters)) return;
+#pragma unroll
+    for (int k = 0; k < 2 * WIDTH; ++k) {
+        const int64 place = column + k % WIDTH;
+        C sum = 0;
+        for (int64 part = deep; part < gridDim.y && is_real; part += 8)
+            sum += parts[(int64(k / WIDTH) * gridDim.y + part) * columns + place];
+        sum = sum_column(sum);
+        if (deep == 0 && is_real) out[(k / WIDTH) * columns + place] = narrow<T>(sum);
     }
 }
 

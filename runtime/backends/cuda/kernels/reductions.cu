@@ -1,7 +1,9 @@
 // Reductions over any dimensions: elements of one result in the same threads (`reduce_rows`), or
 // neighbouring results side by side (`reduce_columns`), whichever reads memory in order.
 //
-// Where there are few results, each is reduced in chunks, whose states `merge_chunks` puts together.
+// Where there are few results, each is reduced in chunks; the last block of a result puts the states
+// of its chunks together.
+#include "last_block.cuh"
 #include "memory.cuh"
 #include "pointwise.cuh"
 #include "reducers.cuh"
@@ -29,18 +31,38 @@ struct Path {
     }
 };
 
-// The result, part by part behind all results, or the state of a chunk if there are several.
+// Where results and the states of chunks go: chunk by chunk, each with all `count` results.
 template <typename Reducer>
-INLINE void put(void* out, int64 place, int64 results, typename Reducer::State state, double number) {
-    if (gridDim.y > 1) {
-        static_cast<typename Reducer::State*>(out)[place * gridDim.y + blockIdx.y] = state;
-        return;
-    }
+struct Target {
+    using State = typename Reducer::State;
+    typename Reducer::Result* out;
+    State* states;
+    int64 count;
+    double number;
+
+    // The result, part by part behind all results.
+    __device__ void finish(int64 place, State state) const {
 #pragma unroll
-    for (int part = 0; part < Reducer::PARTS; ++part)
-        static_cast<typename Reducer::Result*>(out)[part * results + place] =
-            Reducer::finish(state, number, part);
-}
+        for (int part = 0; part < Reducer::PARTS; ++part)
+            out[part * count + place] = Reducer::finish(state, number, part);
+    }
+
+    // The same, or the state of this block's chunk if there are several.
+    __device__ void put(int64 place, State state) const {
+        if (gridDim.y > 1)
+            states[blockIdx.y * count + place] = state;
+        else
+            finish(place, state);
+    }
+
+    // The chunks' states from `first` on, each `step` behind the one before, put together.
+    __device__ State merged(int64 place, int64 first, int64 step) const {
+        State state = Reducer::start();
+        for (int64 k = first; k < gridDim.y; k += step)
+            state = Reducer::merge(state, states[k * count + place]);
+        return state;
+    }
+};
 
 // The state with one more element, of one input or two.
 template <typename Reducer, typename T>
@@ -55,11 +77,13 @@ INLINE typename Reducer::State added(typename Reducer::State state, T x, T y, in
 // are `length` vectors, or elements, to reduce; blockIdx.y is the chunk of `chunk` of them.
 template <template <typename> class Of, typename T, bool IS_WIDE>
 __global__ void __launch_bounds__(512)
-reduce_rows(const T* __restrict__ x, const T* __restrict__ y, void* __restrict__ out,
-            int64 results, int64 length, int64 chunk, int64 threads, double number, Path kept, Path reduced) {
+reduce_rows(const T* __restrict__ x, const T* __restrict__ y, typename Of<T>::Result* out,
+            typename Of<T>::State* states, uint32* counters, int64 results, int64 length,
+            int64 chunk, int64 threads, double number, Path kept, Path reduced) {
     constexpr int WIDTH = IS_WIDE ? LANES<T> : 1;
     using Reducer = Of<T>;
     using State = typename Reducer::State;
+    const Target<Reducer> target{out, states, results, number};
     const int lane = threadIdx.x % threads;
     const int64 row = int64(blockIdx.x) * (blockDim.x / threads) + threadIdx.x / threads;
     const bool is_real = row < results;
@@ -90,28 +114,47 @@ reduce_rows(const T* __restrict__ x, const T* __restrict__ y, void* __restrict__
     State all = Reducer::merge(Reducer::merge(state[0], state[1]),
                                Reducer::merge(state[2], state[3]));
     all = threads <= WARP ? merge_warp<Reducer>(all, threads) : merge_block<Reducer>(all);
-    if (lane == 0 && is_real)
-        put<Reducer>(out, row, results, all, number);
+    if (lane == 0 && is_real) target.put(row, all);
+    if (gridDim.y == 1 || !comes_last(counters)) return;  // with chunks, a block has one result
+    all = merge_block<Reducer>(target.merged(row, threadIdx.x, blockDim.x));
+    if (threadIdx.x == 0) target.finish(row, all);
 }
 
-// `across` threads have a vector of neighbouring results each, or one, and the other threads of the block other
-// elements of the same ones. blockIdx.x counts the blocks along a row of `columns` results and those
-// rows, blockIdx.y the chunks of the `length` elements to reduce.
+// The first `across` threads get the merged states of all threads that are as far behind them.
+template <typename Reducer>
+INLINE typename Reducer::State merge_column(typename Reducer::State state, int across) {
+    SHARED_ARRAY(typename Reducer::State, shared, COLUMN_BLOCK);
+    const int deep = threadIdx.x / across, depth = COLUMN_BLOCK / across;
+    __syncthreads();
+    shared[threadIdx.x] = state;
+    for (int half = depth / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (deep < half)
+            shared[threadIdx.x] = Reducer::merge(shared[threadIdx.x],
+                                                 shared[threadIdx.x + half * across]);
+    }
+    return shared[threadIdx.x];
+}
+
+// `across` threads have a vector of neighbouring results each, or one, and the other threads of the
+// block other elements of the same ones. blockIdx.x counts the blocks along a row of `columns`
+// results and those rows, blockIdx.y the chunks of the `length` elements to reduce.
 template <template <typename> class Of, typename T, bool IS_WIDE>
 __global__ void __launch_bounds__(COLUMN_BLOCK)
-reduce_columns(const T* __restrict__ x, const T* __restrict__ y, void* __restrict__ out,
-               int64 columns, int64 length, int64 chunk, int64 across, double number, Path kept, Path reduced) {
+reduce_columns(const T* __restrict__ x, const T* __restrict__ y, typename Of<T>::Result* out,
+               typename Of<T>::State* states, uint32* counters, int64 columns, int64 length,
+               int64 chunk, int64 across, double number, Path kept, Path reduced) {
     using Reducer = Of<T>;
     using State = typename Reducer::State;
     constexpr int WIDTH = IS_WIDE ? LANES<T> : 1;
-    SHARED_ARRAY(State, shared, COLUMN_BLOCK);
     const int64 per_row = (columns + across * WIDTH - 1) / (across * WIDTH);
     const int64 row = blockIdx.x / per_row, part = blockIdx.x % per_row;
     const int lane = threadIdx.x % across, deep = threadIdx.x / across;
     const int depth = COLUMN_BLOCK / across;
     const int64 column = (part * across + lane) * WIDTH;
     const bool is_real = column < columns;
-    const int64 start = kept.place(row) + column;
+    const int64 start = kept.place(row) + column, first = row * columns + column;
+    const Target<Reducer> target{out, states, int64(gridDim.x) / per_row * columns, number};
     const int64 begin = blockIdx.y * chunk, end = min(begin + chunk, length);
     State state[WIDTH];
 #pragma unroll
@@ -136,33 +179,14 @@ reduce_columns(const T* __restrict__ x, const T* __restrict__ y, void* __restric
     }
 #pragma unroll
     for (int w = 0; w < WIDTH; ++w) {
-        __syncthreads();
-        shared[threadIdx.x] = state[w];
-        for (int half = depth / 2; half > 0; half /= 2) {
-            __syncthreads();
-            if (deep < half)
-                shared[threadIdx.x] = Reducer::merge(shared[threadIdx.x],
-                                                     shared[threadIdx.x + half * across]);
-        }
-        if (deep == 0 && is_real)
-            put<Reducer>(out, row * columns + column + w, gridDim.x / per_row * columns,
-                         shared[threadIdx.x], number);
+        const State all = merge_column<Reducer>(state[w], across);
+        if (deep == 0 && is_real) target.put(first + w, all);
     }
-}
-
-// A warp puts the states of each result's chunks together.
-template <template <typename> class Of, typename T>
-__global__ void __launch_bounds__(128)
-merge_chunks(const void* __restrict__ states, void* __restrict__ out, int64 results, int64 chunks,
-             double number) {
-    using Reducer = Of<T>;
-    using State = typename Reducer::State;
-    const int64 result = int64(blockIdx.x) * (blockDim.x / WARP) + threadIdx.x / WARP;
-    const State* own = static_cast<const State*>(states) + result * chunks;
-    State state = Reducer::start();
-    for (int64 k = threadIdx.x % WARP; k < chunks && result < results; k += WARP)
-        state = Reducer::merge(state, own[k]);
-    state = merge_warp<Reducer>(state, WARP);
-    if (threadIdx.x % WARP == 0 && result < results)
-        put<Reducer>(out, result, results, state, number);
+    if (gridDim.y == 1 || !comes_last(counters)) return;
+#pragma unroll
+    for (int w = 0; w < WIDTH; ++w) {
+        const State own = is_real ? target.merged(first + w, deep, depth) : Reducer::start();
+        const State all = merge_column<Reducer>(own, across);
+        if (deep == 0 && is_real) target.finish(first + w, all);
+    }
 }

@@ -37,7 +37,8 @@ ROW_KERNEL softmax_gradient_rows(const T* __restrict__ g, const T* __restrict__ 
 template <ROW_PARAMETERS>
 ROW_KERNEL cross_entropy_rows(const T* __restrict__ x, const int64* __restrict__ target,
                               T* __restrict__ probabilities, Compute<T>* __restrict__ losses,
-                              int64 rows, int64 columns, int64 threads_per_row, int64 ignored) {
+                              int64 rows, int64 columns, int64 threads_per_row, int64 ignored,
+                              double smoothing) {
     using C = Compute<T>;
     Rows<T, IS_VECTOR, PIECES, 1> row(RowThreads(rows, threads_per_row), columns, x);
     const C top = row.template reduce<Maximum>([&](int s, int w) { return row.value(0, s, w); });
@@ -46,11 +47,16 @@ ROW_KERNEL cross_entropy_rows(const T* __restrict__ x, const int64* __restrict__
     const C share = C(1) / total;
     row.store(probabilities,
               [&](int s, int w) { return m::exp(row.value(0, s, w) - top) * share; });
+    C even = 0;  // the mean over all classes of x - top
+    if (smoothing != 0)
+        even = row.template reduce<Sum>([&](int s, int w) { return row.value(0, s, w) - top; }) /
+               C(columns);
     if (row.at.is_real && row.at.lane == 0) {
         const int64 chosen = target[row.at.row];
         const bool is_class = chosen >= 0 && chosen < columns;
         const C value = is_class ? C(widen(row.start[0][chosen])) : C(NOT_A_NUMBER);
-        losses[row.at.row] = chosen == ignored ? C(0) : m::log(total) - (value - top);
+        const C kept = (value - top) * C(1 - smoothing) + even * C(smoothing);
+        losses[row.at.row] = chosen == ignored ? C(0) : m::log(total) - kept;
     }
 }
 
@@ -74,26 +80,29 @@ cross_entropy_total(const Compute<T>* __restrict__ losses, const int64* __restri
     if (losses) *loss = narrow<T>(is_mean ? total / counted : total);
 }
 
-// (probabilities - 1 at the target) * g / count, and 0 where the target is to be ignored. `g` is one
-// number, or one for each row; `count` may be null.
+// (probabilities - targets) * g / count, and 0 where the target is to be ignored. `g` is one
+// number, or one for each row; `count` may be null. The target is 1 - smoothing for its class and
+// smoothing / columns for each.
 template <typename T, bool IS_VECTOR>
 __global__ void __launch_bounds__(256)
 cross_entropy_gradient(const T* __restrict__ probabilities, const int64* __restrict__ target,
                        const T* __restrict__ g, const Compute<T>* __restrict__ count,
-                       T* __restrict__ out, int64 rows, int64 columns, int64 step, int64 ignored) {
+                       T* __restrict__ out, int64 rows, int64 columns, int64 step, int64 ignored,
+                       double smoothing) {
     constexpr int WIDTH = IS_VECTOR ? LANES<T> : 1;
     using C = Compute<T>;
     const int64 row = blockIdx.x, chosen = target[row];
     const C divisor = count ? *count : C(1);
     const C factor = chosen == ignored ? C(0) : C(widen(g[row * step])) / divisor;
     const T* start = probabilities + row * columns;
+    const C even = C(smoothing / double(columns));
     for (int64 k = (int64(blockIdx.y) * blockDim.x + threadIdx.x) * WIDTH; k < columns;
          k += int64(gridDim.y) * blockDim.x * WIDTH) {
         const Vector<T, WIDTH> p = load<WIDTH>(start + k);
         Vector<T, WIDTH> written;
 #pragma unroll
         for (int w = 0; w < WIDTH; ++w) {
-            const C off = k + w == chosen ? C(1) : C(0);
+            const C off = even + (k + w == chosen ? C(1 - smoothing) : C(0));
             written.lane[w] = narrow<T>((C(widen(p.lane[w])) - off) * factor);
         }
         store(out + row * columns + k, written);
