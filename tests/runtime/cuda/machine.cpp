@@ -218,6 +218,8 @@ static bool resume(Thread& thread) {
 static void prepare(Thread& thread, unsigned k) {
     thread.index = {k, 0, 0};
     thread.state = State::ready;
+    thread.fence_phase = 0;
+    thread.observed_count = 0;
     thread.groups = 0;
     thread.copies.clear();
     if (thread.has_stack) return;

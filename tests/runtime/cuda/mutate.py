@@ -36,7 +36,10 @@ TESTS = Path(__file__).parent
 KINDS = ("waits", "compares", "masks")
 SECONDS = 120
 """That the tests of one fault may take; more counts as seen."""
-WAITS = r"__syncthreads\(\);|__syncwarp\([^()]*\);|(?<!:)(?:await_groups<\w+>|end_group)\(\);"
+WAITS = (
+    r"__(?:syncthreads|threadfence)\(\);|__syncwarp\([^()]*\);"
+    r"|(?<!:)(?:await_groups<\w+>|end_group)\(\);"
+)
 PRELUDE = r"""
 namespace shim {
 template <int K, char OPERATOR> struct Compared {};  // a <Compared<7, '<'>()> b is a < b, or a <= b

@@ -33,6 +33,9 @@ SOUND = {
     "marks": "*static_cast<volatile float*>(out) = 1; put_any(out, 2.0f);",
     "copies": f"if (i < 16) {{ {READ_COPIES} await_groups<0>(); }} __syncthreads(); out[i] = s[i];",
     "readers": "s[i] = x[i]; __syncthreads(); out[i] = s[0] + s[1]; __syncthreads(); s[i] = i;",
+    "last_block": "if (i == 0) out[blockIdx.x] = 1; __syncthreads();"
+    "if (i == 0) { __threadfence(); s[0] = atomicAdd(out + 70, 1.0f); __threadfence(); }"
+    "__syncthreads(); if (s[0] == 1) out[2 + i] = out[0] + out[1];",
     "in_blocks": "if (i < 32) out[blockIdx.x * 32 + i] = x[i];",
 }
 FAULTS = {
@@ -106,6 +109,22 @@ FAULTS = {
     "before": ("out[i - 1] = 0;", "writes 4 bytes at .*, where no array is"),
     "null": ("if (count) out = nullptr; out[i] = 0;", "where no array is"),
     "blocks_write": ("out[i] = x[i];", "writes byte .* of an array.* another block wrote"),
+    "no_fence_before": (
+        "if (i == 0) { out[blockIdx.x] = 1; s[0] = atomicAdd(out + 70, 1.0f); __threadfence(); }"
+        "__syncthreads(); if (s[0] == 1) out[2 + i] = out[0] + out[1];",
+        "another block wrote",
+    ),
+    "no_fence_behind": (
+        "if (i == 0) { out[blockIdx.x] = 1; __threadfence(); s[0] = atomicAdd(out + 70, 1.0f); }"
+        "__syncthreads(); if (s[0] == 1) out[2 + i] = out[0] + out[1];",
+        "another block wrote",
+    ),
+    "fence_before_the_barrier": (
+        "if (i == 63) out[blockIdx.x] = 1;"
+        "if (i == 0) { __threadfence(); s[0] = atomicAdd(out + 70, 1.0f); __threadfence(); }"
+        "__syncthreads(); if (s[0] == 1) out[2 + i] = out[0] + out[1];",
+        "another block wrote",
+    ),
     "blocks_read": (
         "if (blockIdx.x == 0) out[i] = x[i]; else if (i == 0) out[64] = out[5];",
         "where another block (wrote|read)",
@@ -128,7 +147,11 @@ FAULTS = {
     ),
     "too_much_shared": ("SHARED_ARRAY(float, u, 12200); u[i] = 0;", "at most 49152"),
 }  # fmt: skip
-BLOCKS = {"blocks_write": 2, "blocks_read": 2, "in_blocks": 2}
+BLOCKS = dict.fromkeys(
+    "blocks_write blocks_read in_blocks last_block no_fence_before no_fence_behind"
+    " fence_before_the_barrier".split(),
+    2,
+)
 BODIES = SOUND | {name: body for name, (body, _) in FAULTS.items()}
 SOURCE = Source(
     "checked.cu",

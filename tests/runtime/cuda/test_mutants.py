@@ -49,6 +49,7 @@ STEPS: dict[str, list[Callable[[], Any]]] = {
         lambda: convolved(torch.bfloat16, 8, taps=1),
     ],
     "convolutions": [lambda: convolved(torch.float32, 10, taps=3, groups=2)],
+    "last_block": [lambda: torch.ones(9_000, 40, device="cuda").sum(0)],
     "movement": [lambda: torch.ones(70, 70, device="cuda").t().contiguous()],
     "normalization": [lambda: normalized(40, 40)],
     "reducers": [lambda: torch.ones(2, 3_000, device="cuda").sum(1)],
