@@ -16,6 +16,8 @@ HOT = {
     "channels_last": ["*_vectors<bfloat16, 128>"],
     "softmax": ["softmax*bfloat16, true, 4, false>", "cross_entropy*<bfloat16, *e>"],
     "normalization": ["normalize_*<bfloat16, true, 4>", "normalize_*<float32, true, 4>"],
+    "logits": ["logits_long_rows<bfloat16>", "logits_gradient<bfloat16, true>"],
+    "batch_norm": ["normalize_channels*<bfloat16, true>"],
     "reductions": ["reduce_*<SumOf, float32, true>", "reduce_*<Moments, float32, true>"],
     "random": ["*float32*"],
 }

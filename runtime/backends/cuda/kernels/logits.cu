@@ -41,9 +41,19 @@ ROW_KERNEL logits_rows(const T* __restrict__ x, const int64* __restrict__ target
         results.set(row.start[0], row.at.row, top + m::log(total));
 }
 
+// exp(x); of halves by the device's own power of 2, whose error of a few 2^-22 is lost in them.
+template <typename T>
+INLINE Compute<T> exponential(Compute<T> x) {
+    if constexpr (sizeof(T) == 2)
+        return m::exp2(x * Compute<T>(1.44269504));  // log2(e)
+    else
+        return m::exp(x);
+}
+
 // The largest number so far, and the sum of exponentials relative to it.
-template <typename C>
+template <typename T>
 struct RunningSum {
+    using C = Compute<T>;
     C top = Limits<C>::lowest(), total = C(0);
 
     // What exponents are taken relative to: before the first finite number there is nothing.
@@ -53,18 +63,18 @@ struct RunningSum {
     __device__ void add(const C (&values)[N]) {
         C largest = top;
 #pragma unroll
-        for (int k = 0; k < N; ++k) largest = Maximum::of(largest, values[k]);
+        for (int k = 0; k < N; ++k) largest = m::fmax(largest, values[k]);
         const C shift = base(largest);
-        total *= m::exp(top - shift);
+        total *= exponential<T>(top - shift);
         top = largest;
 #pragma unroll
-        for (int k = 0; k < N; ++k) total += m::exp(values[k] - shift);
+        for (int k = 0; k < N; ++k) total += exponential<T>(values[k] - shift);  // NaN stays so
     }
 
     // Of all threads of the block.
     __device__ C log_sum() const {
         const C largest = reduce_block<Maximum>(top), shift = base(largest);
-        return shift + m::log(reduce_block<Sum>(total * m::exp(top - shift)));
+        return shift + m::log(reduce_block<Sum>(total * exponential<T>(top - shift)));
     }
 };
 
@@ -86,7 +96,7 @@ logits_long_rows(const T* __restrict__ x, const int64* __restrict__ target,
     const int64 row = blockIdx.x, before = before_vectors<T>(row, columns);
     const int64 vectors = (columns - before) / N, behind = before + vectors * N;
     const T* start = x + row * columns;
-    RunningSum<C> sum;
+    RunningSum<T> sum;
     for (int64 v = threadIdx.x; v < vectors; v += int64(AT_ONCE) * blockDim.x) {
         Vector<T, N> part[AT_ONCE];
 #pragma unroll
@@ -161,7 +171,7 @@ logits_gradient(const T* __restrict__ x, const int64* __restrict__ target,
     const C divisor = count ? *count : C(1), log_sum = log_sums[row];
     const C factor = chosen == ignored ? C(0) : C(widen(g[row * step])) / divisor;
     const auto of = [&](T value, int64 k) {
-        const C share = m::exp(C(widen(value)) - log_sum);
+        const C share = exponential<T>(C(widen(value)) - log_sum);
         return narrow<T>((share - (k == chosen ? C(1) : C(0))) * factor);
     };
     const T* start = x + row * columns;
