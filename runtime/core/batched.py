@@ -79,7 +79,8 @@ class BatchedArray:
         for n, step in zip(reversed(self.shape), reversed(self.strides), strict=True):
             contiguous = contiguous and (n == 1 or step == expected)
             expected *= max(n, 1)
-        return Flags(contiguous or not self.size, self.value.flags.writeable)
+        # Arrays of the GPU are always writeable, and do not say so.
+        return Flags(contiguous or not self.size, getattr(self.value.flags, "writeable", True))
 
     @property
     def ctypes(self) -> Any:

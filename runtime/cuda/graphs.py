@@ -166,6 +166,13 @@ _REFUSED = (
 )
 
 
+def _is_refusal(error: Any) -> bool:
+    """Whether CUDA would not record something, or CuPy did not even ask it."""
+    if isinstance(error, _backend.xp.cuda.runtime.CUDARuntimeError):
+        return True
+    return isinstance(error, RuntimeError) and "captur" in str(error)
+
+
 class graph:
     """A `with` block whose work on the GPU is recorded into `cuda_graph`, on a stream of its own.
 
@@ -211,7 +218,7 @@ class graph:
             with suppress(RuntimeError):  # the first error tells more
                 self.cuda_graph.capture_end()
             self.cuda_graph.reset()
-            if isinstance(error, _backend.xp.cuda.runtime.CUDARuntimeError):
+            if _is_refusal(error):
                 raise RuntimeError(f"{_REFUSED} CUDA says: {error}") from error
         finally:
             self.block.__exit__(kind, error, traceback)

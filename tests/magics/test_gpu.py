@@ -34,8 +34,9 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_free_gives_the_cache_of_the_gpu_back(run: Run) -> None:
     run("x = torch.empty(1 << 24, device='cuda')")
     run("del x")
+    before = cuda.memory_reserved()
     assert "of GPU cache went to the driver" in run("%free")
-    assert cuda.memory_reserved() == cuda.memory_allocated()
+    assert cuda.memory_reserved() <= before - (64 << 20)
 
 
 def test_mem_shows_blocks_of_the_gpu(run: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -178,6 +179,12 @@ def test_sums_with_products_and_their_gradients_equal_those_in_double_precision(
                 assert torch.allclose(got.cpu().double(), wanted, rtol=1e-4, atol=1e-5)
 
 
+def test_a_factor_of_0_drops_nan() -> None:
+    nan, one = torch.full((2, 2), float("nan"), device="cuda"), torch.ones(2, 2, device="cuda")
+    assert torch.addmm(nan, one, one, beta=0, alpha=2).tolist() == [[4, 4]] * 2
+    assert torch.addmm(one, nan, one, beta=2, alpha=0).tolist() == [[2, 2]] * 2
+
+
 def test_what_cublaslt_has_no_algorithm_for_is_done_in_steps(asked: Any) -> None:
     layer = torch.nn.Linear(4, 3, device="cuda", dtype=torch.float64)  # bias gradient: not there
     out = layer(torch.ones(2, 4, device="cuda", dtype=torch.float64))
@@ -301,3 +308,19 @@ def test_a_product_whose_description_is_refused_is_cublass(monkeypatch: Any, ask
     with pytest.warns(UserWarning, match=r"MatmulDescSetAttribute\(3\).*INVALID_VALUE"):
         found = x @ x.mT
     assert (found.tolist(), asked) == ([[9, 9]] * 2, [])
+
+
+def test_plans_which_each_run_changes_are_a_threads_own() -> None:
+    x = torch.ones(2, 3, device="cuda")
+    used: list[set[int]] = []
+
+    def work() -> None:
+        assert (x @ x.mT).tolist() == [[3, 3]] * 2
+        used.append({id(way) for way in ways._ways.known.values()})
+
+    work()
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert len(used) == 2
+    assert not used[0] & used[1] - {id(ways.IMPOSSIBLE)}

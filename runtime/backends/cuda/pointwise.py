@@ -314,6 +314,9 @@ class Formula:
             arrays = [a.transpose(order) for a in arrays]
             shape = tuple([shape[k] for k in order])
         sizes, steps = merged(shape, [steps_of(a, shape) for a in arrays])
+        if len(sizes) == 1 and not all(step in (0, 1) for step in steps[0]):
+            # Kernels of one dimension know no steps.
+            sizes, steps = [*sizes, 1], [*steps, [0] * len(arrays)]
         count = math.prod(shape)
         back = None if order is None else tuple(sorted(range(len(order)), key=order.__getitem__))
         dtype = np.dtype(bool) if self.out_dtype == "bool" else self.own

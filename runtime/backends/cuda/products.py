@@ -82,7 +82,7 @@ def product_sum(
         out = product(cupy, ways.matmul, left, right, None, BIAS, input)
         if out is not None:
             return out
-    if input.dtype != left.dtype:
+    if input.dtype != left.dtype or alpha == 0:  # which must drop NaN: nobody says that it does
         return None
     if beta == 0:
         return product(cupy, ways.matmul, left, right, None, extras(alpha=float(alpha)))

@@ -136,6 +136,8 @@ PLACES: dict[str, Any] = {
     "transposed": lambda a, b: (a.transpose(0, 2), b.transpose(0, 2)),
     "transposed one": lambda a, b: (a.transpose(0, 2), b.transpose(0, 2).contiguous()),
     "steps": lambda a, b: (a[:, ::2, ::3], b[:, ::2, ::3]),
+    "steps in one dimension": lambda a, b: (a[0, 0, ::2], b[:, 0, 0].repeat(2)[:8]),
+    "columns": lambda a, b: (a[0, :, 3:4], b[0, :, 4:5]),
     "expanded": lambda a, b: (a[:, :1].expand(6, 10, 16), b),
     "one": lambda a, b: (a[0, 0, :1], b[0, 0, :1]),
     "empty": lambda a, b: (a[:, :0], b[:, :0]),
@@ -213,3 +215,13 @@ def test_results_lie_as_the_first_operand_that_is_not_expanded(host: HostDriver)
     assert_launched(host, "pointwise_mul")
     assert found.stride() == x.stride()
     assert_near(found, double(g) * double(x), 2)
+
+
+@pytest.mark.parametrize("name", ["var", "norm", "std"])
+def test_gradients_that_take_numbers_are_one_launch_each(host: HostDriver, name: str) -> None:
+    x = drawn((5, 7), "float32").requires_grad_()
+    getattr(x, name)().backward()
+    wanted = double(x)
+    getattr(wanted, name)().backward()
+    assert_near(x.grad, wanted.grad)
+    assert_launched(host, "pointwise_")

@@ -8,7 +8,7 @@ import sys
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,10 +21,18 @@ all any argmax argmin argsort astype clip copy cumprod cumsum diagonal dot fill 
 nonzero prod ravel repeat reshape round sort squeeze std sum swapaxes take trace transpose var view
 """.split()
 ATTRIBUTES = """
-T dtype flags imag itemsize mT nbytes ndim real shape size strides
+T dtype imag itemsize mT nbytes ndim real shape size strides
 """.split()
 IN_PLACE = ("fill", "sort")
 """Methods that change the array."""
+
+
+class Flags(NamedTuple):
+    """What CuPy tells of how an array lies."""
+
+    c_contiguous: bool
+    f_contiguous: bool
+    owndata: bool
 
 
 class _ndarray_base:
@@ -84,6 +92,12 @@ class ndarray(_ndarray_base):
         return made
 
     @property
+    def flags(self) -> Flags:
+        """How it lies; CuPy has no `writeable`, all arrays are."""
+        own = self._host.flags
+        return Flags(own.c_contiguous, own.f_contiguous, own.owndata)
+
+    @property
     def device(self) -> Any:
         """The device it is on."""
         return streams.Device(self.data.device_id)
@@ -92,7 +106,7 @@ class ndarray(_ndarray_base):
         self, stream: Any = None, order: str = "C", out: Any = None, blocking: bool = True
     ) -> Any:
         """A copy as a NumPy array."""
-        streams.refuse_in_capture(streams.get_current_stream())
+        streams.refuse_transfer("D2H transfers")
         if out is None:
             return self._host.copy()
         queue, kept = stream or streams.get_current_stream(), self._host.copy()
@@ -103,19 +117,18 @@ class ndarray(_ndarray_base):
 
     def set(self, arr: Any, stream: Any = None) -> None:
         """Fill it from a NumPy array."""
-        if streams.capturing() is not None:
-            raise memory.CUDARuntimeError(streams.UNSUPPORTED, 900)
+        streams.refuse_transfer("synchronous API calls")
         _fill(self)
         self._host[...] = arr
 
     def item(self, *index: Any) -> Any:
         """The element as a Python number."""
-        streams.refuse_in_capture(streams.get_current_stream())
+        streams.refuse_transfer("D2H transfers")
         return self._host.item(*index)
 
     def tolist(self) -> Any:
         """The elements as nested lists."""
-        streams.refuse_in_capture(streams.get_current_stream())
+        streams.refuse_transfer("D2H transfers")
         return self._host.tolist()
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:

@@ -64,11 +64,11 @@ def gemm_strided_batched(
             before = c.astype(wide) * factors[1] if factors[1] else 0
             c[...] = (factors[0] * made + before).astype(a_type)
 
-    kept = streams.capturing()
-    if kept is None:
-        compute()
-    else:
-        kept.append(compute)
+    if streams.capturing() is not None:  # CuPy does not even ask cuBLAS
+        raise NotImplementedError(
+            "calling cuBLAS API during stream capture is currently unsupported"
+        )
+    compute()
 
 
 def gemm(

@@ -11,7 +11,6 @@ import scipy.sparse
 from . import streams
 from .arrays import guest, host, ndarray, run
 from .interface import BFLOAT16, checked, checked_methods, loop_for, loops
-from .memory import CUDARuntimeError
 
 REDUCED = ("add", "multiply")
 """Ufuncs that reduce."""
@@ -108,8 +107,7 @@ def asarray(value: Any, dtype: Any = None, order: Any = None, **options: Any) ->
         return guest(np.array(value._host, dtype))
     if hasattr(value, "__cuda_array_interface__"):
         return _foreign(value)
-    if streams.capturing() is not None:  # the source of the copy would be gone at a replay
-        raise CUDARuntimeError(streams.UNSUPPORTED, 900)
+    streams.refuse_transfer("synchronous API calls")  # its source would be gone at a replay
     return guest(np.array(value, dtype, order=order or "K"))
 
 

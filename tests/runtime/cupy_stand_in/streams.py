@@ -261,6 +261,15 @@ def refuse_in_capture(stream: Any = None) -> None:
         raise CUDARuntimeError(UNSUPPORTED, 900)
 
 
+def refuse_transfer(what: str) -> None:
+    """Raise what CuPy does, before it asks CUDA, on a stream that is captured.
+
+    Raises: RuntimeError.
+    """
+    if capturing() is not None:
+        raise RuntimeError(f"the current stream is capturing, so {what} are disallowed")
+
+
 HOST_TO_DEVICE, DEVICE_TO_HOST, DEVICE_TO_DEVICE = 1, 2, 3
 
 
