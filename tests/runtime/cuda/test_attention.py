@@ -191,6 +191,17 @@ def test_heads_of_queries_may_share_those_of_keys(
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
+def test_gradients_take_the_sums_that_cudnn_gives(host: HostDriver) -> None:
+    generator = np.random.default_rng(7)
+    q, k, v, g = (on_gpu(generator.normal(size=(2, 9, 16)), "float32") for _ in range(4))
+    how: dict[str, Any] = {"scale": 0.25, "is_causal": True}
+    out, sums = attention.tiled_attention(q, k, v, **how)
+    wanted = attention.tiled_attention_gradient(g, q, k, v, out, sums, **how)
+    found = attention.tiled_attention_gradient(g, q, k, v, out, sums.astype("float32"), **how)
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(a.get(), b.get(), rtol=1e-5, atol=1e-5)
+
+
 def test_dropout_leaves_out_what_array_code_does(host: HostDriver) -> None:
     generator = np.random.default_rng(6)
     q, k, v, g = (
