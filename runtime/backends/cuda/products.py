@@ -3,8 +3,8 @@
 Half types are multiplied on tensor cores and added up in float32; float32 too, if rounding to TF32
 is allowed (`torch.set_float32_matmul_precision("high")` or
 `torch.backends.cuda.matmul.allow_tf32`). Operands may lie transposed, or with gaps between their
-rows. A bias is added, and its gradient summed, in the launch of the product where cuBLASLt has an
-algorithm for it.
+rows. A bias is added in the launch of the product where cuBLASLt has an algorithm for it, and its
+gradient summed in one where that takes less time than apart.
 """
 
 from __future__ import annotations
