@@ -37,7 +37,8 @@ PARTS = {"Moments": 2, "ShiftedProducts": 3}
 """How many numbers a result is, where it is several."""
 BLOCKS_PER_MULTIPROCESSOR = 8
 COLUMN_BLOCKS_PER_MULTIPROCESSOR = 4
-"""Fewer where a block's columns are many results, whose chunks the last block puts together."""
+"""Of 256 threads with results side by side, whose registers let 3 be there at a time: more would
+only leave more states to put together."""
 MOST_LENGTH = 2**31 - 1
 MOST_CHUNKS = 65_535
 
@@ -201,10 +202,10 @@ def _plan(
     return Plan(whole, sort, size, chosen[of, x.dtype.name, how.is_wide], work, kept)
 
 
-def _chunks(blocks: int, length: int, least: int, each: int) -> tuple[int, int]:
-    """Into how many chunks, and of what length, so that the multiprocessors have `each` blocks but
-    a chunk at least `least` elements."""
-    wanted = launch.driver.multiprocessors() * each
+def _chunks(blocks: int, length: int, least: int, per_multiprocessor: int) -> tuple[int, int]:
+    """Into how many chunks, and of what length, so that the multiprocessors have enough blocks
+    but a chunk at least `least` elements."""
+    wanted = launch.driver.multiprocessors() * per_multiprocessor
     count = max(1, min(wanted // blocks, length // least, MOST_CHUNKS))
     size = -(-length // count)
     return max(1, -(-length // max(size, 1))), size
