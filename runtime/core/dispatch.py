@@ -95,7 +95,7 @@ def one_device(label: str, tensors: Sequence[Any]) -> device:
             f"{label}: expected all tensors on one device. Got {listed}. Move them together with "
             f".to({str(target)!r})."
         )
-    return next(iter(places), tensors[0].device)  # type: ignore[no-any-return]
+    return next(iter(places), tensors[0].device)
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])
