@@ -9,6 +9,7 @@ import pytest
 
 import flambeau as torch
 import flambeau.nn.functional as F
+from flambeau.backends.cuda import bounds
 
 from .kit import assert_launched
 from .shim import HostDriver
@@ -54,3 +55,13 @@ def test_one_is_told_at_once_if_launches_block(host: HostDriver, monkeypatch: An
     monkeypatch.setenv("CUDA_LAUNCH_BLOCKING", "1")
     with pytest.raises(IndexError, match=r"embedding.*9"):
         WRONG["embedding"](torch.tensor([0, 9]).cuda())
+
+
+def test_checks_of_ragged_inputs_do_not_pile_up(host: HostDriver, monkeypatch: Any) -> None:
+    monkeypatch.setattr(bounds, "MOST_CHECKS", len(bounds._checks) + 2)
+    torch.zeros(3, device="cuda").gather(0, torch.tensor([5]).cuda())
+    for n in range(10, 10 + bounds.MOST_CHECKS):
+        torch.zeros(n, device="cuda").gather(0, torch.tensor([0]).cuda())
+    assert len(bounds._checks) == bounds.MOST_CHECKS
+    with pytest.raises(IndexError, match=r"numbers in their range\. Got 5, which the GPU found"):
+        torch.cuda.synchronize()
