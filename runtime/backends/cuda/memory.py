@@ -216,12 +216,14 @@ class CachingAllocator:
             counts.allocated -= part.size
             counts.requested -= part.requested
             counts.blocks -= 1
-            self._tell("free_requested", part)
+            if self.history is not None:
+                self._tell("free_requested", part)
             if part.users:
                 self._waiting.append((part, [stream.record() for stream in part.users]))
                 part.users = None
             else:
-                self._tell("free_completed", part)
+                if self.history is not None:
+                    self._tell("free_completed", part)
                 arena.put(part)
 
     def _tell(self, action: str, part: Part) -> None:

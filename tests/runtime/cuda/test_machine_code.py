@@ -18,6 +18,7 @@ HOT = {
     "long_rows": ["softmax_rows*<bfloat16, false>"],
     "logits": ["logits_long_rows<bfloat16>", "logits_gradient<bfloat16, *>"],
     "normalization": ["normalize_*<bfloat16, true, 4>", "normalize_*<float32, true, 4>"],
+    "batch_norm": ["normalize_channels*<bfloat16, true>"],
     "reductions": ["reduce_*<SumOf, float32, true>", "reduce_*<Moments, float32, true>"],
     "random": ["*float32*"],
 }
