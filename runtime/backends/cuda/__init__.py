@@ -126,7 +126,7 @@ class CUDABackend(AttentionSwitches, ArrayBackend):
         from . import pairs
 
         found = pairs.pair(operations, places, key)
-        return None if found is None else self.placed(found, key.device.index or 0)
+        return None if found is None else self.placed(found.call, key.device.index or 0)
 
     def special(self) -> Any:
         import cupyx.scipy.special

@@ -7,6 +7,7 @@ lies otherwise goes through two launches.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import memory
@@ -57,6 +58,43 @@ __global__ void __launch_bounds__(BLOCK)
 """
 
 
+FRONT = """\
+def front(dtype, plans, planned, plain, memory):
+    def call({inputs}):
+        {places}
+        situation = ({lies}, ({bits}) % {alignment})
+        plan = plans.get(situation)
+        if plan is None:
+            plan = planned(situation, ({inputs},), ({addresses},))
+        if not plan:
+            return plain({inputs})
+        shape, size, kernel, blocks, count = plan
+        empty = memory.current.empty
+        out0, out1 = empty(shape, dtype, size), empty(shape, dtype, size)
+        kernel.run(blocks, {block}, (out0.data.ptr, out1.data.ptr, {addresses}, count))
+        return out0, out1
+    return call
+"""
+"""Of a pair's function, spelled out for its operands as that of a formula is."""
+
+
+@cache
+def front(operands: int) -> Callable[..., Callable[..., Any]]:
+    """The code of `FRONT` for so many operands."""
+
+    def each(text: str, between: str = ", ") -> str:
+        return between.join([text.format(k) for k in range(operands)])
+
+    text = FRONT.format(
+        inputs=each("x{0}"), addresses=each("p{0}"), bits=each("p{0}", " | "), block=BLOCK,
+        places=each("p{0} = x{0}.data.ptr", "; "), alignment=VECTOR_BYTES,
+        lies=each("x{0}.shape, x{0}.strides, x{0}.dtype.char"),
+    )  # fmt: skip
+    made: dict[str, Any] = {}
+    exec(text, made)
+    return made["front"]  # type: ignore[no-any-return]
+
+
 class Plan(NamedTuple):
     """A launch: the results' shape and bytes, the kernel, its blocks and the count of elements."""
 
@@ -81,33 +119,27 @@ class Pair:
         self.plain = [getattr(key, operation.name) for operation in operations]
         self.plans: dict[Any, Plan | tuple[()]] = {}
         self.kernels: dict[tuple[bool, ...], Kernel] = {}
+        code = front(1 + max(k for taken in places for k in taken))
+        self.call = code(self.dtype, self.plans, self._plan, self._plain, memory)
 
     def __call__(self, *arrays: Any) -> tuple[Any, Any]:
-        addresses, bits, lies = [], 0, []
-        for array in arrays:
-            place = array.data.ptr
-            addresses.append(place)
-            bits |= place
-            lies += [array.shape, array.strides, array.dtype]
-        situation = (*lies, bits % VECTOR_BYTES)
-        plan = self.plans.get(situation)
-        if plan is None:
-            if len(self.plans) >= MOST_PLANS:
-                self.plans.clear()
-            plan = self.plans[situation] = self._planned(arrays, addresses) or ()
-        if not plan:
-            found = [
-                kernel(*[arrays[k] for k in places])
-                for kernel, places in zip(self.plain, self.places, strict=True)
-            ]
-            return found[0], found[1]
-        shape, size, kernel, blocks, count = plan
-        empty = memory.current.empty
-        out0, out1 = empty(shape, self.dtype, size), empty(shape, self.dtype, size)
-        kernel.run(blocks, BLOCK, (out0.data.ptr, out1.data.ptr, *addresses, count))
-        return out0, out1
+        """Both results."""
+        return self.call(*arrays)  # type: ignore[no-any-return]
 
-    def _planned(self, arrays: Sequence[Any], addresses: list[int]) -> Plan | None:
+    def _plain(self, *arrays: Any) -> tuple[Any, Any]:
+        first, second = [
+            kernel(*[arrays[k] for k in places])
+            for kernel, places in zip(self.plain, self.places, strict=True)
+        ]
+        return first, second
+
+    def _plan(self, situation: Any, arrays: Sequence[Any], addresses: Sequence[int]) -> Any:
+        if len(self.plans) >= MOST_PLANS:
+            self.plans.clear()
+        plan = self.plans[situation] = self._planned(arrays, addresses) or ()
+        return plan
+
+    def _planned(self, arrays: Sequence[Any], addresses: Sequence[int]) -> Plan | None:
         shape = arrays[0].shape
         repeats = tuple([not any(a.strides) and a.size != 1 for a in arrays])
         fits = all(repeats) is False and all(
@@ -160,8 +192,8 @@ class Pair:
 
 def pair(
     operations: Sequence[Operation], places: Sequence[tuple[int, ...]], key: DispatchKey
-) -> Callable[..., Any] | None:
-    """The function of both results; None where the formulas cannot be computed together."""
+) -> Pair | None:
+    """The kernels for both results; None where the formulas cannot be computed together."""
     if key.dtype.name not in FLOATS:
         return None
     for operation in operations:
