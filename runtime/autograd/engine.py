@@ -21,7 +21,7 @@ from ..core.dispatch import backends, operations
 from ..core.sparse_arrays import SparseArray
 from ..core.spec import Spec
 from ..core.tensor import Tensor, wrap
-from ..errors import BatchingError, GradientError, ShapeError
+from ..errors import BatchingError, DeviceError, GradientError, ShapeError
 from . import anomaly
 from .grad_mode import is_grad_enabled, no_grad, set_grad_enabled
 from .node import AccumulateGrad, Node, OutputEdge
@@ -278,6 +278,11 @@ def _first_gradient(root: Tensor, given: Tensor | None, create_graph: bool) -> A
         raise ShapeError(
             f"backward: expected a gradient of shape {tuple(root.shape)}, that of the tensor. Got "
             f"{tuple(given.shape)}."
+        )
+    if given.device != root.device:
+        raise DeviceError(
+            f"backward: expected a gradient on {root.device}, as the tensor is. Got one on "
+            f"{given.device}. Use gradient.to({str(root.device)!r})."
         )
     return given if create_graph else given._array
 
