@@ -20,6 +20,7 @@ import numpy as np
 
 from flambeau import Tensor, cuda, nn
 from flambeau.autograd.node import tick
+from flambeau.backends import cuda as _backend
 from flambeau.core import observers
 from flambeau.magics.cells import UserNames
 
@@ -34,8 +35,8 @@ class Receipt:
     """What a cell cost. Times in seconds, memory in bytes; None where it is not known.
 
     `peak`, `net`          highest resident memory of the process during the cell; growth through it
-    `gpu_peak`             what the GPU's pool holds at the end, its highest unless it was emptied
-    `gpu_net`              growth of what tensors hold of it; both None without a GPU
+    `gpu_peak`, `gpu_net`  the most bytes that tensors held on GPUs during the cell; growth through
+                           it; both None without a GPU
     `graph`                nodes that the tape recorded
     `tensors`              tensors made by operations; None unless every operation was watched
     `nan`                  whether NaN came up: in what operations made if they were watched, else
@@ -92,8 +93,7 @@ class Meter:
         if self._counter is not None:
             observers.subscribe(self._counter)
         self._has_gpu = has_gpu()
-        if self._has_gpu:
-            self._gpu = cuda.memory_allocated()
+        self._gpu = _backend.allocator.watch() if self._has_gpu and cuda.is_initialized() else 0
         self._resets_peak = reset_peak()
         self._resident = resident_memory()
         self._nodes = tick()
@@ -111,13 +111,14 @@ class Meter:
         changed = changes.since_last(modules=graph > 0)
         nan_in = tuple(counter.nan_in if counter is not None else names_with_nan(changed))
         known = resident is not None and self._resident is not None
+        gpu = _backend.allocator.watched() if self._has_gpu and cuda.is_initialized() else (0, 0)
         return Receipt(
             time=seconds,
             cpu_time=cpu,
             peak=peak if self._resets_peak else None,
             net=resident - self._resident if known else None,  # type: ignore[operator]
-            gpu_peak=cuda.memory_reserved() if self._has_gpu else None,
-            gpu_net=cuda.memory_allocated() - self._gpu if self._has_gpu else None,
+            gpu_peak=gpu[1] if self._has_gpu else None,
+            gpu_net=gpu[0] - self._gpu if self._has_gpu else None,
             graph=graph,
             tensors=None if counter is None else counter.tensors,
             nan=bool(nan_in),

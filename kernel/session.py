@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from flambeau import initial_seed, is_grad_enabled
+from flambeau.backends.cuda import waits
 from flambeau.magics.base import UsageError
 from flambeau.magics.safe import SafeCell
 
@@ -57,6 +58,7 @@ class Session:
         self.grad_enabled = True
         self.first_seed = initial_seed()  # what nobody has chosen
         self.shell = shell = plain_shell() if shell is None else shell
+        waits.let_interrupts_through()
         torch_alias.install(first=os.environ.get(AS_TORCH) == "1")
         self._begin()
         display.register(shell.display_formatter)

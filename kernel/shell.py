@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import atexit
+import sys
+import threading
 from typing import Any
 
 from ipykernel.compiler import XCachingCompiler
@@ -46,6 +48,27 @@ class Workbench(InteractiveShell):
     def __init__(self, **options: Any) -> None:
         # ipykernel names its own compiler class, whatever default the shell has.
         super().__init__(**{**options, "compiler_class": PlacedCompiler})
+
+    async def run_ast_nodes(
+        self, nodelist: Any, cell_name: Any, *args: Any, result: Any = None, **options: Any
+    ) -> bool:
+        """Run a cell's statements, then wait for the GPU: what failed there is told at the cell
+        that asked for it."""
+        failed = await super().run_ast_nodes(nodelist, cell_name, *args, result=result, **options)
+        is_main = threading.current_thread() is threading.main_thread()
+        cuda = sys.modules.get("flambeau.cuda")  # a kernel that waits has not loaded the runtime
+        if not is_main or cuda is None or not cuda.is_initialized():
+            return bool(failed)
+        try:
+            cuda.synchronize()
+        except BaseException as error:
+            if failed:  # the first error tells more
+                return True
+            if result is not None:
+                result.error_in_exec = error
+            self.showtraceback()
+            return True
+        return bool(failed)
 
     def _get_exc_info(self, exc_tuple: Any = None) -> Any:
         """The exception with the runtime's own frames cut off below the user's last line.

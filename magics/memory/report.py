@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,15 +145,16 @@ def hint(census: Census, root: str) -> str:
     )
 
 
-def largest(census: Census, device: str) -> str:
-    """The largest holders of a device's memory, in a sentence; empty if nothing is held there."""
+def largest(census: Census, device: str, text: Callable[[int], str] = bytes_text) -> str:
+    """The largest holders of a device's memory, in a sentence, with sizes as `text` writes them;
+    empty if nothing is held there."""
     rows = []
     for root in census.roots:
         held = [b for b in census.held_by(root.name) if b.device == device]
         if held:
             rows.append((sum(b.nbytes for b in held), root.name))
     rows.sort(key=lambda row: -row[0])
-    words = [f"{name} {bytes_text(size)}" for size, name in rows[:ADVISED]]
+    words = [f"{name} {text(size)}" for size, name in rows[:ADVISED]]
     return f"Largest holders: {joined(words)}." if words else ""
 
 

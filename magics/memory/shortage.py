@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 from typing import Any
 
-from flambeau.backends.cuda.memory import CachingAllocator
+from flambeau.backends.cuda.memory import CachingAllocator, size_text
 
 from .pins import empty_pools
 from .report import advice, largest
@@ -48,7 +48,7 @@ class Shortage:
         self.shell = shell
         self.reserve = Reserve()
         CachingAllocator.largest_holders = staticmethod(
-            lambda device: largest(session_census(shell), f"cuda:{device}")
+            lambda device: largest(session_census(shell), f"cuda:{device}", size_text)
         )
         # IPython asks for a function; it binds what it gets to the shell.
         shell.set_custom_exc(

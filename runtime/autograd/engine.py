@@ -132,8 +132,8 @@ class Pass:
             if is_fresh is None:
                 is_fresh = fresh
             if edge.__class__ is AccumulateGrad:
-                if direct and not edge.is_watched:
-                    self.accumulate(edge, g, is_fresh, False)  # nobody waits for its sum
+                if direct and not (edge.prehooks or edge.post_hooks):
+                    self.accumulate(edge, g, is_fresh, False)  # no hook waits for its sum
                 else:
                     self.send(edge, g, is_fresh)
             elif following is None and edge not in self.pending:
@@ -171,8 +171,30 @@ class Pass:
         return slots
 
     def accumulate(self, edge: AccumulateGrad, g: Any, fresh: bool, create_graph: bool) -> None:
-        """Add `g` to the leaf's `grad`."""
-        accumulate(edge, g, fresh, create_graph)
+        """Add `g` to the leaf's `grad`; it is copied unless its memory is new."""
+        leaf = edge._variable()
+        if leaf is None:
+            return
+        if create_graph:
+            leaf._grad = g if leaf._grad is None else leaf._grad + g
+        else:
+            key = leaf._key
+            if g.__class__ is not key.array_class and g.__class__ is not SparseArray:
+                g, fresh = key.as_array(g), True
+            if leaf._grad is not None:
+                _add_to(leaf, g)
+            elif fresh or key.device.type == "meta":
+                if g.ndim > 2 and key.device.type == "cuda" and g.__class__ is key.array_class:
+                    g = laid_like(g, leaf._array)  # steps go through both together
+                leaf._grad = wrap(g, key.of_array(g))
+                if g.ndim > 2:  # images, maybe with channels innermost
+                    conceal(leaf._grad, leaf._array)
+            else:
+                leaf._grad = wrap(g.copy(), key.of_array(g))
+        if edge.post_hooks:
+            with no_grad():
+                for hook in list(edge.post_hooks):
+                    hook(leaf)
 
     def _as_tensor(self, g: Any, edge: Any) -> Tensor:
         return g if self.create_graph else wrap_gradient(g, _key(edge))
@@ -225,33 +247,6 @@ def wrap_gradient(g: Any, key: Any) -> Tensor:
     if g.__class__ is np.ndarray and g.ndim > 2 and not g.flags.c_contiguous:
         key = concealed_key(key)  # hooks may ask for a view
     return wrap(g, key)
-
-
-def accumulate(edge: AccumulateGrad, g: Any, fresh: bool, create_graph: bool) -> None:
-    """Add `g` to the leaf's `grad`; it is copied unless its memory is new."""
-    leaf = edge._variable()
-    if leaf is None:
-        return
-    if create_graph:
-        leaf._grad = g if leaf._grad is None else leaf._grad + g
-    else:
-        key = leaf._key
-        if g.__class__ is not key.array_class and g.__class__ is not SparseArray:
-            g, fresh = key.as_array(g), True
-        if leaf._grad is not None:
-            _add_to(leaf, g)
-        elif fresh or key.device.type == "meta":
-            if g.ndim > 2 and key.device.type == "cuda" and g.__class__ is key.array_class:
-                g = laid_like(g, leaf._array)  # steps go through both together
-            leaf._grad = wrap(g, key.of_array(g))
-            if g.ndim > 2:  # images, maybe with channels innermost
-                conceal(leaf._grad, leaf._array)
-        else:
-            leaf._grad = wrap(g.copy(), key.of_array(g))
-    if edge.post_hooks:
-        with no_grad():
-            for hook in list(edge.post_hooks):
-                hook(leaf)
 
 
 def _add_to(leaf: Tensor, g: Any) -> None:

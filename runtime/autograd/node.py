@@ -246,11 +246,6 @@ class AccumulateGrad:
         self.post_hooks: list[Callable[..., Any]] | None = None
 
     @property
-    def is_watched(self) -> bool:
-        """Whether hooks wait for the whole gradient of a pass."""
-        return bool(self.prehooks or self.post_hooks)
-
-    @property
     def variable(self) -> Tensor | None:
         """The leaf, while it lives."""
         return self._variable()

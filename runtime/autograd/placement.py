@@ -12,7 +12,7 @@ from typing import Any
 
 from ..core.dispatch import backends
 from ..core.tensor import Tensor
-from .engine import Pass, accumulate
+from .engine import Pass
 from .node import AccumulateGrad, Node, OutputEdge, tick
 
 MOST_SWITCHES = 4_096
@@ -204,7 +204,7 @@ class PlacedPass(Pass):
             self._wait(self._makers_of(edge), g)
             assert self.here is not None
             self.makers[edge] = {self.here}  # another part may come, to be added
-        accumulate(edge, g, fresh, create_graph)
+        super().accumulate(edge, g, fresh, create_graph)
 
 
 def _device(edge: Any) -> int | None:

@@ -183,9 +183,9 @@ class Tensor:
         """Address of the first element; 0 on meta."""
         if self.is_meta:
             return 0
+        self._shows_address = True
         if self.is_cuda:
             return int(self._array.data.ptr)
-        self._shows_address = True
         expose(reveal(self))
         return int(self._array.ctypes.data)
 

@@ -212,5 +212,6 @@ def synchronize(device: Any = None) -> None:
 
     Raises: DeviceError if it is not there, IndexError for an index that it found out of range.
     """
-    _gpu(device).synchronize()
+    gpu = _gpu(device)
+    waits.wait_for(_backend.xp, gpu)
     bounds.raise_noted()

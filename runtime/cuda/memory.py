@@ -79,7 +79,7 @@ def memory_allocated(device: Any = None) -> int:
 
 def max_memory_allocated(device: Any = None) -> int:
     """The most bytes that tensors have occupied at a time since `reset_peak_memory_stats`."""
-    return _counts(device).allocated_peak
+    return _counts(device).peak
 
 
 def memory_reserved(device: Any = None) -> int:
@@ -119,7 +119,8 @@ def memory_stats_as_nested_dict(device: Any = None) -> dict[str, Any]:
     counts, found = _counts(device), {}
     for name, own in _NAMES.items():
         now, total = getattr(counts, own), getattr(counts, f"{own}_total")
-        row = {"current": now, "peak": getattr(counts, f"{own}_peak"), "allocated": total,
+        peak = counts.peak if own == "allocated" else getattr(counts, f"{own}_peak")
+        row = {"current": now, "peak": peak, "allocated": total,
                "freed": total - now}  # fmt: skip
         found[name] = {"all": row}
     found["active_bytes"], found["active"] = found["allocated_bytes"], found["allocation"]

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from ..autograd.placement import note_switch
 from ..backends import cuda as _backend
+from ..backends.cuda import waits
 from ..core.devices import device as _Device
 from ..errors import DeviceError
 from .devices import _gpu, _index, current_device
@@ -73,7 +74,7 @@ class Stream:
 
     def synchronize(self) -> None:
         """Wait until its work is done."""
-        self.handle.synchronize()
+        waits.wait_for(_backend.xp, self.handle)
 
     def query(self) -> bool:
         """Whether its work is done."""
@@ -182,7 +183,7 @@ class Event:
     def synchronize(self) -> None:
         """Wait until it has happened."""
         if self.handle is not None:
-            self.handle.synchronize()
+            waits.wait_for(_backend.xp, self.handle)
 
     def elapsed_time(self, end_event: Event) -> float:
         """Milliseconds from this event to `end_event`, both made with `enable_timing`.

@@ -150,9 +150,10 @@ def tiled_attention(
     held: int = 0,
 ) -> tuple[Spec, Spec]:
     """`attention`, and what spares a kernel in tiles half of its work in the backward pass: the
-    logarithm of the sum of each query's exponentials, (..., L) in float64, which has no gradient
-    of its own. Each head of key and value may serve several heads of query, one after the
-    other. With the probability `dropped` a weight is left out, see `drop_weights`."""
+    logarithm of the sum of each query's exponentials, (..., L) in float64 (some kernels for half
+    types give float32), which has no gradient of its own. Each head of key and value may serve
+    several heads of query, one after the other. With the probability `dropped` a weight is left
+    out, see `drop_weights`."""
     key, value = _for_each_head(F, key, query), _for_each_head(F, value, query)
     scores = _scores(F, query, key, mask, scale, is_causal)
     sums = F.logsumexp_over(scores, dim=-1, keepdim=False)

@@ -299,6 +299,7 @@ def cuda_array_interface(self: Tensor) -> dict[str, Any]:
             "__cuda_array_interface__: expected a tensor that requires no gradient. Use detach()."
         )
     with self._key.guard:  # whose stream is told
+        self._shows_address = True
         return self._array.__cuda_array_interface__
 
 

@@ -132,9 +132,7 @@ IN_PLACE = {
     statistics: "renorm",
     rearrangement: "tril triu",
     gather: "scatter scatter_add",
-    updates: """
-index_put index_add index_copy index_fill index_reduce scatter_reduce masked_scatter put
-""",
+    updates: "index_add index_fill index_reduce scatter_reduce masked_scatter put",
     linalg: "addmm",
     products: "baddbmm addbmm addmv addr",
 }
@@ -228,7 +226,8 @@ def _attach_methods() -> None:
         setattr(Tensor, alias, getattr(Tensor, name))
         if hasattr(Tensor, f"{name}_"):
             setattr(Tensor, f"{alias}_", getattr(Tensor, f"{name}_"))
-    for function in (inplace.copy_, inplace.fill_, inplace.zero_):
+    own = updates.index_copy_, updates.index_put_
+    for function in (inplace.copy_, inplace.fill_, inplace.zero_, *own):
         setattr(Tensor, function.__name__, function)
     for name, dtype in CONVERSIONS.items():
         setattr(Tensor, name, transfer.conversion(dtype))

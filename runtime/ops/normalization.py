@@ -211,10 +211,87 @@ def group_norm(
         raise ShapeError(
             f"group_norm: expected channels that {num_groups} divides. Got {tuple(input.shape)}."
         )
+    if input.is_cuda and input.numel():
+        out = group_norm_over(input, weight, bias, groups=num_groups, eps=eps)
+        return out.to(input.dtype)
     each = input.shape[1] // num_groups * math.prod(input.shape[2:])
     groups = input.reshape(input.shape[0], num_groups, each)
     out = normalize_over(groups, dims=(2,), eps=eps)[0].reshape(input.shape)
     return named(affine_channels(out, weight, bias), "NativeGroupNorm")
+
+
+@composite(node_name="NativeGroupNorm")
+def group_norm_over(
+    F: Any, input: Spec, weight: Spec | None, bias: Spec | None, *, groups: int, eps: float
+) -> Spec:
+    """`group_norm` in one operation, for devices that have a kernel for it."""
+    out = F.normalize_over(_in_groups(F, input, groups), dims=(2,), eps=eps)[0]
+    out = F.view_as_shape(out, shape=tuple(input.shape))
+    if weight is None and bias is None:
+        return out
+    return F.scale_shift_channels(out, weight, bias)
+
+
+def _in_groups(F: Any, x: Any, groups: int) -> Any:
+    """(N, C, ...) as (N, groups, elements)."""
+    return F.view_as_shape(F.copied(x), shape=(x.shape[0], groups, -1))
+
+
+@group_norm_over.array
+def group_norm_array(xp: Any, input: Any, weight: Any, bias: Any, groups: int, eps: float) -> Any:
+    """Scaled and shifted in place."""
+    rows = input.reshape(input.shape[0], groups, -1)
+    out = normalize_array(xp, rows, (2,), eps)[0].reshape(input.shape)
+    column = (-1, *[1] * (input.ndim - 2))
+    if weight is not None:
+        out *= weight.reshape(column)
+    if bias is not None:
+        out += bias.reshape(column)
+    return out
+
+
+@group_norm_over.vjp(saves="input weight")
+def group_norm_vjp(
+    F: Any, g: Any, needs: Any, input: Any, weight: Any, bias: Any, groups: Any, eps: Any
+) -> Any:
+    """The statistics are computed again: the input is there, and has to be read anyway."""
+    grads = F.group_norm_gradient(g, input, weight, groups=groups, eps=eps)
+    return tuple([part if need else None for part, need in zip(grads, needs, strict=True)])
+
+
+@composite
+def group_norm_gradient(
+    F: Any, g: Spec, input: Spec, weight: Spec | None, *, groups: int, eps: float
+) -> tuple[Spec, Spec, Spec]:
+    """The gradients of `group_norm_over` by input, and by weight and bias (C,)."""
+    normalized, _, var = F.normalize_over(_in_groups(F, input, groups), dims=(2,), eps=eps)
+    weighted = g if weight is None else F.scale_shift_channels(g, weight, None)
+    rows = _in_groups(F, weighted, groups)
+    by_input = F.normalize_gradient(rows, normalized, var, dims=(2,), eps=eps)
+    shown = F.view_as_shape(normalized, shape=tuple(input.shape))
+    return (
+        F.view_as_shape(by_input, shape=tuple(input.shape)),
+        F.channel_sum(F.mul(g, shown)),
+        F.channel_sum(g),
+    )
+
+
+@group_norm_gradient.array
+def group_norm_gradient_array(
+    xp: Any, g: Any, input: Any, weight: Any, groups: int, eps: float
+) -> tuple[Any, Any, Any]:
+    """The same on arrays."""
+    rows = (input.shape[0], groups, -1)
+    normalized, _, var = normalize_array(xp, input.reshape(rows), (2,), eps)
+    weighted = g if weight is None else g * weight.reshape(-1, *[1] * (g.ndim - 2))
+    by_input = normalize_gradient_array(xp, weighted.reshape(rows), normalized, var, (2,), eps)
+    samples = (0, *range(2, g.ndim))
+    shown = normalized.reshape(input.shape)
+    return (
+        by_input.reshape(input.shape),
+        xp.asarray((g * shown).sum(samples)),
+        xp.asarray(g.sum(samples)),
+    )
 
 
 def instance_norm(

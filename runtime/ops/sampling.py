@@ -306,13 +306,19 @@ def bernoulli(
     if p is not None:
         return bernoulli_(input.detach().clone(), p, generator=generator)
     _floating("bernoulli", input._key)
-    if is_launched(input._key):
-        stream = generator_for(input.device, generator).philox
-        return wrap(launches.coins(stream, input._array), input._key)
+    if is_launched(input._key) and not running():
+        return wrap(_coins(input, generator), input._key)
     if not input.is_meta and input.numel() and anywhere((input < 0) | (input > 1) | input.isnan()):
         raise RuntimeError("bernoulli: expected probabilities from 0 to 1. Got others.")
     draws = drawn("uniform", input._key, tuple(input.shape), generator, 0.0, 1.0)
     return (placed(draws, input._key) < input.detach()).to(input.dtype)
+
+
+def _coins(probabilities: Tensor, generator: Generator | None) -> Any:
+    """An array of ones with these probabilities and zeros, drawn on their GPU."""
+    with probabilities._key.guard:
+        stream = generator_for(probabilities.device, generator).philox
+        return launches.coins(stream, probabilities._array)
 
 
 @drawn_slicewise
@@ -374,8 +380,9 @@ def _launched_multinomial(
         raise RuntimeError(
             f"multinomial: expected at most {n} samples without replacement. Got {num_samples}."
         )
-    stream = generator_for(input.device, generator).philox
-    picks = launches.choices(stream, input._array.reshape(-1, n), num_samples, replacement)
+    with input._key.guard:
+        stream = generator_for(input.device, generator).philox
+        picks = launches.choices(stream, input._array.reshape(-1, n), num_samples, replacement)
     key = key_of(input.device, dtypes.int64)
     return wrap(picks.reshape(*input.shape[:-1], num_samples), key)
 
@@ -439,10 +446,9 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
         array = drawn("bernoulli", key, tuple(self.shape), generator, float(p), 1.0)
         write(self, array, "bernoulli_")
         return self
-    if is_launched(self._key):
-        probabilities = p.detach().to(dtypes.float32).expand(self.shape)
-        stream = generator_for(self.device, generator).philox
-        write(self, launches.coins(stream, probabilities._array), "bernoulli_")
+    if is_launched(self._key) and not running():
+        probabilities = p.detach().to(self.device, dtypes.float32).expand(self.shape)
+        write(self, _coins(probabilities, generator), "bernoulli_")
         return self
     key = key_of(self.device, dtypes.float64)
     draws = drawn("uniform", key, tuple(self.shape), generator, 0.0, 1.0)

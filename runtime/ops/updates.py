@@ -10,10 +10,12 @@ from ..core.batched import anywhere
 from ..core.creation import as_tensor, full_like
 from ..core.limits import iinfo
 from ..core.sparse_arrays import refusal
+from ..core.tensor import Tensor
 from ..errors import DTypeError, OutOfBoundsError, ShapeError
 from .declare import Spec
 from .gather import scatter_add, scatter_values
 from .indexing import index_put_values, parse_index
+from .inplace import inplace, setitem
 from .numpy_names import numpy_names
 from .scattering import scatter_reduced
 from .shapes import broadcast_sizes, normalized_dim
@@ -42,6 +44,18 @@ def index_put(input: Spec, indices: Any, values: Spec, accumulate: bool = False)
     None for a whole dimension."""
     parsed, _ = parse_index(input, tuple(slice(None) if i is None else i for i in indices))
     return index_put_values(input, values, index=parsed, accumulate=accumulate)
+
+
+_added_in_place = inplace(index_put, "index_put_")
+
+
+def index_put_(self: Tensor, indices: Any, values: Spec, accumulate: bool = False) -> Tensor:
+    """`index_put`, written into this tensor, which is returned; without `accumulate` nothing but
+    those places is touched."""
+    if accumulate or values.dtype is not self.dtype:
+        return _added_in_place(self, indices, values, accumulate)
+    setitem(self, tuple(slice(None) if i is None else i for i in indices), values)
+    return self
 
 
 def _along(name: str, input: Any, dim: int, index: Any) -> tuple[int, tuple[Any, ...]]:
@@ -97,6 +111,14 @@ def index_copy(input: Spec, dim: int, index: Spec, source: Spec) -> Spec:
     """input with source in the slices of `dim` that `index` names."""
     places, source = _placed("index_copy", input, dim, index, source)
     return _put_slices(input, places, source)
+
+
+def index_copy_(self: Tensor, dim: int, index: Spec, source: Spec) -> Tensor:
+    """`index_copy`, written into this tensor, which is returned; nothing but those slices is
+    touched, as of a cache that grows."""
+    places, source = _placed("index_copy_", self, dim, index, source)
+    setitem(self if len(self.shape) else self.view(1), places, source)
+    return self
 
 
 @numpy_names

@@ -56,7 +56,7 @@ def test_a_full_gpu_names_the_variables_that_hold_it(run: Run, shell: Any) -> No
         told = str(result.error_in_exec or shell.last_execution_result.error_in_exec)
     finally:
         backend.allocator.limits.clear()
-    assert "Largest holders: weights 41.9 MB and activations 10.5 MB" in told
+    assert "Largest holders: weights 40.00 MiB and activations 10.00 MiB" in told
 
 
 def test_a_profile_times_the_gpu_by_events_and_waits_once(run: Run, monkeypatch: Any) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import flambeau as torch
-from flambeau.backends.cuda import cublaslt, ways
+from flambeau.backends.cuda import cublaslt, matrices, ways
 
 from .cupy_stand_in import blas_lt
 
@@ -123,7 +123,7 @@ def epilogues(asked: list[dict[str, Any]]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 def test_a_bias_and_its_gradient_come_with_the_products(asked: Any, dtype: Any) -> None:
     layer = torch.nn.Linear(4, 3, device="cuda", dtype=dtype)
     out = layer(torch.ones(2, 5, 4, device="cuda", dtype=dtype, requires_grad=True))
@@ -133,7 +133,7 @@ def test_a_bias_and_its_gradient_come_with_the_products(asked: Any, dtype: Any) 
     assert layer.bias.grad.tolist() == [10] * 3
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 def test_a_sum_with_a_product_is_one_launch_forward_and_two_backward(
     asked: Any, dtype: Any
 ) -> None:
@@ -279,6 +279,17 @@ def test_a_product_that_is_refused_when_it_runs_is_cublass_from_then_on(
     assert asked == []
 
 
+def test_a_large_product_is_not_slowed_down_by_sums() -> None:
+    for rows, inputs, outputs, pay in (
+        (128, 784, 512, True), (8192, 64, 64, True), (8192, 768, 3072, False),
+        (8192, 3072, 768, False),
+    ):  # fmt: skip
+        left = matrices.Operand(outputs, rows, outputs, True)
+        right = matrices.Operand(rows, inputs, inputs, False)
+        problem = matrices.Problem("bfloat16", left, right, 68, 256, 256, epilogue="sums left")
+        assert (rows, inputs, outputs, ways._sums_pay(problem)) == (rows, inputs, outputs, pay)
+
+
 @pytest.mark.parametrize(("rows", "waves", "words"), [
     (2048, 0.2, ["", ""]), (2048, 0.8, ["", "sums left"]), (16, 0.2, ["", "sums left"]),
 ])  # fmt: skip
@@ -288,8 +299,9 @@ def test_a_long_sum_is_not_kept_from_idle_multiprocessors(
     monkeypatch.setattr(blas_lt, "waves", {cublaslt.EPILOGUES["sums left"]: waves})
     ways.forget()
     cublaslt.functions = blas_lt.library()
-    layer = torch.nn.Linear(4, 3, device="cuda")
-    out = layer(torch.ones(rows, 4, device="cuda", requires_grad=True))
+    half = {"device": "cuda", "dtype": torch.bfloat16}
+    layer = torch.nn.Linear(4, 3, **half)
+    out = layer(torch.ones(rows, 4, **half, requires_grad=True))
     asked.clear()
     out.backward(torch.ones_like(out))
     assert epilogues(asked) == words

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import pickle
+import signal
+import threading
 import warnings
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 import flambeau as torch
 from flambeau.backends import cuda as backend
+from flambeau.backends.cuda import waits
 from flambeau.cuda import monitoring
 
 pytestmark = [pytest.mark.usefixtures("gpu"), pytest.mark.cuda]
@@ -109,6 +112,44 @@ def test_waits_that_nobody_asked_for_warn_on_the_line_or_fail(name: str) -> None
     assert y.tolist() == [1, 3, 5]
     with pytest.raises(ValueError, match="warn"):
         torch.cuda.set_sync_debug_mode("loud")
+
+
+@pytest.mark.parametrize("name", ["device", "stream", "event", "item"])
+def test_ctrl_c_ends_a_long_wait(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = backend.xp.cuda
+    if not hasattr(cuda.Stream.null, "capture"):
+        pytest.skip("A GPU's work cannot be made to last for ever.")
+    monkeypatch.setattr(waits._Chosen, "is_interruptible", True)
+    x, event = torch.ones(1, device="cuda"), torch.cuda.Event()
+    event.record()
+    for_ever = threading.Event()
+    for kind in (cuda.Device, type(cuda.Stream.null), cuda.Event):
+        monkeypatch.setattr(kind, "synchronize", lambda self: for_ever.wait(20))
+    for kind in (type(cuda.Stream.null), cuda.Event):
+        monkeypatch.setattr(kind, "done", property(lambda self: False))
+    wait = {
+        "device": torch.cuda.synchronize, "stream": torch.cuda.current_stream().synchronize,
+        "event": event.synchronize, "item": x.item,
+    }[name]  # fmt: skip
+    main = threading.main_thread().ident
+    threading.Timer(0.05, signal.pthread_kill, [main, signal.SIGINT]).start()
+    with pytest.raises(KeyboardInterrupt):
+        wait()
+    for_ever.set()
+
+
+def test_what_fails_while_it_is_waited_for_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = backend.xp.cuda
+    failure = cuda.runtime.CUDARuntimeError(700)
+
+    def fail(self: Any) -> None:
+        raise failure
+
+    monkeypatch.setattr(waits._Chosen, "is_interruptible", True)
+    monkeypatch.setattr(waits, "AT_ONCE", 0.0)
+    awaited = type("", (), {"done": False, "synchronize": fail})()
+    with pytest.raises(cuda.runtime.CUDARuntimeError):
+        waits.wait_for(backend.xp, awaited)
 
 
 def test_blocks_by_hand_are_counted_and_taken_back_once() -> None:

@@ -98,13 +98,12 @@ class CUDABackend(AttentionSwitches, ArrayBackend):
         return True
 
     def kernel(self, operation: Operation, key: DispatchKey) -> Callable[..., Any]:
+        if operation.name in self.together:
+            return partial(products.TOGETHER[operation.name], self.xp, key)
         plain = super().kernel(operation, key)
         own = registry.own_kernel(operation, key) if launch.driver.is_available() else None
         if own is None and operation.name in products.KERNELS and products.is_available(self.xp):
             own = partial(products.KERNELS[operation.name], self.xp)
-        if operation.name in self.together:
-            own = partial(products.TOGETHER[operation.name], self.xp)
-            plain = operation.composed(key)  # which widens halves no sooner than it must
         kernel = plain if own is None else registry.or_plain(own, plain)
         library = cudnn.kernel(operation.name, key.dtype.name)
         return kernel if library is None else registry.or_plain(library, kernel)

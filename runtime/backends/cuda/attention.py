@@ -234,8 +234,9 @@ def tiled_attention_gradient(
     """One pass by queries and one by keys, which compute the weights again."""
     if not _is_fit(query, key, value, mask, scale):
         return None
+    known = out, sums.astype("float64", copy=False)  # cuDNN's are of float32
     dropout = dropped, seed, offset, held
-    problem = _Problem(query, key, value, mask, scale, is_causal, dropout, (out, sums))
+    problem = _Problem(query, key, value, mask, scale, is_causal, dropout, known)
     found = zip(problem.backward(g), (query, key, value), strict=True)
     return tuple([by.reshape(array.shape) for by, array in found])
 

@@ -13,6 +13,7 @@ from ...core.expressions import read
 from ..layout import is_channels_last
 from . import launch
 from .launch import Template
+from .movement import copy_into
 from .pointwise import Formula
 from .reductions import reduced
 from .registry import FLOATS, kernel
@@ -29,21 +30,23 @@ GRADIENT = Template("batch_norm", "normalize_channels_gradient", "PPPPPPPPPqqqqd
 # -- formulas, of which operands that are None are left out ---------------------------------------
 
 
-def _normalized(m: Any, x: Any, mean: Any, var: Any, *, eps: Any) -> Any:
+def normalized(m: Any, x: Any, mean: Any, var: Any, *, eps: Any) -> Any:
+    """(x - mean) / sqrt(var + eps)."""
     return (x - mean) * m.rsqrt(var + eps)
 
 
-def _by_weight(m: Any, along: Any, level: Any, shift: Any, mean: Any, var: Any, *, eps: Any) -> Any:
+def by_weight(m: Any, along: Any, level: Any, shift: Any, mean: Any, var: Any, *, eps: Any) -> Any:
     """sum(g * x) with x normalized, from what `ShiftedProducts` has."""
     return (along + (shift - mean) * level) * m.rsqrt(var + eps)
 
 
 @cache
-def _forward(dtype: str, has_weight: bool, has_bias: bool) -> Formula:
+def forward(dtype: str, has_weight: bool, has_bias: bool) -> Formula:
+    """`normalized`, times the weight plus the bias, as far as there are."""
     names = ["x", "mean", "var"] + ["weight"] * has_weight + ["bias"] * has_bias
 
     def formula(m: Any, x: Any, mean: Any, var: Any, *rest: Any, eps: Any) -> Any:
-        out = _normalized(m, x, mean, var, eps=eps)
+        out = normalized(m, x, mean, var, eps=eps)
         out = out * rest[0] if has_weight else out
         return out + rest[-1] if has_bias else out
 
@@ -68,9 +71,9 @@ def _backward(dtype: str, has_weight: bool) -> Formula:
     def formula(
         m: Any, g: Any, x: Any, mean: Any, var: Any, *rest: Any, eps: Any, share: Any
     ) -> Any:
-        along = _by_weight(m, *rest[:3], mean, var, eps=eps)
-        normalized = _normalized(m, x, mean, var, eps=eps)
-        out = (g - (rest[1] + normalized * along) * share) * m.rsqrt(var + eps)
+        along = by_weight(m, *rest[:3], mean, var, eps=eps)
+        shown = normalized(m, x, mean, var, eps=eps)
+        out = (g - (rest[1] + shown * along) * share) * m.rsqrt(var + eps)
         return out * rest[3] if has_weight else out
 
     parameters = ["eps", "share"]
@@ -81,28 +84,29 @@ def _backward(dtype: str, has_weight: bool) -> Formula:
 @cache
 def _weight_gradient(dtype: str) -> Formula:
     names = ["along", "level", "shift", "mean", "var"]
-    expression = read(_by_weight, names, ["eps"], {})
+    expression = read(by_weight, names, ["eps"], {})
     return Formula("batch_norm_weight_gradient", expression, names, ["eps"], dtype)
 
 
 # -- kernels ---------------------------------------------------------------------------------------
 
 
-def _lies_well(x: Any) -> bool:
+def lies_well(x: Any) -> bool:
     """Whether results may lie as x does: row by row, or with the channels innermost."""
     import cupy
 
     return x.ndim > 1 and x.size > 0 and (x.flags.c_contiguous or is_channels_last(cupy, x))
 
 
-def _laid_as(g: Any, x: Any) -> Any:
+def laid_as(g: Any, x: Any) -> Any:
     """g, or a copy that lies in memory as x does."""
     if g.strides == x.strides:
         return g
     import cupy
 
     out = cupy.empty_like(x, g.dtype)
-    out[...] = g
+    if not copy_into(out, g):
+        out[...] = g
     return out
 
 
@@ -151,7 +155,7 @@ def _normalized_by_batch(
     input: Any, weight: Any, bias: Any, dims: tuple[int, ...], eps: float
 ) -> tuple[Any, Any, Any] | None:
     """The result in the dtype of the input, mean and variance in that of sums."""
-    if not _lies_well(input):
+    if not lies_well(input):
         return None
     count = math.prod([input.shape[d] for d in dims])
     moments = reduced("Moments", input, tuple(dims), wide(input), number=count)
@@ -167,7 +171,7 @@ def _normalized_by_batch(
         places = _places(input, *moments, weight, bias, out)
         chosen(how.grid, THREADS, *places, *how.sizes, eps)
         return out, *moments
-    formula = _forward(input.dtype.name, weight is not None, bias is not None)
+    formula = forward(input.dtype.name, weight is not None, bias is not None)
     out = formula(input, *_given(input, *moments, weight, bias), eps=eps)
     return None if out is None else (out, *moments)
 
@@ -198,9 +202,9 @@ def batch_normalize_gradient(
 ) -> Any:
     """Both arrays are read twice and the result written once; the gradients by weight and bias are
     in the dtype of the weight, or of the mean."""
-    if not _lies_well(input):
+    if not lies_well(input):
         return None
-    g = _laid_as(g, input)
+    g = laid_as(g, input)
     dims = (0, *range(2, g.ndim))
     sums = reduced("ShiftedProducts", g, dims, wide(g), other=input)
     if sums is None:
@@ -230,16 +234,16 @@ def normalize_by(
     input: Any, mean: Any, var: Any, weight: Any = None, bias: Any = None, *, eps: float
 ) -> Any:
     """One pass."""
-    if not _lies_well(input):
+    if not lies_well(input):
         return None
-    formula = _forward(input.dtype.name, weight is not None, bias is not None)
+    formula = forward(input.dtype.name, weight is not None, bias is not None)
     return formula(input, *_given(input, mean, var, weight, bias), eps=eps)
 
 
 @kernel("scale_shift_channels")
 def scale_shift_channels(input: Any, weight: Any = None, bias: Any = None) -> Any:
     """One pass."""
-    if not _lies_well(input) or (weight is None and bias is None):
+    if not lies_well(input) or (weight is None and bias is None):
         return None
     formula = _scaled(input.dtype.name, weight is not None, bias is not None)
     return formula(input, *_given(input, weight, bias))

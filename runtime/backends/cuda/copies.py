@@ -83,6 +83,7 @@ def to_cpu(cupy: Any, array: Any, non_blocking: bool) -> Any:
     with cupy.cuda.Device(array.data.device_id):
         if not non_blocking:
             waits.note("copy to the CPU")
+            waits.wait_for_values(cupy)
             return cupy.asnumpy(array)
         laid = array if array.flags.c_contiguous else cupy.ascontiguousarray(array)
         return laid.get(out=empty_pinned(cupy, laid), blocking=False)

@@ -12,7 +12,7 @@ from .registry import FLOATS, kernel
 from .rows import MOST_ROW_THREADS, ROW_PARAMETERS, VECTOR_BYTES, aligned, as_rows, empty, wide
 
 LOSS: dict[str, Any] = {"T": FLOATS, "IS_WIDE": (False, True)}
-ROWS = Template("logits", "logits_rows", "PPPPPqqqqq", **ROW_PARAMETERS)
+ROWS = Template("logits", "logits_rows", "PPPPPqqqqq", **{**ROW_PARAMETERS, "PIECES": (1, 4)})
 LONG_ROWS = Template("logits", "logits_long_rows", "PPPPPqqq", T=FLOATS)
 TOTAL = Template("logits", "logits_total", "PPPPqqq", **LOSS)
 GRADIENT = Template("logits", "logits_gradient", "PPPPPPqqq", **LOSS)

@@ -59,8 +59,8 @@ class Counts:
 
     __slots__ = (
         "allocated", "allocated_peak", "allocated_total", "blocks", "blocks_peak", "blocks_total",
-        "failures", "requested", "requested_peak", "requested_total", "reserved", "reserved_peak",
-        "reserved_total", "retries", "segments", "segments_peak", "segments_total",
+        "earlier_peak", "failures", "requested", "requested_peak", "requested_total", "reserved",
+        "reserved_peak", "reserved_total", "retries", "segments", "segments_peak", "segments_total",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -69,12 +69,22 @@ class Counts:
         self.reserved = self.reserved_peak = self.reserved_total = 0
         self.segments = self.segments_peak = self.segments_total = 0
         self.requested = self.requested_peak = self.requested_total = 0
-        self.retries = self.failures = 0
+        self.retries = self.failures = self.earlier_peak = 0
+
+    @property
+    def peak(self) -> int:
+        """The most bytes allocated at a time, also before `allocated_peak` was watched anew."""
+        return max(self.earlier_peak, self.allocated_peak)
+
+    def watch(self) -> None:
+        """Let `allocated_peak` be found anew, while `peak` goes on."""
+        self.earlier_peak, self.allocated_peak = self.peak, self.allocated
 
     def reset_peaks(self) -> None:
         """Let the peaks be what is there now."""
         for name in ("allocated", "blocks", "reserved", "segments", "requested"):
             setattr(self, f"{name}_peak", getattr(self, name))
+        self.earlier_peak = 0
 
 
 class Arena:
@@ -206,12 +216,14 @@ class CachingAllocator:
             counts.allocated -= part.size
             counts.requested -= part.requested
             counts.blocks -= 1
-            self._tell("free_requested", part)
+            if self.history is not None:
+                self._tell("free_requested", part)
             if part.users:
                 self._waiting.append((part, [stream.record() for stream in part.users]))
                 part.users = None
             else:
-                self._tell("free_completed", part)
+                if self.history is not None:
+                    self._tell("free_completed", part)
                 arena.put(part)
 
     def _tell(self, action: str, part: Part) -> None:
@@ -319,17 +331,18 @@ class CachingAllocator:
         counts, (free, total) = self.counts[device], self._runtime.memGetInfo()
         limit = self.limits.get(device)
         words = (
-            f"Expected {_text(size)} of memory on cuda:{device}. Got none: of its {_text(total)}, "
-            f"{_text(free)} are free, tensors here occupy {_text(counts.allocated)}"
+            f"Expected {size_text(size)} of memory on cuda:{device}. Got none: of its "
+            f"{size_text(total)}, {size_text(free)} are free, tensors here occupy "
+            f"{size_text(counts.allocated)}"
         )
         between, others = counts.reserved - counts.allocated, total - free - counts.reserved
         if between > 0:
             pieces = [a.sizes[-1] for a in self._arenas.values() if a.device == device and a.sizes]
-            words += f", {_text(between)} lie free between them"
-            words += f" in pieces of at most {_text(max(pieces))}" if pieces else ""
+            words += f", {size_text(between)} lie free between them"
+            words += f" in pieces of at most {size_text(max(pieces))}" if pieces else ""
         if others > 0:
-            words += f", {_text(others)} are CUDA's own and other programs'"
-        words += f"; this process may have {_text(limit)}." if limit is not None else "."
+            words += f", {size_text(others)} are CUDA's own and other programs'"
+        words += f"; this process may have {size_text(limit)}." if limit is not None else "."
         if self.largest_holders is not None:
             with suppress(Exception):  # whatever fails there must not hide this error
                 words += f" {self.largest_holders(device)}"
@@ -397,6 +410,23 @@ class CachingAllocator:
             self._await()
             return self.counts[device]
 
+    def watch(self) -> int:
+        """Begin to watch how high the allocated bytes of all devices go; returns what they are."""
+        with self._lock:
+            self._take_back()
+            self._await()
+            for counts in self.counts.values():
+                counts.watch()
+            return sum([c.allocated for c in self.counts.values()])
+
+    def watched(self) -> tuple[int, int]:
+        """Those bytes now, and at most since `watch`, each device by itself."""
+        with self._lock:
+            self._take_back()
+            self._await()
+            found = list(self.counts.values())
+            return sum([c.allocated for c in found]), sum([c.allocated_peak for c in found])
+
     def segments(self) -> list[dict[str, Any]]:
         """Every segment with its blocks, in the order of their addresses, in PyTorch's words."""
         with self._lock:
@@ -446,7 +476,8 @@ def _block_class(cupy: Any, returned: deque[Part]) -> Any:
     return Block
 
 
-def _text(count: float) -> str:
+def size_text(count: float) -> str:
+    """`1.50 GiB`."""
     for unit in ("bytes", "KiB", "MiB"):
         if abs(count) < 1024:
             return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.2f} {unit}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from . import counters, launch
 from .launch import Template
-from .reductions import BLOCKS_PER_MULTIPROCESSOR, MOST_CHUNKS
+from .reductions import COLUMN_BLOCKS_PER_MULTIPROCESSOR, MOST_CHUNKS
 from .registry import FLOATS, kernel
 from .rows import ROW_PARAMETERS, VECTOR_BYTES, Rows, aligned, as_rows, empty, wide
 
@@ -92,7 +92,7 @@ def _summed(given: Rows, means: Any, scales: Any) -> Any:
     x, rows, columns = given.arrays[1], given.rows, given.columns
     width = VECTOR_BYTES // x.itemsize if given.how.is_vector else 1
     blocks = -(-columns // (COLUMNS_AT_ONCE * width))
-    wanted = launch.driver.multiprocessors() * BLOCKS_PER_MULTIPROCESSOR // blocks
+    wanted = launch.driver.multiprocessors() * COLUMN_BLOCKS_PER_MULTIPROCESSOR // blocks
     chunk = -(-rows // max(1, min(wanted, rows // (4 * ROWS_AT_ONCE), MOST_CHUNKS)))
     chunks = -(-rows // chunk)
     out = empty((2, columns), x.dtype)

@@ -222,31 +222,33 @@ class Formula:
     def into(self, out: Any, *arrays: Any) -> bool:
         """Whether the result was written into `out`, which may be one of `arrays`; then each of its
         elements must depend on no other of its own."""
-        plan = self._found(arrays)
-        if not plan or self.parameters or plan.dtype != out.dtype:
+        places = [a.data.ptr for a in arrays]
+        plan, place = self._found(arrays, places), out.data.ptr
+        if not plan or self.parameters or plan.dtype != out.dtype or place % VECTOR_BYTES:
             return False
-        order = plan.order
-        laid = (
-            out if order is None else out.transpose(sorted(range(out.ndim), key=order.__getitem__))
-        )
-        place = out.data.ptr
-        is_fit = laid.shape == plan.shape and laid.flags.c_contiguous and not place % VECTOR_BYTES
-        if not is_fit or any(_overlaps(out, a) for a in arrays if a is not out):
+        strides, size, order = out.strides, out.nbytes, plan.order
+        if order is not None:
+            out = out.transpose(sorted(range(out.ndim), key=order.__getitem__))
+        if out.shape != plan.shape or not out._c_contiguous:
             return False
+        for array, begin in zip(arrays, places, strict=True):
+            is_itself = begin == place and array.nbytes == size and array.strides == strides
+            if not is_itself and _meet(array, begin, place, size):
+                return False
         if plan.kernel is not None:
-            places = [a.data.ptr for a in arrays]
             # Of one element each thread would read what the first may have written by then.
             threads = 1 if out.size == 1 else BLOCK
             plan.kernel.run(plan.blocks, threads, (place, *places, *plan.words))
         return True
 
-    def _found(self, arrays: Sequence[Any]) -> Plan | tuple[()]:
+    def _found(self, arrays: Sequence[Any], places: list[int]) -> Plan | tuple[()]:
         """The plan that the code of `FRONT` would find."""
-        bits = 0
-        for array in arrays:
-            bits |= array.data.ptr
+        bits, is_plain = 0, True
+        for array, place in zip(arrays, places, strict=True):
+            bits |= place
+            is_plain = is_plain and array._c_contiguous and array.dtype is self.own
         offset = bits % VECTOR_BYTES
-        if not offset and all(a.flags.c_contiguous and a.dtype is self.own for a in arrays):
+        if is_plain and not offset:
             situation: Any = tuple([a.shape for a in arrays])
         else:
             lies = [x for a in arrays for x in (a.shape, a.strides, a.dtype.char)]
@@ -386,14 +388,14 @@ def _widening(plain: Callable[..., Any]) -> Callable[..., Any]:
     return widened
 
 
-def _overlaps(x: Any, y: Any) -> bool:
-    """Whether the memory from the first to the last element of both may have a part in common."""
-    ends = []
-    for array in (x, y):
+def _meet(array: Any, begin: int, place: int, size: int) -> bool:
+    """Whether memory of `array`, which begins at `begin`, may lie among `size` bytes at `place`."""
+    end = begin + array.nbytes
+    if not array._c_contiguous:
         steps = [(n - 1) * s for n, s in zip(array.shape, array.strides, strict=True)]
-        first = array.data.ptr + sum(s for s in steps if s < 0)
-        ends.append((first, first + sum(map(abs, steps)) + array.itemsize))
-    return ends[0][0] < ends[1][1] and ends[1][0] < ends[0][1]
+        begin += sum(s for s in steps if s < 0)
+        end = begin + sum(map(abs, steps)) + array.itemsize
+    return begin < place + size and place < end
 
 
 def _places(sizes: list[int], steps: list[list[int]], layout: Layout) -> list[int]:

@@ -3,8 +3,8 @@
 Half types are multiplied on tensor cores and added up in float32; float32 too, if rounding to TF32
 is allowed (`torch.set_float32_matmul_precision("high")` or
 `torch.backends.cuda.matmul.allow_tf32`). Operands may lie transposed, or with gaps between their
-rows. A bias is added, and its gradient summed, in the launch of the product where cuBLASLt has an
-algorithm for it.
+rows. A bias is added in the launch of the product where cuBLASLt has an algorithm for it, and its
+gradient summed in one where that takes less time than apart.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from . import cublas, cublaslt, memory, ways
 from .matrices import Shape
-from .ways import extras, product
+from .ways import HALF, extras, product
 
 
 def is_available(cupy: Any) -> bool:
@@ -57,19 +57,26 @@ def _weight_gradient(cupy: Any, g: Any, input: Any, like: Shape) -> Any:
     return product(cupy, ways.over_rows, g, input, like)
 
 
-def _linear_gradients(cupy: Any, g: Any, input: Any, like: tuple[Shape, Shape]) -> Any:
+def _linear_gradients(
+    cupy: Any, key: Any, g: Any, input: Any, like: tuple[Shape, Shape]
+) -> tuple[Any, Any]:
     weight, bias = like
-    if g.ndim == 1:  # one row, which is the sum
-        found = product(cupy, ways.over_rows, g, input, weight)
-        return None if found is None else (found, g.copy())
-    if bias != weight[:1]:
-        return None
-    return _with_sums(cupy, g, input, weight, SUM_LEFT, bias)
+    found = None
+    if g.ndim > 1 and bias == weight[:1]:
+        found = _with_sums(cupy, g, input, weight, SUM_LEFT, bias)
+    if found is not None:
+        return found
+    by_bias = g.copy() if g.shape == bias else key.sum_to(g, like=bias)  # not the memory of g
+    return key.linear_weight_gradient(g, input, like=weight), by_bias
 
 
-def _with_sums(cupy: Any, x: Any, y: Any, like: Shape, how: ways.Extras, length: Shape) -> Any:
+def _with_sums(
+    cupy: Any, x: Any, y: Any, like: Shape, how: ways.Extras, length: Shape
+) -> tuple[Any, Any] | None:
     """The product over all rows, and the sums over them that `how` says."""
-    sums = memory.current.empty(length, x.dtype, length[0] * x.itemsize)
+    if x.itemsize != HALF:  # for others there is no such algorithm
+        return None
+    sums = memory.current.empty(length, x.dtype, length[0] * HALF)
     found = product(cupy, ways.over_rows, x, y, like, how, sums)
     return None if found is None else (found, sums)
 
@@ -95,14 +102,17 @@ def product_sum(
     return product(cupy, ways.matmul, left, right, None, how, out, out)
 
 
-def _product_gradients(cupy: Any, g: Any, left: Any, like: tuple[Shape, Shape]) -> Any:
+def _product_gradients(
+    cupy: Any, key: Any, g: Any, left: Any, like: tuple[Shape, Shape]
+) -> tuple[Any, Any]:
     right, added = like
-    if added == g.shape:  # whose gradient is g, and must not be g's memory
-        found = _other_gradient(cupy, g, left, right)
-        return None if found is None else (found, g.copy())
-    if len(right) != 2 or added != right[1:]:
-        return None
-    return _with_sums(cupy, left, g, right, SUM_RIGHT, added)
+    found = None
+    if len(right) == 2 and added == right[1:]:
+        found = _with_sums(cupy, left, g, right, SUM_RIGHT, added)
+    if found is not None:
+        return found
+    by_input = g.copy() if g.shape == added else key.sum_to(g, like=added)  # not the memory of g
+    return key.matmul_other_gradient(g, left, like=right), by_input
 
 
 def int_matmul(cupy: Any, self: Any, mat2: Any) -> Any:
@@ -146,4 +156,4 @@ TOGETHER: dict[str, Callable[..., Any]] = {
     "linear_gradients": _linear_gradients,
     "product_gradients": _product_gradients,
 }
-"""The same of operations that are made of others elsewhere."""
+"""The same of operations that are made of others elsewhere; these take the dispatch key too."""

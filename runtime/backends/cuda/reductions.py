@@ -36,6 +36,9 @@ STATE_BYTES = 32
 PARTS = {"Moments": 2, "ShiftedProducts": 3}
 """How many numbers a result is, where it is several."""
 BLOCKS_PER_MULTIPROCESSOR = 8
+COLUMN_BLOCKS_PER_MULTIPROCESSOR = 4
+"""Of 256 threads with results side by side, whose registers let 3 be there at a time: more would
+only leave more states to put together."""
 MOST_LENGTH = 2**31 - 1
 MOST_CHUNKS = 65_535
 
@@ -199,10 +202,10 @@ def _plan(
     return Plan(whole, sort, size, chosen[of, x.dtype.name, how.is_wide], work, kept)
 
 
-def _chunks(blocks: int, length: int, least: int) -> tuple[int, int]:
+def _chunks(blocks: int, length: int, least: int, per_multiprocessor: int) -> tuple[int, int]:
     """Into how many chunks, and of what length, so that the multiprocessors have enough blocks
     but a chunk at least `least` elements."""
-    wanted = launch.driver.multiprocessors() * BLOCKS_PER_MULTIPROCESSOR
+    wanted = launch.driver.multiprocessors() * per_multiprocessor
     count = max(1, min(wanted // blocks, length // least, MOST_CHUNKS))
     size = -(-length // count)
     return max(1, -(-length // max(size, 1))), size
@@ -229,7 +232,7 @@ def _rows(how: Reading, width: int, results: int, gone: int) -> Work:
     else:
         per_result = threads = 128 if length <= 128 * 4 * IN_FLIGHT else 256
         blocks = results
-        chunks, chunk = _chunks(blocks, length, threads * IN_FLIGHT)
+        chunks, chunk = _chunks(blocks, length, threads * IN_FLIGHT, BLOCKS_PER_MULTIPROCESSOR)
     sizes = [results, length, chunk, per_result]
     return Work((blocks, chunks, 1), threads, sizes, _path(how.kept) + _path(path))
 
@@ -239,7 +242,8 @@ def _columns(how: Reading, width: int, results: int, gone: int) -> Work:
     groups = -(-columns // width)
     across = min(32, 1 << (groups - 1).bit_length())
     blocks = results // columns * -(-columns // (across * width))
-    chunks, chunk = _chunks(blocks, gone, COLUMN_BLOCK // across * IN_FLIGHT)
+    least = COLUMN_BLOCK // across * IN_FLIGHT
+    chunks, chunk = _chunks(blocks, gone, least, COLUMN_BLOCKS_PER_MULTIPROCESSOR)
     sizes = [columns, gone, chunk, across]
     paths = _path(rows or [(1, 0)]) + _path(how.gone)
     return Work((blocks, chunks, 1), COLUMN_BLOCK, sizes, paths)

@@ -30,10 +30,12 @@ FAMILIES = (
     "casts",
     "normalization",
     "batch_norm",
+    "group_norm",
     "pooling",
     "gathers",
     "movement",
     "upsampling",
+    "recurrent",
 )
 """The modules of this package that register kernels, or declare such as other parts call."""
 

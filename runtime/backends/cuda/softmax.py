@@ -11,9 +11,14 @@ from .movement import contiguous
 from .registry import FLOATS, kernel
 from .rows import ROW_PARAMETERS, VECTOR_BYTES, aligned, as_rows, empty, wide
 
+KEPT: dict[str, Any] = {**ROW_PARAMETERS, "PIECES": (1, 4)}
 LOG: dict[str, Any] = {"IS_LOG": (False, True)}
-ROWS = Template("softmax", "softmax_rows", "PPqqq", **ROW_PARAMETERS, **LOG)
-GRADIENT_ROWS = Template("softmax", "softmax_gradient_rows", "PPPqqq", **ROW_PARAMETERS, **LOG)
+ROWS = Template("softmax", "softmax_rows", "PPqqq", **KEPT, **LOG)
+GRADIENT_ROWS = Template("softmax", "softmax_gradient_rows", "PPPqqq", **KEPT, **LOG)
+LONG_ROWS = Template("long_rows", "softmax_rows_streamed", "PPq", T=FLOATS, **LOG)
+LONG_GRADIENT_ROWS = Template(
+    "long_rows", "softmax_gradient_rows_streamed", "PPPq", T=FLOATS, **LOG
+)
 ENTROPY_ROWS = Template("softmax", "cross_entropy_rows", "PPPPqqqqd", **ROW_PARAMETERS)
 ENTROPY_TOTAL = Template("softmax", "cross_entropy_total", "PPPPqqq", T=FLOATS)
 ENTROPY_GRADIENT = Template(
@@ -21,41 +26,53 @@ ENTROPY_GRADIENT = Template(
 )
 
 
-def _mapped(template: Template, is_log: bool, arrays: list[Any], dim: int) -> Any:
-    """The result of a kernel on arrays of one shape, in the shape of the first."""
+LEAST_LONG = 1024
+"""Columns from which on rows that do not fill vectors are streamed by such as there are in them."""
+SPAN_THREADS, IN_FLIGHT = 512, 4
+"""Threads of a block that streams a row, at most, and vectors that each has under way."""
+
+
+def _mapped(templates: tuple[Template, Template], is_log: bool, arrays: list[Any], dim: int) -> Any:
+    """The result of a kernel on arrays of one shape, in the shape of the first; `templates` are for
+    rows that are kept and for those that are streamed."""
     first = arrays[0]
     given = as_rows(arrays, (dim,)) if first.ndim else None
     if given is None:
         return None
     how, out = given.how, empty(first.shape, first.dtype)
-    chosen = template[first.dtype.name, how.is_vector, how.pieces, is_log]
     places = [a.data.ptr for a in (*given.arrays, out)]
-    chosen(how.blocks, how.threads, *places, given.rows, given.columns, how.threads_per_row)
+    if not how.pieces or (not how.is_vector and given.columns >= LEAST_LONG):
+        reads = given.columns * first.itemsize // (VECTOR_BYTES * IN_FLIGHT)
+        threads = min(SPAN_THREADS, max(32, 1 << reads.bit_length()))
+        templates[1][first.dtype.name, is_log](given.rows, threads, *places, given.columns)
+    else:
+        chosen = templates[0][first.dtype.name, how.is_vector, how.pieces, is_log]
+        chosen(how.blocks, how.threads, *places, given.rows, given.columns, how.threads_per_row)
     return out
 
 
 @kernel("softmax_over")
 def softmax(input: Any, dim: int) -> Any:
     """exp(input - max) / sum, read and written once."""
-    return _mapped(ROWS, False, [input], dim)
+    return _mapped((ROWS, LONG_ROWS), False, [input], dim)
 
 
 @kernel("log_softmax_over")
 def log_softmax(input: Any, dim: int) -> Any:
     """input - max - log(sum), read and written once."""
-    return _mapped(ROWS, True, [input], dim)
+    return _mapped((ROWS, LONG_ROWS), True, [input], dim)
 
 
 @kernel("softmax_gradient")
 def softmax_gradient(g: Any, out: Any, dim: int) -> Any:
     """out * (g - sum(g * out)), read and written once."""
-    return _mapped(GRADIENT_ROWS, False, [g, out], dim)
+    return _mapped((GRADIENT_ROWS, LONG_GRADIENT_ROWS), False, [g, out], dim)
 
 
 @kernel("log_softmax_gradient")
 def log_softmax_gradient(g: Any, out: Any, dim: int) -> Any:
     """g - exp(out) * sum(g), read and written once."""
-    return _mapped(GRADIENT_ROWS, True, [g, out], dim)
+    return _mapped((GRADIENT_ROWS, LONG_GRADIENT_ROWS), True, [g, out], dim)
 
 
 # -- cross-entropy ---------------------------------------------------------------------------------

@@ -34,6 +34,15 @@ MANY_TERMS = 2_048
 11 us, at 128 x 128 sums and 6 TFLOP/s of bfloat16."""
 FILLED = 0.7
 """Which part of the multiprocessors that the product alone fills must work with an epilogue too."""
+AMPERE = 0.63
+"""How fast Ampere's tensor instructions are on an H100, next to its own (arXiv:2402.13499). By the
+names of its kernels, cuBLASLt 13.10 has only those for sums of an operand in bfloat16, and no
+kernel for such sums in float32; that they cost large products more than they save was met before
+(NVIDIA/CUDALibrarySamples, issue 90)."""
+HALF = 2
+"""Bytes of a half."""
+FLOPS, READ, LAUNCH = 7e14, 3e12, 4e-6
+"""What an H100 multiplies, in FLOP/s of halves, and reads, in bytes/s; the seconds of a launch."""
 INTEGERS = frozenset({"int8"})
 REAL = frozenset(SORTS) - INTEGERS
 
@@ -219,11 +228,22 @@ def _worthwhile_plan(cuda: Any, device: int, problem: Problem) -> Any:
     A sum of many terms into a small matrix is computed in parts, by multiprocessors that would
     idle otherwise; with an epilogue the library may have no such algorithm.
     """
+    if "sums" in problem.epilogue and not _sums_pay(problem):
+        return None
     plan = cublaslt.plan(cuda, device, problem)
     if plan is None or not problem.epilogue or problem.left.columns < MANY_TERMS:
         return plan
     plain = cublaslt.plan(cuda, device, problem._replace(epilogue=""))
     return None if plain is not None and plan.waves < FILLED * plain.waves else plan
+
+
+def _sums_pay(problem: Problem) -> bool:
+    """Whether to sum an operand takes longer by itself than the product takes longer with it."""
+    left, right = problem.left, problem.right
+    product = 2 * left.rows * left.columns * right.columns / FLOPS
+    summed = left if problem.epilogue == "sums left" else right
+    read = summed.rows * summed.columns * HALF / READ
+    return product * (1 / AMPERE - 1) <= LAUNCH + read
 
 
 def _addend(lies: Lying, shape: Shape) -> Operand | None:

@@ -5,11 +5,12 @@
 // those functions are here. Every byte of shared memory and of arrays has a cell that says who wrote
 // and who read it last. Threads are ordered by barriers and, within a warp, by __syncwarp: shuffles
 // and votes order nothing in memory. Time is counted in phases: each begins at a barrier or with a
-// block. Blocks of a launch are never ordered; nor are two threads that use one place by atomic or
-// volatile accesses both, which is no fault.
+// block. Blocks are ordered by a place that both change in one step, the one after a fence, the other
+// before one. Two threads may use one place by atomic or volatile accesses both.
 #include <cstring>
 #include <dlfcn.h>
 #include <link.h>
+#include <map>
 #include <sys/mman.h>
 
 #include "machine_state.h"
@@ -38,7 +39,7 @@ constexpr size_t KEPT_SHADOW = size_t(256) << 20;
 
 static Cell* cells;           // of shared memory, and behind it of the regions in use
 static size_t used_cells;
-static uint32_t phase, first_phase, launch_phase, counted_phase;
+static uint32_t phase, first_phase, launch_phase;
 static unsigned char owner[ARENA];  // the number of the array that has a byte, from 1; or 0
 static size_t owned;
 
@@ -51,12 +52,35 @@ static inline bool is_known(unsigned other, uint32_t clock) {
     return current->known_phase == phase && current->known[other % WARP_LANES] > clock;
 }
 
+// What a block did up to a fence, before which a thread of it changed some place in one step.
+struct Published { uint32_t first, fence; unsigned thread; };
+static std::map<uintptr_t, std::vector<Published>> published;  // by that place
+static std::vector<Published> acquired;  // by this block, which changed the place later: at a fence
+static uint32_t acquired_phase;          // in this phase
+static unsigned acquired_by;             // of this thread
+static size_t blocks_before;             // how many blocks have run
+
+// Whether what another block did comes before what the current thread does.
+static bool is_acquired(uint32_t old_phase, uint32_t who) {
+    if (acquired.empty() || (acquired_phase == phase && acquired_by != linear(*current))) return false;
+    for (const Published& one : acquired)
+        if (old_phase >= one.first
+            && (old_phase < one.fence || (old_phase == one.fence && (who & THREAD) == one.thread)))
+            return true;
+    return false;
+}
+
 // Whether what `who` did in this phase comes before what the current thread does.
 static inline bool is_before(uint32_t who) {
     const unsigned other = who & THREAD, self = linear(*current);
     if (other == self) return true;
     return other / WARP_LANES == self / WARP_LANES
         && is_known(other, who >> CLOCK_SHIFT & (MOST_CLOCK - 1));
+}
+
+static inline bool is_ordered(uint32_t old_phase, uint32_t who) {
+    if (old_phase < first_phase) return is_acquired(old_phase, who);
+    return old_phase < phase || (!(who & SEVERAL) && is_before(who));
 }
 
 // The same of all that have read in this phase, as far as the cell knows them.
@@ -68,6 +92,13 @@ static inline bool are_readers_before(const Cell& cell) {
     for (unsigned k = 0; k < WARP_LANES; ++k)
         if (cell.read_lanes >> k & 1 && k != self % WARP_LANES && !is_known(k, clock)) return false;
     return true;
+}
+
+// Whether all that the cell knows of reads comes before; of several blocks if all have been acquired.
+static inline bool are_reads_before(const Cell& cell) {
+    if (cell.read_who & BLOCKS) return acquired.size() == blocks_before && acquired_phase < phase;
+    if (cell.read_phase != phase) return is_ordered(cell.read_phase, cell.read_who);
+    return !(cell.read_who & WARPS) && are_readers_before(cell);
 }
 
 static inline uint32_t own_clock() { return current->known_phase == phase ? current->clock : 0; }
@@ -119,12 +150,9 @@ static inline const char* deed_of(uint32_t who) {
 // `oldest`: the first phase that counts here, of the block's in shared memory or the launch's.
 static inline void read_cell(Cell& cell, uint32_t oldest, const Access& access, bool is_volatile) {
     if (cell.write_phase >= oldest) {
-        const bool is_earlier_phase = cell.write_phase >= first_phase && cell.write_phase < phase;
         const bool are_both_atomic = is_volatile && cell.write_who & ATOMIC;
         if (cell.write_who & ASYNC
-            || (!is_earlier_phase && !are_both_atomic
-                && (cell.write_phase < phase || cell.write_who & SEVERAL
-                    || !is_before(cell.write_who))))
+            || !(are_both_atomic || is_ordered(cell.write_phase, cell.write_who)))
             report_race(access, cell.write_phase, cell.write_who, cell.write_code,
                         deed_of(cell.write_who));
     }
@@ -155,25 +183,16 @@ static inline void read_cell(Cell& cell, uint32_t oldest, const Access& access, 
 static inline void write_cell(Cell& cell, uint32_t oldest, const Access& access, uint32_t flags) {
     uint32_t several = 0;
     if (cell.write_phase >= oldest) {
-        const bool is_earlier_phase = cell.write_phase >= first_phase && cell.write_phase < phase;
-        const bool is_ordered = is_earlier_phase
-            || (cell.write_phase == phase && !(cell.write_who & SEVERAL)
-                && is_before(cell.write_who));
+        const bool is_earlier = is_ordered(cell.write_phase, cell.write_who);
         const bool are_both_atomic = flags & cell.write_who & ATOMIC;
-        if (cell.write_who & ASYNC || (!is_ordered && !are_both_atomic))
+        if (cell.write_who & ASYNC || !(is_earlier || are_both_atomic))
             report_race(access, cell.write_phase, cell.write_who, cell.write_code,
                         deed_of(cell.write_who));
-        if (!is_ordered) several = SEVERAL;
+        if (!is_earlier) several = SEVERAL;
     }
-    if (cell.read_phase >= oldest) {
-        const bool is_earlier_phase = cell.read_phase >= first_phase && cell.read_phase < phase;
-        if (cell.read_who & BLOCKS
-            || (!is_earlier_phase
-                && (cell.read_phase < phase || cell.read_who & WARPS
-                    || !are_readers_before(cell))))
-            report_race(access, cell.read_who & BLOCKS ? 0 : cell.read_phase, cell.read_who,
-                        cell.read_code, "read");
-    }
+    if (cell.read_phase >= oldest && !are_reads_before(cell))
+        report_race(access, cell.read_who & BLOCKS ? 0 : cell.read_phase, cell.read_who,
+                    cell.read_code, "read");
     cell.write_phase = phase;
     cell.write_who = own_stamp() | flags | several;
     cell.write_code = code_of(access.pc);
@@ -197,6 +216,16 @@ constexpr bool needs_content(Kind kind) {
     return kind == Kind::read || kind == Kind::change || kind == Kind::volatile_read;
 }
 
+// Whether an unwritten byte may lie between members of a struct that is read as a whole: where others
+// of the same 8 bytes have been written.
+template <typename F>
+static bool is_padding(size_t begin, size_t bytes, size_t k, F is_written) {
+    if (bytes <= 8) return false;
+    for (size_t other = k / 8 * 8; other < k / 8 * 8 + 8; ++other)
+        if (other >= begin && other < begin + bytes && is_written(other)) return true;
+    return false;
+}
+
 static inline void at_shared(const Access& access, Kind kind) {
     const size_t begin = access.place - reinterpret_cast<uintptr_t>(arena);
     if (!owner[begin] || begin + access.bytes > ARENA
@@ -204,7 +233,9 @@ static inline void at_shared(const Access& access, Kind kind) {
         fail("{%x} it %s %zu bytes of shared memory that belong to no one array",
              code_of(access.pc), access.what, access.bytes);
     for (size_t k = begin; k < begin + access.bytes; ++k) {
-        if (needs_content(kind) && cells[k].write_phase < first_phase)
+        if (needs_content(kind) && cells[k].write_phase < first_phase
+            && !is_padding(begin, access.bytes, k,
+                           [](size_t other) { return cells[other].write_phase >= first_phase; }))
             fail("{%x} it %s %s, which nobody has written", code_of(access.pc), access.what,
                  location({access.place + k - begin, 1, "", nullptr}));
         enter(cells[k], first_phase, access, kind);
@@ -246,11 +277,13 @@ static inline void at_array(const Access& access, Kind kind) {
         if (region.written && !region.written[k]) {
             if (!needs_content(kind))
                 region.written[k] = 1;
-            else if (*reinterpret_cast<const unsigned char*>(region.begin + k) == POISON)
+            else if (*reinterpret_cast<const unsigned char*>(region.begin + k) == POISON
+                     && !is_padding(begin, access.bytes, k,
+                                    [&](size_t other) { return region.written[other]; }))
                 fail("{%x} it %s %s, which nobody has written", code_of(access.pc), access.what,
                      location({region.begin + k, 1, "", nullptr}));
         }
-        enter(shadow[k], counted_phase, access, kind);
+        enter(shadow[k], launch_phase, access, kind);
     }
 }
 
@@ -311,7 +344,9 @@ void begin_launch(const Launch& launch, void (*kernel)()) {
     shadows.assign(regions.size(), nullptr);
     latest_region = regions.size();
     used_cells = ARENA;
-    launch_phase = counted_phase = first_phase = ++phase;
+    published.clear();
+    blocks_before = -1;
+    launch_phase = first_phase = ++phase;
 }
 
 void end_launch() {
@@ -321,14 +356,31 @@ void end_launch() {
 
 void begin_block() {
     first_phase = ++phase;
-    counted_phase = launch_phase;
+    acquired.clear();
+    ++blocks_before;
     memset(owner, 0, owned);
     owned = 0;
 }
 
-void after_other_blocks() { counted_phase = first_phase; }
-
 void next_phase() { ++phase; }
+
+// Before a change of a place in one step it publishes, behind one it acquires.
+void fence() {
+    current->fence_phase = phase;
+    if (!current->observed_count) return;
+    const std::vector<Published>& there = published[current->observed];
+    acquired.assign(there.begin(), there.begin() + current->observed_count);
+    acquired_phase = phase;
+    acquired_by = linear(*current);
+}
+
+static void publish(uintptr_t place) {
+    std::vector<Published>& there = published[place];
+    current->observed = place;
+    current->observed_count = there.size();
+    if (current->fence_phase)
+        there.push_back({first_phase, current->fence_phase, linear(*current)});
+}
 
 void own_shared(size_t begin, size_t bytes, int array) {
     memset(owner + begin, array + 1, bytes);
@@ -365,7 +417,10 @@ void put_any(void* place, const void* value, size_t bytes) {
     check(place, bytes, Kind::volatile_write, "writes", PC);
     memcpy(place, value, bytes);
 }
-void changes(void* place, size_t bytes) { check(place, bytes, Kind::change, "changes", PC); }
+void changes(void* place, size_t bytes) {
+    check(place, bytes, Kind::change, "changes", PC);
+    publish(reinterpret_cast<uintptr_t>(place));
+}
 
 }  // namespace shim
 
@@ -390,5 +445,15 @@ ACCESSES(8)
 ACCESSES(16)
 ACCESS(read_range, (void* place, size_t bytes), bytes, read, "reads")
 ACCESS(write_range, (void* place, size_t bytes), bytes, write, "writes")
+
+// Those of -fsanitize=bounds,shift,integer-divide-by-zero.
+#define UNDEFINED(name, text, ...)                                                     \
+    extern "C" void __ubsan_handle_##name(__VA_ARGS__) {                               \
+        shim::fail("{%x} it " text, shim::code_of(PC));                                \
+    }
+UNDEFINED(out_of_bounds, "asks for an element that its own array does not have", void*, void*)
+UNDEFINED(shift_out_of_bounds, "shifts by more bits than there are", void*, void*, void*)
+UNDEFINED(divrem_overflow, "divides by 0", void*, void*, void*)
+
 extern "C" void __tsan_init() {}
 extern "C" void __tsan_vptr_update(void**, void*) {}

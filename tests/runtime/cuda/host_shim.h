@@ -127,8 +127,8 @@ inline void multiply_add_16x8x8(float (&d)[4], const uint32_t (&a)[4], const uin
         shim::shared_array(&name##_tag, sizeof(type[size])))
 #define DYNAMIC_SHARED(type, name) type* name = static_cast<type*>(shim::dynamic_shared())
 
-inline void __threadfence() {}
-inline void __threadfence_system() {}
+inline void __threadfence() { shim::fence(); }
+inline void __threadfence_system() { shim::fence(); }
 inline void __threadfence_block() {}
 inline void __syncwarp(unsigned mask = 0xffffffffu) {
     shim::exchange(shim::Deed::sync, mask, nullptr, 0);

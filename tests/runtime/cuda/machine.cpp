@@ -179,6 +179,18 @@ void await_groups(int but_for) {
     copies.resize(left);
 }
 
+// -- faults that are made on purpose ---------------------------------------------------------------
+
+extern "C" {
+int mutant;
+char reached[MOST_MUTANTS];
+}
+
+bool is_mutant(int number) {
+    reached[number] = 1;
+    return mutant == number;
+}
+
 // -- the run ---------------------------------------------------------------------------------------
 
 static void fiber() {
@@ -206,6 +218,8 @@ static bool resume(Thread& thread) {
 static void prepare(Thread& thread, unsigned k) {
     thread.index = {k, 0, 0};
     thread.state = State::ready;
+    thread.fence_phase = 0;
+    thread.observed_count = 0;
     thread.groups = 0;
     thread.copies.clear();
     if (thread.has_stack) return;

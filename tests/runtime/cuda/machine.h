@@ -32,7 +32,7 @@ enum class Deed { shuffle, sync, vote, load_matrices, multiply };
 void exchange(Deed deed, unsigned mask, const void* mine, size_t bytes);
 void told_by(unsigned lane, void* value, size_t bytes);
 unsigned present_lanes();
-void after_other_blocks();  // fences and a counter say that this one sees what they wrote
+void fence();  // of the device
 
 // Matrices that the lanes of a warp hold together.
 void load_matrices(uint32_t (&to)[4], const void* row, bool is_turned);
@@ -53,6 +53,10 @@ void await_groups(int but_for);
 void changes(void* place, size_t bytes);  // a read and a write as one step
 void put_any(void* place, const void* value, size_t bytes);  // as others may, too
 void copy_unchecked(void* to, const void* from, size_t bytes);
+
+// Whether a source that `mutate.py` wrote is to be broken at its place `number`.
+constexpr int MOST_MUTANTS = 4096;
+bool is_mutant(int number);
 
 // -- launches --------------------------------------------------------------------------------------
 

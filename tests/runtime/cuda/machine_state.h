@@ -27,6 +27,9 @@ struct Thread {
     uint32_t clock;                // how often it met other lanes since the last barrier,
     uint32_t known[WARP_LANES];    // and of each of them, up to where what they did is known
     uint32_t known_phase;          // when that was
+    uint32_t fence_phase;          // when it last stood at a fence,
+    uintptr_t observed;            // the place that it last changed in one step,
+    size_t observed_count;         // and how many blocks had published something there
     int groups;                    // of asynchronous copies
     std::vector<Copy> copies;      // that are under way
     ucontext_t start;

@@ -33,9 +33,12 @@ extern "C" const char* run_%(k)d(shim::Launch* launch) {
     return shim::run(*launch, body_%(k)d);
 }
 """
+MOST_MUTANTS = 4096
+"""See machine.h."""
 FLAGS = ["-std=c++17", "-fPIC", "-fno-strict-aliasing", "-U_FORTIFY_SOURCE", "-ffp-contract=off",
          "-w", "-fno-stack-protector"]  # fmt: skip
-CHECKED = ["-O1", "-g1", "-fsanitize=thread", "--param=tsan-distinguish-volatile=1",
+CHECKED = ["-O1", "-g1", "-fsanitize=thread,bounds,shift,integer-divide-by-zero",
+           "--param=tsan-distinguish-volatile=1",
            "--param=tsan-instrument-func-entry-exit=0"]  # fmt: skip
 """For kernels: the compiler calls `checker.cpp` before each access."""
 
@@ -184,8 +187,8 @@ def regions(lent: Sequence[Any]) -> Iterator[tuple[int, int, int | None]]:
 
 functions: list[Any] = []
 """What has been compiled; kernels keep the numbers, whichever driver they were loaded by."""
-known: dict[tuple[str, str], int] = {}
-"""Those numbers, by source and expression."""
+known: dict[tuple[Path, str, str], int] = {}
+"""Those numbers, by the folder of headers, source and expression."""
 
 
 class HostDriver:
@@ -222,7 +225,7 @@ class HostDriver:
 
     def load(self, kernel: Kernel) -> int:
         """Compile it."""
-        identity = kernel.source.text, kernel.expression
+        identity = launch.KERNELS, kernel.source.text, kernel.expression
         if identity not in known:
             self.build(kernel.source.text, [kernel.expression])
         return known[identity]
@@ -230,7 +233,7 @@ class HostDriver:
     def build(self, text: str, expressions: Sequence[str]) -> None:
         """Compile several kernels of a source at once, which takes less time."""
         for expression, function in zip(expressions, built(text, expressions), strict=True):
-            known[text, expression] = len(functions)
+            known[launch.KERNELS, text, expression] = len(functions)
             functions.append(function)
 
     def launch(

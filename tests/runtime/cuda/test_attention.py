@@ -120,6 +120,21 @@ def test_a_query_that_may_look_nowhere_gets_zeros(host: HostDriver) -> None:
     check("float32", (2,), 4, 6, 16, 16, mask=mask)
 
 
+@pytest.mark.parametrize("odd", ["row", "place", "width"])
+def test_rows_need_not_fill_vectors(host: HostDriver, odd: str) -> None:
+    width, row = (7, 7) if odd == "width" else (32, 33 if odd == "row" else 40)
+    rows = np.random.default_rng(8).normal(size=(4, 1, 1, 20, row))
+    first = 1 if odd == "place" else 0
+    arrays = [on_gpu(a, "bfloat16")[..., first : first + width] for a in rows]
+    wide = [a.get().astype(np.float64) for a in arrays]
+    q, k, v, g = arrays
+    found = [attention.attention(q, k, v, None, scale=0.25, is_causal=False)]
+    found += attention.attention_gradient(g, q, k, v, None, scale=0.25, is_causal=False)
+    for a, b in zip(found, reference(*wide, None, 0.25, False), strict=True):
+        error = np.abs(a.get().astype(np.float64) - b).max()
+        assert error <= TOLERANCE["bfloat16"] * max(1.0, np.abs(b).max())
+
+
 def test_heads_side_by_side_in_memory(host: HostDriver) -> None:
     generator = np.random.default_rng(2)
     rows = generator.normal(size=(3, 1, 10, 2, 16)).astype(np.float32)
@@ -189,6 +204,17 @@ def test_heads_of_queries_may_share_those_of_keys(
     assert any(e.startswith("attention_by_keys") for e in host.launched) == (width == 8)
     for a, b in zip(found, wanted, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_gradients_take_the_sums_that_cudnn_gives(host: HostDriver) -> None:
+    generator = np.random.default_rng(7)
+    q, k, v, g = (on_gpu(generator.normal(size=(2, 9, 16)), "float32") for _ in range(4))
+    how: dict[str, Any] = {"scale": 0.25, "is_causal": True}
+    out, sums = attention.tiled_attention(q, k, v, **how)
+    wanted = attention.tiled_attention_gradient(g, q, k, v, out, sums, **how)
+    found = attention.tiled_attention_gradient(g, q, k, v, out, sums.astype("float32"), **how)
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(a.get(), b.get(), rtol=1e-5, atol=1e-5)
 
 
 def test_dropout_leaves_out_what_array_code_does(host: HostDriver) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flambeau.backends.cuda.launch import Kernel, Source
+from flambeau.backends.cuda.launch import KERNELS, Kernel, Source
 
 from .shim import HostDriver, ShimError, known
 
@@ -33,6 +33,9 @@ SOUND = {
     "marks": "*static_cast<volatile float*>(out) = 1; put_any(out, 2.0f);",
     "copies": f"if (i < 16) {{ {READ_COPIES} await_groups<0>(); }} __syncthreads(); out[i] = s[i];",
     "readers": "s[i] = x[i]; __syncthreads(); out[i] = s[0] + s[1]; __syncthreads(); s[i] = i;",
+    "last_block": "if (i == 0) out[blockIdx.x] = 1; __syncthreads();"
+    "if (i == 0) { __threadfence(); s[0] = atomicAdd(out + 70, 1.0f); __threadfence(); }"
+    "__syncthreads(); if (s[0] == 1) out[2 + i] = out[0] + out[1];",
     "in_blocks": "if (i < 32) out[blockIdx.x * 32 + i] = x[i];",
 }
 FAULTS = {
@@ -94,15 +97,34 @@ FAULTS = {
         f"if (i < 16) {{ {READ_COPIES} await_groups<0>(); }}",
         "where thread .* (read|wrote|is copying)",
     ),
-    "beyond_shared": ("s[i + 1] = 0;", "writes 4 bytes of shared memory that belong to no one"),
+    "beyond_shared": (
+        "float* p = s; p[i + 1] = 0;", "writes 4 bytes of shared memory that belong to no one",
+    ),
     "before_shared": (
-        "s[i] = 0; __syncwarp(); out[i] = s[i - 1];", "belong to no one|no barrier|nobody",
+        "s[i] = 0; __syncwarp(); float* p = s; out[i] = p[i - 1];",
+        "belong to no one|no barrier|nobody",
     ),
     "unwritten_shared": ("if (i < 63) s[i] = 0; __syncthreads(); out[i] = s[i];", "nobody has"),
     "beyond": ("out[i] = x[i + 1];", r"reads 4 bytes at .*, where no array is"),
     "before": ("out[i - 1] = 0;", "writes 4 bytes at .*, where no array is"),
     "null": ("if (count) out = nullptr; out[i] = 0;", "where no array is"),
     "blocks_write": ("out[i] = x[i];", "writes byte .* of an array.* another block wrote"),
+    "no_fence_before": (
+        "if (i == 0) { out[blockIdx.x] = 1; s[0] = atomicAdd(out + 70, 1.0f); __threadfence(); }"
+        "__syncthreads(); if (s[0] == 1) out[2 + i] = out[0] + out[1];",
+        "another block wrote",
+    ),
+    "no_fence_behind": (
+        "if (i == 0) { out[blockIdx.x] = 1; __threadfence(); s[0] = atomicAdd(out + 70, 1.0f); }"
+        "__syncthreads(); if (s[0] == 1) out[2 + i] = out[0] + out[1];",
+        "another block wrote",
+    ),
+    "fence_before_the_barrier": (
+        "if (i == 63) out[blockIdx.x] = 1;"
+        "if (i == 0) { __threadfence(); s[0] = atomicAdd(out + 70, 1.0f); __threadfence(); }"
+        "__syncthreads(); if (s[0] == 1) out[2 + i] = out[0] + out[1];",
+        "another block wrote",
+    ),
     "blocks_read": (
         "if (blockIdx.x == 0) out[i] = x[i]; else if (i == 0) out[64] = out[5];",
         "where another block (wrote|read)",
@@ -113,6 +135,9 @@ FAULTS = {
         "out[i] = **reinterpret_cast<float**>(s);",
         "memory of another thread's variables",
     ),
+    "own_array": ("float own[4] = {}; own[i % 5] = 1; out[i] = own[i % 3];", "its own array"),
+    "shift": ("out[i] = 1 << i;", "more bits"),
+    "division": ("out[i] = 64 / i;", "divides by 0"),
     "barriers_apart": (
         "if (i < 32) __syncthreads();\nelse __syncthreads();", "at the barrier of line",
     ),
@@ -122,7 +147,11 @@ FAULTS = {
     ),
     "too_much_shared": ("SHARED_ARRAY(float, u, 12200); u[i] = 0;", "at most 49152"),
 }  # fmt: skip
-BLOCKS = {"blocks_write": 2, "blocks_read": 2, "in_blocks": 2}
+BLOCKS = dict.fromkeys(
+    "blocks_write blocks_read in_blocks last_block no_fence_before no_fence_behind"
+    " fence_before_the_barrier".split(),
+    2,
+)
 BODIES = SOUND | {name: body for name, (body, _) in FAULTS.items()}
 SOURCE = Source(
     "checked.cu",
@@ -134,7 +163,7 @@ SOURCE = Source(
 @pytest.fixture(params=[False, True], ids=["first thread first", "last thread first"])
 def run(request: pytest.FixtureRequest, host: HostDriver) -> Any:
     """Runs a kernel by its name."""
-    if (SOURCE.text, "barrier") not in known:
+    if (KERNELS, SOURCE.text, "barrier") not in known:
         host.build(SOURCE.text, [*BODIES])
     host.backwards = request.param
     memory = np.zeros(2_000, np.uint8)

@@ -227,3 +227,19 @@ def test_gradients_of_reductions_by_place(host: HostDriver, reduce: str) -> None
             found.append([out.detach(), *torch.autograd.grad(out, [x, y], g)])
         for a, b in zip(*found, strict=True):
             equal(b, a)
+
+
+def test_caches_grow_in_place(host: HostDriver) -> None:
+    cache, new = numbers((2, 5, 8), torch.bfloat16).cuda(), numbers((2, 2, 8), torch.bfloat16)
+    wanted, place = cache.cpu(), torch.tensor([3, 1])
+    wanted[:, place] = new
+    host.launched.clear()
+    for write in (
+        lambda c: c.index_copy_(1, place.cuda(), new.cuda()),
+        lambda c: c.index_put_((None, place.cuda()), new.cuda()),
+    ):
+        copy = cache.clone()
+        assert write(copy) is copy
+        equal(copy, wanted)
+        assert [name.partition("<")[0] for name in host.launched] == ["put_rows"]
+        host.launched.clear()

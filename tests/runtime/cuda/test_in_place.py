@@ -92,3 +92,15 @@ def test_gradients_that_meet_are_added_by_a_launch_of_ours(host: HostDriver) -> 
     y = wide * 2
     (2 * (y + y.exp())).sum().backward()
     assert_near(x.grad, wide.grad)
+
+
+def test_memory_whose_address_is_known_is_kept(host: HostDriver) -> None:
+    y = drawn((4, 6), "float32").requires_grad_() * 2
+    place = y.data_ptr()
+    torch.relu_(y)
+    assert y.data_ptr() == place
+    z = torch.zeros(6, device="cuda")
+    shown = z.__cuda_array_interface__["data"][0]
+    z.add_(drawn((6,), "float32").requires_grad_())
+    z.exp_()
+    assert z.data_ptr() == shown

@@ -14,8 +14,11 @@ HOT = {
     "attention": ["attention<bfloat16, 64, true>"],
     "attention_gradient": ["attention_by_*<bfloat16, 64, true>"],
     "channels_last": ["*_vectors<bfloat16, 128>"],
-    "softmax": ["softmax*bfloat16, true, 4, false>", "cross_entropy*<bfloat16, *e>"],
+    "softmax": ["softmax*bfloat16, true, 4, false>"],
+    "long_rows": ["softmax_rows*<bfloat16, false>"],
+    "logits": ["logits_long_rows<bfloat16>", "logits_gradient<bfloat16, *>"],
     "normalization": ["normalize_*<bfloat16, true, 4>", "normalize_*<float32, true, 4>"],
+    "batch_norm": ["normalize_channels*<bfloat16, true>"],
     "reductions": ["reduce_*<SumOf, float32, true>", "reduce_*<Moments, float32, true>"],
     "random": ["*float32*"],
 }

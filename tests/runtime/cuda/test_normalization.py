@@ -73,23 +73,32 @@ def test_layer_norm_without_parameters_or_over_two_dimensions(host: HostDriver) 
         assert_near(found, wanted, 200)
 
 
-@pytest.mark.parametrize("shape", [(2, 4, 3, 5), (2, 4, 60, 70)])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("shape", "is_last"), [((2, 4, 3, 5), False), ((2, 16, 5, 6), True), ((2, 4, 60, 70), False)]
+)
 @pytest.mark.parametrize("name", ["group_norm", "instance_norm"])
-def test_groups_of_channels(host: HostDriver, name: str, shape: tuple[int, ...]) -> None:
-    x, g = drawn(shape, "float32").requires_grad_(), drawn(shape, "float32", 1)
-    weight, bias = (drawn((4,), "float32", k).requires_grad_() for k in (2, 3))
+def test_groups_of_channels(
+    host: HostDriver, name: str, shape: tuple[int, ...], is_last: bool, dtype: str
+) -> None:
+    x, g = drawn(shape, dtype) + 3, drawn(shape, dtype, 1)
+    if is_last:
+        x = x.to(memory_format=torch.channels_last)
+    x.requires_grad_()
+    weight, bias = (drawn(shape[1:2], dtype, k).requires_grad_() for k in (2, 3))
 
     def norm(x: Any, weight: Any, bias: Any) -> Any:
         if name == "group_norm":
             return F.group_norm(x, 2, weight, bias)
         return F.instance_norm(x, weight=weight, bias=bias)
 
-    found = gradients(norm, g, x, weight, bias)
-    assert_launched(host, "normalized_gradient")
-    for a, b in zip(
-        found, gradients(norm, double(g), *map(double, (x, weight, bias))), strict=True
-    ):
-        assert_near(a, b, 300)
+    for given in ((x, weight, bias), (x, None, None)):
+        found = gradients(norm, g, *given)
+        assert found[0].is_contiguous() == x.is_contiguous()
+        assert_launched(host, "pointwise_group_norm_gradient")
+        wide = [None if t is None else double(t) for t in given]
+        for a, b in zip(found, gradients(norm, double(g), *wide), strict=True):
+            assert_near(a, b, 300 if dtype == "float32" else 20)
 
 
 def test_empty_rows_and_views(host: HostDriver) -> None:

@@ -22,6 +22,9 @@ PLACES = {
     "some": np.random.default_rng(1).integers(0, 100, 300),
     "one": np.array([3]),
     "up to a piece's end": np.repeat([2, 9, 4], [64, 64, 30]),
+    "whole pieces of one": np.full(128, 7),
+    "whole pieces of two": np.repeat([2, 9], [100, 28]),
+    "the first, the last and one behind": np.repeat([0, 299, 300], [70, 80, 90]),
     "not there": np.array([-1, 5, 300, -1, 5]),
 }
 

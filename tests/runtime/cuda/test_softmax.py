@@ -24,7 +24,7 @@ SHAPES = [
     (1, 9001),
 ]
 CASES = [("float32", s) for s in SHAPES]
-CASES += [(d, s) for d in DTYPES if d != "float32" for s in [(9, 33), (2, 520)]]
+CASES += [(d, s) for d in DTYPES if d != "float32" for s in [(9, 33), (2, 520), (3, 1029)]]
 
 
 @pytest.mark.parametrize(("dtype", "shape"), CASES)
@@ -48,6 +48,10 @@ def test_infinite_rows(host: HostDriver) -> None:
     found = torch.softmax(torch.tensor(rows).cuda(), 1).cpu().numpy()
     np.testing.assert_allclose(found, torch.softmax(torch.tensor(rows), 1).numpy(), rtol=1e-6)
     assert_launched(host, "softmax_rows")
+    long = np.pad(np.array(rows), ((0, 0), (0, 1100)), constant_values=-inf)
+    found = torch.softmax(torch.tensor(long).float().cuda(), 1).cpu().numpy()
+    np.testing.assert_allclose(found[:, :3], torch.softmax(torch.tensor(rows), 1), rtol=1e-6)
+    assert_launched(host, "softmax_rows_streamed")
 
 
 def test_views_and_empty_arrays(host: HostDriver) -> None:

@@ -51,7 +51,7 @@ SIZES: dict[str, dict[int, int]] = {
 
 HANDLE = 0xB1A5
 """Of device 0; each has its own."""
-DOUBLE, HALF, INT8, INT32 = 1, 2, 3, 10
+DOUBLE, HALF, BFLOAT16, INT8, INT32 = 1, 2, 14, 3, 10
 
 objects: dict[int, dict[Any, Any]] = {}
 """Descriptors, and what an algorithm is for, by their addresses."""
@@ -146,7 +146,7 @@ def _refusal(given: dict[Any, Any], a: Any, b: Any, c: Any, d: Any) -> int:
     k2, n = (b["columns"], b["rows"]) if transposed[1] else (b["rows"], b["columns"])
     if k != k2 or any((x["rows"], x["columns"]) != (m, n) for x in (c, d)):
         return INVALID_VALUE
-    kind, is_double = a["type"], a["type"] == DOUBLE
+    kind = a["type"]
     result = INT32 if kind == INT8 else kind
     if b["type"] != kind or {c["type"], d["type"]} != {result} or kind == INT32:
         return NOT_SUPPORTED
@@ -158,7 +158,7 @@ def _refusal(given: dict[Any, Any], a: Any, b: Any, c: Any, d: Any) -> int:
     if SCALES[given["sums"]] != given["scale"] or len({x.get(5, 1) for x in (a, b, c, d)}) > 1:
         return INVALID_VALUE
     epilogue = given.get(7, 1)
-    if epilogue & (256 | 512) and (is_double or d.get(5, 1) > 1):
+    if epilogue & (256 | 512) and (kind not in (HALF, BFLOAT16) or d.get(5, 1) > 1):
         return NOT_SUPPORTED
     return SUCCESS
 

@@ -106,6 +106,14 @@ def layer_norm(
     return out if bias is None else out + bias
 
 
+def groups_normalized(input: Any, weight: Any, bias: Any, groups: int, eps: float) -> Any:
+    rows = input.reshape(input.shape[0], groups, -1)
+    out = normalized(rows, (2,), eps)[0].reshape(input.shape)
+    column = (-1, *[1] * (input.ndim - 2))
+    out = out if weight is None else out * weight.reshape(column)
+    return out if bias is None else out + bias.reshape(column)
+
+
 def root_means(input: Any, weight: Any, dims: Any, eps: float) -> Any:
     out = input / np.sqrt(np.square(input).mean(dims, keepdims=True) + eps)
     return out if weight is None else out * weight
@@ -303,6 +311,14 @@ SAMPLES: dict[str, list[Sample]] = {
     "rms_norm_over": [
         Sample((array(4, 3, 5), array(3, 5, seed=1)), {"dims": (-2, -1), "eps": 1e-3}, root_means),
         Sample((array(4, 5), None), {"dims": (-1,), "eps": 1e-3}, root_means),
+    ],
+    "group_norm_over": [
+        Sample(
+            (array(2, 4, 3), array(4, seed=1), array(4, seed=2)),
+            {"groups": 2, "eps": 1e-3},
+            groups_normalized,
+        ),
+        Sample((array(2, 4, 3, 2), None, None), {"groups": 4, "eps": 1e-3}, groups_normalized),
     ],
     "normalize_over": [
         Sample((array(4, 3, 5),), {"dims": d, "eps": 1e-3}, normalized) for d in ((0, 2), (-1,))

@@ -193,9 +193,9 @@ def with_term(out: Any, input: Any, beta: float = 1, alpha: float = 1) -> Any:
     if alpha == 0:
         out[...] = 0
     elif alpha != 1:
-        out *= alpha
+        out *= np.array(alpha).astype(out.dtype)  # -1 of unsigned numbers wraps
     if beta != 0:
-        out += input if beta == 1 else input * beta
+        out += input if beta == 1 else input * np.array(beta).astype(input.dtype)
     return out
 
 

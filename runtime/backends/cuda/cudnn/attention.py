@@ -12,6 +12,8 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
+
 from ... import cuda as backend
 from ... import cudnn as switches
 from ..rows import empty
@@ -29,6 +31,7 @@ FAULTY_VERSIONS = (91000, 91001)
 WIDEST_HEAD = 256
 LANES = 8
 """Halves that the fastest loads take at once."""
+FLOAT32 = np.dtype(np.float32)
 EARLY_PLANS = 8
 """Shapes that are compiled when they first come, if gradients are recorded; each takes a second or
 two, forward and backward."""
@@ -143,18 +146,36 @@ class Problem(NamedTuple):
 
 
 class Prepared:
-    """A problem that stands ready, forward and backward."""
+    """A problem that stands ready, forward and backward, for arrays of certain shapes that lie in
+    memory in certain ways."""
 
     built: ClassVar[int] = 0
     """How many were compiled while gradients were recorded."""
 
-    def __init__(self, problem: Problem, scale: float, where: Situation) -> None:
+    def __init__(self, given: tuple[Any, ...], scale: float, is_causal: bool, where: Situation):
+        """`given`: queries, keys and values, as later ones will lie."""
+        self.is_fine = [_is_fine(a) for a in given]
+        self.shapes = [a.shape for a in given]
+        operands = self._operands(given)
+        result = (*operands[0].shape[:3], operands[2].shape[3])
+        strides = [tuple([s // a.itemsize for s in a.strides]) for a in operands]
+        self.problem = problem = Problem(
+            given[0].dtype.name, (*[a.shape for a in operands], result),
+            (*strides, beside_heads(result)), is_causal,
+        )  # fmt: skip
         label = f"attention of {problem.dtype} {problem.shapes[:3]}"
-        hidden = (-math.inf,) if problem.is_causal else ()
-        self.problem, self.occurrences = problem, 0
+        hidden = (-math.inf,) if is_causal else ()
         self.forward = Computation(label, problem.operations, where, (scale, *hidden))
         numbers = (scale, 1.0, *hidden)
         self.backward = Computation(label, problem.gradient_operations, where, numbers)
+        self.occurrences = 0
+
+    def _operands(self, given: tuple[Any, ...]) -> list[Any]:
+        """The arrays as (batch, heads, n, width), in rows that the fastest loads can take."""
+        return [
+            a if is_fine and is_aligned(a) else _fourfold(a).copy()
+            for a, is_fine in zip(given, self.is_fine, strict=True)
+        ]
 
     def is_worth_it(self) -> bool:
         """Whether the plan is there, or pays for its compilation: at once for the first shapes of a
@@ -171,18 +192,52 @@ class Prepared:
         Prepared.built += is_early
         return True
 
-    def run(self, *operands: Any) -> tuple[Any, Any] | None:
+    def run(self, *given: Any) -> tuple[Any, Any] | None:
         """The results and the logarithms of sums; None if that is left to our own kernel."""
-        out = _beside_heads(self.problem.shapes[3], self.problem.dtype)
-        sums = empty(self.problem.queries[:3], "float32")
-        return (out, sums) if self.forward.run(*operands, out, sums) else None
+        out = _beside_heads(self.problem.shapes[3], given[0].dtype)
+        sums = empty(self.problem.queries[:3], FLOAT32)
+        if not self.forward.run(*self._operands(given), out, sums):
+            return None
+        shape = self.shapes[0]
+        if len(shape) == 4:
+            return out, sums
+        return out.reshape(*shape[:-1], out.shape[-1]), sums.reshape(shape[:-1])
 
-    def run_back(self, *operands: Any) -> list[Any] | None:
+    def run_back(self, g: Any, given: tuple[Any, ...], out: Any, sums: Any) -> list[Any] | None:
         """The gradients; None if that is left to our own kernel."""
-        shapes, dtype = self.problem.shapes, operands[0].dtype
+        shapes, dtype = self.problem.shapes, g.dtype
         found = [_beside_heads(shape, dtype) for shape in shapes[:3]]
-        along, wide = empty(self.problem.queries, "float32"), empty(shapes[0], "float32")
-        return found if self.backward.run(*operands, *found, along, wide) else None
+        rows = [_lying_as(_fourfold(a), self.problem.strides[3]) for a in (out, g)]
+        if sums.dtype != FLOAT32:
+            sums = sums.astype(FLOAT32)
+        along, wide = empty(self.problem.queries, FLOAT32), empty(shapes[0], FLOAT32)
+        operands = (*self._operands(given), rows[0], sums, rows[1], *found, along, wide)
+        if not self.backward.run(*operands):
+            return None
+        return [a if len(s) == 4 else a.reshape(s) for a, s in zip(found, self.shapes, strict=True)]
+
+
+def _is_fine(array: Any) -> bool:
+    """Whether it has four dimensions, and rows without gaps that begin at multiples of 16 bytes."""
+    *steps, last = array.strides
+    is_packed = last == array.itemsize and all(s > 0 and not s % ALIGNMENT for s in steps)
+    return array.ndim == 4 and is_packed
+
+
+def _fourfold(array: Any) -> Any:
+    """The array as (batch, heads, n, width)."""
+    if array.ndim == 4:
+        return array
+    if array.ndim < 4:
+        return array.reshape((1,) * (4 - array.ndim) + array.shape)
+    return array.reshape(-1, *array.shape[-3:])
+
+
+def _lying_as(array: Any, strides: Shape) -> Any:
+    """The array, or a copy with these strides (in elements), those of heads side by side."""
+    if array.strides == tuple([s * array.itemsize for s in strides]) and is_aligned(array):
+        return array
+    return array.transpose(0, 2, 1, 3).copy().transpose(0, 2, 1, 3)
 
 
 def _beside_heads(shape: Shape, dtype: Any) -> Any:
@@ -203,20 +258,14 @@ def tiled_attention(
     offset: int = 0,
     held: int = 0,
 ) -> Any:
-    """The results, and the logarithms of the sums of exponentials; None for what is left to our
-    own kernel."""
+    """The results, and the logarithms of the sums of exponentials in float32; None for what is left
+    to our own kernel."""
     if mask is not None or dropped:
         return None
-    found = _prepared(query, key, value, scale, is_causal)
-    if found is None:
+    ready = _prepared(query, key, value, scale, is_causal)
+    if ready is None or not ready.is_worth_it():
         return None
-    ready, operands = found
-    both = ready.run(*operands) if ready.is_worth_it() else None
-    if both is None:
-        return None
-    out, sums = both
-    shape = query.shape[:-1]
-    return out.reshape(*shape, value.shape[-1]), sums.astype("float64").reshape(shape)
+    return ready.run(query, key, value)
 
 
 def tiled_attention_gradient(
@@ -240,51 +289,36 @@ def tiled_attention_gradient(
     in any order."""
     if mask is not None or dropped or switches.is_deterministic():
         return None
-    found = _prepared(query, key, value, scale, is_causal)
-    if found is None or found[0].forward.plan is None:
+    ready = _prepared(query, key, value, scale, is_causal)
+    if ready is None or ready.forward.plan is None or not g.dtype == out.dtype == query.dtype:
         return None
-    ready, operands = found
-    shapes, dtype = ready.problem.shapes, query.dtype
-    rows = [_lying_as(_fourfold(a), beside_heads(shapes[3])) for a in (out, g)]
-    logs = sums.astype("float32").reshape(shapes[0][:3])
-    if out.dtype != dtype or g.dtype != dtype:
-        return None
-    gradients = ready.run_back(*operands, rows[0], logs, rows[1])
-    if gradients is None:
-        return None
-    return tuple(
-        [by.reshape(a.shape) for by, a in zip(gradients, (query, key, value), strict=True)]
-    )
+    found = ready.run_back(g, (query, key, value), out, sums)
+    return None if found is None else tuple(found)
 
 
-def _prepared(
-    query: Any, key: Any, value: Any, scale: float, is_causal: bool
-) -> tuple[Prepared, list[Any]] | None:
-    """The problem, and its operands as it takes them."""
+def _prepared(query: Any, key: Any, value: Any, scale: float, is_causal: bool) -> Prepared | None:
     where = situation(query.dtype)
-    if where is None or not allowed.cudnn or not _is_fit(query, key, value):
+    if where is None or not allowed.cudnn:
         return None
-    operands = [_lying_well(_fourfold(a)) for a in (query, key, value)]
-    lies = tuple([(a.shape, a.strides) for a in operands])
-    ready = kept((lies, scale, is_causal, where), lambda: _made(operands, scale, is_causal, where))
-    return None if ready is None else (ready, operands)
-
-
-def _made(operands: list[Any], scale: float, is_causal: bool, where: Situation) -> Prepared | None:
-    functions = library.loaded()
-    assert functions is not None
-    if functions.version < LEAST_VERSION or functions.version in FAULTY_VERSIONS:
-        return None
-    result = (*operands[0].shape[:3], operands[2].shape[3])
-    strides = [tuple([s // a.itemsize for s in a.strides]) for a in operands]
-    problem = Problem(
-        operands[0].dtype.name, (*[a.shape for a in operands], result),
-        (*strides, beside_heads(result)), is_causal,
+    what = (
+        query.shape, query.strides, key.shape, key.strides, key.dtype, value.shape, value.strides,
+        value.dtype, scale, is_causal, where,
     )  # fmt: skip
-    return Prepared(problem, scale, where)
+
+    def prepare() -> Prepared | None:
+        given = query, key, value
+        return Prepared(given, scale, is_causal, where) if _is_fit(*given) else None
+
+    found: Prepared | None = kept(what, prepare)
+    return found
 
 
 def _is_fit(query: Any, key: Any, value: Any) -> bool:
+    """Whether cuDNN has code for it, and that is right."""
+    functions = library.loaded()
+    assert functions is not None
+    if functions.version < LEAST_VERSION or functions.version in FAULTY_VERSIONS:
+        return False
     widths = query.shape[-1], value.shape[-1]
     return (
         query.ndim >= 2
@@ -294,27 +328,3 @@ def _is_fit(query: Any, key: Any, value: Any) -> bool:
         and query.shape[-2] > 1  # one query at a time is no work for tensor cores
         and all(a.size and a.dtype == query.dtype for a in (query, key, value))
     )
-
-
-def _fourfold(array: Any) -> Any:
-    """The array as (batch, heads, n, width)."""
-    if array.ndim == 4:
-        return array
-    if array.ndim < 4:
-        return array.reshape((1,) * (4 - array.ndim) + array.shape)
-    return array.reshape(-1, *array.shape[-3:])
-
-
-def _lying_well(array: Any) -> Any:
-    """The array, or a copy: rows without gaps that begin at multiples of 16 bytes."""
-    *steps, last = array.strides
-    is_fine = last == array.itemsize and all(s > 0 and not s % ALIGNMENT for s in steps)
-    return array if is_fine and is_aligned(array) else array.copy()
-
-
-def _lying_as(array: Any, strides: Shape) -> Any:
-    """The array, or a copy with these strides (in elements), those of heads side by side."""
-    wanted = tuple([s * array.itemsize for s in strides])
-    if array.strides == wanted and is_aligned(array):
-        return array
-    return array.transpose(0, 2, 1, 3).copy().transpose(0, 2, 1, 3)

@@ -194,7 +194,6 @@ convolve_vectors(const __grid_constant__ Walk walk, const T* weight, const T* bi
             }
         }
     }
-    await_groups<0>();
     __syncthreads();  // nobody reads the tiles any more
 #pragma unroll
     for (int n = 0; n < N; ++n)
@@ -318,7 +317,6 @@ correlate_vectors(const __grid_constant__ Walk walk, const T* g, int64 step_imag
             }
         }
     }
-    await_groups<0>();
     partial += (int64(part) * groups + group) * outputs * depth;
 #pragma unroll
     for (int m = 0; m < 2 * M; ++m) {

@@ -7,18 +7,14 @@
 // threads see what the others wrote before. Every thread must call it. `counters` has a number for
 // each blockIdx.x, which is 0 before and afterwards.
 INLINE bool comes_last(uint32* counters) {
-    SHARED_ARRAY(uint32, before, 1);
-    __threadfence();
+    SHARED_ARRAY(bool, is_last, 1);
     __syncthreads();
     if (threadIdx.x == 0) {
-        before[0] = atomicAdd(counters + blockIdx.x, 1u);
-        if (before[0] == gridDim.y - 1) atomicExch(counters + blockIdx.x, 0u);
+        __threadfence();  // what all threads of this block have written comes before the counter,
+        is_last[0] = atomicAdd(counters + blockIdx.x, 1u) == gridDim.y - 1;
+        __threadfence();  // and what they read from now on comes after it
+        if (is_last[0]) atomicExch(counters + blockIdx.x, 0u);
     }
     __syncthreads();
-    __threadfence();
-    const bool is_last = before[0] == gridDim.y - 1;
-#ifdef HOST_SHIM
-    if (is_last) shim::after_other_blocks();
-#endif
-    return is_last;
+    return is_last[0];
 }

@@ -3,6 +3,7 @@
 #include "bounds.cuh"
 #include "maths.cuh"
 #include "rows.cuh"
+#include "spans.cuh"
 
 // Where a row's results go; the loss is 0 where the target is to be ignored, NaN where it is no
 // class, which is noted.
@@ -35,15 +36,16 @@ ROW_KERNEL logits_rows(const T* __restrict__ x, const int64* __restrict__ target
     Rows<T, IS_VECTOR, PIECES, 1> row(RowThreads(rows, threads_per_row), columns, x);
     const C top = row.template reduce<Maximum>([&](int s, int w) { return row.value(0, s, w); });
     const C total = row.template reduce<Sum>(
-        [&](int s, int w) { return m::exp(row.value(0, s, w) - top); });
+        [&](int s, int w) { return m::exp_for<T>(row.value(0, s, w) - top); });
     const Results<T> results{target, log_sums, losses, note, columns, ignored};
     if (row.at.is_real && row.at.lane == 0)
         results.set(row.start[0], row.at.row, top + m::log(total));
 }
 
 // The largest number so far, and the sum of exponentials relative to it.
-template <typename C>
+template <typename T>
 struct RunningSum {
+    using C = Compute<T>;
     C top = Limits<C>::lowest(), total = C(0);
 
     // What exponents are taken relative to: before the first finite number there is nothing.
@@ -53,64 +55,40 @@ struct RunningSum {
     __device__ void add(const C (&values)[N]) {
         C largest = top;
 #pragma unroll
-        for (int k = 0; k < N; ++k) largest = Maximum::of(largest, values[k]);
+        for (int k = 0; k < N; ++k) largest = m::fmax(largest, values[k]);
         const C shift = base(largest);
-        total *= m::exp(top - shift);
+        total *= m::exp_for<T>(top - shift);
         top = largest;
 #pragma unroll
-        for (int k = 0; k < N; ++k) total += m::exp(values[k] - shift);
+        for (int k = 0; k < N; ++k) total += m::exp_for<T>(values[k] - shift);
     }
 
     // Of all threads of the block.
     __device__ C log_sum() const {
         const C largest = reduce_block<Maximum>(top), shift = base(largest);
-        return shift + m::log(reduce_block<Sum>(total * m::exp(top - shift)));
+        return shift + m::log(reduce_block<Sum>(total * m::exp_for<T>(top - shift)));
     }
 };
 
-// Elements of a row before the first that lies at a multiple of a vector, where the array does.
+// Longer rows, which are read once: a block has one.
 template <typename T>
-INLINE int64 before_vectors(int64 row, int64 columns) {
-    const int64 before = (LANES<T> - row * columns % LANES<T>) % LANES<T>;
-    return before < columns ? before : columns;
-}
-
-// Longer rows, which are read once: a block has one, whose vectors begin where memory is aligned.
-template <typename T>
-__global__ void __launch_bounds__(MOST_ROW_THREADS)
+__global__ void __launch_bounds__(SPAN_THREADS, 2)
 logits_long_rows(const T* __restrict__ x, const int64* __restrict__ target,
                         Compute<T>* __restrict__ log_sums, Compute<T>* __restrict__ losses,
                         const Note note, int64 columns, int64 ignored) {
     using C = Compute<T>;
-    constexpr int N = LANES<T>, AT_ONCE = 2;
-    const int64 row = blockIdx.x, before = before_vectors<T>(row, columns);
-    const int64 vectors = (columns - before) / N, behind = before + vectors * N;
-    const T* start = x + row * columns;
-    RunningSum<C> sum;
-    for (int64 v = threadIdx.x; v < vectors; v += int64(AT_ONCE) * blockDim.x) {
-        Vector<T, N> part[AT_ONCE];
+    const Span<T, 1> row(blockIdx.x, columns, x);
+    RunningSum<T> sum;
+    row.each([&](int64, const auto& read) {
+        constexpr int WIDTH = sizeof(read[0]) / sizeof(T);
+        C values[WIDTH];
 #pragma unroll
-        for (int u = 0; u < AT_ONCE; ++u) {
-            const int64 place = v + int64(u) * blockDim.x;
-            if (place < vectors) part[u] = load<N>(start + before + place * N);
-        }
-#pragma unroll
-        for (int u = 0; u < AT_ONCE; ++u) {
-            if (v + int64(u) * blockDim.x >= vectors) continue;
-            C values[N];
-#pragma unroll
-            for (int w = 0; w < N; ++w) values[w] = C(widen(part[u].lane[w]));
-            sum.add(values);
-        }
-    }
-    const int64 rest = threadIdx.x < before ? int64(threadIdx.x) : behind + threadIdx.x - before;
-    if (rest < columns) {
-        const C values[1] = {C(widen(start[rest]))};
+        for (int w = 0; w < WIDTH; ++w) values[w] = C(widen(read[0].lane[w]));
         sum.add(values);
-    }
+    });
     const C log_sum = sum.log_sum();
     const Results<T> results{target, log_sums, losses, note, columns, ignored};
-    if (threadIdx.x == 0) results.set(start, row, log_sum);
+    if (threadIdx.x == 0) results.set(row.start[0], blockIdx.x, log_sum);
 }
 
 template <typename T, bool IS_WIDE>
@@ -155,28 +133,20 @@ logits_gradient(const T* __restrict__ x, const int64* __restrict__ target,
                        const Compute<T>* __restrict__ log_sums,
                        const Compute<T>* __restrict__ count, T* __restrict__ out, int64 columns,
                        int64 step, int64 ignored) {
-    constexpr int N = LANES<T>;
     using C = Compute<T>;
     const int64 row = blockIdx.x, chosen = target[row];
     const C divisor = count ? *count : C(1), log_sum = log_sums[row];
     const C factor = chosen == ignored ? C(0) : C(widen(g[row * step])) / divisor;
-    const auto of = [&](T value, int64 k) {
-        const C share = m::exp(C(widen(value)) - log_sum);
-        return narrow<T>((share - (k == chosen ? C(1) : C(0))) * factor);
-    };
-    const T* start = x + row * columns;
+    const Span<T, 1> span(row, columns, x);
     T* written = out + row * columns;
-    const int64 before = before_vectors<T>(row, columns);
-    const int64 vectors = (columns - before) / N, behind = before + vectors * N;
-#pragma unroll 2
-    for (int64 v = int64(blockIdx.y) * blockDim.x + threadIdx.x; v < vectors;
-         v += int64(gridDim.y) * blockDim.x) {
-        const int64 first = before + v * N;
-        Vector<T, N> part = load<N>(start + first);
+    span.each([&](int64 k, const auto& read) {
+        constexpr int WIDTH = sizeof(read[0]) / sizeof(T);
+        Vector<T, WIDTH> found;
 #pragma unroll
-        for (int w = 0; w < N; ++w) part.lane[w] = of(part.lane[w], first + w);
-        store(written + first, part);
-    }
-    const int64 rest = threadIdx.x < before ? int64(threadIdx.x) : behind + threadIdx.x - before;
-    if (blockIdx.y == 0 && rest < columns) written[rest] = of(start[rest], rest);
+        for (int w = 0; w < WIDTH; ++w) {
+            const C share = m::exp_for<T>(C(widen(read[0].lane[w])) - log_sum);
+            found.lane[w] = narrow<T>((share - (k + w == chosen ? C(1) : C(0))) * factor);
+        }
+        store_whole(written + k, found);
+    }, blockIdx.y, gridDim.y);
 }

@@ -66,6 +66,19 @@ FUNCTION_OF_TWO(fmod, ::fmodf, ::fmod)
 FUNCTION_OF_TWO(fmax, ::fmaxf, ::fmax)
 FUNCTION_OF_TWO(fmin, ::fminf, ::fmin)
 
+// e**x to what numbers of type T can tell; for half types in two instructions instead of eight.
+template <typename T, typename C>
+INLINE C exp_for(C x) {
+#ifndef HOST_SHIM
+    if constexpr (sizeof(T) == 2) {
+        float found;
+        asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(found) : "f"(x * 1.44269504f));
+        return found;
+    }
+#endif
+    return exp(x);
+}
+
 FUNCTION(abs, ::fabsf, ::fabs)
 INTEGER abs(T x) { return x < T(0) ? T(-x) : x; }
 

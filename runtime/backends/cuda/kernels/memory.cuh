@@ -28,3 +28,22 @@ INLINE void store(T* place, const Vector<T, N>& vector) {
 #endif
     *reinterpret_cast<Vector<T, N>*>(place) = vector;
 }
+
+// The same for memory of the GPU in one instruction, which the compiler does not take apart, as it
+// does with some vectors that are made of elements.
+template <int N, typename T>
+INLINE void store_whole(T* place, const Vector<T, N>& vector) {
+#ifdef HOST_SHIM
+    store(place, vector);
+#else
+    if constexpr (sizeof(T) * N == 16) {
+        uint4 words;
+        memcpy(&words, &vector, 16);
+        asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};"
+                     ::"l"(place), "r"(words.x), "r"(words.y), "r"(words.z), "r"(words.w)
+                     : "memory");
+    } else {
+        store(place, vector);
+    }
+#endif
+}

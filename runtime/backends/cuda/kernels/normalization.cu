@@ -176,6 +176,7 @@ normalize_weight_gradient(const T* __restrict__ g, const T* __restrict__ x,
     const int64 column = (int64(blockIdx.x) * 32 + lane) * WIDTH;
     const int64 end = min(rows, (blockIdx.y + 1) * chunk);
     C sums[2][WIDTH] = {};
+#pragma unroll 4
     for (int64 row = blockIdx.y * chunk + deep; row < end && column < columns; row += 8) {
         const Vector<T, WIDTH> by = load<WIDTH>(g + row * columns + column);
         const Vector<T, WIDTH> value = load<WIDTH>(x + row * columns + column);

@@ -55,7 +55,7 @@ struct RunningExtreme {
     INLINE State join(State a, State b) {
         if (b.at < 0) return a;
         const bool beats = IS_LARGEST ? b.value >= a.value : b.value <= a.value;
-        return a.at < 0 || is_nan(b.value) || (beats && !is_nan(a.value)) ? b : a;
+        return a.at < 0 || is_nan(b.value) || beats ? b : a;
     }
     INLINE Out result(State a) { return a.at; }
 };

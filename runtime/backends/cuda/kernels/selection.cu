@@ -57,7 +57,6 @@ select_rows(const T* x, int64* out, int64 n, int64 k, int64 is_largest, int64 is
     Key found = 0, known = 0;  // the k-th key as far as it is known, and which bits those are
     int64 rank = k;            // the place among those that share them, from 1
     for (int shift = 8 * int(sizeof(Key)) - DIGIT_BITS; shift >= 0; shift -= DIGIT_BITS) {
-        __syncthreads();
         for (int i = threadIdx.x; i < DIGITS; i += SELECT_THREADS) counts[i] = 0;
         __syncthreads();
         for (int64 i = threadIdx.x; i < n; i += SELECT_THREADS) {
@@ -80,15 +79,15 @@ select_rows(const T* x, int64* out, int64 n, int64 k, int64 is_largest, int64 is
     int64 taken = 0, equal = 0;
     for (int64 start = 0; start < n; start += SELECT_THREADS) {
         const int64 i = start + threadIdx.x;
+        // Behind the row the largest key, which comes after the row's own that equal it.
         const Key key = i < n ? Key(key_of(x[i]) ^ flipped) : Key(~Key(0));
-        const bool is_equal = i < n && key == found;
+        const bool is_equal = key == found;
         const Count ties = count_before(is_equal);
         const bool is_last = is_equal && equal + ties.before + 1 == rank;
         if (is_rank) {
             if (is_last) out[blockIdx.x] = i;
         } else {
-            const bool takes =
-                (i < n && key < found) || (is_equal && equal + ties.before < rank);
+            const bool takes = key < found || (is_equal && equal + ties.before < rank);
             const Count chosen = count_before(takes);
             if (takes) {
                 keys[taken + chosen.before] = key;

@@ -9,11 +9,11 @@ ROW_KERNEL softmax_rows(const T* __restrict__ x, T* __restrict__ out, int64 rows
     Rows<T, IS_VECTOR, PIECES, 1> row(RowThreads(rows, threads_per_row), columns, x);
     const C top = row.template reduce<Maximum>([&](int s, int w) { return row.value(0, s, w); });
     const C total = row.template reduce<Sum>(
-        [&](int s, int w) { return m::exp(row.value(0, s, w) - top); });
+        [&](int s, int w) { return m::exp_for<T>(row.value(0, s, w) - top); });
     const C change = IS_LOG ? top + m::log(total) : C(1) / total;
     row.store(out, [&](int s, int w) {
         const C value = row.value(0, s, w);
-        return IS_LOG ? value - change : m::exp(value - top) * change;
+        return IS_LOG ? value - change : m::exp_for<T>(value - top) * change;
     });
 }
 
@@ -28,7 +28,7 @@ ROW_KERNEL softmax_gradient_rows(const T* __restrict__ g, const T* __restrict__ 
     });
     row.store(out, [&](int s, int w) {
         const C by = row.value(0, s, w), value = row.value(1, s, w);
-        return IS_LOG ? by - m::exp(value) * along : value * (by - along);
+        return IS_LOG ? by - m::exp_for<T>(value) * along : value * (by - along);
     });
 }
 
@@ -43,10 +43,10 @@ ROW_KERNEL cross_entropy_rows(const T* __restrict__ x, const int64* __restrict__
     Rows<T, IS_VECTOR, PIECES, 1> row(RowThreads(rows, threads_per_row), columns, x);
     const C top = row.template reduce<Maximum>([&](int s, int w) { return row.value(0, s, w); });
     const C total = row.template reduce<Sum>(
-        [&](int s, int w) { return m::exp(row.value(0, s, w) - top); });
+        [&](int s, int w) { return m::exp_for<T>(row.value(0, s, w) - top); });
     const C share = C(1) / total;
     row.store(probabilities,
-              [&](int s, int w) { return m::exp(row.value(0, s, w) - top) * share; });
+              [&](int s, int w) { return m::exp_for<T>(row.value(0, s, w) - top) * share; });
     C even = 0;  // the mean over all classes of x - top
     if (smoothing != 0)
         even = row.template reduce<Sum>([&](int s, int w) { return row.value(0, s, w) - top; }) /
