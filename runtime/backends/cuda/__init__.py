@@ -6,8 +6,9 @@ To add a kernel:
 
 1. `kernels/name.cu` has it as a C++ template, over the headers beside it: `types.cuh` (dtypes by
    name, `widen`, `narrow`, `Compute`), `memory.cuh` (16-byte vectors), `block.cuh` (reductions over
-   warps and blocks), `rows.cuh` (rows in registers). Every parameter is a pointer, an `int64` or a
-   `double`. Shared memory is declared by `SHARED_ARRAY` or `DYNAMIC_SHARED`.
+   warps and blocks), `rows.cuh` (rows in registers), `words.cuh` (elements that are only moved),
+   `bounds.cuh` (notes of places that are not there). Every parameter is a pointer, an `int64`, a
+   `double`, or a struct of them. Shared memory is declared by `SHARED_ARRAY` or `DYNAMIC_SHARED`.
 2. `name.py` here declares it, `Template("name", "function", "PPq", T=FLOATS, ...)`, and has its
    launcher under `@kernel("operation")`, which gives None for what it leaves to the array kernel.
    Add the module to `registry.FAMILIES`.
@@ -26,7 +27,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -115,6 +116,18 @@ class CUDABackend(AttentionSwitches, ArrayBackend):
         from . import gathers
 
         return gathers.write(array, index, values)
+
+    def paired(
+        self, operations: Sequence[Operation], places: Sequence[tuple[int, ...]], key: DispatchKey
+    ) -> Callable[..., Any] | None:
+        """A function that computes two formulas in one launch: of their operands, of which `places`
+        says which each takes. None where there is no such."""
+        if not launch.driver.is_available():
+            return None
+        from . import pairs
+
+        found = pairs.pair(operations, places, key)
+        return None if found is None else self.placed(found.call, key.device.index or 0)
 
     def special(self) -> Any:
         import cupyx.scipy.special
