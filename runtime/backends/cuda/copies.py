@@ -58,7 +58,9 @@ def to_gpu(cupy: Any, array: Any, index: int, non_blocking: bool) -> Any:
     without waiting."""
     lying = _as_it_lies(array)  # which CuPy would lay row by row
     if lying is not None:
-        return to_gpu(cupy, lying[0], index, non_blocking).transpose(lying[1])
+        found = to_gpu(cupy, lying[0], index, non_blocking)
+        with cupy.cuda.Device(index):
+            return found.transpose(lying[1])
     with cupy.cuda.Device(index):
         if not (non_blocking and is_pinned(array) and array.flags.c_contiguous):
             waits.note("copy from memory that is not pinned")
@@ -77,7 +79,8 @@ def to_gpu(cupy: Any, array: Any, index: int, non_blocking: bool) -> Any:
 def to_cpu(cupy: Any, array: Any, non_blocking: bool) -> Any:
     """The values of a CuPy array as a NumPy array; with `non_blocking` in page-locked memory, there
     once the current stream has been waited for."""
-    lying = _as_it_lies(array)
+    with cupy.cuda.Device(array.data.device_id):
+        lying = _as_it_lies(array)
     if lying is not None:
         return to_cpu(cupy, lying[0], non_blocking).transpose(lying[1])
     with cupy.cuda.Device(array.data.device_id):
@@ -92,9 +95,12 @@ def to_cpu(cupy: Any, array: Any, non_blocking: bool) -> Any:
 def to_other_gpu(cupy: Any, array: Any, index: int) -> Any:
     """A copy of a CuPy array on the GPU `index`, after the work that makes its values and before
     later work that changes them."""
-    lying = _as_it_lies(array)
+    with cupy.cuda.Device(array.data.device_id):
+        lying = _as_it_lies(array)
     if lying is not None:
-        return to_other_gpu(cupy, lying[0], index).transpose(lying[1])
+        found = to_other_gpu(cupy, lying[0], index)
+        with cupy.cuda.Device(index):
+            return found.transpose(lying[1])
     with cupy.cuda.Device(array.data.device_id):
         made = cupy.cuda.get_current_stream()
         ready = made.record(cupy.cuda.Event(disable_timing=True))
