@@ -135,12 +135,13 @@ correlate(const __grid_constant__ Windows g, const __grid_constant__ Windows win
         __syncthreads();
         for (int i = threadIdx.x; i < SIDE * DEPTH; i += CONV_THREADS) {
             const Turn row(i, g_is_along_k), turn(i, is_along_k);
-            left[row.line * PITCH + row.k] = first_output + row.line < outputs && start + row.k < end
-                ? seen<T>(g, int(start) + row.k, first_output + row.line, group)
-                : narrow<T>(0.0f);
-            right[turn.line * PITCH + turn.k] = first + turn.line < depth && start + turn.k < end
-                ? seen<T>(windows, int(start) + turn.k, first + turn.line, group)
-                : narrow<T>(0.0f);
+            T of_g = narrow<T>(0.0f), of_window = narrow<T>(0.0f);
+            if (first_output + row.line < outputs && start + row.k < end)
+                of_g = seen<T>(g, int(start) + row.k, first_output + row.line, group);
+            if (first + turn.line < depth && start + turn.k < end)
+                of_window = seen<T>(windows, int(start) + turn.k, first + turn.line, group);
+            left[row.line * PITCH + row.k] = of_g;
+            right[turn.line * PITCH + turn.k] = of_window;
         }
         __syncthreads();
         multiply_tiles(sums, left, right);
