@@ -5,6 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..core.tensor import Tensor
 
 enabled = True
 """Whether it may be used."""
@@ -39,6 +43,11 @@ def version() -> int | None:
 
     found = loaded()
     return None if found is None else found.version
+
+
+def is_acceptable(tensor: Tensor) -> bool:
+    """Whether a tensor is one for cuDNN: on the GPU, of a floating type, with the library there."""
+    return enabled and tensor.is_cuda and tensor.dtype.is_floating_point and is_available()
 
 
 def set_flags(

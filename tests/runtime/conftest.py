@@ -13,9 +13,9 @@ from . import cupy_stand_in
 
 @pytest.fixture(scope="module")
 def gpu() -> Iterator[None]:
-    """Lets the tests of a module use the device "cuda", where float32 is then not rounded."""
+    """Lets the tests of a module use the device "cuda", with our own kernels alone."""
     if torch.cuda.is_available():
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        with torch.backends.cudnn.flags(enabled=False):
             yield
     else:
         with cupy_stand_in.installed():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,13 +31,12 @@ CONVOLUTIONS: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
 
 @pytest.fixture(scope="module", autouse=True)
 def _library(gpu: None) -> Iterator[None]:
-    if torch.cuda.get_device_name() == "stand-in":
-        with cudnn_stand_in.installed():
-            yield
-    elif cudnn.is_available():
-        yield
-    else:
+    is_real = torch.cuda.get_device_name() != "stand-in"
+    if is_real and not cudnn.is_available():
         pytest.skip("cuDNN is not installed.")
+    instead = contextlib.nullcontext() if is_real else cudnn_stand_in.installed()
+    with instead, cudnn.flags(enabled=True, allow_tf32=False):
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,9 @@ To add a kernel:
 
 1. `kernels/name.cu` has it as a C++ template, over the headers beside it: `types.cuh` (dtypes by
    name, `widen`, `narrow`, `Compute`), `memory.cuh` (16-byte vectors), `block.cuh` (reductions over
-   warps and blocks), `rows.cuh` (rows in registers). Every parameter is a pointer, an `int64` or a
-   `double`. Shared memory is declared by `SHARED_ARRAY` or `DYNAMIC_SHARED`.
+   warps and blocks), `rows.cuh` (rows in registers), `words.cuh` (elements that are only moved),
+   `bounds.cuh` (notes of places that are not there). Every parameter is a pointer, an `int64`, a
+   `double`, or a struct of them. Shared memory is declared by `SHARED_ARRAY` or `DYNAMIC_SHARED`.
 2. `name.py` here declares it, `Template("name", "function", "PPq", T=FLOATS, ...)`, and has its
    launcher under `@kernel("operation")`, which gives None for what it leaves to the array kernel.
    Add the module to `registry.FAMILIES`.

@@ -20,6 +20,9 @@ THREADS, MOST_BLOCKS = 256, 1024
 
 OUTSIDE = Template("bounds", "note_outside", "PPqqqqq", T=("int32", "int64"))
 
+MOST_CHECKS = 4_096
+"""Checks whose words are kept; sizes of ragged inputs never repeat."""
+
 _numbers = itertools.count(1)
 _checks: dict[tuple[str, int, int] | str, int] = {}
 """By operation and range, or by what was expected in words."""
@@ -46,6 +49,8 @@ def _place(cupy: Any, what: tuple[str, int, int] | str) -> tuple[int, int]:
         fault[...] = 0
     check = _checks.get(what)
     if check is None:
+        if len(_checks) >= MOST_CHECKS:
+            del _checks[next(iter(_checks))]
         check = _checks[what] = next(_numbers)
     return fault.ctypes.data, check
 
@@ -83,12 +88,16 @@ def raise_noted() -> None:
         if fault[0]:
             check, number = map(int, fault)
             fault[...] = 0
-            what = next(k for k, v in _checks.items() if v == check)
+            what = next((k for k, v in _checks.items() if v == check), None)
             told = (
                 "the GPU found some calls ago. Set CUDA_LAUNCH_BLOCKING=1 to have it told at once."
             )
             if isinstance(what, str):
                 raise RuntimeError(f"{what} Got others, which {told}")
+            if what is None:
+                raise OutOfBoundsError(
+                    f"Expected numbers in their range. Got {number}, which {told}"
+                )
             operation, low, high = what
             raise OutOfBoundsError(
                 f"{operation}: expected numbers from {low} to {high - 1}. Got {number}, which "

@@ -9,6 +9,7 @@ import pytest
 
 import flambeau as torch
 import flambeau.nn.functional as F
+from flambeau.backends.cuda import bounds
 
 from .kit import assert_launched
 from .shim import HostDriver
@@ -25,9 +26,7 @@ WRONG: dict[str, Callable[[Any], Any]] = {
 def test_they_are_told_at_the_next_wait(host: HostDriver, name: str, number: int) -> None:
     index = torch.tensor([0, 4, number, 2] * 100).cuda()
     WRONG[name](index)
-    assert_launched(
-        host, {"cross-entropy": "note_outside", "gather": "take_along"}.get(name, "take")
-    )
+    assert_launched(host, "logits_rows" if name == "cross-entropy" else "take_")
     with pytest.raises(IndexError, match=rf"from 0 to 4\. Got {number}, which the GPU found"):
         torch.cuda.synchronize()
     torch.cuda.synchronize()
@@ -54,3 +53,13 @@ def test_one_is_told_at_once_if_launches_block(host: HostDriver, monkeypatch: An
     monkeypatch.setenv("CUDA_LAUNCH_BLOCKING", "1")
     with pytest.raises(IndexError, match=r"embedding.*9"):
         WRONG["embedding"](torch.tensor([0, 9]).cuda())
+
+
+def test_checks_of_ragged_inputs_do_not_pile_up(host: HostDriver, monkeypatch: Any) -> None:
+    monkeypatch.setattr(bounds, "MOST_CHECKS", len(bounds._checks) + 2)
+    torch.zeros(3, device="cuda").gather(0, torch.tensor([5]).cuda())
+    for n in range(10, 10 + bounds.MOST_CHECKS):
+        torch.zeros(n, device="cuda").gather(0, torch.tensor([0]).cuda())
+    assert len(bounds._checks) == bounds.MOST_CHECKS
+    with pytest.raises(IndexError, match=r"numbers in their range\. Got 5, which the GPU found"):
+        torch.cuda.synchronize()

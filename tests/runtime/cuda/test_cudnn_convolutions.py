@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,7 @@ from flambeau.backends.cuda.cudnn.library import local
 from .. import cudnn_stand_in
 from ..cudnn_stand_in import StandIn
 from ..cudnn_stand_in.graphs import WORKSPACE_BYTES
+from ..cudnn_stand_in.interface import RECORDED
 from .kit import assert_near, double, drawn
 from .test_convolutions import CASES, results
 
@@ -253,6 +255,18 @@ def test_images_between_others_in_memory(library: StandIn) -> None:
 def test_the_library_tells_its_version(library: StandIn) -> None:
     assert cudnn.is_available()
     assert cudnn.version() == 91900
-    with cudnn.flags(enabled=False):
+    x = torch.ones(2, device="cuda")
+    assert cudnn.is_acceptable(x)
+    assert not cudnn.is_acceptable(x.long())
+    assert not cudnn.is_acceptable(x.cpu())
+    with cudnn.flags():
         assert not cudnn.enabled
+        assert not cudnn.is_acceptable(x)
     assert cudnn.enabled
+
+
+def test_cudnn_has_a_plan_for_each_recorded_problem() -> None:
+    record = json.loads((RECORDED / "cudnn_plans.json").read_text(encoding="utf-8"))
+    assert record["version"] >= 91900
+    assert len(record["plans"]) > 300
+    assert not [label for label, plan in record["plans"].items() if plan.endswith("none")]

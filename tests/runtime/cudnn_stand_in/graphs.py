@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import json
 from itertools import pairwise
 from typing import Any
 
-from .interface import NUMBERS, Descriptor, Refused
+from .interface import NUMBERS, RECORDED, Descriptor, Refused
 
 CONVOLUTIONS = {
     "OPERATION_CONVOLUTION_FORWARD": ("FORWARD", "X", "W", "Y"),
@@ -153,19 +154,14 @@ def _engines(heuristics: Descriptor) -> list[Engine]:
     return [parted, Engine(graph, "tensor cores", (TENSOR_CORE,))]
 
 
-FORWARD = "matmul mul {mask}max sub exp sum log add div matmul"
-BACKWARD = (
-    "mul sum mul matmul mul sub {mask}exp reshape {keys} matmul sub mul mul reshape {keys} reshape "
-    "matmul identity"
-)
-MASK = "gen_index gen_index cmp_ge binary_select "
 PATTERNS = {
-    way.format(mask=mask, keys=keys)
-    for way in (FORWARD, BACKWARD)
-    for mask in ("", MASK)
-    for keys in ("matmul", "matmul sum")
+    plan.split(":")[0]
+    for label, plan in json.loads((RECORDED / "cudnn_plans.json").read_text(encoding="utf-8"))[
+        "plans"
+    ].items()
+    if label.startswith("attention")
 }
-"""The operations of the graphs that cuDNN 9.19 and 9.28 know as attention and its gradient."""
+"""The operations of the graphs that cuDNN knows as attention and its gradient."""
 
 
 def word(operation: Descriptor) -> str:

@@ -7,9 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-RECORD = json.loads(
-    (Path(__file__).parents[1] / "recorded" / "cudnn_interface.json").read_text(encoding="utf-8")
-)
+RECORDED = Path(__file__).parents[1] / "recorded"
+RECORD = json.loads((RECORDED / "cudnn_interface.json").read_text(encoding="utf-8"))
 NUMBERS: dict[str, int] = RECORD["numbers"]
 STATUS_NAMES = {n: f"CUDNN_{k}" for k, n in NUMBERS.items() if k.startswith("STATUS_")}
 

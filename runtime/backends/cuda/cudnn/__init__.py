@@ -3,6 +3,11 @@
 `library` finds and loads it, `descriptors` tells it of tensors and operations, `plans` has it
 choose how to compute a graph of them, `computations` keeps what was chosen. `convolution` and
 `attention` put the graphs together. Nothing is loaded before an operation on a GPU asks for it.
+
+Batch norm is ours: forward it reads its input twice and writes once. cuDNN reads it once only where
+a channel's share stays on the chip, that is of small images, whose second reading comes from the L2
+cache anyway: those below its 50 MB are 28 of ResNet-50's 53 at batch 128 in half types, but 17% of
+their bytes. What would save a passage over memory is a ReLU in the same launch.
 """
 
 from __future__ import annotations

@@ -1,8 +1,11 @@
 """Attention by cuDNN, and its gradients: the graphs that its engines know as such.
 
-On Hopper those multiply by whole warp groups out of shared memory that the copy engine fills, which
-our own kernel (64 x 64 tiles, one warp's products) does not; hence cuDNN comes first where it has
-code. Masks, dropout, float32 and results that must not differ from run to run are our kernel's.
+For sm_90 those multiply by whole warp groups (wgmma) out of shared memory that the copy engine
+fills, as the machine code shows that cuDNN 9.19 makes of these graphs: HGMMA 64x128x16 and UTMALDG,
+168 registers, forward and backward. Our own kernel multiplies by warps (mma.sync), which cannot
+reach Hopper's rate; hence cuDNN comes first where it has code. Masks, dropout, float32 and
+gradients that must not differ from run to run are our kernel's: cuDNN sums those of the queries by
+UTMAREDG.ADD, in any order.
 
 Source: arXiv:2205.14135, section 3, and arXiv:2307.08691, section 3, for the recomputed weights.
 """

@@ -6,12 +6,11 @@ Source: the C interface of cuDNN 9, cudnn_graph.h.
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import threading
-from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
+
+from .. import cublaslt, libraries, nvrtc
 
 LIBRARIES = ("libcudnn.so.9", "cudnn64_9.dll")
 FOLDERS = ("cudnn/lib", "cudnn/bin")
@@ -58,24 +57,15 @@ class Library:
         return CuDNNError(f"cudnn{name}: {words}", status)
 
 
-def _places() -> Iterator[str]:
-    """The library where the wheels put it, and where the system looks for it."""
-    wheels = importlib.util.find_spec("nvidia")
-    for base in [] if wheels is None else wheels.submodule_search_locations or []:
-        for folder in FOLDERS:
-            yield from (str(Path(base) / folder / name) for name in LIBRARIES)
-    yield from LIBRARIES
-
-
 @cache
 def loaded() -> Library | None:
-    """The library; None where it is not installed, or cannot be loaded."""
-    for place in _places():
-        try:
-            return Library(ctypes.CDLL(place))
-        except OSError:
-            continue
-    return None
+    """The library; None where it is not installed, or what it cannot do without is not: where
+    cuDNN does not find cuBLASLt, it ends the process."""
+    products = libraries.opened(cublaslt.LIBRARIES, cublaslt.FOLDERS)
+    if products is None or not nvrtc.is_available():
+        return None
+    found = libraries.opened(LIBRARIES, FOLDERS)
+    return None if found is None else Library(found)
 
 
 class _Handle:
