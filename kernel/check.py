@@ -9,6 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from flambeau.backends.cuda import presence
 from flambeau.magics.check import examine
 
 from .cells import notebook_cells
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check the files, print what was found, and return the exit status."""
+    presence.stay_away()
     return max(_check(path, arguments.strict) for path in arguments.files)
 
 

@@ -32,7 +32,7 @@ def test_rows_run_eager_or_captured(row: Row) -> None:
 
 def test_products_by_either_library_are_measured() -> None:
     found = list(products.lines(torch, scale=1024, least=0))
-    assert len(found) == 7 * len(products.SHAPES)
+    assert len(found) == 8 * len(products.SHAPES)
     assert torch.backends.cuda.preferred_blas_library() == "default"
 
 

@@ -36,8 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until the client leaves; 1 if there is nothing to serve from."""
+    from flambeau.backends.cuda import presence
+
     from .transport import bridge, serve_streams, serve_tcp
 
+    presence.stay_away()
     try:
         if arguments.connect is not None:
             asyncio.run(bridge(arguments.connect))

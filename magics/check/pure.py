@@ -46,7 +46,7 @@ RUNTIME = (
     "flambeau.sparse", "flambeau.fft",
     "flambeau.linalg", "flambeau.special", "flambeau.symbols", "flambeau.utils.checkpoint",
     "flambeau.utils._pytree",
-    "flambeau.cuda",
+    "flambeau.cuda.amp",
 )  # fmt: skip
 """Packages of the runtime whose functions compute on meta tensors and do nothing else."""
 
@@ -100,6 +100,7 @@ CLASSES |= {
 }
 
 FUNCTIONS |= {
+    flambeau.cuda.is_available, flambeau.cuda.device_count,  # no other leaves the GPU alone
     flambeau.accelerator.is_available, flambeau.accelerator.current_accelerator,
     flambeau.accelerator.device_count, flambeau.cpu.is_available, flambeau.jit.is_scripting,
     flambeau.jit.is_tracing, flambeau.compiler.is_compiling, flambeau.get_num_threads,

@@ -21,7 +21,7 @@ from ..core.dispatch import backends, operations
 from ..core.sparse_arrays import SparseArray
 from ..core.spec import Spec
 from ..core.tensor import Tensor, wrap
-from ..errors import BatchingError, GradientError, ShapeError
+from ..errors import BatchingError, DeviceError, GradientError, ShapeError
 from . import anomaly
 from .grad_mode import is_grad_enabled, no_grad, set_grad_enabled
 from .node import AccumulateGrad, Node, OutputEdge
@@ -61,6 +61,8 @@ class Pass:
             return np.add(before, g, before), True
         if before.__class__ is Spec:
             return before, False
+        if before.__class__ is SparseArray:
+            return before + g, True
         key = _key(edge)
         if key is not None and before.__class__ is key.array_class is g.__class__:
             return key.plus(before, g), True
@@ -278,6 +280,11 @@ def _first_gradient(root: Tensor, given: Tensor | None, create_graph: bool) -> A
         raise ShapeError(
             f"backward: expected a gradient of shape {tuple(root.shape)}, that of the tensor. Got "
             f"{tuple(given.shape)}."
+        )
+    if given.device != root.device:
+        raise DeviceError(
+            f"backward: expected a gradient on {root.device}, as the tensor is. Got one on "
+            f"{given.device}. Use gradient.to({str(root.device)!r})."
         )
     return given if create_graph else given._array
 

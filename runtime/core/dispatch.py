@@ -7,12 +7,12 @@ eager operation compares keys by identity, and finds the kernel of operation `f`
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from ..errors import DTypeError
+from ..errors import DeviceError, DTypeError
 from . import dtypes
 from .devices import device
 
@@ -82,16 +82,40 @@ NO_CHOICE = nullcontext()
 """The guard of keys whose device is the only one of its kind."""
 
 
+def one_device(label: str, tensors: Sequence[Any]) -> device:
+    """The device of the tensors; 0-d ones of the CPU go where the others are.
+
+    Raises: DeviceError for several.
+    """
+    places = dict.fromkeys(t.device for t in tensors if t.ndim or t.device.type != "cpu")
+    if len(places) > 1:
+        listed = ", ".join(f"{tuple(t.shape)} on {t.device}" for t in tensors)
+        target = next((p for p in places if p.type == "cuda"), next(iter(places)))
+        raise DeviceError(
+            f"{label}: expected all tensors on one device. Got {listed}. Move them together with "
+            f".to({str(target)!r})."
+        )
+    return next(iter(places), tensors[0].device)
+
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def guarded(function: Function) -> Function:
-    """`function(tensor, ...)`, run where that tensor is, see `DispatchKey.guard`."""
+    """`function(tensor, ...)`, run where that tensor is, see `DispatchKey.guard`; other tensors
+    among its arguments must be there too.
+
+    Raises: DeviceError if one is not.
+    """
     first = next(iter(inspect.signature(function).parameters))
+    label = function.__name__.strip("_")
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         tensor = args[0] if args else kwargs[first]
+        given = [x for x in (*args, *kwargs.values()) if hasattr(x, "_key")]
+        if any(x._key.device != tensor._key.device for x in given):
+            one_device(label, given)
         with tensor._key.guard:
             return function(*args, **kwargs)
 

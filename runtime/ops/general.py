@@ -19,12 +19,12 @@ from ..backends.batched import key_at
 from ..core import batched, concealed, dtypes, observers, sparse_arrays
 from ..core.creation import as_tensor
 from ..core.devices import device
-from ..core.dispatch import DispatchKey, key_of, operations
+from ..core.dispatch import DispatchKey, key_of, one_device, operations
 from ..core.overriding import noticed
 from ..core.sparse_arrays import SparseArray
 from ..core.spec import Spec
 from ..core.tensor import Tensor, wrap
-from ..errors import DeviceError, DTypeError, FlambeauError
+from ..errors import DTypeError, FlambeauError
 from .mixed_halves import seen_wide
 
 if TYPE_CHECKING:
@@ -288,15 +288,7 @@ def _common_device(operation: Operation, arguments: dict[str, Any]) -> device:
             f"{_title(operation)}: expected a tensor among {names}. Got {found}. Use "
             "torch.tensor(...)."
         )
-    places = dict.fromkeys(t.device for t in tensors if t.ndim or t.device.type != "cpu")
-    if len(places) > 1:
-        listed = ", ".join(f"{tuple(t.shape)} on {t.device}" for t in tensors)
-        raise DeviceError(
-            f"{_title(operation)}: expected all tensors on one device. Got {listed}. Move them "
-            "together "
-            f"with .to({str(tensors[0].device)!r})."
-        )
-    return next(iter(places), tensors[0].device)
+    return one_device(_title(operation), tensors)
 
 
 def _common_dtype(

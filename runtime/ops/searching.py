@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core import dtypes
 from ..core.creation import as_tensor
-from ..core.dispatch import guarded, key_of
+from ..core.dispatch import guarded, key_of, one_device
 from ..core.tensor import Tensor, wrap
 from ..errors import DTypeError, ShapeError
 from . import arithmetic
@@ -179,6 +179,7 @@ def isin(
     )
     if a.is_meta:
         return a == a
+    one_device("isin", [a, b])
     xp = a._key.backend.xp
     with a._key.guard:
         found = xp.asarray(xp.isin(a.detach()._array, b.detach()._array, invert=invert))

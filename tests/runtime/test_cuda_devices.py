@@ -193,3 +193,28 @@ def test_streams_of_a_backward_pass_wait_for_each_other(monkeypatch: pytest.Monk
         assert waits == [(there, here), (here, there)]
     assert x.grad is not None
     assert x.grad.tolist() == [5.0] * 3
+
+
+@pytest.mark.parametrize(
+    ("call", "first"),
+    [
+        (lambda a, b: a + b, "add"),
+        (lambda a, b: torch.cat([a, b]), "cat"),
+        (lambda a, b: torch.searchsorted(a, b), "searchsorted"),
+        (lambda a, b: torch.isin(a, b), "isin"),
+        (lambda a, b: torch.allclose(a, b), "isclose"),
+        (lambda a, b: torch.bincount(a.long(), weights=b), "bincount"),
+        (lambda a, b: F.embedding(b.long(), a), "embedding"),
+        (lambda a, b: a.requires_grad_().mul(2).backward(b), "backward"),
+    ],
+)
+def test_tensors_of_two_gpus_are_refused_by_both_names(call: Any, first: str) -> None:
+    near, far = torch.ones(3, device="cuda:0"), torch.ones(3, device=OTHER)
+    with pytest.raises(RuntimeError, match=rf"^{first}: expected.*cuda:0.*cuda:1") as told:
+        call(near, far)
+    assert ".to('cuda:0')" in str(told.value)
+
+
+def test_beside_a_tensor_of_the_cpu_the_gpu_is_advised() -> None:
+    with pytest.raises(RuntimeError, match=r"on cpu, \(3,\) on cuda:0\. .*\.to\('cuda:0'\)"):
+        torch.ones(3) + torch.ones(3, device="cuda")

@@ -93,6 +93,25 @@ def test_without_a_driver_cupy_is_not_even_imported(
 
 
 @no_gpu
+def test_a_process_that_only_talks_about_gpus_counts_what_the_system_lists(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for place in ("0000:01:00.0", "0000:02:00.0"):
+        (tmp_path / place).mkdir()
+    monkeypatch.setattr(presence, "LISTED", tmp_path)
+    monkeypatch.setattr(presence._Asked, "is_away", False)
+    with cupy_stand_in.installed(4):
+        runtime = sys.modules["cupy"].cuda.runtime
+        monkeypatch.setattr(runtime, "getDeviceCount", lambda: 1 / 0)
+        presence.stay_away()
+        assert torch.cuda.device_count() == 2
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+        assert torch.cuda.device_count() == 1
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+        assert not torch.cuda.is_available()
+
+
+@no_gpu
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="There is no fork")
 def test_a_process_forked_from_one_that_used_cuda_is_told_so(
     monkeypatch: pytest.MonkeyPatch,

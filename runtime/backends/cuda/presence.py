@@ -9,6 +9,7 @@ import ctypes
 import importlib.util
 import os
 import sys
+from pathlib import Path
 from typing import Any, NamedTuple
 
 DRIVERS = ("libcuda.so.1", "nvcuda.dll")
@@ -16,6 +17,8 @@ DRIVERS = ("libcuda.so.1", "nvcuda.dll")
 TOO_OLD, NO_DEVICE, NOT_INITIALIZED = 35, 100, 3
 """cudaErrorInsufficientDriver, cudaErrorNoDevice and cudaErrorInitializationError."""
 
+LISTED = Path("/proc/driver/nvidia/gpus")
+"""Where Linux shows the driver's GPUs, a folder for each."""
 NOT_INSTALLED = "CuPy is not installed (pip install 'flambeau[cuda13]' or 'flambeau[cuda12]')."
 
 
@@ -32,10 +35,18 @@ class _Asked:
     cupy: Any = None
     answer = Presence(0)
     is_forked = False
+    is_away = False
+
+
+def stay_away() -> None:
+    """Start no driver in this process, which only talks about GPUs: count what the system lists."""
+    _Asked.is_away = LISTED.is_dir()
 
 
 def look() -> Presence:
     """What can be used here; the answer is kept once CuPy is loaded."""
+    if _Asked.is_away and importlib.util.find_spec("cupy") is not None:
+        return _listed()
     cupy = sys.modules.get("cupy")
     if cupy is None or cupy is not _Asked.cupy:
         if importlib.util.find_spec("cupy") is None:
@@ -48,6 +59,14 @@ def look() -> Presence:
             return Presence(0, f"CuPy does not load ({type(error).__name__}: {error}).")
         _Asked.cupy, _Asked.answer = cupy, _counted(cupy)
     return _Asked.answer
+
+
+def _listed() -> Presence:
+    count = len(list(LISTED.iterdir()))
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if shown is not None:
+        count = min(count, len([n for n in shown.split(",") if n.strip() not in ("", "-1")]))
+    return Presence(count, "" if count else "The system lists no GPU that may be used.")
 
 
 def _is_there(library: str) -> bool:
