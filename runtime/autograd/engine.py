@@ -61,6 +61,8 @@ class Pass:
             return np.add(before, g, before), True
         if before.__class__ is Spec:
             return before, False
+        if before.__class__ is SparseArray:
+            return before + g, True
         key = _key(edge)
         if key is not None and before.__class__ is key.array_class is g.__class__:
             return key.plus(before, g), True

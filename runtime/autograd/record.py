@@ -84,6 +84,24 @@ class Recorder:
         self.lines.append(f"{', '.join(r.name for r in results)} = {call}")
         return tuple(results)
 
+    def paired(self, calls: list[tuple[Operation, list[Any]]]) -> list[Symbol] | None:
+        """The results of two formulas, if the device has a way to compute them together."""
+        make = getattr(self.key.backend, "paired", None)
+        operands = {x.name: x for _, args in calls for x in args if isinstance(x, Symbol)}
+        if make is None or not all(isinstance(x, Symbol) for _, args in calls for x in args):
+            return None
+        names = list(operands)
+        places = [tuple([names.index(x.name) for x in args]) for _, args in calls]
+        function = make([operation for operation, _ in calls], places, self.key)
+        if function is None:
+            return None
+        name = "k_" + "_and_".join([operation.name for operation, _ in calls])
+        self.names[name] = function
+        results = [self._result(True) for _ in calls]
+        words = ", ".join([self._data(x) for x in operands.values()])
+        self.lines.append(f"{', '.join([r.name for r in results])} = {name}({words})")
+        return results
+
     def _sum_to(self, x: Symbol, like: Symbol) -> Symbol:
         shape = self._attribute("like", like)
         self.names["k_sum_to"] = self.key.sum_to

@@ -311,23 +311,38 @@ class _PointwiseGradient:
             zip(operation.array_names, inputs, strict=True), g=g, out=rest.pop("out", None)
         )
         statics = {n: rest[n] for n in operation.statics}
-        several = len(inputs) > 1
-        grads = []
+        found: dict[str, Any] = {}
+        calls: dict[str, tuple[Operation, list[Any], dict[str, Any]]] = {}
         for name, need in zip(operation.array_names, needs, strict=True):
             if not need:
-                grads.append(None)
                 continue
-            made = self.operation_for(name, statics)
-            if made is None:
-                # Zeros, not None: the input does enter the output.
-                made = operations["zeros_as"], ["g"]
+            # Zeros, not None, where the derivative is 0: the input does enter the output.
+            made = self.operation_for(name, statics) or (operations["zeros_as"], ["g"])
             derived, arrays = made
-            gradient = g
-            if derived is not None:
+            if derived is None:
+                found[name] = g
+            else:
                 numbers = {n: rest[n] for n in derived.parameter_names}
-                gradient = getattr(F, derived.name)(*[values[n] for n in arrays], **numbers)
-            grads.append(F.sum_to(gradient, like=values[name]) if several else gradient)
-        return tuple(grads)
+                calls[name] = derived, [values[n] for n in arrays], numbers
+        found.update(_computed(F, calls))
+        if len(inputs) > 1:
+            found = {name: F.sum_to(x, like=values[name]) for name, x in found.items()}
+        return tuple([found.get(name) for name in operation.array_names])
+
+
+def _computed(
+    F: Any, calls: dict[str, tuple[Operation, list[Any], dict[str, Any]]]
+) -> dict[str, Any]:
+    """The results of formulas, computed together where the device can."""
+    paired = getattr(type(F), "paired", None)
+    if paired is not None and len(calls) == 2 and not any(n for *_, n in calls.values()):
+        both = paired(F, [(derived, args) for derived, args, _ in calls.values()])
+        if both is not None:
+            return dict(zip(calls, both, strict=True))
+    return {
+        name: getattr(F, derived.name)(*args, **numbers)
+        for name, (derived, args, numbers) in calls.items()
+    }
 
 
 def _unused(name: str) -> str:

@@ -27,7 +27,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -116,6 +116,18 @@ class CUDABackend(AttentionSwitches, ArrayBackend):
         from . import gathers
 
         return gathers.write(array, index, values)
+
+    def paired(
+        self, operations: Sequence[Operation], places: Sequence[tuple[int, ...]], key: DispatchKey
+    ) -> Callable[..., Any] | None:
+        """A function that computes two formulas in one launch: of their operands, of which `places`
+        says which each takes. None where there is no such."""
+        if not launch.driver.is_available():
+            return None
+        from . import pairs
+
+        found = pairs.pair(operations, places, key)
+        return None if found is None else self.placed(found.call, key.device.index or 0)
 
     def special(self) -> Any:
         import cupyx.scipy.special

@@ -134,6 +134,13 @@ def _function(
     return "".join(lines) + f"    return {result};\n"
 
 
+def element_function(expression: Expression, inputs: Sequence[str], number: str, name: str) -> str:
+    """The function `name` of one element of each input, computed in the type `number`."""
+    operands = ", ".join([f"{number} x{k}" for k in range(len(inputs))])
+    body = _function(expression, inputs, [], [number] * len(inputs), number)
+    return f"INLINE {number} {name}({operands}) {{\n{body}}}\n\n"
+
+
 def statements(
     results: Sequence[Expression],
     leaf: Callable[[Expression], tuple[str, bool]],

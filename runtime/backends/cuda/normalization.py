@@ -6,7 +6,7 @@ from typing import Any
 
 from . import counters, launch
 from .launch import Template
-from .reductions import COLUMN_BLOCKS_PER_MULTIPROCESSOR, MOST_CHUNKS
+from .reductions import MOST_CHUNKS
 from .registry import FLOATS, kernel
 from .rows import ROW_PARAMETERS, VECTOR_BYTES, Rows, aligned, as_rows, empty, wide
 
@@ -20,6 +20,8 @@ WEIGHTS = Template(
 )
 ROWS_AT_ONCE, COLUMNS_AT_ONCE = 8, 32
 """Threads of a block of `normalize_weight_gradient` along rows, and along vectors of columns."""
+BLOCKS_PER_MULTIPROCESSOR = 2
+"""Of it: more would have their sums added up by one block for longer than they save."""
 
 
 def _launched(template: Template, given: Rows, *others: Any, eps: float) -> None:
@@ -92,7 +94,7 @@ def _summed(given: Rows, means: Any, scales: Any) -> Any:
     x, rows, columns = given.arrays[1], given.rows, given.columns
     width = VECTOR_BYTES // x.itemsize if given.how.is_vector else 1
     blocks = -(-columns // (COLUMNS_AT_ONCE * width))
-    wanted = launch.driver.multiprocessors() * COLUMN_BLOCKS_PER_MULTIPROCESSOR // blocks
+    wanted = launch.driver.multiprocessors() * BLOCKS_PER_MULTIPROCESSOR // blocks
     chunk = -(-rows // max(1, min(wanted, rows // (4 * ROWS_AT_ONCE), MOST_CHUNKS)))
     chunks = -(-rows // chunk)
     out = empty((2, columns), x.dtype)

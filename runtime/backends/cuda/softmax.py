@@ -19,10 +19,10 @@ LONG_ROWS = Template("long_rows", "softmax_rows_streamed", "PPq", T=FLOATS, **LO
 LONG_GRADIENT_ROWS = Template(
     "long_rows", "softmax_gradient_rows_streamed", "PPPq", T=FLOATS, **LOG
 )
-ENTROPY_ROWS = Template("softmax", "cross_entropy_rows", "PPPPqqqqd", **ROW_PARAMETERS)
-ENTROPY_TOTAL = Template("softmax", "cross_entropy_total", "PPPPqqq", T=FLOATS)
+ENTROPY_ROWS = Template("softmax", "cross_entropy_rows", "PPPPPqqqqd", **ROW_PARAMETERS)
+ENTROPY_TOTAL = Template("softmax", "cross_entropy_total", "PPPPPqqqq", T=FLOATS)
 ENTROPY_GRADIENT = Template(
-    "softmax", "cross_entropy_gradient", "PPPPPqqqqd", T=FLOATS, IS_VECTOR=(True, False)
+    "softmax", "cross_entropy_gradient", "PPPPPPqqqqd", T=FLOATS, IS_VECTOR=(True, False)
 )
 
 
@@ -78,15 +78,25 @@ def log_softmax_gradient(g: Any, out: Any, dim: int) -> Any:
 # -- cross-entropy ---------------------------------------------------------------------------------
 
 
-def _is_plain(x: Any, target: Any, weight: Any) -> bool:
-    """Whether there is one class number for each row or place of an image, and no weight."""
+def _is_plain(x: Any, target: Any, weight: Any, how: dict[str, Any]) -> bool:
+    """Whether there is one class number for each row or place of an image; weights with smooth
+    labels are left to the array kernel."""
     return (
         x.ndim > 1
         and x.size > 0
         and target.shape == (*x.shape[:1], *x.shape[2:])
         and target.dtype.name == "int64"
-        and weight is None
+        and (weight is None or _is_weight(x, weight, how))
     )
+
+
+def _is_weight(x: Any, weight: Any, how: dict[str, Any]) -> bool:
+    fits = weight.dtype == x.dtype and weight.shape == x.shape[1:2] and weight.flags.c_contiguous
+    return fits and not how["label_smoothing"]
+
+
+def _place(array: Any) -> int:
+    return 0 if array is None else int(array.data.ptr)
 
 
 def _class_rows(x: Any) -> Any:
@@ -102,13 +112,13 @@ def _as_given(rows: Any, shape: tuple[int, ...]) -> Any:
     return sys.modules["cupy"].moveaxis(rows.reshape(shape[0], *shape[2:], shape[1]), -1, 1)
 
 
-def _total(x: Any, losses: Any, target: Any, how: dict[str, Any]) -> tuple[Any, Any]:
+def _total(x: Any, losses: Any, target: Any, weight: Any, how: dict[str, Any]) -> tuple[Any, Any]:
     """The sum or mean of losses, 0-d (nothing without losses), and the count of targets that are
-    not ignored."""
+    not ignored, or what they weigh."""
     loss, count = empty((), x.dtype), empty((), wide(x))
     ENTROPY_TOTAL[x.dtype.name](
-        1, 1024, 0 if losses is None else losses.data.ptr, target.data.ptr, loss.data.ptr,
-        count.data.ptr, len(target), how["ignore_index"], int(how["reduction"] == "mean"),
+        1, 1024, _place(losses), target.data.ptr, _place(weight), loss.data.ptr, count.data.ptr,
+        len(target), x.shape[1], how["ignore_index"], int(how["reduction"] == "mean"),
     )  # fmt: skip
     return loss, count
 
@@ -117,7 +127,7 @@ def _total(x: Any, losses: Any, target: Any, how: dict[str, Any]) -> tuple[Any, 
 def cross_entropy(input: Any, target: Any, weight: Any = None, **how: Any) -> Any:
     """Losses and probabilities, read and written once. A target that is no class makes its loss
     NaN, and an error when that is fetched, see `bounds`."""
-    if not _is_plain(input, target, weight):
+    if not _is_plain(input, target, weight, how):
         return None
     rows = _class_rows(input)
     given = as_rows([rows], (1,))
@@ -128,16 +138,16 @@ def cross_entropy(input: Any, target: Any, weight: Any = None, **how: Any) -> An
     flat, shape = aligned(target).reshape(-1), given.how
     probabilities = empty(rows.shape, input.dtype)
     losses = empty(flat.shape, wide(input))
-    places = [given.arrays[0].data.ptr, flat.data.ptr, probabilities.data.ptr, losses.data.ptr]
+    arrays = given.arrays[0], flat, weight, probabilities, losses
     chosen = ENTROPY_ROWS[input.dtype.name, shape.is_vector, shape.pieces]
     chosen(
-        shape.blocks, shape.threads, *places, given.rows, given.columns, shape.threads_per_row,
-        how["ignore_index"], how["label_smoothing"],
+        shape.blocks, shape.threads, *map(_place, arrays), given.rows, given.columns,
+        shape.threads_per_row, how["ignore_index"], how["label_smoothing"],
     )  # fmt: skip
     out = _as_given(probabilities, input.shape)
     if how["reduction"] == "none":
         return losses.astype(input.dtype, copy=False).reshape(target.shape), out
-    return _total(input, losses, flat, how)[0], out
+    return _total(input, losses, flat, weight, how)[0], out
 
 
 @kernel("cross_entropy_gradient")
@@ -145,20 +155,19 @@ def cross_entropy_gradient(
     g: Any, probabilities: Any, target: Any, weight: Any = None, **how: Any
 ) -> Any:
     """(probabilities - targets) * g, read and written once."""
-    if not _is_plain(probabilities, target, weight):
+    if not _is_plain(probabilities, target, weight, how):
         return None
     p, g = _class_rows(probabilities), aligned(g).reshape(-1)
     flat = aligned(target).reshape(-1)
     rows, columns = p.shape
     is_vector = columns % (VECTOR_BYTES // p.itemsize) == 0
     width = VECTOR_BYTES // p.itemsize if is_vector else 1
-    count = _total(p, None, flat, how)[1] if how["reduction"] == "mean" else None
+    count = _total(p, None, flat, weight, how)[1] if how["reduction"] == "mean" else None
     out = empty(p.shape, p.dtype)
     threads = min(256, max(32, 1 << (-(-columns // width) - 1).bit_length()))
     blocks = (rows, min(64, -(-columns // (width * threads * 4))))
     ENTROPY_GRADIENT[p.dtype.name, is_vector](
-        blocks, threads, p.data.ptr, flat.data.ptr, g.data.ptr,
-        0 if count is None else count.data.ptr, out.data.ptr, rows, columns,
+        blocks, threads, *map(_place, (p, flat, weight, g, count, out)), rows, columns,
         int(how["reduction"] == "none"), how["ignore_index"], how["label_smoothing"],
     )  # fmt: skip
     return _as_given(out, probabilities.shape)

@@ -104,8 +104,29 @@ def test_smooth_labels_and_classes_of_places(
         assert_near(a, torch.autograd.grad(wanted, wide, double(g))[0], 20)
 
 
-def test_weights_are_left_to_the_array_kernel(host: HostDriver) -> None:
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_classes_have_weights(host: HostDriver, dtype: str, reduction: str) -> None:
+    for shape in ((6, 33), (2, 8, 3, 5)):
+        x, weight = drawn(shape, dtype).requires_grad_(), drawn(shape[1:2], dtype, 2).abs()
+        target = torch.tensor(
+            np.random.default_rng(2).integers(0, shape[1], (shape[0], *shape[2:]))
+        )
+        target.reshape(-1)[1] = -100
+        host.launched.clear()
+        found = F.cross_entropy(x, target.cuda(), weight, reduction=reduction)
+        assert_launched(host, "cross_entropy_rows")
+        wide = double(x)
+        wanted = F.cross_entropy(wide, target, double(weight), reduction=reduction)
+        assert_near(found, wanted, 40)
+        g = drawn(found.shape, dtype, 1)
+        (a,) = torch.autograd.grad(found, x, g)
+        assert_launched(host, "cross_entropy_gradient")
+        assert_near(a, torch.autograd.grad(wanted, wide, double(g))[0], 20)
+
+
+def test_weights_with_smooth_labels_are_left_to_the_array_kernel(host: HostDriver) -> None:
     x, target = drawn((5, 8), "float32"), torch.tensor([1, 2, 3, 0, 7])
-    weight = torch.linspace(0.5, 1.5, 8)
-    found = F.cross_entropy(x, target.cuda(), weight=weight.cuda())
-    assert_near(found, F.cross_entropy(double(x), target, weight=weight.double()), 20)
+    weight, how = torch.linspace(0.5, 1.5, 8), {"label_smoothing": 0.1}
+    found = F.cross_entropy(x, target.cuda(), weight=weight.cuda(), **how)
+    assert_near(found, F.cross_entropy(double(x), target, weight=weight.double(), **how), 20)

@@ -191,15 +191,21 @@ def test_a_failure_is_told_once_and_our_own_kernels_go_on(library: StandIn, func
 
 def test_recorded_graphs_compute_again(library: StandIn) -> None:
     x, w = drawn((2, 6, 5, 7), "float16"), drawn((4, 6, 3, 3), "float16", seed=1)
-    F.conv2d(x, w)
     graph = torch.cuda.CUDAGraph()
-    with cudnn.flags(enabled=True, benchmark=True), torch.cuda.graph(graph):
-        out = F.conv2d(x, w)
+    with cudnn.flags(enabled=True, benchmark=True):
+        F.conv2d(x, w)
+        count = len(library.executed)
+        with torch.cuda.graph(graph):
+            out = F.conv2d(x, w)
+            F.conv2d(x, w[:2])  # of which there is no plan
+    assert len(library.executed) == count + 1
     x.copy_(2 * x)
     local.kept.clear()  # which the graph does not depend on
     gc.collect()
     graph.replay()
     assert_near(out, F.conv2d(double(x), double(w)), units=16)
+    F.conv2d(x, w[:2])
+    assert len(library.executed) > count + 1
 
 
 def test_work_goes_to_the_current_stream_and_device(library: StandIn) -> None:

@@ -49,7 +49,7 @@ def situation(dtype: Any) -> Situation | None:
         sys.modules["cupy"].cuda.runtime.getDevice(),
         kind == "f" and not switches.allow_tf32,
         switches.deterministic or switches.all_deterministic,
-        switches.benchmark and not backend.is_recording,
+        switches.benchmark,
     )
 
 
@@ -90,8 +90,8 @@ class Computation:
     def run(self, *arrays: Any) -> bool:
         """Compute from and into the arrays, which begin at multiples of 16 bytes; False if that is
         left to our own kernels."""
-        if self.is_refused:
-            return False
+        if self.is_refused or (self.plan is None and backend.is_recording):
+            return False  # neither handles nor plans can be made while a graph is recorded
         stream = sys.modules["cupy"].cuda.get_current_stream().ptr
         pointers = (*[a.data.ptr for a in arrays], *self.places)
         try:

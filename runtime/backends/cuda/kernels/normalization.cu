@@ -170,25 +170,36 @@ normalize_weight_gradient(const T* __restrict__ g, const T* __restrict__ x,
                           const Compute<T>* __restrict__ means,
                           const Compute<T>* __restrict__ scales, T* out, Compute<T>* parts,
                           uint32* counters, int64 rows, int64 columns, int64 chunk) {
-    constexpr int WIDTH = IS_VECTOR ? LANES<T> : 1;
+    constexpr int WIDTH = IS_VECTOR ? LANES<T> : 1, AT_ONCE = IS_VECTOR ? 2 : 4;
     using C = Compute<T>;
     const int lane = threadIdx.x % 32, deep = threadIdx.x / 32;
     const int64 column = (int64(blockIdx.x) * 32 + lane) * WIDTH;
     const int64 end = min(rows, (blockIdx.y + 1) * chunk);
+    const bool is_real = column < columns;
     C sums[2][WIDTH] = {};
-#pragma unroll 4
-    for (int64 row = blockIdx.y * chunk + deep; row < end && column < columns; row += 8) {
-        const Vector<T, WIDTH> by = load<WIDTH>(g + row * columns + column);
-        const Vector<T, WIDTH> value = load<WIDTH>(x + row * columns + column);
-        const C mean = means ? means[row] : C(0), scale = scales[row];
+    for (int64 base = blockIdx.y * chunk + deep; base < end && is_real; base += 8 * AT_ONCE) {
+        Vector<T, WIDTH> by[AT_ONCE], value[AT_ONCE];
+        C mean[AT_ONCE], scale[AT_ONCE];
 #pragma unroll
-        for (int w = 0; w < WIDTH; ++w) {
-            const C each = C(widen(by.lane[w]));
-            sums[0][w] += each * (C(widen(value.lane[w])) - mean) * scale;
-            sums[1][w] += each;
+        for (int u = 0; u < AT_ONCE; ++u) {
+            // Behind the last row the first is read again: no read waits for a branch.
+            const int64 row = base + 8 * u < end ? base + 8 * u : base;
+            by[u] = load<WIDTH>(g + row * columns + column);
+            value[u] = load<WIDTH>(x + row * columns + column);
+            mean[u] = means ? means[row] : C(0);
+            scale[u] = scales[row];
+        }
+#pragma unroll
+        for (int u = 0; u < AT_ONCE; ++u) {
+            if (base + 8 * u >= end) break;
+#pragma unroll
+            for (int w = 0; w < WIDTH; ++w) {
+                const C each = C(widen(by[u].lane[w]));
+                sums[0][w] += each * (C(widen(value[u].lane[w])) - mean[u]) * scale[u];
+                sums[1][w] += each;
+            }
         }
     }
-    const bool is_real = column < columns;
 #pragma unroll
     for (int k = 0; k < 2 * WIDTH; ++k) {
         const int64 place = column + k % WIDTH;
@@ -200,14 +211,17 @@ normalize_weight_gradient(const T* __restrict__ g, const T* __restrict__ x,
             parts[(int64(k / WIDTH) * gridDim.y + blockIdx.y) * columns + place] = sum;
     }
     if (gridDim.y == 1 || !comes_last(counters)) return;
+    // All sums of a chunk before the next, so that reads do not wait for each other.
+    C all[2 * WIDTH] = {};
+#pragma unroll 2
+    for (int64 part = deep; part < gridDim.y && is_real; part += 8)
+#pragma unroll
+        for (int k = 0; k < 2 * WIDTH; ++k)
+            all[k] += parts[(int64(k / WIDTH) * gridDim.y + part) * columns + column + k % WIDTH];
 #pragma unroll
     for (int k = 0; k < 2 * WIDTH; ++k) {
-        const int64 place = column + k % WIDTH;
-        C sum = 0;
-        for (int64 part = deep; part < gridDim.y && is_real; part += 8)
-            sum += parts[(int64(k / WIDTH) * gridDim.y + part) * columns + place];
-        sum = sum_column(sum);
-        if (deep == 0 && is_real) out[(k / WIDTH) * columns + place] = narrow<T>(sum);
+        const C sum = sum_column(all[k]);
+        if (deep == 0 && is_real) out[(k / WIDTH) * columns + column + k % WIDTH] = narrow<T>(sum);
     }
 }
 

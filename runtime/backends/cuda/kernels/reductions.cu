@@ -55,12 +55,9 @@ struct Target {
             finish(place, state);
     }
 
-    // The chunks' states from `first` on, each `step` behind the one before, put together.
-    __device__ State merged(int64 place, int64 first, int64 step) const {
-        State state = Reducer::start();
-        for (int64 k = first; k < gridDim.y; k += step)
-            state = Reducer::merge(state, states[k * count + place]);
-        return state;
+    // The state of another block's chunk.
+    __device__ State of_chunk(int64 place, int64 chunk) const {
+        return states[chunk * count + place];
     }
 };
 
@@ -116,7 +113,11 @@ reduce_rows(const T* __restrict__ x, const T* __restrict__ y, typename Of<T>::Re
     all = threads <= WARP ? merge_warp<Reducer>(all, threads) : merge_block<Reducer>(all);
     if (lane == 0 && is_real) target.put(row, all);
     if (gridDim.y == 1 || !comes_last(counters)) return;  // with chunks, a block has one result
-    all = merge_block<Reducer>(target.merged(row, threadIdx.x, blockDim.x));
+    all = Reducer::start();
+#pragma unroll 4
+    for (int64 k = threadIdx.x; k < gridDim.y; k += blockDim.x)
+        all = Reducer::merge(all, target.of_chunk(row, k));
+    all = merge_block<Reducer>(all);
     if (threadIdx.x == 0) target.finish(row, all);
 }
 
@@ -183,10 +184,17 @@ reduce_columns(const T* __restrict__ x, const T* __restrict__ y, typename Of<T>:
         if (deep == 0 && is_real) target.put(first + w, all);
     }
     if (gridDim.y == 1 || !comes_last(counters)) return;
+    // All columns of a chunk before the next, so that reads do not wait for each other.
+#pragma unroll
+    for (int w = 0; w < WIDTH; ++w) state[w] = Reducer::start();
+#pragma unroll 4
+    for (int64 k = deep; k < gridDim.y && is_real; k += depth)
+#pragma unroll
+        for (int w = 0; w < WIDTH; ++w)
+            state[w] = Reducer::merge(state[w], target.of_chunk(first + w, k));
 #pragma unroll
     for (int w = 0; w < WIDTH; ++w) {
-        const State own = is_real ? target.merged(first + w, deep, depth) : Reducer::start();
-        const State all = merge_column<Reducer>(own, across);
+        const State all = merge_column<Reducer>(state[w], across);
         if (deep == 0 && is_real) target.finish(first + w, all);
     }
 }

@@ -32,10 +32,11 @@ ROW_KERNEL softmax_gradient_rows(const T* __restrict__ g, const T* __restrict__ 
     });
 }
 
-// The probabilities of all classes, and each row's loss, log(sum(exp(x))) - x[target]; 0 where the
-// target is to be ignored, NaN where it is no class.
+// The probabilities of all classes, and each row's loss, (log(sum(exp(x))) - x[target]) times the
+// weight of the target, if there are weights; 0 where it is to be ignored, NaN where it is no class.
 template <ROW_PARAMETERS>
 ROW_KERNEL cross_entropy_rows(const T* __restrict__ x, const int64* __restrict__ target,
+                              const T* __restrict__ weight,
                               T* __restrict__ probabilities, Compute<T>* __restrict__ losses,
                               int64 rows, int64 columns, int64 threads_per_row, int64 ignored,
                               double smoothing) {
@@ -56,22 +57,26 @@ ROW_KERNEL cross_entropy_rows(const T* __restrict__ x, const int64* __restrict__
         const bool is_class = chosen >= 0 && chosen < columns;
         const C value = is_class ? C(widen(row.start[0][chosen])) : C(NOT_A_NUMBER);
         const C kept = (value - top) * C(1 - smoothing) + even * C(smoothing);
-        losses[row.at.row] = chosen == ignored ? C(0) : m::log(total) - kept;
+        const C by = weight && is_class ? C(widen(weight[chosen])) : C(1);
+        losses[row.at.row] = chosen == ignored ? C(0) : (m::log(total) - kept) * by;
     }
 }
 
 // The sum of losses, or their mean over the targets that are not to be ignored, and how many those
-// are; `losses` may be null. One block, so that the order is always the same.
+// are, or what they weigh; `losses` and `weight` may be null. One block, so that the order is always the same.
 template <typename T>
 __global__ void __launch_bounds__(1024)
 cross_entropy_total(const Compute<T>* __restrict__ losses, const int64* __restrict__ target,
-                    T* __restrict__ loss, Compute<T>* __restrict__ count, int64 rows,
-                    int64 ignored, int64 is_mean) {
+                    const T* __restrict__ weight, T* __restrict__ loss, Compute<T>* __restrict__ count, int64 rows,
+                    int64 columns, int64 ignored, int64 is_mean) {
     using C = Compute<T>;
     C total = 0, counted = 0;
     for (int64 k = threadIdx.x; k < rows; k += blockDim.x) {
         if (losses) total += losses[k];
-        counted += target[k] == ignored ? C(0) : C(1);
+        const int64 chosen = target[k];
+        const bool is_class = chosen >= 0 && chosen < columns;
+        const C by = weight && is_class ? C(widen(weight[chosen])) : C(1);
+        counted += chosen == ignored ? C(0) : by;
     }
     total = reduce_block<Sum>(total);
     counted = reduce_block<Sum>(counted);
@@ -80,20 +85,21 @@ cross_entropy_total(const Compute<T>* __restrict__ losses, const int64* __restri
     if (losses) *loss = narrow<T>(is_mean ? total / counted : total);
 }
 
-// (probabilities - targets) * g / count, and 0 where the target is to be ignored. `g` is one
+// (probabilities - targets) * g * weight / count, and 0 where the target is to be ignored. `g` is one
 // number, or one for each row; `count` may be null. The target is 1 - smoothing for its class and
 // smoothing / columns for each.
 template <typename T, bool IS_VECTOR>
 __global__ void __launch_bounds__(256)
 cross_entropy_gradient(const T* __restrict__ probabilities, const int64* __restrict__ target,
-                       const T* __restrict__ g, const Compute<T>* __restrict__ count,
+                       const T* __restrict__ weight, const T* __restrict__ g, const Compute<T>* __restrict__ count,
                        T* __restrict__ out, int64 rows, int64 columns, int64 step, int64 ignored,
                        double smoothing) {
     constexpr int WIDTH = IS_VECTOR ? LANES<T> : 1;
     using C = Compute<T>;
     const int64 row = blockIdx.x, chosen = target[row];
     const C divisor = count ? *count : C(1);
-    const C factor = chosen == ignored ? C(0) : C(widen(g[row * step])) / divisor;
+    const C by = weight && chosen >= 0 && chosen < columns ? C(widen(weight[chosen])) : C(1);
+    const C factor = chosen == ignored ? C(0) : C(widen(g[row * step])) / divisor * by;
     const T* start = probabilities + row * columns;
     const C even = C(smoothing / double(columns));
     for (int64 k = (int64(blockIdx.y) * blockDim.x + threadIdx.x) * WIDTH; k < columns;
