@@ -24,6 +24,8 @@ def _checked_gradients() -> Iterator[None]:
 def pytest_configure(config: pytest.Config) -> None:
     """Kernels that tests kill, and compiled code, leave their files in a directory of ours, not in
     the user's."""
+    if hasattr(config, "workerinput"):
+        return  # a process of xdist's, which has the first one's
     directory = tempfile.mkdtemp(prefix="flambeau-")
     os.environ["JUPYTER_RUNTIME_DIR"] = directory
     os.environ["FLAMBEAU_CACHE"] = directory

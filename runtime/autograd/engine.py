@@ -258,7 +258,8 @@ def _add_to(leaf: Tensor, g: Any) -> None:
         leaf._grad = wrap_gradient(before._array + g, leaf._key) if not before.is_meta else before
     else:
         array = before._array
-        into = None if array.__class__ is np.ndarray else getattr(leaf._key.plus, "into", None)
+        by_operator = array.__class__ is np.ndarray or array.__class__ is SparseArray
+        into = None if by_operator else getattr(leaf._key.plus, "into", None)
         if into is None or not into(array, array, g):
             array += g
         before._writes[0] += 1

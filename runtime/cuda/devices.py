@@ -133,7 +133,8 @@ def get_device_properties(device: Any = None) -> _CudaDeviceProperties:
     """Name, capability, memory and units of the GPU. Raises: DeviceError if it is not there."""
     found = _properties(device)
     numbers = [int(found.get(n, 0)) for n in _CUDA_NAMES]  # CUDA 13 has dropped the clock rates
-    name, uuid = get_device_name(device), UUID(bytes=bytes(found["uuid"])[:16])
+    # CuPy reads it as text, which ends with a byte of 0.
+    name, uuid = get_device_name(device), UUID(bytes=bytes(found["uuid"])[:16].ljust(16, b"\0"))
     return _CudaDeviceProperties(name, *numbers, str(uuid))
 
 

@@ -22,8 +22,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .case import HEADER, Measurable, Row
-from .tables import GEOMETRIC_MEAN, TABLES, WITHOUT_PYTORCH
 from .turns import is_single
+
+if "cuda" not in sys.argv:  # where a GPU is, what the other tables need may not be
+    from .tables import GEOMETRIC_MEAN, TABLES, WITHOUT_PYTORCH
 
 
 def main() -> int:

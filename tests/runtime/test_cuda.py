@@ -287,3 +287,15 @@ def test_sparse_tensors_go_to_the_gpu_and_back() -> None:
     assert "device='cuda:0'" in repr(x)
     assert pickle.loads(pickle.dumps(x)).device == x.device
     assert copy.deepcopy(x).cpu().to_dense().tolist() == torch.eye(3).tolist()
+
+
+@pytest.mark.parametrize("non_blocking", [False, True])
+def test_images_keep_their_channels_innermost_on_the_way_to_a_gpu_and_back(
+    non_blocking: bool,
+) -> None:
+    x = torch.randn(2, 3, 5, 6).to(memory_format=torch.channels_last).pin_memory()
+    there = x.to("cuda", non_blocking=non_blocking)
+    back = there.to("cpu", non_blocking=non_blocking)
+    torch.cuda.synchronize()
+    assert there.stride() == back.stride() == x.stride()
+    assert torch.equal(back, x)

@@ -43,9 +43,24 @@ def is_pinned(array: Any) -> bool:
     return isinstance(array, _Locked)
 
 
+def _as_it_lies(array: Any) -> tuple[Any, list[int]] | None:
+    """An array that lies without gaps but not row by row, such as images with their channels
+    innermost, with its axes in the order of memory, and the order back; None for others."""
+    if array.flags.c_contiguous or array.ndim < 2:
+        return None
+    order = sorted(range(array.ndim), key=lambda k: -array.strides[k])
+    laid = array.transpose(order)
+    return (laid, sorted(order, key=order.__getitem__)) if laid.flags.c_contiguous else None
+
+
 def to_gpu(cupy: Any, array: Any, index: int, non_blocking: bool) -> Any:
     """The values of a NumPy array on the GPU `index`; with `non_blocking` from page-locked memory
     without waiting."""
+    lying = _as_it_lies(array)  # which CuPy would lay row by row
+    if lying is not None:
+        found = to_gpu(cupy, lying[0], index, non_blocking)
+        with cupy.cuda.Device(index):
+            return found.transpose(lying[1])
     with cupy.cuda.Device(index):
         if not (non_blocking and is_pinned(array) and array.flags.c_contiguous):
             waits.note("copy from memory that is not pinned")
@@ -65,6 +80,10 @@ def to_cpu(cupy: Any, array: Any, non_blocking: bool) -> Any:
     """The values of a CuPy array as a NumPy array; with `non_blocking` in page-locked memory, there
     once the current stream has been waited for."""
     with cupy.cuda.Device(array.data.device_id):
+        lying = _as_it_lies(array)
+    if lying is not None:
+        return to_cpu(cupy, lying[0], non_blocking).transpose(lying[1])
+    with cupy.cuda.Device(array.data.device_id):
         if not non_blocking:
             waits.note("copy to the CPU")
             waits.wait_for_values(cupy)
@@ -76,6 +95,12 @@ def to_cpu(cupy: Any, array: Any, non_blocking: bool) -> Any:
 def to_other_gpu(cupy: Any, array: Any, index: int) -> Any:
     """A copy of a CuPy array on the GPU `index`, after the work that makes its values and before
     later work that changes them."""
+    with cupy.cuda.Device(array.data.device_id):
+        lying = _as_it_lies(array)
+    if lying is not None:
+        found = to_other_gpu(cupy, lying[0], index)
+        with cupy.cuda.Device(index):
+            return found.transpose(lying[1])
     with cupy.cuda.Device(array.data.device_id):
         made = cupy.cuda.get_current_stream()
         ready = made.record(cupy.cuda.Event(disable_timing=True))

@@ -19,6 +19,8 @@ BLOCKS_PER_MULTIPROCESSOR = 4
 NUMBERS = (*FLOATS, "int64")
 KINDS = ("RunningSum", "RunningProduct", "RunningLargest", "RunningSmallest")
 LOG_SUM = "RunningLogSum"
+PLACES = ("RunningLargest", "RunningSmallest")
+"""Kinds of which the results are places."""
 
 ROWS = Template("scans", "scan_rows", "PPPqqq", T=NUMBERS, RUNNING=KINDS)
 COLUMNS = Template("scans", "scan_columns", "PPPqqqqq", T=NUMBERS, RUNNING=KINDS)
@@ -38,11 +40,12 @@ def _segments(n: int, groups: int, least: int) -> tuple[int, int]:
 
 
 def scan(kind: str, x: Any, dim: int, out_dtype: Any) -> Any:
-    """The results of a kind of scan along `dim`; None for arrays without dimensions."""
-    if not x.ndim:
-        return None
+    """The results of a kind of scan along `dim`; of an array without dimensions its element, or
+    place 0."""
     import cupy
 
+    if not x.ndim:
+        return cupy.zeros((), "int64") if kind in PLACES else x.copy()
     x = cupy.ascontiguousarray(x)
     dim %= x.ndim
     n, inner, outer = x.shape[dim], math.prod(x.shape[dim + 1 :]), math.prod(x.shape[:dim])

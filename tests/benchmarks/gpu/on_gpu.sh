@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, from a checkout on a machine without network, in one call of under nine
-# minutes: the tests marked `cuda`, compute-sanitizer over our own kernels, and the table against
-# PyTorch. Logs and the table go to $OUT, if set. PYTHON names the interpreter (python3).
+# Everything that needs a GPU, from a checkout on a machine without network, in one call of under ten
+# minutes, what tells most first: facts and first operations, the table against PyTorch, the tests
+# marked `cuda`, compute-sanitizer over our own kernels. Each step has a time limit and a log, which
+# holds what there was when it ended, in $OUT, if set. PYTHON names the interpreter (python3), TABLE
+# what the table takes (`tiny` for a trial without a GPU).
 set -u
 root=$(cd "$(dirname "$0")/../../.." && pwd)
 python=${PYTHON:-python3}
@@ -28,14 +30,18 @@ step() {  # step NAME SECONDS COMMAND...: runs it, tells how it went, and shows 
 
 parallel=()
 "$python" -c 'import xdist' 2>/dev/null && parallel=(-n 6)
-tests=("$python" -m pytest -q -p no:cacheprovider --tb=short)
+export FAILURES="$out/failures.log"
+tests=("$python" -m pytest -q -p no:cacheprovider -p tests.benchmarks.gpu.failures --tb=short)
 kernels=tests/runtime/test_cuda_readings.py
-TAIL=15 step tests 210 "${tests[@]}" "${parallel[@]}" --maxfail=40 -m cuda tests/runtime/test_cuda*.py tests/test_gpu_table.py
+TAIL=30 step smoke 70 env CUDA_LAUNCH_BLOCKING=1 "$python" -m tests.benchmarks.gpu.smoke
+# shellcheck disable=SC2086
+TAIL=60 step table 210 "$python" -m tests.benchmarks cuda ${TABLE:-}
+TAIL=15 step tests 150 "${tests[@]}" "${parallel[@]}" --maxfail=60 -m cuda \
+    tests/runtime/cuda tests/runtime/test_cuda*.py tests/test_gpu_table.py
 if command -v compute-sanitizer >/dev/null; then
     check=(compute-sanitizer --error-exitcode 9 --target-processes all)
-    step memcheck 90 "${check[@]}" --tool memcheck "${tests[@]}" $kernels -k bfloat16
-    step racecheck 60 "${check[@]}" --tool racecheck "${tests[@]}" $kernels \
+    step memcheck 70 "${check[@]}" --tool memcheck "${tests[@]}" $kernels -k bfloat16
+    step racecheck 50 "${check[@]}" --tool racecheck "${tests[@]}" $kernels \
         -k "float32 and (softmax or norm or sum or max or var or scatter or embedding or attention)"
 fi
-TAIL=60 step table 170 "$python" -m tests.benchmarks cuda
 exit $failed

@@ -10,6 +10,7 @@ import contextlib
 import gc
 import importlib
 import sys
+import traceback
 from time import perf_counter
 from typing import Any
 
@@ -91,9 +92,10 @@ def main() -> None:
             else:
                 answer = repr(side.seconds(find(name), float(least)))
         except Exception as error:
+            traceback.print_exc()
             with contextlib.suppress(Exception):
                 side.drop()
-            answer = f"failed {type(error).__name__}: {str(error).splitlines()[0][:200]}"
+            answer = f"failed {type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
         print(answer, file=answers, flush=True)
 
 

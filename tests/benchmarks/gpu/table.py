@@ -5,18 +5,23 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import importlib.util
+import itertools
+import math
 import os
 import re
+import select
 import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import closing, suppress
 from pathlib import Path
 
 from .case import Place, Row
 from .rows import COPY, ROWS
 
+PATIENCE = 45
+"""Seconds that a row may take to compile, or to be measured once."""
 BLOCK_SECONDS = 0.15
 ROUNDS = 5
 
@@ -33,57 +38,79 @@ class Process:
         )
 
     def ask(self, line: str) -> str:
-        """The answer to a line. Raises: RuntimeError if the process has ended, or could not."""
+        """The answer to a line. Raises: RuntimeError if the process has ended, or could not, or
+        takes too long."""
         assert self.pipes.stdin is not None
         assert self.pipes.stdout is not None
-        print(line, file=self.pipes.stdin, flush=True)
+        with suppress(BrokenPipeError):
+            print(line, file=self.pipes.stdin, flush=True)
+        if not select.select([self.pipes.stdout], [], [], PATIENCE)[0]:
+            raise RuntimeError(f"failed: no answer within {PATIENCE} s")
         answer = self.pipes.stdout.readline().strip()
         if not answer or answer.startswith("failed"):
-            raise RuntimeError(answer or "the process ended, see above")
+            raise RuntimeError(answer or "failed: the process ended, see its last words")
         return answer
 
     def seconds(self, row: Row, least: float = BLOCK_SECONDS) -> float:
         """Per step."""
         return float(self.ask(f"{least} {row.name}"))
 
-    def __enter__(self) -> Process:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
+    def end(self) -> None:
+        """End it."""
         self.pipes.kill()
         self.pipes.communicate()
 
 
+class Sides:
+    """The processes in use, started when first asked for. An error may leave a GPU unusable for the
+    process that made it, so that all are ended then, and start anew for the next row."""
+
+    def __init__(self, *options: str) -> None:
+        self.options = options
+        self.running: dict[tuple[str, str], Process] = {}
+
+    def __call__(self, library: str, device: str) -> Process:
+        if (library, device) not in self.running:
+            self.running[library, device] = Process(library, device, *self.options)
+        return self.running[library, device]
+
+    def drop(self) -> None:
+        """Have all give the memory of the row at hand back."""
+        for side in self.running.values():
+            side.ask("drop")
+
+    def close(self) -> None:
+        """End all."""
+        while self.running:
+            self.running.popitem()[1].end()
+
+
 def lines(rows: list[Row], tiny: bool, with_rivals: bool) -> Iterator[str]:
     """The table's lines, each as soon as it is measured; the last is the verdict."""
-    options = ("tiny",) if tiny else ()
-    missed = 0
-    with ExitStack() as stack:
-        start = stack.enter_context
-        ours = start(Process("flambeau", "cuda", *options))
-        rivals: dict[str, Process] = {}
-        copy = ours.seconds(COPY)
-        place = Place(None, tiny=tiny)
-        assert COPY.moved is not None
-        rate = COPY.moved(place) / copy
+    place, missed, rate = Place(None, tiny=tiny), 0, math.nan
+    with closing(Sides(*("tiny",) if tiny else ())) as sides:
+        try:
+            assert COPY.moved is not None
+            rate = COPY.moved(place) / sides(*OURS).seconds(COPY)
+        except RuntimeError as error:
+            yield f"{COPY.name:62} {error}"
+            sides.close()
         yield f"a copy moves {rate / 1e12:.2f} TB/s, bytes read and written"
         yield HEADER
         for row in rows:
             try:
-                if with_rivals and row.rival not in rivals:
-                    library, device = RIVALS[row.rival]
-                    rivals[row.rival] = start(Process(library, device, *options))
-                rival = rivals.get(row.rival)
-                line, is_missed = _measured(row, ours, rival, rate, place)
+                rival = sides(*RIVALS[row.rival]) if with_rivals else None
+                line, is_missed = _measured(row, sides(*OURS), rival, rate, place)
+                sides.drop()
             except RuntimeError as error:
                 line, is_missed = f"{row.name:62} {error}", True
+                sides.close()
             missed += is_missed
             yield line
-            for side in (ours, *rivals.values()):
-                side.ask("drop")
     yield f"{len(rows) - missed} of {len(rows)} rows within their limits"
 
 
+OURS = ("flambeau", "cuda")
 RIVALS = {"torch": ("torch", "cuda"), "numpy": ("numpy", "cpu"), "cpu": ("flambeau", "cpu")}
 
 
@@ -137,14 +164,14 @@ def run(words: list[str], tiny: bool = False) -> int:
     `results/cuda-DEVICE.txt` and in the folder $OUT; 1 if a limit was missed."""
     rows = [r for r in ROWS if not words or any(w in r.name.lower() for w in words)]
     with_rivals = not tiny and importlib.util.find_spec("torch") is not None
-    printed = [device()]
-    print(printed[0], flush=True)
-    for line in lines(rows, tiny, with_rivals):
+    head = device()
+    kind = re.sub(r"\W+", "-", head.split(", ")[1]).strip("-").lower()
+    folders = [] if tiny else [Path(__file__).parents[1] / "results", os.environ.get("OUT")]
+    printed: list[str] = []
+    for line in itertools.chain([head], lines(rows, tiny, with_rivals)):
         print(line, flush=True)
         printed.append(line)
-    if not tiny:
-        kind = re.sub(r"\W+", "-", printed[0].split(", ")[1]).strip("-").lower()
-        for folder in (Path(__file__).parents[1] / "results", os.environ.get("OUT")):
+        for folder in folders:  # what is there, should the rest be cut off
             if folder is not None:
                 Path(folder, f"cuda-{kind}.txt").write_text("\n".join(printed) + "\n")
     return int(not printed[-1].startswith(f"{len(rows)} of"))

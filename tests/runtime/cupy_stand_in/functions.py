@@ -108,7 +108,8 @@ def asarray(value: Any, dtype: Any = None, order: Any = None, **options: Any) ->
     if hasattr(value, "__cuda_array_interface__"):
         return _foreign(value)
     streams.refuse_transfer("synchronous API calls")  # its source would be gone at a replay
-    return guest(np.array(value, dtype, order=order or "K"))
+    order = order or ("F" if getattr(value, "flags", None) and value.flags.fnc else "C")
+    return guest(np.array(value, dtype, order=order))  # type: ignore[call-overload]
 
 
 def _foreign(value: Any) -> ndarray:

@@ -97,7 +97,7 @@ INLINE void each(const Range* r, F f) {
                 if (!f(z, y, x)) return;
 }
 
-#define POOLING_KERNEL __global__ void __launch_bounds__(256)
+#define POOLING_KERNEL __global__ void __launch_bounds__(256, 3)
 #define POOLING_THREAD                                                         \
     constexpr int N = IS_VECTOR ? LANES<T> : 1;                                \
     const int64 thread = blockIdx.x * int64(blockDim.x) + threadIdx.x;         \

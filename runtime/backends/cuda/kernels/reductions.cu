@@ -141,7 +141,7 @@ INLINE typename Reducer::State merge_column(typename Reducer::State state, int a
 // block other elements of the same ones. blockIdx.x counts the blocks along a row of `columns`
 // results and those rows, blockIdx.y the chunks of the `length` elements to reduce.
 template <template <typename> class Of, typename T, bool IS_WIDE>
-__global__ void __launch_bounds__(COLUMN_BLOCK)
+__global__ void __launch_bounds__(COLUMN_BLOCK, 1)
 reduce_columns(const T* __restrict__ x, const T* __restrict__ y, typename Of<T>::Result* out,
                typename Of<T>::State* states, uint32* counters, int64 columns, int64 length,
                int64 chunk, int64 across, double number, Path kept, Path reduced) {

@@ -106,7 +106,7 @@ INLINE void store_lanes(T* out, const R* sum) {
 }
 
 template <typename T, bool IS_VECTOR, typename Kind>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(256, 4)
 resample(const T* __restrict__ x, T* __restrict__ out, int64 threads, int64 columns, double shift,
          const Axes axes) {
     PLACE(count)
@@ -155,7 +155,7 @@ INLINE R share(const Axis& a, int o, int i, double shift) {
 }
 
 template <typename T, bool IS_VECTOR, typename Kind>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(256, 4)
 resample_gradient(const T* __restrict__ g, T* __restrict__ out, int64 threads, int64 columns,
                   double shift, const Axes axes) {
     PLACE(size)

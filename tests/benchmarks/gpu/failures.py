@@ -1,0 +1,34 @@
+"""A plugin of pytest, `-p tests.benchmarks.gpu.failures`: what fails is written to the file
+FAILURES at once, and a process whose GPU does not get over an error makes room for a new one (of
+xdist's)."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+LASTING = ("IllegalAddress", "illegal memory access", "LaunchFailure", "unspecified launch failure",
+           "misaligned address", "IllegalInstruction")  # fmt: skip
+"""In the words of errors after which every call to the driver fails."""
+
+_is_lost = False
+
+
+def pytest_runtest_logreport(report: Any) -> None:
+    """Note a failure, while the run goes on."""
+    if report.failed and not os.environ.get("PYTEST_XDIST_WORKER"):
+        with open(os.environ.get("FAILURES", os.devnull), "a", encoding="utf-8") as file:
+            file.write(f"== {report.nodeid} ({report.when})\n{report.longreprtext[-4000:]}\n\n")
+
+
+def pytest_runtest_makereport(item: Any, call: Any) -> None:
+    """See whether the GPU is lost."""
+    global _is_lost
+    words = "" if call.excinfo is None else str(call.excinfo.value)
+    _is_lost = _is_lost or any(word in words for word in LASTING)
+
+
+def pytest_runtest_setup(item: Any) -> None:
+    """End a process that has lost the GPU; xdist tells that it crashed, and starts another."""
+    if _is_lost and os.environ.get("PYTEST_XDIST_WORKER"):
+        os._exit(3)
