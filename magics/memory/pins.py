@@ -57,7 +57,7 @@ def free(shell: Any, names: Sequence[str] = ()) -> Freed:
 
     Variables of the user stay, but for `names`. Memory of the process is only known on Linux.
     """
-    before, resident, reserved = tensor_bytes(), resident_bytes(), cuda.memory_reserved()
+    before, resident, reserved = tensor_bytes(), resident_bytes(), _reserved()
     results = _drop_results(shell)
     had_traceback = _drop_traceback(shell)
     for name in names:
@@ -71,8 +71,13 @@ def free(shell: Any, names: Sequence[str] = ()) -> Freed:
         tuple(names),
         max(0, before - tensor_bytes()),
         None if resident is None or now is None else max(0, resident - now),
-        max(0, reserved - cuda.memory_reserved()),
+        max(0, reserved - _reserved()),
     )
+
+
+def _reserved() -> int:
+    """Bytes that were asked of the drivers of all GPUs."""
+    return sum(cuda.memory_reserved(k) for k in range(cuda.device_count()))
 
 
 def empty_pools() -> None:

@@ -177,11 +177,14 @@ def advice(census: Census) -> str:
 
 
 def _process() -> str:
-    """Memory of the process and of the GPU's pool."""
+    """Memory of the process and of the pools of the GPUs in use."""
     now, peak = resident_bytes(), peak_bytes()
     words = [f"process {bytes_text(now)}"] if now is not None else []
     words += [f"peak {bytes_text(peak)}"] if peak is not None else []
-    if cuda.is_available():
-        used, reserved = cuda.memory_allocated(), cuda.memory_reserved()
-        words.append(f"GPU {bytes_text(used)} used, {bytes_text(reserved)} reserved")
+    count = cuda.device_count()
+    for k in range(count):
+        used, reserved = cuda.memory_allocated(k), cuda.memory_reserved(k)
+        if reserved or count == 1:
+            name = "GPU" if count == 1 else f"GPU {k}:"
+            words.append(f"{name} {bytes_text(used)} used, {bytes_text(reserved)} reserved")
     return ", ".join(words)

@@ -253,6 +253,7 @@ class BatchedKey(DispatchKey):
         self.device = backend.device
         self.dtype = dtype
         self.is_float = plain.is_float
+        self.is_half = plain.is_half
         self.backend = backend
         self.array_class = BatchedArray
         self.array_dtype = plain.array_dtype

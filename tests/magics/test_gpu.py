@@ -41,7 +41,13 @@ def test_free_gives_the_cache_of_the_gpu_back(run: Run) -> None:
 
 def test_mem_shows_blocks_of_the_gpu(run: Run) -> None:
     run("weights = torch.ones(1 << 20, device='cuda')")
-    assert "GPU 4." in run("%mem")
+    run("more = torch.ones(1 << 20, device='cuda:1') if torch.cuda.device_count() > 1 else 0")
+    told = run("%mem")
+    if cuda.device_count() > 1:
+        assert "GPU 0: 4." in told
+        assert "GPU 1: 4." in told
+    else:
+        assert "GPU 4." in told
     assert "cuda:0" in run("%mem weights")
 
 

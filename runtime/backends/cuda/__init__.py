@@ -18,6 +18,9 @@ To add a kernel:
    compares it with the array kernel: ragged and empty shapes, halves, views. Every access to memory
    is checked meanwhile: races, also between blocks, bounds, what nobody has written. Where threads
    may write to one place on purpose, they do so by `put_any` or atomic functions.
+5. If it has barriers, a use of it goes to `STEPS` of `test_mutants.py`, which takes out each one.
+   By hand, `mutate.py` there also breaks comparisons and conditions one at a time and tells which
+   faults no test sees, and `banks.py` counts conflicts between banks of shared memory.
 
 On a GPU the same tests run it there.
 """

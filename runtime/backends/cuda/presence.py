@@ -87,6 +87,8 @@ def _counted(cupy: Any) -> Presence:
 
 def _explained(runtime: Any, error: Any) -> str:
     if error.status == TOO_OLD:
+        if not runtime.driverGetVersion():
+            return "There is no NVIDIA driver that CUDA finds."
         has, wants = map(_version, (runtime.driverGetVersion(), runtime.runtimeGetVersion()))
         return (
             f"The NVIDIA driver is for CUDA {has}, CuPy for CUDA {wants}: update the driver, or "

@@ -240,6 +240,7 @@ static inline void at_shared(const Access& access, Kind kind) {
                  location({access.place + k - begin, 1, "", nullptr}));
         enter(cells[k], first_phase, access, kind);
     }
+    count_access(code_of(access.pc), begin, access.bytes);
 }
 
 static bool find_region(uintptr_t place) {
@@ -412,6 +413,16 @@ void lanes_met(unsigned first, unsigned mask) {
 
 void check_read(const void* place, size_t bytes, const void* pc) {
     check(place, bytes, Kind::read, "reads", pc);
+}
+void read(void* to, const void* place, size_t bytes) {
+    check_aligned(place, bytes);
+    check(place, bytes, Kind::read, "reads", PC);
+    memcpy(to, place, bytes);
+}
+void write(void* place, const void* from, size_t bytes) {
+    check_aligned(place, bytes);
+    check(place, bytes, Kind::write, "writes", PC);
+    memcpy(place, from, bytes);
 }
 void put_any(void* place, const void* value, size_t bytes) {
     check(place, bytes, Kind::volatile_write, "writes", PC);

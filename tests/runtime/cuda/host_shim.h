@@ -12,7 +12,8 @@
 #define __global__
 #define __device__
 #define __host__
-#define __forceinline__ inline
+// What a call returns straight to memory would not be seen.
+#define __forceinline__ inline __attribute__((always_inline))
 #define __noinline__
 #define __restrict__
 #define __constant__ static const
@@ -125,6 +126,15 @@ inline void multiply_add_16x8x8(float (&d)[4], const uint32_t (&a)[4], const uin
     static char name##_tag;                                                                   \
     type(&name)[size] = *static_cast<type(*)[size]>(                                          \
         shim::shared_array(&name##_tag, sizeof(type[size])))
+namespace shim {
+// A vector in one access, as on a GPU.
+template <typename V>
+V load(const void* place) {
+    V vector;
+    read(&vector, place, sizeof vector);
+    return vector;
+}
+}  // namespace shim
 #define DYNAMIC_SHARED(type, name) type* name = static_cast<type*>(shim::dynamic_shared())
 
 inline void __threadfence() { shim::fence(); }

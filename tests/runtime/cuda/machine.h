@@ -50,6 +50,8 @@ void await_groups(int but_for);
 
 // -- what is checked -------------------------------------------------------------------------------
 
+void read(void* to, const void* place, size_t bytes);  // which `bytes` divide
+void write(void* place, const void* from, size_t bytes);
 void changes(void* place, size_t bytes);  // a read and a write as one step
 void put_any(void* place, const void* value, size_t bytes);  // as others may, too
 void copy_unchecked(void* to, const void* from, size_t bytes);

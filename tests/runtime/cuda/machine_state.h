@@ -63,6 +63,7 @@ void begin_block();
 void next_phase();                         // all threads met at a barrier
 void lanes_met(unsigned first, unsigned mask);  // at a __syncwarp
 void own_shared(size_t begin, size_t bytes, int array);
+void count_access(uint32_t code, size_t begin, size_t bytes);  // to shared memory, for banks.py
 void check_read(const void* place, size_t bytes, const void* pc);
 void issue_copy(const Copy& copy);
 void finish_copy(const Copy& copy);

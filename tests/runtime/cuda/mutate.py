@@ -28,7 +28,7 @@ from typing import Any
 
 import pytest
 
-from flambeau.backends.cuda import launch
+from flambeau.backends.cuda import launch, presence
 
 from . import shim
 
@@ -181,6 +181,7 @@ def is_seen(number: int, tests: list[str], switch: Any) -> bool:
     """Whether one of the tests fails if the place of that number is broken."""
     child = os.fork()
     if not child:
+        presence._Asked.is_forked = False  # the stand-in lives on
         signal.alarm(SECONDS)
         out = os.open(os.devnull, os.O_WRONLY)
         os.dup2(out, 1)
@@ -230,6 +231,9 @@ def report(places: list[Place], tests: list[str], most: int) -> None:
     pytest.main(["-q", "-p", "no:cacheprovider", *tests], plugins=[recorder])
     if recorder.failed:
         sys.exit(f"{len(recorder.failed)} tests fail as it is")
+    quickest = sorted(recorder.seconds, key=recorder.seconds.__getitem__)[:most]
+    if is_seen(0, quickest, switch):
+        sys.exit("The tests fail once more where nothing is broken.")
     unseen = 0
     for number, place in enumerate(places, 1):
         reaching = sorted(recorder.tests[number], key=recorder.seconds.__getitem__)

@@ -24,7 +24,7 @@ from flambeau.backends.cuda.launch import Kernel
 from ..cupy_stand_in import memory
 
 HERE = Path(__file__).parent
-MACHINE = ("machine.cpp", "checker.cpp", "tensor_cores.cpp")
+MACHINE = ("machine.cpp", "checker.cpp", "tensor_cores.cpp", "banks.cpp")
 HEADERS = ("host_shim.h", "machine.h", "machine_state.h")
 ENTRY = """
 static void body_%(k)d() { shim::call(%(kernel)s, shim::parameters()); }

@@ -7,6 +7,7 @@
 #pragma once
 #include "block.cuh"
 #include "instructions.cuh"
+#include "memory.cuh"
 
 struct Tile {  // of a result: of rows g and g + 8
     float at[2][4];
@@ -45,9 +46,11 @@ INLINE Factor<T> along_rows(const T* tile, int stride, bool is_left) {
 }
 INLINE Factor<float> along_rows(const float* tile, int stride, bool) {
     Factor<float> found;
-    for (int second = 0; second < 2; ++second)
-        for (int k = 0; k < 4; ++k)
-            found.at[second][k] = tile[(lane_row() + 8 * second) * stride + lane_column(k)];
+    for (int i = 0; i < 4; ++i) {  // 8 bytes at a time, which strides of 8 + 32 n keep in all banks
+        const auto pair =
+            load<2>(tile + (lane_row() + i / 2 * 8) * stride + lane_column(i % 2 * 2));
+        found.at[i / 2][i % 2 * 2] = pair.lane[0], found.at[i / 2][i % 2 * 2 + 1] = pair.lane[1];
+    }
     return found;
 }
 

@@ -16,17 +16,19 @@ struct alignas(sizeof(T) * N) Vector {
 template <int N, typename T>
 INLINE Vector<T, N> load(const T* place) {
 #ifdef HOST_SHIM
-    shim::check_aligned(place, sizeof(T) * N);
-#endif
+    return shim::load<Vector<T, N>>(place);
+#else
     return *reinterpret_cast<const Vector<T, N>*>(place);
+#endif
 }
 
 template <int N, typename T>
 INLINE void store(T* place, const Vector<T, N>& vector) {
 #ifdef HOST_SHIM
-    shim::check_aligned(place, sizeof(T) * N);
-#endif
+    shim::write(place, &vector, sizeof vector);
+#else
     *reinterpret_cast<Vector<T, N>*>(place) = vector;
+#endif
 }
 
 // The same for memory of the GPU in one instruction, which the compiler does not take apart, as it
