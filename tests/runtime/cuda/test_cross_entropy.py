@@ -130,3 +130,14 @@ def test_weights_with_smooth_labels_are_left_to_the_array_kernel(host: HostDrive
     weight, how = torch.linspace(0.5, 1.5, 8), {"label_smoothing": 0.1}
     found = F.cross_entropy(x, target.cuda(), weight=weight.cuda(), **how)
     assert_near(found, F.cross_entropy(double(x), target, weight=weight.double(), **how), 20)
+
+
+@pytest.mark.parametrize("wrong", [8, -1])
+def test_targets_that_are_no_classes_have_no_weight(host: HostDriver, wrong: int) -> None:
+    x, weight = drawn((3, 8), "float32").requires_grad_(), drawn((8,), "float32", 1).abs()
+    target = torch.tensor([1, wrong, 2]).cuda()
+    losses = F.cross_entropy(x, target, weight=weight, reduction="none")
+    assert_launched(host, "cross_entropy_rows")
+    with pytest.raises(IndexError, match=rf"from 0 to 7.*Got {wrong},"):
+        losses.detach().cpu()
+    assert np.isnan(losses.detach().cpu().numpy()).tolist() == [False, True, False]
