@@ -43,6 +43,7 @@ from .ops.convolution import *
 from .ops.copied_views import *
 from .ops.copies import *
 from .ops.cumulative import *
+from .ops.dropout import *
 from .ops.elementary import *
 from .ops.embedding import *
 from .ops.embedding_bag import *

@@ -10,6 +10,7 @@ from ..core.dtypes import bool_ as _bool
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..ops import activations as _activations
+from ..ops import dropout as _dropout
 from ..ops import noise as _noise
 from ..ops import sampling as _sampling
 from ..ops.activations import gelu as gelu
@@ -347,7 +348,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
 
     Raises: ValueError for p outside [0, 1]. Source: arXiv:1207.0580.
     """
-    return _stored(input, _sampling.dropout(input, p, training), inplace and training, "dropout_")
+    return _stored(input, _dropout.dropout(input, p, training), inplace and training, "dropout_")
 
 
 def _dropout_channels(input: Tensor, p: float, training: bool, inplace: bool, rank: int) -> Tensor:
@@ -363,7 +364,7 @@ def _dropout_channels(input: Tensor, p: float, training: bool, inplace: bool, ra
         )
     if not training or p == 0.0:
         return input
-    mask = _sampling.dropout_mask(input, p, (*input.shape[:-rank], *[1] * rank))
+    mask = _dropout.dropout_mask(input, p, (*input.shape[:-rank], *[1] * rank))
     return _stored(input, _mul(input, mask), inplace, name)
 
 

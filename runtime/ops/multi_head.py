@@ -10,11 +10,11 @@ from ..core.dtypes import bool_
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from .activations import softmax
+from .dropout import dropout
 from .joins import cat
 from .linalg import linear
 from .products import baddbmm
 from .rearrangement import pad_constant
-from .sampling import dropout
 
 
 class AttentionError(ShapeError, AssertionError):

@@ -16,8 +16,8 @@ from ..random import generator_for
 from .activations import leaky_relu, prelu_shaped
 from .arithmetic import mul
 from .declare import Mask, Spec, primitive
+from .dropout import dropout, dropout_mask, uniform_numbers, uniform_numbers_like
 from .inplace import inplace
-from .sampling import dropout, dropout_mask, uniform_numbers, uniform_numbers_like
 
 __all__ = [
     "alpha_dropout",

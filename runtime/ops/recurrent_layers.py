@@ -7,10 +7,10 @@ from typing import Any
 
 from ..core.tensor import Tensor
 from ..errors import ShapeError
+from .dropout import dropout as dropped
 from .joins import cat, stack, unbind
 from .linalg import linear
 from .recurrent import gru_steps, lstm_steps, rnn_steps
-from .sampling import dropout as dropped
 from .shapes import Shape
 
 __all__ = [

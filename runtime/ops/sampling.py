@@ -1,14 +1,12 @@
-"""Random tensors: `rand`, `randn`, `randint`, ..., dropout, and filling in place."""
+"""Random tensors: `rand`, `randn`, `randint` and their kin."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..backends import philox
 from ..backends.batched import key_at
 from ..backends.cuda import launch
 from ..backends.cuda import random as launches
@@ -18,18 +16,14 @@ from ..core.box_muller import fused
 from ..core.creation import _place, key_for, order_like, sizes
 from ..core.devices import device as Device
 from ..core.dispatch import DispatchKey, key_of
-from ..core.layouts import is_laid_out, preserve_format
 from ..core.spec import Spec as _Spec
 from ..core.tensor import Tensor, wrap
 from ..errors import DTypeError, ShapeError
 from ..random import Generator, generator_for
-from .declare import Spec, composite, primitive
-from .inplace import check_writable, write
 from .slicewise import drawn_slicewise
 
 __all__ = [
     "bernoulli",
-    "dropout",
     "multinomial",
     "normal",
     "rand",
@@ -148,7 +142,7 @@ GPU: dict[str, Any] = {
 }
 
 
-def _floating(operation: str, key: DispatchKey) -> None:
+def require_floating(operation: str, key: DispatchKey) -> None:
     if key.dtype.category < dtypes.FLOAT:
         raise DTypeError(f"{operation}: expected a floating-point dtype. Got {key.dtype}.")
 
@@ -165,7 +159,7 @@ def _sampler(name: str, distribution: str, parameters: tuple[float, ...], doc: s
         pin_memory: bool = False,
     ) -> Tensor:
         key = key_for(dtype, device)
-        _floating(name, key)
+        require_floating(name, key)
         shape = sizes(shape if size is None else (size,))
         out = placed(drawn(distribution, key, shape, generator, *parameters), key)
         out.requires_grad = requires_grad
@@ -304,17 +298,17 @@ def bernoulli(
     Raises: RuntimeError for elements outside [0, 1].
     """
     if p is not None:
-        return bernoulli_(input.detach().clone(), p, generator=generator)
-    _floating("bernoulli", input._key)
+        return input.detach().clone().bernoulli_(p, generator=generator)
+    require_floating("bernoulli", input._key)
     if is_launched(input._key) and not running():
-        return wrap(_coins(input, generator), input._key)
+        return wrap(coins(input, generator), input._key)
     if not input.is_meta and input.numel() and anywhere((input < 0) | (input > 1) | input.isnan()):
         raise RuntimeError("bernoulli: expected probabilities from 0 to 1. Got others.")
     draws = drawn("uniform", input._key, tuple(input.shape), generator, 0.0, 1.0)
     return (placed(draws, input._key) < input.detach()).to(input.dtype)
 
 
-def _coins(probabilities: Tensor, generator: Generator | None) -> Any:
+def coins(probabilities: Tensor, generator: Generator | None) -> Any:
     """An array of ones with these probabilities and zeros, drawn on their GPU."""
     with probabilities._key.guard:
         stream = generator_for(probabilities.device, generator).philox
@@ -387,239 +381,5 @@ def _launched_multinomial(
     return wrap(picks.reshape(*input.shape[:-1], num_samples), key)
 
 
-# -- in place --------------------------------------------------------------------------------------
-
-
-def _fill(self: Tensor, name: str, distribution: str, generator: Any, *args: Any) -> Tensor:
-    check_writable(self, name)
-    write(self, drawn(distribution, self._key, tuple(self.shape), generator, *args), name)
-    return self
-
-
-def uniform_(
-    self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None
-) -> Tensor:
-    """Write uniform numbers in [from, to)."""
-    if to < from_:
-        raise RuntimeError(f"uniform_: expected from not above to. Got {from_} and {to}.")
-    return _fill(self, "uniform_", "uniform", generator, from_, to)
-
-
-def normal_(
-    self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
-) -> Tensor:
-    """Write normal numbers with `mean` and `std`."""
-    if std < 0:
-        raise RuntimeError(f"normal_: expected a standard deviation not below 0. Got {std}.")
-    return _fill(self, "normal_", "normal", generator, mean, std)
-
-
-def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
-    """Write exponential numbers with rate `lambd`. Raises: RuntimeError unless it is above 0."""
-    if lambd <= 0:
-        raise RuntimeError(f"exponential_: expected lambd above 0. Got {lambd}.")
-    return _fill(self, "exponential_", "exponential", generator, lambd)
-
-
-def random_(
-    self: Tensor, from_: Any = 0, to: Any = None, *, generator: Generator | None = None
-) -> Tensor:
-    """Write integers from `from_` (0 if only one bound is given) to `to` - 1; without bounds, all
-    from 0 on that the dtype holds exactly."""
-    if to is None:
-        from_, to = 0, from_ or _exact_integers(self.dtype)
-    return _fill(self, "random_", "integers", generator, int(from_), int(to))
-
-
-def _exact_integers(dtype: dtypes.dtype) -> int:
-    """How many integers from 0 on `dtype` holds without a gap."""
-    if dtype.is_floating_point:
-        return 2 ** (np.finfo(dtype.numpy).nmant + 1) + 1
-    return 2 if dtype is dtypes.bool_ else int(np.iinfo(dtype.numpy).max) + 1
-
-
-def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
-    """Write 1 with probability `p` (a number or tensor), else 0."""
-    check_writable(self, "bernoulli_")
-    if is_launched(self._key) and not isinstance(p, Tensor):
-        key = self._key if self._key.is_float else key_of(self.device, dtypes.float32)
-        array = drawn("bernoulli", key, tuple(self.shape), generator, float(p), 1.0)
-        write(self, array, "bernoulli_")
-        return self
-    if is_launched(self._key) and not running():
-        probabilities = p.detach().to(self.device, dtypes.float32).expand(self.shape)
-        write(self, _coins(probabilities, generator), "bernoulli_")
-        return self
-    key = key_of(self.device, dtypes.float64)
-    draws = drawn("uniform", key, tuple(self.shape), generator, 0.0, 1.0)
-    if not self.is_meta:
-        limit = p.detach().to(dtypes.float64) if isinstance(p, Tensor) else p
-        write(self, (placed(draws, key) < limit)._array, "bernoulli_")
-    return self
-
-
-def cauchy_(
-    self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None
-) -> Tensor:
-    """Fill with Cauchy variables of that median and scale."""
-    check_writable(self, "cauchy_")
-    if sigma <= 0:
-        raise RuntimeError(f"cauchy_: expected sigma above 0. Got {sigma}.")
-    _floating("cauchy_", self._key)
-    if is_launched(self._key):
-        return _fill(self, "cauchy_", "cauchy", generator, median, sigma)
-    key = key_of(self.device, dtypes.float64)
-    angle = placed(drawn("uniform", key, tuple(self.shape), generator, 0.0, 1.0), key)
-    write(self, ((angle - 0.5) * math.pi).tan().mul(sigma).add(median).to(self.dtype)._array, "")
-    return self
-
-
-def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:
-    """Fill with the numbers of trials up to the first success of probability p."""
-    check_writable(self, "geometric_")
-    if not 0 < p < 1:
-        raise RuntimeError(f"geometric_: expected p between 0 and 1. Got {p}.")
-    if is_launched(self._key):
-        key = self._key if self._key.is_float else key_of(self.device, dtypes.float32)
-        array = drawn("geometric", key, tuple(self.shape), generator, p, 0.0)
-        write(self, array, "geometric_")
-        return self
-    key = key_of(self.device, dtypes.float64)
-    draw = placed(drawn("uniform", key, tuple(self.shape), generator, 0.0, 1.0), key)
-    write(self, (draw.log() / math.log1p(-p)).ceil().to(self.dtype)._array, "geometric_")
-    return self
-
-
-def log_normal_(
-    self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None
-) -> Tensor:
-    """Fill with exp of normal variables, drawn one by one as PyTorch does here."""
-    if std <= 0:
-        raise RuntimeError(f"log_normal_: expected std above 0. Got {std}.")
-    check_writable(self, "log_normal_")
-    if is_launched(self._key):
-        return _fill(self, "log_normal_", "log_normal", generator, mean, std)
-    wide = key_of(self.device, dtypes.float64)
-    values = drawn("singly_normal", wide, tuple(self.shape), generator, mean, std)
-    write(self, placed(values, wide).exp().to(self.dtype)._array, "log_normal_")
-    return self
-
-
-for _function in (cauchy_, geometric_, log_normal_):
+for _function in (bernoulli, multinomial):
     setattr(Tensor, _function.__name__, _function)
-for _function in (uniform_, normal_, exponential_, random_, bernoulli_, bernoulli, multinomial):
-    setattr(Tensor, _function.__name__, _function)
-
-
-# -- dropout ---------------------------------------------------------------------------------------
-
-
-@composite
-def dropout(
-    F: Any, input: Spec, p: float = 0.5, training: bool = True, inplace: bool = False
-) -> Spec:
-    """Elements set to 0 with probability `p`, the others scaled by 1 / (1 - p); input in
-    evaluation.
-
-    Source: arXiv:1207.0580. Raises: ValueError for p outside [0, 1].
-    """
-    if not 0.0 <= p <= 1.0:
-        raise ValueError(f"dropout: expected a probability from 0 to 1. Got {p}.")
-    if not training or p == 0.0:
-        return input
-    if isinstance(input, Tensor) and is_launched(input._key) and input._key.is_float and p < 1.0:
-        part = launches.dropout_part(generator_for(input.device).philox, input.numel())
-        return F.philox_dropout(input, probability=1.0 - p, value=1.0 / (1.0 - p), **part)
-    return F.mul(input, dropout_mask(input, p))
-
-
-@primitive(node_name="NativeDropout")
-def philox_dropout(
-    input: Spec,
-    *,
-    probability: float,
-    value: float,
-    seed: int,
-    offset: int,
-    held: int,
-    threads: int,
-) -> Spec:
-    """input times `value` with a probability, else 0, as a grid of so many threads draws from
-    `offset` on in the stream of `seed`; in CUDA graphs from what device memory at `held` says.
-
-    Nothing is saved for the gradient, which draws the same numbers again.
-    """
-    return Spec(input.shape, input.dtype)
-
-
-@philox_dropout.array
-def philox_dropout_array(
-    xp: Any,
-    input: Any,
-    probability: float,
-    value: float,
-    seed: int,
-    offset: int,
-    held: int,
-    threads: int,
-) -> Any:
-    """The words by array code."""
-    kept = philox.is_kept(xp, input.size, seed, offset, threads, probability)
-    return input * (kept.reshape(input.shape) * input.dtype.type(value))
-
-
-@philox_dropout.vjp()
-def philox_dropout_vjp(
-    F: Any,
-    g: Any,
-    needs: Any,
-    input: Any,
-    probability: Any,
-    value: Any,
-    seed: Any,
-    offset: Any,
-    held: Any,
-    threads: Any,
-) -> Any:
-    """The same map of g."""
-    return F.philox_dropout(
-        g, probability=probability, value=value, seed=seed, offset=offset, held=held,
-        threads=threads,
-    )  # fmt: skip
-
-
-def uniform_numbers(place: Device, shape: tuple[int, ...], generator: Any = None) -> Any:
-    """A bare float64 array of numbers in [0, 1), as PyTorch draws to decide by probability."""
-    return drawn("uniform", key_of(place, dtypes.float64), shape, generator, 0.0, 1.0)
-
-
-def uniform_numbers_like(input: Tensor, draw: Callable[..., Any] = uniform_numbers) -> Any:
-    """The same of the input's shape, drawn in the order in which its elements lie in memory."""
-    shape, order = tuple(input.shape), order_like(input)
-    if order is None or not is_laid_out(preserve_format, shape, input.stride()):
-        return draw(input.device, shape)  # with gaps or overlaps: row-major
-    draws = draw(input.device, tuple([shape[d] for d in order]))
-    with input._key.guard:
-        return draws.transpose([order.index(d) for d in range(len(shape))])
-
-
-def dropout_mask(input: Tensor, p: float, shape: Any = None) -> Tensor:
-    """1 / (1 - p) with probability 1 - p, else 0, in the input's dtype and shape (or `shape`)."""
-    key = input._key
-    wanted = tuple(input.shape) if shape is None else shape
-    if key.device.type == "meta":
-        return wrap(_Spec(wanted, key.dtype), key)
-    scale = 1.0 / (1.0 - p) if p < 1.0 else 0.0
-    is_looped = key.dtype is dtypes.float32 and key.array_class is np.ndarray
-    if shape is None and (is_looped or is_launched(key)):
-
-        def kept(place: Device, wanted: tuple[int, ...]) -> Any:
-            return drawn("kept", key, wanted, None, 1.0 - p, scale)
-
-        return wrap(uniform_numbers_like(input, kept), key)
-    precise = key_of(key.device, dtypes.float64)
-    draws = uniform_numbers(key.device, wanted) if shape else uniform_numbers_like(input)
-    if key.level:
-        return (placed(draws, precise) < 1.0 - p).to(key.dtype) * scale
-    with key.guard:
-        return wrap((draws < 1.0 - p).astype(key.dtype.numpy) * key.dtype.numpy.type(scale), key)
