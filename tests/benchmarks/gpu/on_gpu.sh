@@ -29,10 +29,12 @@ step() {  # step NAME SECONDS COMMAND...: runs it, tells how it went, and shows 
 }
 
 parallel=()
-"$python" -c 'import xdist' 2>/dev/null && parallel=(-n 6)
+"$python" -c 'import xdist' 2>/dev/null && parallel=(-n 12)
 export FAILURES="$out/failures.log"
 tests=("$python" -m pytest -q -p no:cacheprovider -p tests.benchmarks.gpu.failures --tb=short)
-kernels=tests/runtime/test_cuda_readings.py
+kernels=(tests/runtime/cuda/test_{attention,convolutions}.py tests/runtime/test_cuda_readings.py)
+sharing="softmax or norm or sum or max or var or scatter or embedding or attention"  # shared memory
+sharing+=" or conv2d or topk or sort or transpose"
 TAIL=30 step smoke 70 env CUDA_LAUNCH_BLOCKING=1 "$python" -m tests.benchmarks.gpu.smoke
 # shellcheck disable=SC2086
 TAIL=60 step table 210 "$python" -m tests.benchmarks cuda ${TABLE:-}
@@ -40,8 +42,8 @@ TAIL=15 step tests 150 "${tests[@]}" "${parallel[@]}" --maxfail=60 -m cuda \
     tests/runtime/cuda tests/runtime/test_cuda*.py tests/test_gpu_table.py
 if command -v compute-sanitizer >/dev/null; then
     check=(compute-sanitizer --error-exitcode 9 --target-processes all)
-    step memcheck 70 "${check[@]}" --tool memcheck "${tests[@]}" $kernels -k bfloat16
-    step racecheck 50 "${check[@]}" --tool racecheck "${tests[@]}" $kernels \
-        -k "float32 and (softmax or norm or sum or max or var or scatter or embedding or attention)"
+    step memcheck 70 "${check[@]}" --tool memcheck "${tests[@]}" "${kernels[@]}" -k bfloat16
+    step racecheck 50 "${check[@]}" --tool racecheck "${tests[@]}" "${kernels[@]}" \
+        -k "several_tiles or bfloat16 and (attention or convolutions) or float32 and ($sharing)"
 fi
 exit $failed
