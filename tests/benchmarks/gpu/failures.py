@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-LASTING = ("IllegalAddress", "illegal memory access", "LaunchFailure", "unspecified launch failure",
-           "misaligned address", "IllegalInstruction")  # fmt: skip
+LASTING = ("illegal memory access", "unspecified launch failure", "misaligned address",
+           "illegal instruction", "invalid program counter", "global/shared address space",
+           "hardware stack error", "device-side assert")  # fmt: skip
 """In the words of errors after which every call to the driver fails."""
 
 _is_lost = False

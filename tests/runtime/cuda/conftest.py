@@ -6,6 +6,7 @@ Where there is a GPU, the same tests run on it; those of the shim itself are lef
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +74,7 @@ class RecordingDriver(launch.CUDADriver):
 
 @pytest.fixture(scope="module", autouse=True)
 def _stand_in() -> Iterator[None]:
-    if IS_ON_GPU:
-        yield
-        return
-    with cupy_stand_in.installed():
+    with nullcontext() if IS_ON_GPU else cupy_stand_in.installed():
         torch.cuda.memory_allocated()  # whose first call has the backend take its memory from there
         yield
 
