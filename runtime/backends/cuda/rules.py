@@ -85,9 +85,11 @@ class Functions:
         return out.become(x.make("minimum", x.make("maximum", x, least), largest))
 
 
-def source(rule: Rule, structure: Any, arrays: int, number: str) -> tuple[str, list[bool]]:
+def source(
+    rule: Rule, structure: Any, arrays: int, number: str
+) -> tuple[str, list[bool], list[bool]]:
     """The C++ of `rule` on so many arrays, computed in the dtype `number`, and which of the arrays
-    it writes."""
+    it reads and writes."""
     maths = Maths()
     numbers = (Quantity(maths, maths.leaf("parameter", f"n[{k}]")) for k in count())
     given = put_together(structure, numbers)
@@ -97,6 +99,8 @@ def source(rule: Rule, structure: Any, arrays: int, number: str) -> tuple[str, l
     results = [e.expression for e in elements]
     is_written = [new is not old for new, old in zip(results, leaves, strict=True)]
     lines, names = statements(results, lambda leaf: (str(leaf.value), False), number)
-    lines += [f"    a[{k}] = {name};\n" for k, name in enumerate(names) if is_written[k]]
-    body = "".join(lines)
-    return f"INLINE void rule(const {number}* n, {number}* a) {{\n{body}}}\n", is_written
+    written = [(k, name) for k, name in enumerate(names) if is_written[k]]
+    used = "".join([*lines, *[name for _, name in written]])
+    is_read = [f"a[{k}]" in used for k in range(arrays)]
+    body = "".join([*lines, *[f"    a[{k}] = {name};\n" for k, name in written]])
+    return f"INLINE void rule(const {number}* n, {number}* a) {{\n{body}}}\n", is_read, is_written

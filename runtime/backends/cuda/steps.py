@@ -49,11 +49,11 @@ def run(
 def compiled(rule: Rule, structure: Any, dtypes: tuple[str, ...], count: int) -> Kernel:
     """The kernel of a rule with so many numbers, on arrays of `dtypes`."""
     number = "float64" if "float64" in dtypes else "float32"
-    text, is_written = source(rule, structure, len(dtypes), number)
+    text, *uses = source(rule, structure, len(dtypes), number)
     lanes = VECTOR_BYTES // max(map(_bytes, dtypes))
     each = " ".join(
-        f"DO({k}, {dtype}, {str(written).lower()})"
-        for k, (dtype, written) in enumerate(zip(dtypes, is_written, strict=True))
+        f"DO({k}, {dtype}, {int(read)}, {int(written)})"
+        for k, (dtype, read, written) in enumerate(zip(dtypes, *uses, strict=True))
     )
     lines = [
         '#include "maths.cuh"',

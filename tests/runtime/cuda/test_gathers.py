@@ -181,7 +181,8 @@ def test_places_that_are_not_there_are_told(host: HostDriver) -> None:
     for call in (
         lambda i: x[i], lambda i: x[:, i[:1] + 3], lambda i: x.index_put((i,), x[0]),
         lambda i: x.gather(0, i[1:, None]), lambda i: x.scatter(0, i[1:, None], x),
-        lambda i: x.scatter_add(0, i[1:, None], x), lambda i: x.index_add(0, i, x[:3]),
+        lambda i: x.scatter_add(0, i[1:2, None], x), lambda i: x.scatter_add(0, i[2:, None], x),
+        lambda i: x.index_add(0, i, x[:3]),
     ):  # fmt: skip
         found = call(wrong.cuda())
         assert torch.isfinite(found).shape == found.shape

@@ -2,8 +2,8 @@
 //
 // Before it stands what the rule was read into, see rules.py: ARRAYS (of a parameter), Real (the
 // type that is computed in), NUMBERS, and STEP_LANES (elements that are read at once);
-// FOR_EACH_ARRAY(DO), that is DO(k, type, whether it is written) for each of them; and
-// rule(n, a), which changes the elements a[0], ... of the arrays by the numbers n[0], ...
+// FOR_EACH_ARRAY(DO), that is DO(k, type, whether it is read, and written) for each of them;
+// and rule(n, a), which changes the elements a[0], ... of the arrays by the numbers n[0], ...
 #pragma once
 #include "memory.cuh"
 #include "tables.cuh"
@@ -18,8 +18,8 @@ struct Numbers {
 template <int N>
 INLINE bool step(const Chunk& chunk, const Real* numbers, int64 i) {
     Real a[N][ARRAYS];
-#define READ(k, T, is_written)                              \
-    {                                                       \
+#define READ(k, T, is_read, is_written)                     \
+    if (is_read) {                                          \
         const auto lanes = load<N>(chunk.place<T>(k) + i);  \
         _Pragma("unroll")                                   \
         for (int j = 0; j < N; ++j) a[j][k] = widen(lanes.lane[j]); \
@@ -29,7 +29,7 @@ INLINE bool step(const Chunk& chunk, const Real* numbers, int64 i) {
 #pragma unroll
     for (int j = 0; j < N; ++j) rule(numbers, a[j]);
     bool is_finite = true;
-#define WRITE(k, T, is_written)                             \
+#define WRITE(k, T, is_read, is_written)                    \
     if (is_written) {                                       \
         Vector<T, N> lanes;                                 \
         _Pragma("unroll")                                   \
@@ -54,7 +54,7 @@ steps(const __grid_constant__ Table table, const __grid_constant__ Numbers numbe
         n[k] = Real(numbers.place[k] ? *numbers.place[k] : numbers.value[k]);
     const Chunk chunk = own_chunk(table, ARRAYS, int(records), length);
     bool is_aligned = true;
-#define CHECK(k, T, is_written) \
+#define CHECK(k, T, is_read, is_written) \
     is_aligned = is_aligned && chunk.record[PLACES + k] % (sizeof(T) * STEP_LANES) == 0;
     FOR_EACH_ARRAY(CHECK)
 #undef CHECK
