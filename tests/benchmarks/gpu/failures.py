@@ -1,17 +1,28 @@
 """A plugin of pytest, `-p tests.benchmarks.gpu.failures`: what fails is written to the file
-FAILURES at once, and a process whose GPU does not get over an error makes room for a new one (of
-xdist's)."""
+FAILURES at once, a process whose GPU does not get over an error makes room for a new one (of
+xdist's), and runs with the same FLAMBEAU_CACHE share what they compile."""
 
 from __future__ import annotations
 
 import os
 from typing import Any
 
-LASTING = ("IllegalAddress", "illegal memory access", "LaunchFailure", "unspecified launch failure",
-           "misaligned address", "IllegalInstruction")  # fmt: skip
+import pytest
+
+LASTING = ("illegal memory access", "unspecified launch failure", "misaligned address",
+           "illegal instruction", "invalid program counter", "global/shared address space",
+           "hardware stack error", "device-side assert")  # fmt: skip
 """In the words of errors after which every call to the driver fails."""
 
 _is_lost = False
+_cache = os.environ.get("FLAMBEAU_CACHE")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure() -> None:
+    """Undo that tests have a cache for each run, which would have each compile all kernels."""
+    if _cache:
+        os.environ["FLAMBEAU_CACHE"] = _cache
 
 
 def pytest_runtest_logreport(report: Any) -> None:

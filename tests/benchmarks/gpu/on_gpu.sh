@@ -16,6 +16,7 @@ mkdir "$work/flambeau"
 ln -s "$root"/runtime/* "$work/flambeau/"
 ln -s "$root/kernel" "$root/magics" "$root/repl" "$work/flambeau/"
 export PYTHONPATH="$work:$root" FLAMBEAU_CACHE="$work/cache" PYTHONDONTWRITEBYTECODE=1
+export PYTHONFAULTHANDLER=1
 cd "$root" || exit 1
 
 failed=0
@@ -28,11 +29,14 @@ step() {  # step NAME SECONDS COMMAND...: runs it, tells how it went, and shows 
     tail -n "${TAIL:-6}" "$out/$name.log"
 }
 
-parallel=()
-"$python" -c 'import xdist' 2>/dev/null && parallel=(-n 6)
+parallel=() few=()  # processes, of which one that lost the GPU is replaced
+"$python" -c 'import xdist' 2>/dev/null && parallel=(-n 12) few=(-n 4)
 export FAILURES="$out/failures.log"
-tests=("$python" -m pytest -q -p no:cacheprovider -p tests.benchmarks.gpu.failures --tb=short)
-kernels=tests/runtime/test_cuda_readings.py
+tests=("$python" -m pytest -q -p no:cacheprovider -p tests.benchmarks.gpu.failures --tb=short
+    -o faulthandler_timeout=40)
+kernels=(tests/runtime/cuda/test_{attention,convolutions}.py tests/runtime/test_cuda_readings.py)
+sharing="softmax or norm or sum or max or var or scatter or embedding or attention"  # shared memory
+sharing+=" or conv2d or topk or sort or transpose"
 TAIL=30 step smoke 70 env CUDA_LAUNCH_BLOCKING=1 "$python" -m tests.benchmarks.gpu.smoke
 # shellcheck disable=SC2086
 TAIL=60 step table 210 "$python" -m tests.benchmarks cuda ${TABLE:-}
@@ -40,8 +44,9 @@ TAIL=15 step tests 150 "${tests[@]}" "${parallel[@]}" --maxfail=60 -m cuda \
     tests/runtime/cuda tests/runtime/test_cuda*.py tests/test_gpu_table.py
 if command -v compute-sanitizer >/dev/null; then
     check=(compute-sanitizer --error-exitcode 9 --target-processes all)
-    step memcheck 70 "${check[@]}" --tool memcheck "${tests[@]}" $kernels -k bfloat16
-    step racecheck 50 "${check[@]}" --tool racecheck "${tests[@]}" $kernels \
-        -k "float32 and (softmax or norm or sum or max or var or scatter or embedding or attention)"
+    step memcheck 70 "${check[@]}" --tool memcheck "${tests[@]}" "${few[@]}" "${kernels[@]}" \
+        -k bfloat16
+    step racecheck 50 "${check[@]}" --tool racecheck "${tests[@]}" "${few[@]}" "${kernels[@]}" \
+        -k "several_tiles or bfloat16 and (attention or convolutions) or float32 and ($sharing)"
 fi
 exit $failed

@@ -5,7 +5,8 @@ Where there is a GPU, the same tests run on it; those of the shim itself are lef
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from .. import cupy_stand_in
 from . import shim
 
 IS_ON_GPU = torch.cuda.is_available()
-collect_ignore = ["test_shim.py", "test_checker.py", "test_fragments.py"] if IS_ON_GPU else []
+OF_THE_SHIM = ["test_shim.py", "test_checker.py", "test_fragments.py", "test_mutants.py"]
+collect_ignore = OF_THE_SHIM if IS_ON_GPU else []
 
 
 def pytest_collection_modifyitems(items: list[Any]) -> None:
@@ -36,6 +38,7 @@ class RecordingDriver(launch.CUDADriver):
     def __init__(self) -> None:
         super().__init__()
         self.launched: list[str] = []
+        self.built: dict[tuple[str, str], int] = {}
 
     def multiprocessors(self) -> int:
         """As the shim."""
@@ -46,7 +49,22 @@ class RecordingDriver(launch.CUDADriver):
         return shim.HostDriver().resident_threads()
 
     def build(self, text: str, expressions: list[str]) -> None:
-        """Nothing: each is compiled when it is launched."""
+        """Compile several kernels of a source at once: plain ones are compiled with each other
+        anyway, so that to load them one by one would compile each as many times as there are."""
+        source = launch.Source("built.cu", text)
+        architecture = f"sm_{self.capability()}"
+        code, symbols = launch.machine_code(source, tuple(expressions), architecture)
+        module = self._cuda().function.Module()
+        module.load(code)
+        for expression, symbol in zip(expressions, symbols, strict=True):
+            function = module.get_function(symbol)
+            self._modules.append((module, function))
+            self.built[text, expression] = int(function.ptr)
+
+    def load(self, kernel: launch.Kernel) -> int:
+        """What was built, or compile it."""
+        built = self.built.get((kernel.source.text, kernel.expression))
+        return super().load(kernel) if built is None else built
 
     def launch(self, *how: Any) -> None:
         """Launch it, and note the kernel."""
@@ -56,12 +74,19 @@ class RecordingDriver(launch.CUDADriver):
 
 @pytest.fixture(scope="module", autouse=True)
 def _stand_in() -> Iterator[None]:
-    if IS_ON_GPU:
-        yield
-        return
-    with cupy_stand_in.installed():
+    with nullcontext() if IS_ON_GPU else cupy_stand_in.installed():
         torch.cuda.memory_allocated()  # whose first call has the backend take its memory from there
         yield
+
+
+def build_at_once(file: str, dtypes: Collection[str] = ()) -> None:
+    """Compile a file's kernels (of such dtypes) for the processor in one go of the compiler, which
+    takes less time."""
+    if IS_ON_GPU or shim.compiler() is None:
+        return
+    names = [t.expression(values) for t in launch.templates if t.file == file
+             for values in t.combinations() if not dtypes or values[0] in dtypes]  # fmt: skip
+    shim.HostDriver().build(launch.source(file).text, names)
 
 
 @pytest.fixture

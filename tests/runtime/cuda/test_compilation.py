@@ -110,12 +110,14 @@ def test_values_that_no_test_compiles_are_refused() -> None:
         template[("int8", *next(template.combinations())[1:])]
 
 
-def test_devices_too_old_for_a_kernel_compute_otherwise(host: HostDriver) -> None:
+def test_devices_too_old_for_a_kernel_compute_otherwise(
+    host: HostDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     x = torch.randn(1, 4, 8, 8).to("cuda")
     w = torch.randn(4, 4, 3, 3).to("cuda")
     wanted = torch.conv2d(x.cpu(), w.cpu())
-    for generation, is_launched in ((90, True), (75, False)):
-        host.generation = generation
+    for since, is_launched in ((75, True), (1_000, False)):
+        monkeypatch.setattr(registry, "_since", dict.fromkeys(registry._since, since))
         forget_kernels()
         host.launched.clear()
         found = torch.conv2d(x, w).cpu()

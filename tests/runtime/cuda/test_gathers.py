@@ -9,8 +9,8 @@ import pytest
 
 import flambeau as torch
 import flambeau.nn.functional as F
-from flambeau.backends.cuda import launch
 
+from .conftest import build_at_once
 from .kit import assert_launched
 from .shim import HostDriver
 
@@ -41,10 +41,7 @@ def equal(found: Any, wanted: Any) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _built() -> None:
-    """All kernels of the file in one go of the compiler."""
-    names = [t.expression(v) for t in launch.templates if t.file == "gathers"
-             for v in t.combinations()]  # fmt: skip
-    HostDriver().build(launch.source("gathers").text, names)
+    build_at_once("gathers")
 
 
 DTYPES = (torch.float32, torch.bfloat16, torch.int8, torch.complex128, torch.bool)

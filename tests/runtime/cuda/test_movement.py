@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import flambeau as torch
-from flambeau.backends.cuda import launch
 
+from .conftest import build_at_once
 from .kit import assert_launched
 from .shim import HostDriver
 
@@ -18,10 +18,7 @@ DTYPES = (torch.int8, torch.bfloat16, torch.float32, torch.float64, torch.comple
 
 @pytest.fixture(scope="module", autouse=True)
 def _built() -> None:
-    """All kernels of the file in one go of the compiler."""
-    names = [t.expression(v) for t in launch.templates if t.file == "movement"
-             for v in t.combinations()]  # fmt: skip
-    HostDriver().build(launch.source("movement").text, names)
+    build_at_once("movement")
 
 
 def numbered(shape: tuple[int, ...], dtype: Any) -> Any:

@@ -9,8 +9,8 @@ import pytest
 
 import flambeau as torch
 import flambeau.nn.functional as F
-from flambeau.backends.cuda import launch
 
+from .conftest import build_at_once
 from .kit import assert_launched, assert_near, double, drawn
 from .shim import HostDriver
 
@@ -33,10 +33,7 @@ CASES: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
 
 @pytest.fixture(scope="module", autouse=True)
 def _built() -> None:
-    """The kernels of two dtypes in one go of the compiler."""
-    names = [t.expression(v) for t in launch.templates if t.file == "upsampling"
-             for v in t.combinations() if v[0] in ("float32", "bfloat16")]  # fmt: skip
-    HostDriver().build(launch.source("upsampling").text, names)
+    build_at_once("upsampling", ("float32", "bfloat16"))
 
 
 @pytest.mark.parametrize(("dtype", "is_last"), [("float32", False), ("bfloat16", True)])
