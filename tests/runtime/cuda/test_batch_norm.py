@@ -67,6 +67,24 @@ def test_training(host: HostDriver, case: str, dtype: str) -> None:
         assert_near(a, b, 300)
 
 
+@pytest.mark.parametrize("has_weight", [False, True])
+def test_channels_innermost_in_several_chunks_of_many_rows(
+    host: HostDriver, has_weight: bool
+) -> None:
+    shape = 780, 62  # 13 chunks of up to two passes; a thread too many
+    x, g = (drawn(shape, "float64") + 5).requires_grad_(), drawn(shape, "float64", 3)
+    weight = drawn(shape[1:], "float64", 1).requires_grad_() if has_weight else None
+
+    def norm(x: Any, weight: Any) -> Any:
+        return F.batch_norm(x, None, None, weight, training=True)
+
+    found = gradients(norm, g, x, weight)
+    assert_launched(host, "normalize_channels_gradient")
+    wanted = gradients(norm, double(g), double(x), double(weight) if has_weight else None)
+    for a, b in zip(found, wanted, strict=True):
+        assert_near(a, b, 300)
+
+
 @pytest.mark.parametrize("case", ["images", "channels last"])
 def test_halves_among_parameters_in_float32(host: HostDriver, case: str) -> None:
     shape, is_last = CASES[case]

@@ -20,6 +20,7 @@ CASES: dict[str, tuple[tuple[int, ...], Any, Any]] = {
     "last": ((5, 40), 1, None),
     "last, one vector": ((9, 4), 1, None),
     "last, ragged": ((5, 43), -1, None),
+    "last, a warp each": ((5, 101), 1, None),
     "last, long": ((2, 3000), 1, None),
     "last, in chunks": ((1, 9000), 1, None),
     "first": ((40, 24), 0, None),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from flambeau.backends.cuda import memory
 from flambeau.backends.cuda.launch import Kernel, Source
 
 from .shim import HostDriver, ShimError
@@ -55,6 +56,19 @@ def call(
     host.lent = [x, out]
     kernel(grid, threads, x.ctypes.data, out.ctypes.data, count)
     return out
+
+
+def test_reads_of_arrays_that_nobody_has_written_are_reported(host: HostDriver) -> None:
+    import cupy
+
+    out = np.zeros(1, np.float32)
+    host.lent = [out]
+    for x in (cupy.empty(100, "f4"), memory.current.empty((100,), np.dtype("f4"), 400)):
+        with pytest.raises(ShimError, match="nobody has written"):
+            kernel("sums")(1, 32, x.data.ptr, out.ctypes.data, 100)
+        x[...] = 1
+        kernel("sums")(1, 32, x.data.ptr, out.ctypes.data, 100)
+        assert out[0] == 100
 
 
 @pytest.mark.parametrize("columns", [0, 1, 31, 32, 100, 1000])

@@ -127,6 +127,7 @@ def _compute(operation: Descriptor, engine: Engine, places: Values, values: Valu
     number = result["TENSOR_UNIQUE_ID"]
     values[number] = found.astype(DTYPES[result["TENSOR_DATA_TYPE"]]).astype(np.float64)
     if number in places:
+        memory.fill(places[number].ctypes.data)
         places[number][...] = found.astype(places[number].dtype)
 
 

@@ -38,16 +38,20 @@ class Flags(NamedTuple):
 class _ndarray_base:
     """What CuPy has in Cython: an array is made by `_init`, past Python code that does no more."""
 
-    def _init(
+    def _init(self, shape: Any, dtype: Any, memptr: Any) -> None:
+        """As the runtime calls it: with memory that is new."""
+        self._lie(shape, dtype, memptr, is_new=True)
+
+    def _lie(
         self, shape: Any, dtype: Any = float, memptr: Any = None, strides: Any = None,
-        order: str = "C",
+        order: str = "C", is_new: bool = False,
     ) -> None:  # fmt: skip
         dtype = np.dtype(dtype)
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
         size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         pointer = memory.alloc(size) if memptr is None else memptr
         whole = max(size, _extent(shape, strides, dtype)) if memptr is not None else size
-        is_new = memptr is None and streams.capturing() is None
+        is_new = (is_new or memptr is None) and streams.capturing() is None
         self._adopt(_shown(pointer, whole, shape, dtype, strides, order, is_new), pointer)
 
     @property
@@ -68,13 +72,16 @@ class ndarray(_ndarray_base):
 
     __array_priority__ = 100
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        self._init(*args, **options)
+    def __init__(
+        self, shape: Any, dtype: Any = float, memptr: Any = None, strides: Any = None,
+        order: str = "C",
+    ) -> None:  # fmt: skip
+        self._lie(shape, dtype, memptr, strides, order)
 
     @classmethod
-    def of(cls, array: Any) -> ndarray:
+    def of(cls, array: Any, is_new: bool = False) -> ndarray:
         """An array that shows what `array` does, which NumPy made: in memory of its own, unless it
-        is a view of another's."""
+        is a view of another's. With `is_new` the values are left out."""
         root = _root(array)
         made = cls.__new__(cls)
         if isinstance(root, Bytes):
@@ -85,9 +92,10 @@ class ndarray(_ndarray_base):
             made.base = root.owner() if root.owner is not None else None
             return made
         pointer = memory.alloc(array.nbytes)
-        shown = _shown(pointer, array.nbytes, array.shape, array.dtype, _packed(array), "C")
+        strides = _packed(array)
+        shown = _shown(pointer, array.nbytes, array.shape, array.dtype, strides, "C", is_new)
         made._adopt(shown, pointer)
-        if streams.capturing() is None:
+        if not is_new and streams.capturing() is None:
             shown[...] = array
         return made
 
@@ -323,6 +331,8 @@ def run(function: Callable[..., Any], *args: Any, changed: Any = None, **kwargs:
     kept = streams.capturing()
     if kept is None:
         result = function(*given, **options)
+        if function in (np.empty, np.empty_like):
+            return ndarray.of(result, is_new=True)
         return guest(result) if changed is None else changed
     if changed is not None:
         kept.append(partial(function, *map(_at_address, given), **options))

@@ -68,6 +68,7 @@ def gemm_strided_batched(
         raise NotImplementedError(
             "calling cuBLAS API during stream capture is currently unsupported"
         )
+    memory.fill(C)
     compute()
 
 

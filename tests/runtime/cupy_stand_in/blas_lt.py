@@ -205,6 +205,8 @@ def matmul(
             ]
             _compute(given, number_type, factors, *map(_matrix, places, layouts))
 
+    for written in [d] + [vector] * bool(given.get(7, 1) & (256 | 512)):
+        memory.fill(written)
     kept = streams.capturing()
     if kept is None:
         compute()
