@@ -49,4 +49,8 @@ if command -v compute-sanitizer >/dev/null; then
     step racecheck 50 "${check[@]}" --tool racecheck "${tests[@]}" "${few[@]}" "${kernels[@]}" \
         -k "several_tiles or bfloat16 and (attention or convolutions) or float32 and ($sharing)"
 fi
+if [ -s "$FAILURES" ]; then  # what a step that was cut off has not told
+    echo "== failures"
+    grep -E '^(== |E  )' "$FAILURES" | cut -c 1-200 | head -n 60
+fi
 exit $failed
