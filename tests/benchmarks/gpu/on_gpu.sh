@@ -25,7 +25,7 @@ step() {  # step NAME SECONDS COMMAND...: runs it, tells how it went, and shows 
     shift 2
     timeout -k 5 "$seconds" "$@" >"$out/$name.log" 2>&1 || status=$?
     [ $status = 0 ] || failed=1
-    echo "== $name: exit $status, $((SECONDS - began)) s"
+    printf '\n== %s: exit %s, %s s\n' "$name" "$status" "$((SECONDS - began))"
     tail -n "${TAIL:-6}" "$out/$name.log"
 }
 
