@@ -258,9 +258,18 @@ def test_an_interrupt_from_another_thread_stops_a_cell(session: Session) -> None
 
 def test_an_interrupt_ends_a_sleep_of_the_main_thread(session: Session) -> None:
     session.namespace["asleep"] = asleep = threading.Event()
-    waker = threading.Thread(target=lambda: asleep.wait(60) and session.interrupt())
+    awake = threading.Event()
+
+    def wake() -> None:
+        asleep.wait(60)
+        session.interrupt()
+        while not awake.wait(5):  # a signal between the last look for one and the sleep is lost
+            session.interrupt()
+
+    waker = threading.Thread(target=wake)
     waker.start()
     result = session.execute("import time; asleep.set(); time.sleep(600)")
+    awake.set()
     waker.join()
     assert isinstance(result.error, KeyboardInterrupt)
 
