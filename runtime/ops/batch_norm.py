@@ -144,10 +144,25 @@ def batch_normalize_vjp(
     F: Any, g: Any, needs: Any, input: Any, weight: Any, bias: Any, out: Any, dims: Any, eps: Any
 ) -> Any:
     """What statistics get back comes into play where they are used, as in second derivatives."""
+    return _gradients(F, F.batch_normalize_gradient, g, needs, input, weight, out, dims, eps)
+
+
+def _gradients(
+    F: Any,
+    of_result: Any,
+    g: Any,
+    needs: Any,
+    input: Any,
+    weight: Any,
+    out: Any,
+    dims: Any,
+    eps: Any,
+) -> Any:
+    """By input, weight and bias; `of_result` gives those that come through the first result."""
     _, mean, var = out
     grads: list[Any] = [None, None, None]
     if g[0] is not None:
-        grads = list(F.batch_normalize_gradient(g[0], input, weight, mean, var, eps=eps))
+        grads = list(of_result(g[0], input, weight, mean, var, eps=eps))
     grads[0] = _with_statistics(F, grads[0], g, input, mean, dims)
     return tuple(x if need else None for x, need in zip(grads, needs, strict=True))
 
@@ -234,12 +249,7 @@ def mixed_batch_normalize_vjp(
     F: Any, g: Any, needs: Any, input: Any, weight: Any, bias: Any, out: Any, dims: Any, eps: Any
 ) -> Any:
     """That of `batch_normalize`."""
-    _, mean, var = out
-    grads: list[Any] = [None, None, None]
-    if g[0] is not None:
-        grads = list(F.mixed_batch_normalize_gradient(g[0], input, weight, mean, var, eps=eps))
-    grads[0] = _with_statistics(F, grads[0], g, input, mean, dims)
-    return tuple(x if need else None for x, need in zip(grads, needs, strict=True))
+    return _gradients(F, F.mixed_batch_normalize_gradient, g, needs, input, weight, out, dims, eps)
 
 
 @composite(layout="channels_last", mixes=True)
