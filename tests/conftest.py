@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -30,6 +31,9 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["JUPYTER_RUNTIME_DIR"] = directory
     os.environ["FLAMBEAU_CACHE"] = directory
     config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        # Started in the background of a shell: what tests start and interrupt would inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_sessionfinish() -> None:
