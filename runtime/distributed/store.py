@@ -325,6 +325,7 @@ class PrefixStore(Store):
         return self.underlying_store.num_keys()
 
     def multi_get(self, keys: Sequence[str]) -> list[bytes]:
+        self.wait(keys)  # for as long as is said here, not below
         return self.underlying_store.multi_get([self._name(key) for key in keys])
 
     def wait(self, keys: Sequence[str], timeout: timedelta | float | None = None) -> None:

@@ -6,11 +6,13 @@ Nothing that a frame holds is ever run.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import struct
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -117,6 +119,9 @@ class _Server:
             return [False, absent] if absent else [True, [self._table[key] for key in keys]]
 
     def close(self) -> None:
+        """Let no more clients in; those that are go on."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # which wakes the thread, as close() does not
         self._listener.close()
 
 
@@ -175,6 +180,7 @@ class TCPStore(Store):
         self.port = port
         self._lock = threading.Lock()
         self._connection = self._connected()
+        self._closing = weakref.finalize(self, _close, self._connection, self._server)
         if world_size and world_size > 0 and wait_for_workers:
             self._count_workers(world_size, is_master)
 
@@ -215,8 +221,7 @@ class TCPStore(Store):
                     "process of rank 0, which keeps the store, may have ended."
                 ) from error
             except BaseException:
-                self._connection.close()  # an answer may still come, to nobody
-                self._connection = self._connected()
+                self.close()  # an answer may still come, to nobody
                 raise
 
     def set(self, key: str, value: str | bytes) -> None:
@@ -265,6 +270,10 @@ class TCPStore(Store):
 
     def close(self) -> None:
         """Leave; the master's store ends for all."""
-        self._connection.close()
-        if self._server is not None:
-            self._server.close()
+        self._closing()
+
+
+def _close(connection: socket.socket, server: _Server | None) -> None:
+    connection.close()
+    if server is not None:
+        server.close()

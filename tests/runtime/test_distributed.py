@@ -26,7 +26,8 @@ def group() -> Iterator[None]:
 def test_collectives_of_one_process_leave_what_was_sent() -> None:
     x = torch.tensor([1.0, 2.0])
     for op in dist.ReduceOp:
-        dist.all_reduce(x, op)
+        if not op.name.startswith("B"):  # floats have no bits to combine
+            dist.all_reduce(x, op)
     work = dist.broadcast(x, 0, async_op=True)
     assert isinstance(work, dist.Work)
     assert work.wait()
