@@ -46,7 +46,7 @@ def monitored_barrier(group: Any = None, timeout: Any = None, wait_all_ranks: bo
             f"{', '.join(map(str, absent))} did not come"
             + (". Others may be missing too." if not wait_all_ranks else ".")
         )
-        here.abort(str(error))
+        here.abort(error)
         raise error
     for peer in range(1, here.size()):
         here.post.send(peer, HERE, WORDS, byte)

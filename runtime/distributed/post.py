@@ -73,12 +73,12 @@ class Post:
             _send_all(self.mesh.posts[dst], head, self.mesh.timeout)
             _send_all(self.mesh.posts[dst], content, self.mesh.timeout)
 
-    def tell(self, kind: int, words: str = "") -> None:
+    def tell(self, kind: int, words: str = "", is_timeout: bool = False) -> None:
         """Tell all others that this process failed or leaves, as far as they can be reached."""
         for peer in range(self.mesh.size):
             if peer != self.mesh.rank and peer not in self._gone:
                 with contextlib.suppress(OSError):
-                    self._frame(peer, kind, words)
+                    self._frame(peer, kind, words, tag=int(is_timeout))
 
     # -- receiving -------------------------------------------------------------------------------
 
@@ -197,10 +197,10 @@ class Post:
             self._box.append(came)
             return came
 
-    def hear(self, peer: int, kind: int, words: str) -> None:
+    def hear(self, kind: int, words: str, is_timeout: bool) -> None:
         """News of a peer, in the thread."""
         if kind == ABORT:
-            self.mesh.fail(DistBackendError(words))
+            self.mesh.fail((DistTimeoutError if is_timeout else DistBackendError)(words))
             self._give_up_waiting()
 
     def close(self) -> None:
@@ -261,7 +261,7 @@ class _Reader:
                 self._left, self._stage = self._delivery.content, 2
             else:
                 self.goodbye |= self._kind == GOODBYE
-                post.hear(self.peer, self._kind, words)
+                post.hear(self._kind, words, bool(self._tag))
                 self._begin()
         else:
             self._delivery.arrived.set()

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from .calls import Call
-from .failures import DistBackendError
+from .failures import DistBackendError, DistTimeoutError
 from .lanes import Lanes
 from .mesh import Mesh
 from .post import ABORT, GOODBYE, Post
@@ -185,16 +185,18 @@ class ProcessGroup:
             mesh.failed.wait(NEWS_COME_WITHIN)
         if mesh.failure is not None:
             reason = str(mesh.failure)
-            return DistBackendError(reason if str(call) in reason else f"{call}: {reason}")
-        self.post.tell(ABORT, str(error))
+            kind = type(mesh.failure)
+            return kind(reason if str(call) in reason else f"{call}: {reason}")
+        self.post.tell(ABORT, str(error), isinstance(error, DistTimeoutError))
         mesh.fail(error)
         return error
 
-    def abort(self, reason: str = "The group was aborted.") -> None:
+    def abort(self, reason: str | DistBackendError = "The group was aborted.") -> None:
         """End the group everywhere: all calls under way and to come fail for `reason`."""
         if self.mesh is not None and self.mesh.failure is None:
-            self.post.tell(ABORT, reason)
-            self.mesh.fail(DistBackendError(reason))
+            error = DistBackendError(reason) if isinstance(reason, str) else reason
+            self.post.tell(ABORT, str(error), isinstance(error, DistTimeoutError))
+            self.mesh.fail(error)
 
     # -- point to point --------------------------------------------------------------------------
 
