@@ -1,0 +1,12 @@
+"""Models of text under Hugging Face's names: BERT, GPT-2, Llama and its relatives.
+
+They load the local folders that people publish (`from_pretrained(path)`): nothing is downloaded.
+"""
+
+from .bert import *
+from .cache import StaticCache as StaticCache
+from .configuration import PretrainedConfig as PretrainedConfig
+from .gpt2 import *
+from .llama import *
+from .outputs import ModelOutput as ModelOutput
+from .pretrained import PreTrainedModel as PreTrainedModel
