@@ -190,7 +190,7 @@ def test_wrong_inputs_say_what_was_expected() -> None:
         bert(torch.tensor(TOKENS[0]))
     with pytest.raises(RuntimeError, match=r"expected at most 12 tokens.* Got 13"):
         bert(torch.zeros(1, 13, dtype=torch.int64))
-    with pytest.raises(RuntimeError, match=r"expected attention_mask \(batch, 8\).* Got \(2, 7\)"):
+    with pytest.raises(RuntimeError, match=r"expected attention_mask \(2, 8\).* Got \(2, 7\)"):
         gpt(torch.tensor(TOKENS), torch.zeros(2, 7))
     with pytest.raises(TypeError, match=r"BertModel: expected a BertConfig. Got GPT2Config"):
         text.BertModel(gpt2_config())
