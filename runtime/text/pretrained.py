@@ -202,11 +202,11 @@ class PreTrainedModel(nn.Module):
         """Take `weights` over, into parameters on meta; draw those that are not there."""
         own = self.state_dict(keep_vars=True)
         found = self._renamed(weights, own)
-        mismatched = [
+        mismatched = sorted(
             (name, tuple(t.shape), tuple(own[name].shape))
             for name, t in found.items()
             if name in own and t.shape != own[name].shape
-        ]
+        )
         if mismatched and not lenient:
             name, stored, expected = mismatched[0]
             raise CheckpointError(

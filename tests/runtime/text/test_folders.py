@@ -97,9 +97,7 @@ def test_weights_of_a_new_head_are_drawn_and_named(tmp_path: Path) -> None:
     assert model.classifier.weight.shape == (5, 16)
     assert 0.2 < model.classifier.weight.std().item() < 0.6
     model.save_pretrained(tmp_path / "five")
-    with pytest.raises(
-        RuntimeError, match=r"expected classifier.weight \(3, 16\). The file has \(5, 16\)"
-    ):
+    with pytest.raises(RuntimeError, match=r"expected classifier.bias \(3,\). The file has \(5,\)"):
         text.BertForSequenceClassification.from_pretrained(tmp_path / "five", num_labels=3)
     with pytest.warns(UserWarning, match=r"classifier.bias, classifier.weight are not in"):
         text.BertForSequenceClassification.from_pretrained(
