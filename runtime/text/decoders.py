@@ -7,6 +7,7 @@ from typing import Any
 from .. import nn
 from ..core.tensor import Tensor
 from .cache import StaticCache
+from .generation import GenerationMixin
 from .layers import causal_mask, next_token_loss, places_of
 from .outputs import ModelOutput
 from .pretrained import PreTrainedModel, check_tokens
@@ -73,7 +74,7 @@ class DecoderModel(PreTrainedModel):
         return StaticCache(*sizes, dtype=self.dtype, device=self.device)
 
 
-class CausalLM(PreTrainedModel):
+class CausalLM(GenerationMixin, PreTrainedModel):
     """A decoder with `lm_head`, which scores every word as the next one."""
 
     lm_head: nn.Linear

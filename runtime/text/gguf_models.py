@@ -49,10 +49,19 @@ ARCHITECTURES = ("llama", "qwen2")
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The values of a config.json, and the weights by name. Raises: CheckpointError."""
-    try:
-        metadata, tensors = gguf.contents(file_of(path))
-    except FileNotFoundError:
-        raise CheckpointError(f"from_pretrained: expected a file {path}. There is none.") from None
+    metadata, tensors = gguf.contents(file_of(path))
+    values = _values(metadata)
+    values["vocab_size"] = tensors["token_embd.weight"].shape[0]
+    values["tie_word_embeddings"] = "output.weight" not in tensors
+    return values, _renamed(tensors, values)
+
+
+def values_of(path: Path) -> dict[str, Any]:
+    """What the metadata alone tell of a config.json. Raises: CheckpointError."""
+    return _values(gguf.metadata(file_of(path)))
+
+
+def _values(metadata: dict[str, Any]) -> dict[str, Any]:
     kind = metadata.get("general.architecture")
     if kind not in ARCHITECTURES:
         raise CheckpointError(
@@ -64,14 +73,15 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     for new, old in ENDS.items():
         values[new] = metadata.get(f"tokenizer.ggml.{old}")
     values["model_type"] = kind
-    values["vocab_size"] = tensors["token_embd.weight"].shape[0]
-    values["tie_word_embeddings"] = "output.weight" not in tensors
-    return values, _renamed(tensors, values)
+    return values
 
 
 def file_of(path: Path) -> bytes:
-    """The content of a GGUF file. Raises: CheckpointError for another one."""
-    data = path.read_bytes()
+    """The content of a GGUF file. Raises: CheckpointError for another one, or none."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise CheckpointError(f"from_pretrained: expected a file {path}. There is none.") from None
     if data[: len(gguf.MAGIC)] != gguf.MAGIC:
         raise CheckpointError(f"from_pretrained: expected GGUF in {path}.")
     return data

@@ -187,6 +187,7 @@ class PreTrainedModel(nn.Module):
                 stacklevel=2,
             )
         model.eval()
+        model.read_beside(place)
         return (model, info) if output_loading_info else model
 
     @classmethod
@@ -270,6 +271,13 @@ class PreTrainedModel(nn.Module):
         shared = set(self.tied_weights) if self.config.tie_word_embeddings else set()
         weights = {k: t for k, t in self.state_dict().items() if k not in shared}
         write_weights(folder, weights, max_shard_size)
+        self.write_beside(folder)
+
+    def read_beside(self, folder: Path) -> None:
+        """Take over what else a folder holds for this kind of model: nothing."""
+
+    def write_beside(self, folder: Path) -> None:
+        """Write what else belongs into a folder of this kind of model: nothing."""
 
 
 def _wanted(dtype: Any) -> Any:
