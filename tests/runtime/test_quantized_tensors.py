@@ -109,7 +109,7 @@ def test_views_share_the_codes_and_pooling_keeps_the_scale() -> None:
 
 def test_arithmetic_is_refused_in_words() -> None:
     q = per_tensor(2, 2)
-    with pytest.raises(RuntimeError, match="add: not there for quantized tensors.*dequantize"):
+    with pytest.raises(RuntimeError, match=r"add: not there for quantized tensors.*dequantize"):
         q + q
     with pytest.raises(RuntimeError, match="conversion to NumPy"):
         q.numpy()
