@@ -83,7 +83,7 @@ class Reducer(completion.Watcher):
         self.leaves = frozenset(p._edge for p in self.parameters)
         self._places = {p._edge: k for k, p in enumerate(self.parameters)}
         order = reversed(range(len(self.parameters)))
-        self._fill(assigned(self.parameters, order, min(FIRST_BUCKET, cap)))
+        self._fill(assigned(self.parameters, order, min(FIRST_BUCKET, cap), cap))
         self._seen: list[int] | None = []  # the order of the first pass, until buckets follow it
         self.is_expected = self._has_passed = False
         me = weakref.ref(self)
@@ -217,7 +217,7 @@ class Reducer(completion.Watcher):
         if self.group.size() > 1:
             broadcast_object_list(order, group=self.group, group_src=0)
         if order[0] is not None and not self.as_views:
-            self._fill(assigned(self.parameters, order[0], min(FIRST_BUCKET, self.cap)))
+            self._fill(assigned(self.parameters, order[0], min(FIRST_BUCKET, self.cap), self.cap))
 
 
 class _Ready:
