@@ -67,6 +67,7 @@ from .objects import (
 from .point_to_point import P2POp, batch_isend_irecv, irecv, isend, recv, send
 from .process_group import Backend, ProcessGroup
 from .rendezvous import rendezvous
+from .reports import report_at_end
 from .store import FileStore, HashStore, PrefixStore, Store
 from .tcp_store import TCPStore
 
@@ -137,3 +138,5 @@ __all__ = [
     "send_object_list",
     "split_group",
 ]
+
+report_at_end()
