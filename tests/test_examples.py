@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import time
 import uuid
@@ -19,6 +18,8 @@ import pytest
 from nbclient import NotebookClient
 
 from flambeau.kernel.cells import notebook_cells, python_cells
+
+from . import programs
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SCRIPT = EXAMPLES / "digits.py"
@@ -43,22 +44,11 @@ def test_the_notebook_is_the_script() -> None:
 
 
 def test_the_script_trains_by_flambeau_run() -> None:
-    result = subprocess.run(
-        [FLAMBEAU, "run", str(SCRIPT)],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    assert accuracy_in(result.stdout) >= ENOUGH
+    assert accuracy_in(programs.printed(FLAMBEAU, "run", str(SCRIPT))) >= ENOUGH
 
 
 def test_the_script_trains_in_plain_python() -> None:
-    result = subprocess.run(
-        [sys.executable, str(SCRIPT)], capture_output=True, text=True, timeout=PATIENCE, check=True
-    )
-    assert accuracy_in(result.stdout) >= ENOUGH
+    assert accuracy_in(programs.printed(sys.executable, str(SCRIPT))) >= ENOUGH
 
 
 def test_the_notebook_trains_through_a_jupyter_client() -> None:
@@ -88,10 +78,7 @@ def printed() -> Callable[[str], str]:
 
     @functools.cache
     def run(script: str) -> str:
-        command = [FLAMBEAU, "run", str(EXAMPLES / script)]
-        result = subprocess.run(
-            command, capture_output=True, text=True, timeout=PATIENCE, check=False
-        )
+        result = programs.finished(FLAMBEAU, "run", str(EXAMPLES / script))
         assert result.returncode == 0, result.stderr
         assert result.stderr == ""
         return result.stdout
@@ -127,8 +114,7 @@ def tmux(tmp_path: Path) -> Iterator[Tmux]:
     socket = f"flambeau-{uuid.uuid4().hex[:8]}"
 
     def run(*arguments: str) -> str:
-        command = ["tmux", "-L", socket, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return programs.printed("tmux", "-L", socket, *arguments)
 
     history = f"FLAMBEAU_HISTORY={tmp_path / 'history'}"
     run("-f", os.devnull, "new-session", "-d", "-x", "120", "-y", "50", "-e", history, FLAMBEAU)

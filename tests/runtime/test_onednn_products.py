@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import subprocess
 import sys
 import threading
 from typing import Any
@@ -14,6 +13,8 @@ import pytest
 import flambeau as torch
 from flambeau.backends.cpu.onednn import primitives, products
 from flambeau.backends.cpu.onednn.library import library
+
+from ..programs import PATIENCE, printed
 
 pytestmark = pytest.mark.skipif(library() is None, reason="oneDNN is not installed")
 GENERATOR = np.random.default_rng(0)
@@ -146,7 +147,8 @@ def test_threads_multiply_at_the_same_time_without_disturbing_each_other() -> No
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
     assert wrong == []
 
 
@@ -201,5 +203,4 @@ def test_the_library_is_loaded_by_the_first_large_product_only() -> None:
         "torch.ones(512, 512) @ torch.ones(512, 512)\n"
         "print(before, there())"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.split() == ["False", "True"]
+    assert printed(sys.executable, "-c", code).split() == ["False", "True"]
