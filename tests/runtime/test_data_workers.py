@@ -476,7 +476,7 @@ def test_no_process_and_no_segment_outlives_a_loader_that_is_ended(
 ) -> None:
     """Ctrl-C goes to the whole process group, as a terminal sends it; the others to one process."""
     code = SLOW.format(hang=hang, persistent=persistent)
-    with running(sys.executable, "-c", code) as process:
+    with running(sys.executable, "-W", "ignore", "-c", code) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         pids = [int(p) for p in process.stdout.readline().split()]
