@@ -98,7 +98,8 @@ class Terminal:
 
     def _has_ended(self) -> bool:
         only_look = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        return os.waitid(os.P_PID, self.process.pid, only_look) is not None
+        pid = self.process.pid
+        return self.process.terminated or os.waitid(os.P_PID, pid, only_look) is not None
 
     def type(self, text: str) -> None:
         """Type, and read meanwhile: a program that can write no more reads no more either."""
