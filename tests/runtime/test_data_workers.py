@@ -21,6 +21,9 @@ import numpy as np
 import pytest
 
 import flambeau as torch
+from flambeau.autograd import grad_mode
+from flambeau.core import batched
+from flambeau.ops import autocast
 from flambeau.utils import data
 from flambeau.utils.data import pool as pools
 from flambeau.utils.data import transfer, workers
@@ -505,6 +508,31 @@ def test_a_forked_process_leaves_its_parents_workers_alone() -> None:
     assert child.exitcode == 0
     child.close()
     assert [b.item() for b in passage] == list(range(1, 9))
+
+
+def _switches() -> None:
+    with torch.no_grad(), torch.autocast("cpu"):
+        torch.vmap(torch.exp)(torch.zeros(2))
+
+
+@pytest.mark.parametrize("module", [grad_mode, autocast, batched])
+def test_a_process_forked_while_another_thread_switches_can_switch(module: Any) -> None:
+    held = threading.Event()
+
+    def hold() -> None:
+        with module._lock:
+            held.set()
+            threading.Event().wait(0.2)  # as long as it takes to fork
+
+    other = threading.Thread(target=hold)
+    other.start()
+    assert held.wait(DEADLINE)
+    child = multiprocessing.get_context("fork").Process(target=_switches, daemon=True)
+    child.start()
+    other.join(DEADLINE)
+    child.join(DEADLINE)
+    assert child.exitcode == 0
+    child.close()
 
 
 def test_a_process_forked_while_another_thread_draws_can_draw() -> None:
