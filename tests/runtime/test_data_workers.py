@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import gc
 import multiprocessing
 import os
@@ -15,6 +17,7 @@ from collections import namedtuple
 from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -497,6 +500,16 @@ def test_no_process_and_no_segment_outlives_a_loader_that_is_ended(
         assert told.rstrip().endswith("KeyboardInterrupt")
     else:
         assert told == ""
+
+
+def test_ctrl_c_is_not_lost_while_a_batch_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupt = functools.partial(ctypes.CDLL(None).kill, os.getpid(), signal.SIGINT)
+    libc = SimpleNamespace(mmap=transfer._libc().mmap, munmap=interrupt)
+    monkeypatch.setattr(transfer, "_libc", lambda: libc)
+    batch = transfer.unpack(*transfer.pack(torch.ones(5000)))
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012, as the signal may come a line later
+        del batch
+        time.sleep(1)
 
 
 def test_a_forked_process_leaves_its_parents_workers_alone() -> None:
