@@ -3,6 +3,7 @@ same."""
 
 from __future__ import annotations
 
+import copy
 import select
 import socket
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 from .calls import HEAD, Call, parsed, words_behind
 from .failures import DistBackendError, DistTimeoutError
 from .mesh import Mesh
+from .window import Window
 
 NEVER_BLOCKS = 1 << 14
 """Bytes that always fit into the buffers of an empty lane; more is sent while receiving."""
@@ -30,15 +32,40 @@ class Lanes:
         mesh: Mesh,
         call: Call,
         give_up: Callable[[Call, DistBackendError, bool], DistBackendError],
+        own_window: Window | None,
+        machines: list[list[int]],
     ) -> None:
         self.mesh, self.call, self.give_up = mesh, call, give_up
         self.rank, self.size = mesh.rank, mesh.size
+        self.peers = list(range(mesh.size))
+        self._own_window, self._machines = own_window, machines
+        self.window = own_window if len(machines) == 1 else None
+        is_even = len({len(ranks) for ranks in machines}) == 1
+        self.machines = machines if 1 < len(machines) < mesh.size and is_even else None
         self._told: set[int] = set()
         self._heard: set[int] = set()
 
+    def _among(self, peers: list[int]) -> Lanes:
+        """The lanes between some of the processes, by their places among them."""
+        some = copy.copy(self)
+        some.peers, some.rank, some.size = peers, peers.index(self.rank), len(peers)
+        some.window = some.machines = None
+        return some
+
+    def here(self) -> Lanes:
+        """The lanes between the processes of this machine, with their window."""
+        some = self._among(next(ranks for ranks in self._machines if self.rank in ranks))
+        some.window = self._own_window
+        return some
+
+    def across(self) -> Lanes:
+        """The lanes between the processes that have this one's place on each machine."""
+        place = next(ranks.index(self.rank) for ranks in self._machines if self.rank in ranks)
+        return self._among([ranks[place] for ranks in self._machines])
+
     def exchange(self, dst: int, data: Bytes | None, src: int, into: Bytes | None) -> None:
         """Send `data` to `dst` while receiving `into` from `src`; None stands for neither."""
-        greeting = b""
+        dst, src, greeting = self.peers[dst], self.peers[src], b""
         if data is not None and dst not in self._told:
             self._told.add(dst)
             greeting = self.call.greeting(len(data))
@@ -82,15 +109,15 @@ class Lanes:
             return DistBackendError(
                 f"Expected rank {src} to begin {self.call}. Got bytes that begin no call."
             )
-        theirs, sent = parsed(greeting)
+        own, (theirs, sent) = self.mesh.rank, parsed(greeting)
         if theirs == self.call:
             return DistBackendError(
-                f"{self.call}: expected {nbytes} bytes from rank {src} at rank {self.rank}. Got "
+                f"{self.call}: expected {nbytes} bytes from rank {src} at rank {own}. Got "
                 f"{sent}. The sizes that both give for this exchange must agree."
             )
         return DistBackendError(
             f"Expected all processes to make the same calls with the same shapes and dtypes. Rank "
-            f"{self.rank} is in {self.call}; rank {src} is in {theirs}. Look for a branch that "
+            f"{own} is in {self.call}; rank {src} is in {theirs}. Look for a branch that "
             "only some ranks take, or for inputs of different sizes."
         )
 
@@ -121,15 +148,16 @@ class Lanes:
 
     def _failed(self, peer: int, error: OSError) -> DistBackendError:
         """What to raise for a lane that is of no use any more."""
+        own = self.mesh.rank
         if isinstance(error, BlockingIOError):
             late = DistTimeoutError(
-                f"{self.call}: rank {self.rank} expected rank {peer} within "
+                f"{self.call}: rank {own} expected rank {peer} within "
                 f"{self.mesh.timeout:g} s. It did not come: it may have stopped, be far behind, or "
                 "have left this call out. init_process_group takes a longer timeout."
             )
             return self.give_up(self.call, late, False)
         gone = DistBackendError(
-            f"{self.call}: rank {self.rank} expected rank {peer} to take part. Its process has "
+            f"{self.call}: rank {own} expected rank {peer} to take part. Its process has "
             "left the group. Its own output tells why."
         )
         return self.give_up(self.call, gone, True)

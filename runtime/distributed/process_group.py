@@ -18,6 +18,7 @@ from .lanes import Lanes
 from .mesh import Mesh
 from .post import ABORT, GOODBYE, Post
 from .store import Store, seconds_of
+from .window import windows
 from .work import Work
 
 Schedule = Callable[[Lanes], Any]
@@ -64,6 +65,7 @@ class ProcessGroup:
         if len(ranks) > 1:
             assert store is not None
             self.mesh = Mesh(store, rank, len(ranks), timeout)
+            self._window, self._machines = windows(store, rank, len(ranks))
             self.post = Post(self.mesh)
             _remember(self)
 
@@ -143,7 +145,8 @@ class ProcessGroup:
             self._number += 1
             if mesh.failure is not None:
                 raise self._once_more(words, mesh.failure)
-            lanes = Lanes(mesh, Call(self._number, words), self._give_up)
+            call = Call(self._number, words)
+            lanes = Lanes(mesh, call, self._give_up, self._window, self._machines)
             schedule(lanes)
             if finish is not None:
                 finish()

@@ -11,12 +11,12 @@ MPICH, 2005, sections 4.1 to 4.5.
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
 
 from .lanes import Bytes, Lanes
+from .window import parts
 
 SMALL = 1 << 15
 """Bytes of all processes together, up to which messages are exchanged whole."""
@@ -49,13 +49,6 @@ def gather_small(lanes: Lanes, data: Bytes) -> list[Bytes]:
     return [found[p * width : (p + 1) * width] for p in places]
 
 
-def parts(count: int, size: int) -> list[slice]:
-    """`count` elements cut for `size` processes, as equally as may be."""
-    whole, rest = divmod(count, size)
-    ends = [k * whole + min(k, rest) for k in range(size + 1)]
-    return [slice(a, b) for a, b in itertools.pairwise(ends)]
-
-
 def all_reduce(lanes: Lanes, array: Any, combine: Any) -> None:
     """Combine the flat `array` of all processes in each of them."""
     if lanes.size * array.nbytes <= SMALL:
@@ -66,15 +59,33 @@ def all_reduce(lanes: Lanes, array: Any, combine: Any) -> None:
         for other in everyone[1:]:
             combine(array, other, out=array)
         return
-    places = parts(array.size, lanes.size)
-    pieces = [array[place] for place in places]
+    if lanes.window is not None:
+        lanes.window.all_reduce(lanes, array, combine)
+        return
+    if lanes.machines is not None:
+        _all_reduce_by_machines(lanes, array, combine)
+        return
+    pieces = [array[place] for place in parts(array.size, lanes.size)]
     reduce_scatter(lanes, pieces, combine)
     all_gather(lanes, [bytes_of(piece) for piece in pieces])
+
+
+def _all_reduce_by_machines(lanes: Lanes, array: Any, combine: Any) -> None:
+    """Within each machine first, so that only one sum of it goes over the network, in as many parts
+    as there are processes to send them."""
+    here, across = lanes.here(), lanes.across()
+    pieces = [array[place] for place in parts(array.size, here.size)]
+    reduce_scatter(here, pieces, combine)
+    all_reduce(across, pieces[here.rank], combine)
+    all_gather(here, [bytes_of(piece) for piece in pieces])
 
 
 def reduce_scatter(lanes: Lanes, pieces: list[Any], combine: Any) -> None:
     """Combine piece k of all processes in process k, in place; other pieces stay as they are."""
     rank, size = lanes.rank, lanes.size
+    if lanes.window is not None:
+        lanes.window.reduce_scatter(lanes, pieces, combine)
+        return
     mine = pieces[rank]
     step = max(1, CHUNK // mine.itemsize)
     arrived = np.empty(min(step, mine.size), mine.dtype)
@@ -97,6 +108,9 @@ def all_gather(lanes: Lanes, pieces: list[Bytes]) -> None:
             if k != rank:
                 pieces[k][:] = data
         return
+    if lanes.window is not None:
+        lanes.window.all_gather(lanes, pieces)
+        return
     for distance in range(1, size):
         dst, src = (rank + distance) % size, (rank - distance) % size
         lanes.exchange(dst, pieces[rank], src, pieces[src])
@@ -107,6 +121,9 @@ def broadcast(lanes: Lanes, data: Bytes, src: int) -> None:
     each process to the next, in chunks."""
     rank, size = lanes.rank, lanes.size
     place = (rank - src) % size
+    if len(data) > SMALL and lanes.window is not None:
+        lanes.window.broadcast(lanes, data, src)
+        return
     if len(data) > SMALL:
         before, after = (rank - 1) % size, (rank + 1) % size
         for start in range(0, len(data), CHUNK):

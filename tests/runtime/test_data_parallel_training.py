@@ -231,3 +231,82 @@ def test_a_process_lost_during_training_fails_the_others_by_its_rank() -> None:
     first, second = in_ranks(2, lost_in_backward)
     assert second == 9
     assert "rank 1 ended without leaving the group" in str(first)
+
+
+def normalized(model: Any, rank: int = 0, count: int = 1) -> list[Any]:
+    found = []
+    for x, _ in batches():
+        x = x[rank::count].requires_grad_()
+        model.zero_grad()
+        (model(x) ** 3).sum().backward()
+        found.append(x.grad.numpy())
+    return [*found, *(b.float().numpy() for b in model.buffers())]
+
+
+def synced(rank: int) -> Any:
+    torch.manual_seed(0)
+    model = nn.SyncBatchNorm.convert_sync_batchnorm(nn.Sequential(nn.BatchNorm2d(2)))
+    found = normalized(model, rank, 2)
+    grads = [p.grad.clone() for p in model.parameters()]
+    for g in grads:
+        dist.all_reduce(g)
+    model.eval()
+    model(torch.ones(1, 2, 2, 2))  # asks nobody
+    return found, [g.numpy() for g in grads]
+
+
+def test_synchronized_normalization_sees_the_batches_of_all() -> None:
+    model = nn.Sequential(nn.BatchNorm2d(2))
+    alone = normalized(model)
+    expected = [p.grad.numpy() for p in model.parameters()]
+    results = in_ranks(2, synced)
+    for rank, (found, grads) in enumerate(results):
+        for value, whole in zip(found[:STEPS], alone[:STEPS], strict=True):
+            assert np.abs(value - whole[rank::2]).max() < 2e-5
+        for value, whole in zip(found[STEPS:], alone[STEPS:], strict=True):
+            assert np.abs(value - whole).max() < 1e-6
+        for value, whole in zip(grads, expected, strict=True):
+            assert np.abs(value - whole).max() < 1e-4 * np.abs(whole).max()
+
+
+def spread_out(rank: int) -> Any:
+    from flambeau.distributed.optim import ZeroRedundancyOptimizer
+
+    model = DistributedDataParallel(network())
+    optimizer = ZeroRedundancyOptimizer(model.parameters(), torch.optim.Adam, lr=0.01)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
+    for x, y in batches():
+        optimizer.zero_grad()
+        F.cross_entropy(model(x[rank::2]), y[rank::2]).backward()
+        optimizer.step()
+        schedule.step()
+    kept = sum(s["exp_avg"].numel() for s in optimizer.optim.state.values())
+    with pytest.raises(RuntimeError, match="consolidate_state_dict"):
+        optimizer.state_dict()
+    optimizer.consolidate_state_dict(to=1)
+    whole = optimizer.state_dict() if rank == 1 else None
+    shared = [whole]
+    dist.broadcast_object_list(shared, 1)
+    optimizer.load_state_dict(shared[0])
+    assert kept == sum(s["exp_avg"].numel() for s in optimizer.optim.state.values())
+    return kept, [p.detach().numpy() for p in model.parameters()], shared[0]
+
+
+def test_a_spread_optimizer_steps_as_a_whole_one_with_half_the_state() -> None:
+    model = network()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
+    for x, y in batches():
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+        schedule.step()
+    expected = optimizer.state_dict()
+    (kept, first, state), (kept_too, second, _) = in_ranks(2, spread_out)
+    assert kept + kept_too == sum(p.numel() for p in model.parameters())
+    assert kept_too > 0
+    for a, b, p in zip(first, second, model.parameters(), strict=True):
+        assert np.array_equal(a, b)
+        assert np.abs(a - p.detach().numpy()).max() < 1e-4
+    assert list(state["state"]) == list(expected["state"])
+    assert state["param_groups"][0]["lr"] == expected["param_groups"][0]["lr"]
