@@ -235,12 +235,13 @@ class _Run:
         rests = dict.fromkeys(range(self.count), b"")
         deadline: float | None = None
         while ends and (deadline is None or time.monotonic() < deadline):
-            for end in wait(list(ends), 0.1):
+            ready: list[Any] = wait(list(ends), 0.1)
+            for end in ready:
                 rank = ends[end]
                 try:
                     if isinstance(end, Connection):
                         self.told[rank] = pickle.loads(end.recv_bytes())
-                    elif data := end.read(1 << 16):  # type: ignore[attr-defined]
+                    elif data := end.read(1 << 16):
                         *lines, rests[rank] = (rests[rank] + data).splitlines(keepends=True)
                         if rests[rank].endswith(b"\n"):
                             lines, rests[rank] = [*lines, rests[rank]], b""
@@ -318,7 +319,7 @@ def _take_over(
 
 def _bind(namespace: Names, name: str, value: Any) -> None:
     """Bind a name; a container that is there is filled anew, as others may hold it."""
-    before = namespace.get(name)
+    before: Any = namespace.get(name)
     if type(before) is type(value) and isinstance(before, CONTAINERS):
         before.clear()
         (before.extend if isinstance(before, list) else before.update)(value)
@@ -383,8 +384,8 @@ def _redirect(output: int) -> None:
 def _execute(tree: ast.Module, namespace: Names, filename: str) -> None:
     """Run the cell; the value of a last expression is printed."""
     body, last = tree.body, None
-    if body and isinstance(body[-1], ast.Expr):
-        body, last = body[:-1], ast.Expression(body[-1].value)
+    if body and isinstance(end := body[-1], ast.Expr):
+        body, last = body[:-1], ast.Expression(end.value)
     exec(compile(ast.Module(body, []), filename, "exec"), namespace)
     if last is not None:
         value = eval(compile(last, filename, "eval"), namespace)
