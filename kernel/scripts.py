@@ -46,6 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", action="store_true", help="where the time went, at the end")
     parser.add_argument("--trace", action="store_true", help="the gradients, at the end")
     parser.add_argument("--clip", metavar="RULE", help="clip gradients as %%clip RULE does")
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=1,
+        metavar="N",
+        help="run it in N processes that find one another by init_process_group, as torchrun does",
+    )
     parser.add_argument("--load-session", metavar="FILE", help="begin with the variables in FILE")
     parser.add_argument("--save-session", metavar="FILE", help="keep the variables, as FILE.pt")
     parser.add_argument(
@@ -96,6 +103,8 @@ class Script:
 
 def run(options: argparse.Namespace) -> int:
     """Run the file and return the exit status; a file that cannot be read is status 2."""
+    if options.processes > 1:
+        return in_processes(options)
     try:
         script = read(options)
         with contextlib.ExitStack() as stack:
@@ -108,6 +117,17 @@ def run(options: argparse.Namespace) -> int:
     except (OSError, ValueError) as error:
         print(f"flambeau run: {error}", file=sys.stderr)
         return UNUSABLE
+
+
+def in_processes(options: argparse.Namespace) -> int:
+    """Run the same command line in several processes; the exit status of the first that failed."""
+    from flambeau.distributed.run import launch_locally
+
+    arguments = list(sys.argv[1:])
+    place = next(k for k, word in enumerate(arguments) if word.startswith("--processes"))
+    del arguments[place : place + (1 if "=" in arguments[place] else 2)]
+    start = "import sys; from flambeau_start import main; sys.exit(main())"
+    return launch_locally([sys.executable, "-c", start, *arguments], options.processes)
 
 
 def read(options: argparse.Namespace) -> Script:

@@ -12,7 +12,7 @@ from .findings import Edit, Finding, Hint
 FLAGS = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
 PYTHON_CELL_MAGICS = frozenset(
-    "time timeit capture prun trace profile safe check python python3 pypy".split()
+    "time timeit capture prun trace profile safe parallel check python python3 pypy".split()
 )
 """Cell magics whose body is Python of the session."""
 

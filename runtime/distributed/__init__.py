@@ -7,8 +7,6 @@ collective is called by all. Bytes go over TCP.
 
 from . import nn as nn
 from .collectives import (
-    ReduceOp,
-    Work,
     all_gather,
     all_gather_into_tensor,
     all_reduce,
@@ -66,10 +64,12 @@ from .objects import (
 )
 from .point_to_point import P2POp, batch_isend_irecv, irecv, isend, recv, send
 from .process_group import Backend, ProcessGroup
+from .reductions import ReduceOp
 from .rendezvous import rendezvous
 from .reports import report_at_end
 from .store import FileStore, HashStore, PrefixStore, Store
 from .tcp_store import TCPStore
+from .work import Work
 
 __all__ = [
     "Backend",

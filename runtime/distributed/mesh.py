@@ -19,7 +19,7 @@ import time
 from .addresses import addresses
 from .failures import DistBackendError, DistNetworkError
 from .store import Store
-from .tcp_store import receive
+from .tcp_store import keep_watch, receive
 
 HELLO = struct.Struct("<16sIB")  # the group's token, who connects, and for what
 LANE, POST = 0, 1
@@ -153,20 +153,9 @@ def _connected(
     )
 
 
-ANSWERS_WITHIN = 30
-"""Seconds after which a machine that does not answer at all is taken for gone."""
-
-
 def _prepared(connection: socket.socket, kind: int) -> socket.socket:
     connection.settimeout(None)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, seconds in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4)):
-        if hasattr(socket, option):  # a machine that lost its power says nothing
-            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), seconds)
-    if kind == POST and hasattr(socket, "TCP_USER_TIMEOUT"):  # lanes may well be full for long
-        limit = ANSWERS_WITHIN * 1000
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, limit)
+    keep_watch(connection, is_read_on=kind == POST)
     return connection
 
 

@@ -9,8 +9,8 @@ from ..autograd.function import Function
 from ..core.creation import empty_like, zeros_like
 from ..core.tensor import Tensor
 from . import collectives
-from .collectives import ReduceOp
 from .group import get_process_group_ranks, world
+from .reductions import ReduceOp
 
 __all__ = ["all_gather", "all_reduce", "all_to_all", "broadcast", "gather", "reduce",
            "reduce_scatter", "scatter"]  # fmt: skip

@@ -80,6 +80,7 @@ class Reducer(completion.Watcher):
         self.cap, self.find_unused, self.static_graph = cap, find_unused, static_graph
         self.as_views = as_views
         self.hook: tuple[Any, Hook] | None = None
+        self.divisor = group.size()
         self.leaves = frozenset(p._edge for p in self.parameters)
         self._places = {p._edge: k for k, p in enumerate(self.parameters)}
         order = reversed(range(len(self.parameters)))
@@ -154,7 +155,7 @@ class Reducer(completion.Watcher):
         if self._seen is not None:
             self._seen.append(place)
         bucket, index = self._where[place]
-        bucket.take(index, 1 / self.group.size() if self.hook is None else None)
+        bucket.take(index, 1 / self.divisor if self.hook is None else None)
         bucket.missing -= 1
         while self._next < len(self.buckets) and not self.buckets[self._next].missing:
             self._send(self._next)
@@ -218,6 +219,19 @@ class Reducer(completion.Watcher):
             broadcast_object_list(order, group=self.group, group_src=0)
         if order[0] is not None and not self.as_views:
             self._fill(assigned(self.parameters, order[0], min(FIRST_BUCKET, self.cap), self.cap))
+
+    def stand_in(self) -> None:
+        """Send zeros for the gradients of a pass that this process has no inputs for."""
+        for bucket in self.buckets:
+            bucket.memory()._array[...] = 0
+            all_reduce(bucket.memory(), group=self.group)
+            if not self.as_views:
+                bucket.let_go()
+        if self._counts_uses():
+            all_reduce(
+                make_tensor([0] * len(self.parameters), dtype=dtypes.int32), group=self.group
+            )
+        self._follow_order()
 
 
 class _Ready:

@@ -11,11 +11,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from .agent import Agent, Launch
+from .agent import ERR, OUT, Agent, Launch
 from .failures import DistError
 from .nodes import Nodes
 
@@ -91,6 +92,15 @@ def main(args: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, DistError) as error:
         print(f"torchrun: {error}", file=sys.stderr)
         return UNUSABLE
+
+
+def launch_locally(command: Sequence[str], processes: int) -> int:
+    """Run `command` in several processes of this machine, each line of output with its rank; the
+    exit status."""
+    with tempfile.TemporaryDirectory(prefix="flambeau-logs-") as directory:
+        everyone = dict.fromkeys(range(processes), OUT | ERR)
+        nodes = Nodes(1, "127.0.0.1", 0, uuid.uuid4().hex[:8], 0)
+        return Agent(Launch(command, processes, nodes, log_dir=Path(directory), tee=everyone)).run()
 
 
 def launch_of(options: argparse.Namespace) -> Launch:

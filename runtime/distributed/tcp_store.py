@@ -27,6 +27,24 @@ LONGEST = 1 << 30
 """Bytes of a frame; what says it is longer is no client of ours."""
 
 
+ANSWERS_WITHIN = 30
+"""Seconds after which a machine that does not answer at all is taken for gone."""
+
+
+def keep_watch(connection: socket.socket, is_read_on: bool = True) -> None:
+    """Let the connection fail when the other machine is gone, which says nothing: after 30 s if its
+    system does not answer, whatever its program does. Where a program may leave much unread for
+    long, that is only told of connections at rest."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    options = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
+    if is_read_on:
+        options["TCP_USER_TIMEOUT"] = ANSWERS_WITHIN * 1000
+    for name, value in options.items():
+        if hasattr(socket, name):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
 def receive(connection: socket.socket, count: int) -> bytes:
     """Exactly `count` bytes. Raises: ConnectionError at the end of the stream."""
     data = bytearray(count)
@@ -72,7 +90,7 @@ class _Server:
                 connection, _ = self._listener.accept()
             except OSError:
                 return  # closed
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            keep_watch(connection)
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
@@ -200,7 +218,7 @@ class TCPStore(Store):
                 time.sleep(pause)  # it may not have started
                 pause = min(1.0, pause * 1.5)
                 continue
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            keep_watch(connection)
             connection.settimeout(None)
             return connection
 

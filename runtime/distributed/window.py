@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 DIRECTORY = Path("/dev/shm")
 BOOT = Path("/proc/sys/kernel/random/boot_id")
-SLOT = 1 << 20
+SLOT = 1 << 21
 """Bytes of a slot: large against the time of a meeting (some 20 us), small against the caches."""
 
 ALIGNMENT = 64

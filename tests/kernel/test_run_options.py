@@ -98,6 +98,18 @@ def test_unmet_expectations_are_status_three_and_name_the_cell(tmp_path: Path) -
     assert len(json.loads((tmp_path / "log").read_text().splitlines()[-1])["failures"]) == 2
 
 
+def test_several_processes_find_one_another_and_lines_bear_their_rank(tmp_path: Path) -> None:
+    (tmp_path / "sum.py").write_text(
+        "import sys\nimport torch.distributed as dist\ndist.init_process_group()\n"
+        "x = torch.tensor([dist.get_rank() + 1.0])\ndist.all_reduce(x)\n"
+        "print(x.item(), *sys.argv[1:])\n"
+    )
+    result = flambeau("--processes", "2", "sum.py", "--lr", "1", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    lines = sorted(result.stdout.splitlines())
+    assert lines == ["[rank0]: 3.0 --lr 1", "[rank1]: 3.0 --lr 1"]
+
+
 def test_the_time_limit_stops_a_script_where_it_stands(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text("import time\nprint('here')\ntime.sleep(600)\n")
     result = flambeau("--timeout", "2", "--output", "n.ipynb", "slow.py", cwd=tmp_path)

@@ -400,3 +400,43 @@ def test_gradients_pass_collectives() -> None:
         [[3, 3], [3, 3], [0, 0], [1, 1], [1, 2], [1, 2]],
         [[3, 3], [3, 3], [3, 3], [1, 1], [1, 2], [0, 0]],
     ]
+
+
+def on_two_machines(rank: int) -> Any:
+    from flambeau.distributed import window
+
+    window.machine = lambda: f"machine {rank // 2}"  # type: ignore[assignment]
+    both = dist.new_group()
+    torch.manual_seed(rank)
+    x = torch.randn(100_003)
+    own = x.numpy().copy()
+    dist.all_reduce(x, group=both)
+    parts = [torch.zeros(20_000) for _ in range(4)]
+    dist.all_gather(parts, torch.full((20_000,), float(rank)), both)
+    dist.broadcast(y := torch.full((50_000,), float(rank)), 3, both)
+    return own, x.numpy(), [p[0].item() for p in parts], y[0].item()
+
+
+def test_machines_of_several_processes_add_up_within_and_then_across() -> None:
+    results = in_ranks(4, on_two_machines)
+    expected = sum(own.astype(np.float64) for own, *_ in results)
+    for _, total, firsts, y in results:
+        assert np.abs(total - expected).max() < 1e-6
+        assert total.tobytes() == results[0][1].tobytes()
+        assert firsts == [0, 1, 2, 3]
+        assert y == 3
+
+
+def without_shared_memory(rank: int) -> Any:
+    from flambeau.distributed import window
+
+    window.machine = lambda: f"machine {rank}"  # type: ignore[assignment]
+    apart = dist.new_group()
+    dist.all_reduce(x := torch.full((300_000,), rank + 1.0), group=apart)
+    dist.broadcast(y := torch.full((300_000,), float(rank)), 1, apart)
+    dist.reduce(z := torch.ones(300_000), 2, group=apart)
+    return [sorted(set(t.tolist())) for t in (x, y, z)]
+
+
+def test_machines_of_one_process_each_send_all_over_the_network() -> None:
+    assert [r[:2] for r in in_ranks(3, without_shared_memory)] == [[[6], [1]]] * 3

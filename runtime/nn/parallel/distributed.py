@@ -78,6 +78,7 @@ class DistributedDataParallel(Module):
         self.require_backward_grad_sync = True
         self.require_forward_param_sync = True
         self._ignored = ignored
+        self._joining: Any = None  # within `join`
         if init_sync:
             self._require_same_parameters()
             states = module.state_dict(keep_vars=True)
@@ -145,8 +146,9 @@ class DistributedDataParallel(Module):
         trains = is_grad_enabled() and self.require_backward_grad_sync
         if trains:
             self.reducer.prepare()
+        source = self._joining.begin_pass() if trains and self._joining is not None else 0
         if self.require_forward_param_sync and self.broadcast_buffers:
-            self._broadcast(self._buffers_to_share())
+            self._broadcast(self._buffers_to_share(), source)
         self.require_forward_param_sync = trains
         if self.device_ids and self.device.type == "cuda":
             inputs, kwargs = self._moved(inputs), self._moved(kwargs)
@@ -174,6 +176,32 @@ class DistributedDataParallel(Module):
             yield
         finally:
             self.require_backward_grad_sync = before
+
+    @contextmanager
+    def join(
+        self,
+        divide_by_initial_world_size: bool = True,
+        enable: bool = True,
+        throw_on_early_termination: bool = False,
+    ) -> Iterator[None]:
+        """Train within the block on inputs of different numbers: a process that leaves it early
+        stands in with gradients of 0 until all are done, and then has the parameters of those that
+        went on. Averages are over all processes, or with `divide_by_initial_world_size=False` over
+        those that still have inputs.
+
+        Raises: RuntimeError everywhere if one has none left, with `throw_on_early_termination`.
+        """
+        if not enable or self.process_group.size() == 1:
+            yield
+            return
+        from ...distributed.join import Joining
+
+        self._joining = Joining(self, divide_by_initial_world_size, throw_on_early_termination)
+        try:
+            yield
+            self._joining.stand_in()
+        finally:
+            self._joining = None
 
     def register_comm_hook(self, state: Any, hook: Any) -> None:
         """Let `hook(state, bucket)` bring each bucket of gradients together, in place of the
