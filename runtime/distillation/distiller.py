@@ -98,10 +98,11 @@ class Distiller(Module):
         given = inputs if teacher_inputs is None else teacher_inputs
         values = self._teacher_values(given, ids)
         outputs = self._run("student", self.student, inputs)
-        total: Any = 0.0
+        total: Any = None
         for name, term in self.terms.items():
             loss = term(outputs, values[name], target, mask)
-            total = total + term.weight * loss
+            part = loss if term.weight == 1 else term.weight * loss
+            total = part if total is None else total + part
             if self.training:
                 self._tally.add(name, term.weight, loss)
         self._tally.calls += self.training

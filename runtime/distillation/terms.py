@@ -102,6 +102,10 @@ class Term(Module):
     ) -> Tensor:
         """The outputs of the student's modules by name, what `summarize` gave for each pair ->
         a scalar, not yet weighted."""
+        if target is None and (not self.reads_teacher or self._needs_target):
+            raise ValueError(
+                f"Term {self.name!r}: expected a target, as in distiller(x, y). Got none."
+            )
         if not self.reads_teacher:
             return self._scalar(self.loss(self.value("student", "", outputs[""]), target))
         options = self._options(target, mask)
@@ -114,9 +118,13 @@ class Term(Module):
             total = total + more
         return total / len(found) if len(found) > 1 else total
 
+    @property
+    def _needs_target(self) -> bool:
+        return getattr(self.loss, "needs_target", False)  # type: ignore[no-any-return]
+
     def _options(self, target: Any, mask: Tensor | None) -> dict[str, Any]:
         options: dict[str, Any] = {}
-        if getattr(self.loss, "needs_target", False):
+        if self._needs_target:
             options["target"] = target
         if mask is not None and self.masked and getattr(self.loss, "takes_mask", False):
             options["mask"] = mask

@@ -341,6 +341,13 @@ def test_what_does_not_fit_is_told_by_name(pair: Any, terms: Any, words: str) ->
         kd.Distiller(teacher, student, *terms)(x, y)
 
 
+@pytest.mark.parametrize("loss", [nn.CrossEntropyLoss(), kd.DecoupledLoss()], ids=["task", "own"])
+def test_a_missing_target_is_asked_for(pair: Any, loss: Any) -> None:
+    teacher, student, x, _ = pair
+    with pytest.raises(ValueError, match=r"expected a target, as in distiller\(x, y\)"):
+        kd.Distiller(teacher, student, kd.Term(loss))(x)
+
+
 @pytest.mark.parametrize(
     ("ids", "words"),
     [
