@@ -92,8 +92,11 @@ def _selected(value: Any, select: Select) -> Any:
     if select is None:
         if isinstance(value, list | tuple) and value:
             return value[0]
-        named = value.get("logits") if isinstance(value, Mapping) else None
-        return getattr(value, "logits", value) if named is None else named
+        for name in ("logits", "last_hidden_state"):
+            named = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+            if named is not None:
+                return named
+        return value
     if callable(select):
         return select(value)
     try:

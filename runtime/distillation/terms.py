@@ -29,8 +29,8 @@ class Term(Module):
     models, and any other loss or function the student's output with the target.
 
     `select` takes the tensor out of an output that is none: an index, a key, an attribute or a
-    function; by default the first of a tuple, or `logits`. With `masked=False` the mask of the call
-    is not handed to the loss. `name` is what reports call it.
+    function; by default it is the first of a tuple, `logits` or `last_hidden_state`. With
+    `masked=False` the mask of the call is not handed to the loss. `name` is what reports call it.
 
     Example:
         >>> distillation.Term(nn.CrossEntropyLoss(), 0.1)
