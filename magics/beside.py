@@ -11,7 +11,7 @@ from flambeau.nn import Module
 from .base import count_text, table, time_text
 from .bench import Bench, bench
 from .memory.pins import bytes_text
-from .summary import Summary, as_input, evaluating, summary, tensors
+from .summary import Summary, as_input, evaluated, summary, tensors
 
 
 @dataclass
@@ -73,9 +73,10 @@ def beside(
     for failed in summaries:
         if failed.error is not None:
             raise failed.error
-    with evaluating(first), evaluating(second), flambeau.no_grad():
-        outputs = [model(*given, **keywords) for model in (first, second)]
-        runs = [_repeated(model, given, keywords) for model in (first, second)]
+    models = evaluated(first), evaluated(second)
+    with flambeau.no_grad():
+        outputs = [model(*given, **keywords) for model in models]
+        runs = [_repeated(model, given, keywords) for model in models]
         timing = bench(*runs, names=list(names), block=0.05)
     return Beside(list(names), summaries, timing, *_agreement(*outputs))
 
