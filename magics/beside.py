@@ -35,7 +35,11 @@ class Beside:
         rows: list[tuple[str, ...]] = [("", *self.names, "first / second")]
         for word, values, text in (
             ("parameters", (first.parameters, second.parameters), lambda n: f"{n:,}"),
-            ("memory", (first.parameter_bytes, second.parameter_bytes), bytes_text),
+            (
+                "memory",
+                (first.parameter_bytes, second.parameter_bytes),
+                lambda n: bytes_text(int(n)),
+            ),
             ("FLOP", work, count_text),
             ("time", seconds, time_text),
         ):

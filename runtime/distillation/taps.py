@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from ..core.tensor import Tensor
-from ..nn.modules.activation import MultiheadAttention
+from ..nn.modules.attention import MultiheadAttention
 from ..nn.modules.module import Module
 
 Select = int | str | Callable[[Any], Tensor] | None

@@ -120,7 +120,7 @@ class Term(Module):
 
     @property
     def _needs_target(self) -> bool:
-        return getattr(self.loss, "needs_target", False)  # type: ignore[no-any-return]
+        return bool(getattr(self.loss, "needs_target", False))
 
     def _options(self, target: Any, mask: Tensor | None) -> dict[str, Any]:
         options: dict[str, Any] = {}
