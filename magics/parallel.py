@@ -9,6 +9,7 @@ its values.
 from __future__ import annotations
 
 import ast
+import builtins
 import contextlib
 import io
 import multiprocessing
@@ -376,9 +377,14 @@ def _redirect(output: int) -> None:
     sys.stdout = open(1, "w", buffering=1, closefd=False, errors="replace")  # noqa: SIM115
     sys.stderr = sys.stdout
     sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    builtins.input = _no_input  # the kernel's would ask the front end, which does not know us
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if shell is not None:  # whose displays would go to the front end
         shell.display_pub.publish = lambda data, *a, **k: print(data.get("text/plain", ""))
+
+
+def _no_input(prompt: object = "") -> str:
+    raise EOFError("input: expected a cell that asks nothing. Several processes run this one.")
 
 
 def _execute(tree: ast.Module, namespace: Names, filename: str) -> None:
