@@ -61,6 +61,34 @@ class Worker:
         return self.process.poll() not in (None, 0)
 
 
+@dataclass
+class Outlet:
+    """Where output goes: into a file, to our own output with a prefix, or both."""
+
+    file: IO[bytes] | None
+    shown: IO[str] | None
+    prefix: str
+
+    @property
+    def stream(self) -> Any:
+        """What the process gets for it: through a pipe, lines of several processes stay whole; a
+        terminal it gets itself, for progress bars."""
+        if self.shown is None:
+            return self.file
+        return None if self.file is None and self.shown.isatty() else subprocess.PIPE
+
+    def copy(self, pipe: IO[bytes]) -> None:
+        """Copy until the process ends, line by line."""
+        assert self.shown is not None
+        with pipe, self.file or contextlib.nullcontext() as file:
+            for line in pipe:
+                if file is not None:
+                    file.write(line)
+                    file.flush()
+                self.shown.write(self.prefix + line.decode(errors="replace"))
+                self.shown.flush()
+
+
 class Interrupted(BaseException):
     """A signal asks the launcher to end."""
 
@@ -138,41 +166,39 @@ class Agent:
     def _started(
         self, local_rank: int, environment: dict[str, str], report: Path, attempt: int
     ) -> Worker:
-        launch, rank = self.launch, int(environment["RANK"])
-        is_shown = launch.shown is None or local_rank in launch.shown
-        tee = launch.tee.get(local_rank, 0) if is_shown else 0
-        files = launch.redirects.get(local_rank, 0) | launch.tee.get(local_rank, 0)
-        if not is_shown:
-            files = OUT | ERR
-        streams: dict[int, Any] = {OUT: None, ERR: None}
-        opened: list[IO[bytes]] = []
-        for kind, name in ((OUT, "stdout.log"), (ERR, "stderr.log")):
-            if not files & kind:
-                continue
-            path = self._log_file(local_rank, attempt, name)
-            opened.append(path.open("wb"))  # closed by whoever copies to it, or below
-            streams[kind] = subprocess.PIPE if tee & kind else opened[-1]
+        rank = int(environment["RANK"])
+        outlets = [self._outlet(kind, local_rank, rank, attempt) for kind in (OUT, ERR)]
         process = subprocess.Popen(
-            launch.command,
+            self.launch.command,
             env=environment,
-            stdout=streams[OUT],
-            stderr=streams[ERR],
+            stdout=outlets[0].stream,
+            stderr=outlets[1].stream,
             stdin=None if rank == 0 else subprocess.DEVNULL,
             preexec_fn=_die_with_parent,
         )
         threads = []
-        for kind, pipe, shown in (
-            (OUT, process.stdout, sys.stdout), (ERR, process.stderr, sys.stderr)
-        ):  # fmt: skip
+        for outlet, pipe in zip(outlets, (process.stdout, process.stderr), strict=True):
             if pipe is not None:
-                copy = opened[0] if kind == OUT or len(opened) == 1 else opened[1]
-                arguments = (pipe, copy, shown, f"[rank{rank}]: ")
-                threads.append(threading.Thread(target=_copy, args=arguments, daemon=True))
+                threads.append(threading.Thread(target=outlet.copy, args=(pipe,), daemon=True))
                 threads[-1].start()
-        if not threads:
-            for file in opened:
-                file.close()
+            elif outlet.file is not None:
+                outlet.file.close()  # which is the process's now
         return Worker(local_rank, rank, process, report, threads)
+
+    def _outlet(self, kind: int, local_rank: int, rank: int, attempt: int) -> Outlet:
+        """Where a process's output goes."""
+        launch = self.launch
+        tee = bool(launch.tee.get(local_rank, 0) & kind)
+        redirected = bool(launch.redirects.get(local_rank, 0) & kind)
+        is_shown = launch.shown is None or local_rank in launch.shown
+        file = None
+        if tee or redirected or not is_shown:
+            name = "stdout.log" if kind == OUT else "stderr.log"
+            file = self._log_file(local_rank, attempt, name).open("wb")
+        shown = (sys.stdout if kind == OUT else sys.stderr) if is_shown else None
+        if redirected and not tee:
+            shown = None
+        return Outlet(file, shown, f"[rank{rank}]: " if tee else "")
 
     def _log_file(self, local_rank: int, attempt: int, name: str) -> Path:
         launch = self.launch
@@ -263,15 +289,6 @@ def _failure_text(failed: list[Worker]) -> str:
     if others:
         lines.append(f"torchrun: after it failed rank {', '.join(others)}.")
     return "\n".join(lines)
-
-
-def _copy(pipe: IO[bytes], file: IO[bytes], shown: IO[str], prefix: str) -> None:
-    with pipe, file:
-        for line in pipe:
-            file.write(line)
-            file.flush()
-            shown.write(prefix + line.decode(errors="replace"))
-            shown.flush()
 
 
 def _die_with_parent() -> None:
