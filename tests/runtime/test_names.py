@@ -42,14 +42,6 @@ def test_sizes_are_given_once_or_for_every_dimension() -> None:
     assert (_single(4), _triple([1, 2, 3])) == ((4,), (1, 2, 3))
 
 
-def test_compile_says_once_that_it_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flambeau.compiler._told", False)
-    net = torch.nn.Linear(2, 1)
-    with pytest.warns(UserWarning, match="runs eagerly"):
-        assert torch.compile(net) is net
-    assert torch.compile(mode="max-autotune")(net) is net
-
-
 def test_switches_of_libraries() -> None:
     import flambeau.backends.cudnn as cudnn
 

@@ -1,0 +1,59 @@
+"""Compiled modules: a module around the one that was compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..nn import Module
+
+PREFIX = "_orig_mod."
+
+
+class OptimizedModule(Module):
+    """A module whose calls are compiled calls of the module it holds, `_orig_mod`.
+
+    Attributes are those of the held module, and it is called with its hooks. As in PyTorch, the
+    names in `state_dict` begin with `_orig_mod.`; `load_state_dict` takes names without that too.
+    """
+
+    _orig_mod: Module
+
+    def __init__(self, module: Module, call: Callable[..., Any]) -> None:
+        super().__init__()
+        self._orig_mod = module
+        self.training = module.training
+        object.__setattr__(self, "_compiled", call)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The held module's call, compiled."""
+        return self._compiled(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        held = self._held().get("_orig_mod")
+        return (
+            super().__getattr__(name)
+            if held is None or name == "_orig_mod"
+            else getattr(held, name)
+        )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "_orig_mod" or name not in vars(type(self)) and "_orig_mod" not in self._held():
+            super().__setattr__(name, value)
+        else:
+            setattr(self._orig_mod, name, value)
+
+    def _held(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.__dict__.get("_modules", {})
+        return found
+
+    def train(self, mode: bool = True) -> OptimizedModule:
+        """Both modules in training mode, or not."""
+        self._orig_mod.train(mode)
+        self.__dict__["training"] = mode
+        return self
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """As the held module does, with names that begin with `_orig_mod.` or do not."""
+        plain = {name.removeprefix(PREFIX): value for name, value in state_dict.items()}
+        return self._orig_mod.load_state_dict(plain, *args, **kwargs)
