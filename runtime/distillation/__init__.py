@@ -1,0 +1,33 @@
+"""Knowledge distillation: small networks that learn from large ones.
+
+PyTorch has no such package; names and losses are those of the papers that each one cites.
+"""
+
+from .attention import AttentionMapLoss, attention_map_loss
+from .features import AttentionTransferLoss, HintLoss, attention_transfer_loss, hint_loss
+from .logits import DecoupledLoss, SoftTargetLoss, decoupled_loss, soft_target_loss
+from .loss import DistillationLoss
+from .relations import ContrastiveLoss, RelationalLoss, contrastive_loss, relational_loss
+from .sequences import SequenceLoss, TopK, sequence_loss, top_k
+
+__all__ = [
+    "AttentionMapLoss",
+    "AttentionTransferLoss",
+    "ContrastiveLoss",
+    "DecoupledLoss",
+    "DistillationLoss",
+    "HintLoss",
+    "RelationalLoss",
+    "SequenceLoss",
+    "SoftTargetLoss",
+    "TopK",
+    "attention_map_loss",
+    "attention_transfer_loss",
+    "contrastive_loss",
+    "decoupled_loss",
+    "hint_loss",
+    "relational_loss",
+    "sequence_loss",
+    "soft_target_loss",
+    "top_k",
+]
