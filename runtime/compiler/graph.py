@@ -117,9 +117,9 @@ class Tracer:
         """The results of one operation."""
         if "like" in attributes:
             attributes["like"] = _shape(attributes["like"])
-            if operation.name in ("sum_to", "reshape_like", "expand_to"):
-                if attributes["like"] == args[0].shape:
-                    return args[0]
+            is_fit = attributes["like"] == args[0].shape
+            if is_fit and operation.name in ("sum_to", "reshape_like", "expand_to"):
+                return args[0]
         names = operation.array_names
         if len(args) > len(names):
             surplus = zip(operation.attribute_names, args[len(names) :], strict=False)
@@ -168,9 +168,3 @@ def _identity(tree: Any) -> Any:
     if tree.__class__ is float:
         return repr(tree)  # which tells 0.0 from -0.0 and 1.0 from 1
     return tree.__class__, tree
-
-
-def dtype_of_real(graph: Graph) -> dtypes.dtype:
-    """The floating-point type that most values have."""
-    counts = [v.dtype for v in graph.values if v.dtype.is_floating_point]
-    return max(set(counts), key=counts.count, default=dtypes.float32)

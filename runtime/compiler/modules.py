@@ -38,10 +38,11 @@ class OptimizedModule(Module):
         )
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "_orig_mod" or name not in vars(type(self)) and "_orig_mod" not in self._held():
+        held = self._held().get("_orig_mod")
+        if held is None or name == "_orig_mod":
             super().__setattr__(name, value)
         else:
-            setattr(self._orig_mod, name, value)
+            setattr(held, name, value)
 
     def _held(self) -> dict[str, Any]:
         found: dict[str, Any] = self.__dict__.get("_modules", {})

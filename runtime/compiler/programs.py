@@ -7,11 +7,10 @@ from collections import OrderedDict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ..autograd.record import TAPE
 from ..core.dispatch import DispatchKey, key_of, operations
 from .executables import Executable
 from .gradients import joint
-from .graph import Graph, Step, Value
+from .graph import Graph, Step
 
 if TYPE_CHECKING:
     from ..core.dtypes import dtype
@@ -175,7 +174,7 @@ def _chosen(
             saved.update(found)
     reached: set[int] = set()
     steps: dict[int, Step] = {}
-    waiting = [n for n in needed]
+    waiting = list(needed)
     while waiting:
         n = waiting.pop()
         if n in reached:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from typing import Any
-
 import copy
 import pickle
+from collections import OrderedDict
+from typing import Any
 
 import pytest
 
