@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..backends.cpu import loops
 from ..core.dispatch import key_of
 from ..core.spec import contiguous_strides
+from . import fusion
+from .decompositions import taken_apart
+from .fusion import Fusion, Group, Unit
 from .graph import Graph, Step, Value
 
 if TYPE_CHECKING:
@@ -32,16 +36,32 @@ class Executable:
         targets: list[int],
         place: device,
     ) -> None:
-        self.graph, self.sources, self.targets, self.place = graph, sources, targets, place
-        self.steps = _needed(steps, sources, targets)
+        self.graph, self.sources, self.place = graph, sources, place
+        self.loops: list[Any] = []
+        self.units, self.targets = self._planned(_needed(steps, sources, targets), targets)
         self.constants = {
-            n: self._constant(n) for s in self.steps for n in _numbers(s) if n in graph.constants
+            n: self._constant(n) for u in self.units for n in _numbers(u) if n in graph.constants
         }
-        self.calls = [self._call(step) for step in self.steps]
+        self.reads = [_numbers(u) for u in self.units]
+        self._last = self._last_readers()
+        self.calls = [self._call(unit) for unit in self.units]
         self.size = len(graph.values)
-        made = {v.number for s in self.steps if not s.operation.may_alias for v in s.outputs}
-        self.fresh = [n in made and targets.count(n) == 1 for n in targets]
-        self._last = _last_readers(self.steps, sources, targets)
+        made = {n for u in self.units for n in _made(u)}
+        self.fresh = [n in made and self.targets.count(n) == 1 for n in self.targets]
+
+    def _planned(self, steps: list[Step], targets: list[int]) -> tuple[list[Unit], list[int]]:
+        """Steps and groups in order, and the numbers of the values that are the targets now."""
+        if self.place.type != "cpu" or not loops.is_available():
+            return list(steps), targets
+        from .cpu_loops import is_fit  # and with it LLVM
+
+        steps, instead = taken_apart(self.graph, steps, _pays)
+        targets = [instead[n].number if n in instead else n for n in targets]
+        steps = _needed(steps, self.sources, targets)
+        units = Fusion(self.graph, steps, is_fit).ordered()
+        # A kernel does one step as well, and needs no compilation.
+        plain = [u.steps[0] if isinstance(u, Group) and len(u.steps) == 1 else u for u in units]
+        return plain, targets
 
     def __call__(self, arrays: list[Any]) -> list[Any]:
         """The arrays of the targets."""
@@ -57,13 +77,45 @@ class Executable:
                     slots[number] = None
         return [slots[n] for n in self.targets]
 
+    def _last_readers(self) -> list[list[int]]:
+        """Per unit the numbers of the values that nobody reads after it."""
+        kept = set(self.targets)
+        found: list[list[int]] = []
+        for unit, reads in zip(reversed(self.units), reversed(self.reads), strict=True):
+            gone = [n for n in dict.fromkeys([*reads, *_outputs(unit)]) if n not in kept]
+            kept.update(gone)
+            found.append(gone)
+        return found[::-1]
+
     def _constant(self, number: int) -> Any:
         dtype = self.graph.values[number].dtype
         key = key_of(self.place, dtype)
         return key.backend.as_array(self.graph.constants[number], dtype, self.place.index)
 
-    def _call(self, step: Step) -> Call:
-        """The kernel of a step, on slots."""
+    def _call(self, unit: Unit) -> Call:
+        """The kernel of a step, or the loop of a group, on slots."""
+        return self._loop(unit) if isinstance(unit, Group) else self._kernel(unit)
+
+    def _loop(self, group: Group) -> Call:
+        from .cpu_loops import FusedLoop
+
+        later = {
+            n for u, r in zip(self.units, self.reads, strict=True) if u is not group for n in r
+        }
+        wanted = later | set(self.targets)
+        made = [v for s in group.steps for v in s.outputs if v.number in wanted]
+        loop = FusedLoop(self.graph, group, made)
+        self.loops.append(loop)
+        places = [v.number for v in loop.inputs]
+        outs = [v.number for v in made]
+
+        def call(slots: list[Any]) -> None:
+            for number, array in zip(outs, loop([slots[n] for n in places]), strict=True):
+                slots[number] = array
+
+        return call
+
+    def _kernel(self, step: Step) -> Call:
         operation = step.operation
         main = next(
             x
@@ -96,28 +148,34 @@ def _is_plain(value: Value) -> bool:
     return value.strides == contiguous_strides(value.shape)
 
 
-def _numbers(step: Step) -> list[int]:
-    return [v.number for v in step.read()]
+def _numbers(unit: Unit) -> list[int]:
+    return [v.number for v in (unit.inputs() if isinstance(unit, Group) else unit.read())]
+
+
+def _outputs(unit: Unit) -> list[int]:
+    steps = unit.steps if isinstance(unit, Group) else [unit]
+    return [v.number for s in steps for v in s.outputs]
+
+
+def _made(unit: Unit) -> list[int]:
+    """The outputs that have memory of their own."""
+    is_new = isinstance(unit, Group) or not unit.operation.may_alias
+    return _outputs(unit) if is_new else []
+
+
+def _pays(step: Step) -> bool:
+    """Whether the parts of a step can be fused at all."""
+    first = next(iter(step.read()))
+    return first.size >= fusion.LEAST_FUSED and first.dtype.name in ("float32", "float64")
 
 
 def _needed(steps: list[Step], sources: list[int], targets: list[int]) -> list[Step]:
     """The steps that targets depend on, in their order."""
-    wanted, there = set(targets) - set(sources), set(sources)
+    there = set(sources)
+    wanted = set(targets) - there
     found = []
     for step in reversed(steps):
         if any(v.number in wanted for v in step.outputs):
             found.append(step)
-            wanted.update(n for n in _numbers(step) if n not in there)
-    return found[::-1]
-
-
-def _last_readers(steps: list[Step], sources: list[int], targets: list[int]) -> list[list[int]]:
-    """Per step the numbers of the values that nobody reads after it."""
-    kept = set(targets)
-    found: list[list[int]] = []
-    for step in reversed(steps):
-        touched = dict.fromkeys([*_numbers(step), *[v.number for v in step.outputs]])
-        gone = [n for n in touched if n not in kept]
-        kept.update(gone)
-        found.append(gone)
+            wanted.update(v.number for v in step.read() if v.number not in there)
     return found[::-1]

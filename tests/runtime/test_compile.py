@@ -12,7 +12,7 @@ import pytest
 import flambeau as torch
 import flambeau.nn.functional as F
 from flambeau import nn
-from flambeau.compiler import region
+from flambeau.compiler import fusion, region
 from flambeau.compiler.lazy import LazyTensor
 from flambeau.core.tensor import Tensor
 
@@ -23,6 +23,8 @@ from .test_operations import CASES, VALUE_DEPENDENT, _replaced, call
 @pytest.fixture(autouse=True)
 def small_tensors_wait_too(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(region, "LEAST", 0)
+    monkeypatch.setattr(fusion, "LEAST_FUSED", 1)
+    monkeypatch.setattr(fusion, "LEAST_COLUMNS", 2)
     yield
     torch.compiler.reset()
 

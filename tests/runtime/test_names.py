@@ -22,7 +22,7 @@ def test_decorators_leave_functions_as_they_are() -> None:
     for decorate in (
         torch.jit.script, torch.jit.unused, torch.jit.ignore, torch.jit.ignore(drop=True),
         torch.jit.export, torch.jit.script_if_tracing, torch.jit._overload_method,
-        torch.compiler.disable, torch.compiler.disable(), torch.compiler.allow_in_graph,
+        torch.compiler.allow_in_graph,
     ):  # fmt: skip
         assert decorate(double) is double
     assert torch.jit.trace(double, torch.ones(2)) is double
