@@ -40,7 +40,7 @@ def dims_of(step: Step) -> tuple[int, ...]:
     given = step.attributes.get("dims", step.attributes.get("dim"))
     ndim = len(next(iter(step.read())).shape)
     dims = range(ndim) if given is None or given == () else given
-    return tuple(sorted(d % ndim for d in ((dims,) if isinstance(dims, int) else dims)))
+    return tuple(sorted(d % max(ndim, 1) for d in ((dims,) if isinstance(dims, int) else dims)))
 
 
 def _is_along_rows(step: Step) -> bool:
@@ -82,7 +82,8 @@ def taken_apart(
     for step in steps:
         operation = step.operation
         inputs = [current(x) for x in step.inputs]
-        F.is_apart = _is_along_rows(step) and may(step)
+        is_known = operation.name in BODIES or operation.name in TAKEN_APART
+        F.is_apart = is_known and _is_along_rows(step) and may(step)
         args = (inputs[0],) if operation.takes_list else tuple(inputs)
         out = F.call(operation, args, dict(step.attributes))
         outs = out if isinstance(out, tuple) else (out,)

@@ -23,8 +23,6 @@ from .test_operations import CASES, VALUE_DEPENDENT, _replaced, call
 @pytest.fixture(autouse=True)
 def small_tensors_wait_too(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(region, "LEAST", 0)
-    monkeypatch.setattr(fusion, "LEAST_FUSED", 1)
-    monkeypatch.setattr(fusion, "LEAST_COLUMNS", 2)
     yield
     torch.compiler.reset()
 
