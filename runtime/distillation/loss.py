@@ -30,6 +30,16 @@ class DistillationLoss(Module):
     needs_target: ClassVar[bool] = False
     takes_mask: ClassVar[bool] = False
 
+    @property
+    def parts(self) -> int:
+        """How many tensors `summarize` gives."""
+        return 1
+
+    @property
+    def kept(self) -> str:
+        """What `summarize` does, in words that change whenever its result would."""
+        return ""
+
     def summarize(self, teacher: Tensor) -> TeacherValue:
         """What the loss reads of the teacher's value, which is also what a cache keeps: all."""
         return teacher

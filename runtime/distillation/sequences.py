@@ -140,6 +140,16 @@ class SequenceLoss(DistillationLoss):
         self.temperature = require_temperature("SequenceLoss", temperature)
         self.divergence, self.top_k, self.reduction = divergence, top_k, reduction
 
+    @property
+    def parts(self) -> int:
+        """Three of `TopK`, or the logits."""
+        return 1 if self.top_k is None else 3
+
+    @property
+    def kept(self) -> str:
+        """How many tokens, at which temperature."""
+        return "" if self.top_k is None else f"top {self.top_k} at {self.temperature}"
+
     def summarize(self, teacher: Tensor) -> TeacherValue:
         """`TopK` of the teacher's logits, or these if all are read."""
         return teacher if self.top_k is None else top_k(teacher, self.top_k, self.temperature)

@@ -12,7 +12,7 @@ import pytest
 import flambeau as torch
 import flambeau.nn.functional as F
 from flambeau import nn
-from flambeau.compiler import fusion, region
+from flambeau.compiler import region
 from flambeau.compiler.lazy import LazyTensor
 from flambeau.core.tensor import Tensor
 
