@@ -16,11 +16,15 @@ from ..autograd.crossing import lifted
 from ..autograd.node import Node
 from ..autograd.record import TAPE
 from ..backends.batched import key_at
-<<<<<<< HEAD
-from ..core import batched, concealed, deferral, dtypes, observers, sparse_arrays
-=======
-from ..core import batched, concealed, dtypes, observers, quantized_arrays, sparse_arrays
->>>>>>> main
+from ..core import (
+    batched,
+    concealed,
+    deferral,
+    dtypes,
+    observers,
+    quantized_arrays,
+    sparse_arrays,
+)
 from ..core.creation import as_tensor
 from ..core.devices import device
 from ..core.dispatch import DispatchKey, key_of, one_device, operations
