@@ -5,6 +5,7 @@ waits in a graph until a value is read, or the function returns; a graph seen be
 program. So control flow by values, `print`, hooks and side effects mean what they always mean.
 """
 
+from .explanation import Explanation, explain
 from .functions import (
     CompiledForward,
     allow_in_graph,
@@ -19,11 +20,13 @@ from .functions import (
 
 __all__ = [
     "CompiledForward",
+    "Explanation",
     "allow_in_graph",
     "assume_constant_result",
     "compile",
     "cudagraph_mark_step_begin",
     "disable",
+    "explain",
     "is_compiling",
     "is_dynamo_compiling",
     "list_backends",

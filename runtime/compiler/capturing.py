@@ -22,7 +22,7 @@ NAMES = frozenset(
     amax amin attention bmm cast copied euclidean_norm expand_shape layer_norm_over linear
     log_softmax_over logsumexp_over matmul mean_over mm normalize_over product_sum
     reshape_like rms_norm_over scaled_product_sum softmax_over sum_over sum_to
-    transpose permute_dims var_over view_as_shape
+    narrow select_at slice_view split_sizes transpose permute_dims unbind var_over view_as_shape
     """.split()
 )
 """Operations without a formula that may wait."""
@@ -56,6 +56,10 @@ def frozen(value: Any) -> Any:
         return repr(value)  # 0.0 equals -0.0, and 1.0 equals 1 and True
     if isinstance(value, _SIMPLE):
         return value.__class__, value
+    if value is Ellipsis:
+        return "..."
+    if value.__class__ is slice:
+        return "slice", frozen((value.start, value.stop, value.step))
     if value.__class__ is dict or isinstance(value, tuple | list):
         parts = value.items() if value.__class__ is dict else enumerate(value)
         found = tuple([(n, frozen(v)) for n, v in parts])

@@ -96,11 +96,6 @@ class FusedLoop:
         self.words = struct.Struct(f"={self._count()}q").pack
         self._code: Code | None = None
 
-    @property
-    def label(self) -> str:
-        """The operations of the loop."""
-        return ", ".join(dict.fromkeys(s.operation.label for s in self.group.steps))
-
     # -- what things are -------------------------------------------------------------------------
 
     def _kind(self, value: Value) -> str:

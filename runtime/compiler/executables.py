@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..backends.cpu import loops
+from ..core import dtypes, observers
 from ..core.dispatch import key_of
 from ..core.spec import contiguous_strides
+from ..core.tensor import wrap
 from . import fusion
 from .decompositions import taken_apart
 from .fusion import Fusion, Group, Unit
@@ -49,6 +52,25 @@ class Executable:
         made = {n for u in self.units for n in _made(u)}
         self.fresh = [n in made and self.targets.count(n) == 1 for n in self.targets]
 
+    def _observed(self, slots: list[Any]) -> list[Any]:
+        """The arrays of the targets, with each unit told to observers as an operation."""
+        for unit, call, reads in zip(self.units, self.calls, self.reads, strict=True):
+            name = unit.label if isinstance(unit, Group) else unit.operation.label
+            for observer in observers.active:
+                observer.operation_started(name, self.place)
+            started = perf_counter()
+            with np.errstate(all="ignore"):
+                call(slots)
+            seconds = perf_counter() - started
+            inputs = tuple([self._shown(slots[n]) for n in reads])
+            outputs = tuple([self._shown(slots[n]) for n in _outputs(unit) if slots[n] is not None])
+            for observer in observers.active:
+                observer.operation_done(name, inputs, outputs, seconds)
+        return [slots[n] for n in self.targets]
+
+    def _shown(self, array: Any) -> Any:
+        return wrap(array, key_of(self.place, dtypes.from_numpy(array.dtype)))
+
     def _planned(self, steps: list[Step], targets: list[int]) -> tuple[list[Unit], list[int]]:
         """Steps and groups in order, and the numbers of the values that are the targets now."""
         if self.place.type != "cpu" or not loops.is_available():
@@ -63,13 +85,15 @@ class Executable:
         plain = [u.steps[0] if isinstance(u, Group) and len(u.steps) == 1 else u for u in units]
         return plain, targets
 
-    def __call__(self, arrays: list[Any]) -> list[Any]:
-        """The arrays of the targets."""
+    def __call__(self, arrays: list[Any], notifies: bool = False) -> list[Any]:
+        """The arrays of the targets; observers hear of each unit if it `notifies`."""
         slots: list[Any] = [None] * self.size
         for number, array in zip(self.sources, arrays, strict=True):
             slots[number] = array
         for number, array in self.constants.items():
             slots[number] = array
+        if notifies and observers.active:
+            return self._observed(slots)
         with np.errstate(all="ignore"):
             for call, gone in zip(self.calls, self._last, strict=True):
                 call(slots)
@@ -117,23 +141,28 @@ class Executable:
 
     def _kernel(self, step: Step) -> Call:
         operation = step.operation
-        main = next(
-            x
-            for x, p in zip(step.inputs, operation.arrays, strict=True)
-            if x is not None and p.role == "main"
-        )
+        if operation.takes_list:
+            main, listed = step.inputs[0][0], [v.number for v in step.inputs[0]]
+        else:
+            roles = zip(step.inputs, operation.arrays, strict=True)
+            main, listed = next(x for x, p in roles if x is not None and p.role == "main"), None
         key = key_of(self.place, main.dtype)
         kernel = getattr(key, operation.name)
         if operation.formula is not None and main.size >= operation.large:
             kernel = getattr(key.large, operation.name)
-        places = [None if x is None else x.number for x in step.inputs]
+        places = (
+            [] if listed is not None else [None if x is None else x.number for x in step.inputs]
+        )
         attributes = step.attributes
         outs = [(v.number, _is_plain(v)) for v in step.outputs]
         several = operation.outputs != 1
         of_class, as_array, row_major = key.array_class, key.as_array, key.backend.row_major
 
         def call(slots: list[Any]) -> None:
-            found = kernel(*[None if n is None else slots[n] for n in places], **attributes)
+            if listed is not None:
+                found = kernel([slots[n] for n in listed], **attributes)
+            else:
+                found = kernel(*[None if n is None else slots[n] for n in places], **attributes)
             for (number, plain), array in zip(outs, found if several else (found,), strict=True):
                 if array.__class__ is not of_class:
                     array = as_array(array)

@@ -45,6 +45,12 @@ class Group:
         depth = self.depth or 0
         return self.shape[: len(self.shape) - depth] + (1,) * depth
 
+    @property
+    def label(self) -> str:
+        """How the loop is called: `fused(add, gelu, ...)`."""
+        names = list(dict.fromkeys(s.operation.label for s in self.steps))
+        return f"fused({', '.join(names[:8])}{', ...' if len(names) > 8 else ''})"
+
     def kind_of(self, value: Value) -> str:
         """What `value` is here, made in the loop or not."""
         made = self.kinds.get(value.number)
@@ -147,7 +153,7 @@ class Fusion:
         """A new group for the step, if it can begin one."""
         values = [*step.read(), *step.outputs]
         shape = max((v.shape for v in values), key=math.prod, default=())
-        if math.prod(shape) < LEAST_FUSED or not shape:
+        if math.prod(shape) < max(LEAST_FUSED, 2):  # one number would be of all kinds
             return None
         group = Group(shape)
         return group if self._takes(group, step) else None
@@ -220,7 +226,7 @@ class Fusion:
         return "row" if is_of_rows and "full" not in kinds else None
 
     def _kind_of_reduction(self, group: Group, step: Step, x: Value) -> str | None:
-        if x.shape != group.shape or group.kind_of(x) != "full":
+        if x.shape != group.shape:
             return None
         dims, ndim = dims_of(step), len(x.shape)
         name = REDUCTIONS[step.operation.name]
@@ -234,7 +240,7 @@ class Fusion:
         return None
 
     def _kind_of_sum(self, group: Group, x: Value, like: Shape) -> str | None:
-        if x.shape != group.shape or group.kind_of(x) != "full":
+        if x.shape != group.shape:
             return None
         if math.prod(like) == 1:
             return "total"
@@ -252,21 +258,20 @@ class Fusion:
         return None
 
     def _kind_of_spread(self, group: Group, step: Step, x: Value) -> str | None:
-        name = step.operation.name
-        if name in ("expand_to", "expand_shape"):
-            return (
-                None
-                if group.kinds.get(x.number) == "row" and x.shape != group.rows_shape
-                else (group.kind_of(x) if group.kind_of(x) in ("row", "scalar") else None)
-            )
-        dims, ndim = _reduced(step, len(group.shape)), len(group.shape)
+        made, ndim = group.kinds.get(x.number), len(group.shape)
+        if step.operation.name in ("expand_to", "expand_shape"):
+            kind = group.kind_of(x)
+            is_seen_so = made != "row" or x.shape == group.rows_shape
+            return kind if kind in ("row", "scalar") and is_seen_so else None
+        dims = _reduced(step, ndim)
+        found: str | None = None
         if len(dims) == ndim:
-            return "scalar" if x.size == 1 else None
-        if dims == tuple(range(len(dims))) and x.number not in group.kinds:
-            return "full"
-        if dims == tuple(range(ndim - len(dims), ndim)) and self._has_depth(group, len(dims)):
-            return "row"
-        return None
+            found = "scalar" if x.size == 1 else None
+        elif dims == tuple(range(len(dims))) and made is None:
+            found = "full"
+        elif dims == tuple(range(ndim - len(dims), ndim)) and self._has_depth(group, len(dims)):
+            found = "row"
+        return found if made in (None, found) else None
 
     def _has_depth(self, group: Group, depth: int) -> bool:
         """Whether the columns are, or from now on are, the last `depth` dimensions."""

@@ -49,6 +49,10 @@ def _contributions(F: Tracer, step: Step, total: Any, requiring: set[int]) -> An
     )
     gs = tuple([total.get(v.number) for v in step.outputs])
     several = operation.outputs != 1
+    if operation.outputs == 0:  # rules for any number of outputs want a gradient of each
+        like = next(g for g in gs if g is not None)
+        pairs = zip(gs, step.outputs, strict=True)
+        gs = tuple([F.zeros_of(like, shape=v.shape) if g is None else g for g, v in pairs])
     extra: dict[str, Any] = {}
     if operation.saves_out:
         extra["out"] = step.outputs if several else step.outputs[0]

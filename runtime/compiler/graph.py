@@ -167,4 +167,8 @@ def _identity(tree: Any) -> Any:
         return tuple([(n, _identity(x)) for n, x in tree.items()])
     if tree.__class__ is float:
         return repr(tree)  # which tells 0.0 from -0.0 and 1.0 from 1
+    try:
+        hash(tree)
+    except TypeError:
+        return tree.__class__, id(tree)
     return tree.__class__, tree

@@ -83,7 +83,7 @@ class Program:
 
     def run(self, arrays: list[Any]) -> tuple[list[Any], list[Any]]:
         """The outputs, and what their gradients read besides the inputs."""
-        found = self.forward(arrays)
+        found = self.forward(arrays, notifies=True)
         return found[: len(self.outputs)], found[len(self.outputs) :]
 
     # -- gradients -------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ def small_tensors_are_fused_too(monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 def loops(direction: str = "forward") -> list[str]:
     """The loops of the program that was made last."""
     program = list(programs._programs.values())[-1]
-    return [loop.label for loop in getattr(program, direction).loops]
+    return [loop.group.label for loop in getattr(program, direction).loops]
 
 
 Function = Callable[..., Any]
