@@ -21,8 +21,9 @@ from ..backends.cpu.loops.language import Value as Number
 from ..backends.cpu.loops.machine import Code
 from ..backends.cpu.loops.pointwise import evaluated, is_supported
 from ..backends.cpu.loops.threads import pool
-from ..core.expressions import Expression, Maths, walk
+from ..core.expressions import walk
 from ..core.spec import contiguous_strides
+from .formulas import expression_of
 from .fusion import FINAL, REDUCTIONS, Group, is_scattered, settled_depth
 from .graph import Graph, Step, Value
 
@@ -34,23 +35,6 @@ HEAVY = frozenset(
     "exp exp2 expm1 log log2 log10 log1p tanh sigmoid softplus erf erfc logaddexp".split()
 )
 """Functions that take longer than it takes to write their result and read it again."""
-
-
-def expression_of(step: Step) -> Expression:
-    """The formula of a step, with the numbers among its attributes put in."""
-    operation = step.operation
-    statics = {n: step.attributes[n] for n in operation.statics}
-    read = operation.expression(statics)
-    m = Maths()
-    done: dict[int, Expression] = {}
-    for node in walk([read]):
-        if node.args:
-            done[id(node)] = m.make(node.op, *[done[id(a)] for a in node.args])
-        elif node.op == "parameter":
-            done[id(node)] = m.leaf("constant", step.attributes[node.value])
-        else:
-            done[id(node)] = m.leaf(node.op, node.value)
-    return done[id(read)]
 
 
 def is_fit(step: Step) -> bool:

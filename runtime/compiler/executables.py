@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..backends.cpu import loops
+from ..backends.cuda import launch
 from ..core import dtypes, observers
 from ..core.dispatch import key_of
 from ..core.spec import contiguous_strides
@@ -41,6 +42,7 @@ class Executable:
     ) -> None:
         self.graph, self.sources, self.place = graph, sources, place
         self.loops: list[Any] = []
+        self.guard = key_of(place, dtypes.float32).guard
         self.units, self.targets = self._planned(_needed(steps, sources, targets), targets)
         self.constants = {
             n: self._constant(n) for u in self.units for n in _numbers(u) if n in graph.constants
@@ -59,7 +61,7 @@ class Executable:
             for observer in observers.active:
                 observer.operation_started(name, self.place)
             started = perf_counter()
-            with np.errstate(all="ignore"):
+            with np.errstate(all="ignore"), self.guard:
                 call(slots)
             seconds = perf_counter() - started
             inputs = tuple([self._shown(slots[n]) for n in reads])
@@ -73,14 +75,18 @@ class Executable:
 
     def _planned(self, steps: list[Step], targets: list[int]) -> tuple[list[Unit], list[int]]:
         """Steps and groups in order, and the numbers of the values that are the targets now."""
-        if self.place.type != "cpu" or not loops.is_available():
+        on_cpu = self.place.type == "cpu"
+        if not (loops.is_available() if on_cpu else launch.driver.is_available()):
             return list(steps), targets
-        from .cpu_loops import is_fit  # and with it LLVM
+        if on_cpu:
+            from .cpu_loops import is_fit  # and with it LLVM
 
-        steps, instead = taken_apart(self.graph, steps, _pays)
-        targets = [instead[n].number if n in instead else n for n in targets]
-        steps = _needed(steps, self.sources, targets)
-        units = Fusion(self.graph, steps, is_fit).ordered()
+            steps, instead = taken_apart(self.graph, steps, _pays)
+            targets = [instead[n].number if n in instead else n for n in targets]
+            steps = _needed(steps, self.sources, targets)
+        else:
+            from .cuda_formulas import is_fit
+        units = Fusion(self.graph, steps, is_fit, reduces=on_cpu).ordered()
         # A kernel does one step as well, and needs no compilation.
         plain = [u.steps[0] if isinstance(u, Group) and len(u.steps) == 1 else u for u in units]
         return plain, targets
@@ -94,7 +100,7 @@ class Executable:
             slots[number] = array
         if notifies and observers.active:
             return self._observed(slots)
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), self.guard:
             for call, gone in zip(self.calls, self._last, strict=True):
                 call(slots)
                 for number in gone:
@@ -121,14 +127,20 @@ class Executable:
         return self._loop(unit) if isinstance(unit, Group) else self._kernel(unit)
 
     def _loop(self, group: Group) -> Call:
-        from .cpu_loops import FusedLoop
-
         later = {
             n for u, r in zip(self.units, self.reads, strict=True) if u is not group for n in r
         }
         wanted = later | set(self.targets)
         made = [v for s in group.steps for v in s.outputs if v.number in wanted]
-        loop = FusedLoop(self.graph, group, made)
+        loop: Any
+        if self.place.type == "cpu":
+            from .cpu_loops import FusedLoop
+
+            loop = FusedLoop(self.graph, group, made)
+        else:
+            from .cuda_formulas import FusedFormulas
+
+            loop = FusedFormulas(group, made, self.place)
         self.loops.append(loop)
         places = [v.number for v in loop.inputs]
         outs = [v.number for v in made]

@@ -72,10 +72,17 @@ Unit = Group | Step
 
 
 class Fusion:
-    """The search for groups among `steps`; `is_fit(step)` says which formulas loops can compute."""
+    """The search for groups among `steps`; `is_fit(step)` says which formulas loops can compute,
+    `reduces` whether they can compute reductions."""
 
-    def __init__(self, graph: Graph, steps: list[Step], is_fit: Callable[[Step], bool]) -> None:
-        self.graph, self.is_fit = graph, is_fit
+    def __init__(
+        self,
+        graph: Graph,
+        steps: list[Step],
+        is_fit: Callable[[Step], bool],
+        reduces: bool = True,
+    ) -> None:
+        self.graph, self.is_fit, self.reduces = graph, is_fit, reduces
         self.maker: dict[int, Unit] = {}
         self.units: list[Unit] = []
         self.order = {id(step): k for k, step in enumerate(steps)}
@@ -200,6 +207,8 @@ class Fusion:
         operation, out = step.operation, step.outputs[0]
         if operation.formula is not None:
             return self._kind_of_formula(group, step, inputs) if self.is_fit(step) else None
+        if not self.reduces:
+            return None
         if operation.name == "cast" and inputs[0].dtype is dtypes.bool_:
             kind = group.kind_of(inputs[0])
             return kind if (kind == "full") == (out.shape == group.shape) else None
