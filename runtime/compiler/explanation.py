@@ -54,14 +54,16 @@ def _as_clause(reason: str) -> str:
 
 def _described(program: Program) -> list[str]:
     lines = ["  forward", *_units(program.forward)]
-    if program.wanted:
-        kept = [program.graph.values[n] for n in program.saved]
+    for stage in program.stages:
+        kept = [program.graph.values[n] for n in stage.saved]
+        inputs = [v.number for v in program.graph.inputs]
+        read = sum(n in stage.reads for n in inputs)
         size = sum(v.nbytes for v in kept) / 1e6
-        lines.append(
-            f"  kept for gradients: {len(program.reads)} of {len(program.graph.inputs)} inputs, "
-            f"{len(kept)} results ({size:.1f} MB); {len(program.recomputed)} operations run again"
-        )
-        lines += ["  backward", *_units(program.backward)]
+        lines += [
+            f"  backward, from {read} of {len(inputs)} inputs and {len(kept)} results "
+            f"kept ({size:.1f} MB); {len(stage.recomputed)} operations run again",
+            *_units(stage.backward),
+        ]
     return lines
 
 

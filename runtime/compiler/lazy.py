@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,20 @@ class LazyTensor(Tensor):
     def _base(self, base: Any) -> None:
         self._settled()._base = base
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "__class__":  # of a subclass that it is to be
+            self._settled()
+        object.__setattr__(self, name, value)
+
+    def become_plain(self, array: Any) -> None:
+        """Be the plain tensor of `array` from now on."""
+        fields = vars(self)
+        for name in ("_pending", "_number", "_shape", "_strides", "_requires"):
+            del fields[name]
+        object.__setattr__(self, "__class__", Tensor)
+        self._array = array
+        self._key = self._key.of_array(array)
+
     def _settled(self) -> Tensor:
         """This object, its values computed; it is a plain tensor from then on."""
         self._pending.flush("its values were read")
@@ -63,6 +78,15 @@ class LazyTensor(Tensor):
                 "interrupted. Compute it again."
             )
         return self
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        return self._settled().__repr__(tensor_contents=tensor_contents)
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return copy.deepcopy(self._settled(), memo)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self._settled().__reduce_ex__(protocol)
 
     # -- what is known without the values --------------------------------------------------------
 

@@ -16,9 +16,9 @@ from ..core.spec import Spec
 from ..core.tensor import Tensor, note_view
 from . import programs
 from .capturing import frozen, is_capturable, lie_plainly
-from .gradients import CompiledNode, edges_of_outputs
 from .graph import Graph, Value
 from .lazy import LazyTensor
+from .nodes import CompiledNode
 
 if TYPE_CHECKING:
     from ..ops.operation import Operation
@@ -91,14 +91,13 @@ class Pending:
 
     def _lazy(self, value: Value, like: DispatchKey, recorded: bool) -> LazyTensor:
         tensor: LazyTensor = object.__new__(LazyTensor)
-        tensor._pending = self
-        tensor._number = value.number
-        tensor._shape = value.shape
-        tensor._strides = value.strides
-        tensor._key = like if value.dtype is like.dtype else programs.key_for(like, value.dtype)
-        tensor._writes = [0]
-        tensor._requires = recorded and value.dtype.is_floating_point
-        if tensor._requires:
+        requires = recorded and value.dtype.is_floating_point
+        key = like if value.dtype is like.dtype else programs.key_for(like, value.dtype)
+        vars(tensor).update(
+            _pending=self, _number=value.number, _shape=value.shape, _strides=value.strides,
+            _key=key, _writes=[0], _requires=requires,
+        )  # fmt: skip
+        if requires:
             self.requiring.add(value.number)
         self.results[value.number] = weakref.ref(tensor)
         return tensor
@@ -117,10 +116,18 @@ class Pending:
         self.region.note(self, program, outputs, reason)
         before = deferral.enter(None)
         try:
-            arrays, saved = program.run([t._array for t in self.tensors])
+            arrays = program.run([t._array for t in self.tensors])
         finally:
             deferral.enter(before)
-        self._settle(alive, arrays, program, saved)
+        for number, tensor in alive.items():
+            tensor.become_plain(arrays[number])
+            if number in self.views:
+                self._become_view(tensor, number)
+        for stage in program.stages:
+            node = CompiledNode.of(self, stage, arrays, alive)
+            node.attach([alive[n] for n in stage.wanted])
+            for observer in observers.active:
+                observer.node_recorded(node)
 
     def _require_unchanged(self) -> None:
         for tensor, version in zip(self.tensors, self.versions, strict=True):
@@ -130,28 +137,6 @@ class Pending:
                     f"of shape {tuple(tensor.shape)} was changed in place after the compiled "
                     "function had been left by an exception. Compute the result again."
                 )
-
-    def _settle(
-        self, alive: dict[int, LazyTensor], arrays: list[Any], program: Any, saved: list[Any]
-    ) -> None:
-        wanting = [n for n in alive if alive[n]._requires]
-        node = CompiledNode.of(self, program, saved, alive) if wanting else None
-        for (number, lazy), array in zip(alive.items(), arrays, strict=True):
-            fields = vars(lazy)
-            for name in ("_pending", "_number", "_shape", "_strides", "_requires"):
-                del fields[name]
-            lazy.__class__ = Tensor  # type: ignore[assignment]
-            lazy._array = array
-            lazy._key = lazy._key.of_array(array)
-            if number in self.views:
-                self._become_view(lazy, number)
-        if node is not None:
-            edges = edges_of_outputs(node, len(wanting))
-            for number, edge in zip(wanting, edges, strict=True):
-                alive[number]._edge = edge
-            if observers.active:
-                for observer in observers.active:
-                    observer.node_recorded(node)
 
     def _become_view(self, tensor: Tensor, number: int) -> None:
         """Let a view know the tensor whose memory it shows, if that is still there."""
@@ -190,6 +175,8 @@ class Region:
             return NotImplemented
         tensors = [arguments[n] for n in operation.array_names]
         attributes = {n: arguments[n] for n in operation.attribute_names}
+        if getattr(attributes.get("dtype"), "is_complex", False):
+            return NotImplemented
         if not self._is_worthwhile(tensors, key) or frozen(attributes) is None:
             return NotImplemented
         if operation.formula is not None and not lie_plainly(tensors):

@@ -28,10 +28,10 @@ def small_tensors_are_fused_too(monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     torch.compiler.reset()
 
 
-def loops(direction: str = "forward") -> list[str]:
+def loops() -> list[str]:
     """The loops of the program that was made last."""
     program = list(programs._programs.values())[-1]
-    return [loop.group.label for loop in getattr(program, direction).loops]
+    return [loop.group.label for loop in program.forward.loops]
 
 
 Function = Callable[..., Any]
@@ -84,8 +84,9 @@ def test_layer_norm_with_what_stands_before_it_is_one_loop_each_way() -> None:
     out = function(*arguments)
     out.sum().backward()
     program = list(programs._programs.values())[-1]
-    assert (len(program.forward.units), len(program.backward.units)) == (1, 1)
-    assert program.saved == ()  # all is computed again from what the caller holds
+    (stage,) = program.stages
+    assert (len(program.forward.units), len(stage.backward.units)) == (1, 1)
+    assert stage.saved == ()  # all is computed again from what the caller holds
 
 
 def test_infinities_and_nan_go_through_loops_as_through_kernels() -> None:
