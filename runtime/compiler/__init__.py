@@ -7,7 +7,6 @@ program. So control flow by values, `print`, hooks and side effects mean what th
 
 from .explanation import Explanation, explain
 from .functions import (
-    CompiledForward,
     allow_in_graph,
     assume_constant_result,
     compile,
@@ -17,10 +16,12 @@ from .functions import (
     list_backends,
     reset,
 )
+from .modules import CompiledForward, OptimizedModule
 
 __all__ = [
     "CompiledForward",
     "Explanation",
+    "OptimizedModule",
     "allow_in_graph",
     "assume_constant_result",
     "compile",

@@ -8,10 +8,9 @@ from typing import Any
 from ..core import callsite
 from ..nn import Module
 from .executables import Executable
-from .functions import run
 from .fusion import Group
 from .programs import Program
-from .region import Region
+from .region import run
 
 
 class Explanation:
@@ -92,7 +91,7 @@ def explain(function: Callable[..., Any]) -> Callable[..., Explanation]:
 
     def explained(*args: Any, **kwargs: Any) -> Explanation:
         record: list[tuple[Program, str, Any]] = []
-        out = run(Region(record=record), plain, args, kwargs)
+        out = run(plain, args, kwargs, record=record)
         return Explanation(record, out)
 
     return explained

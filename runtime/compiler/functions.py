@@ -11,7 +11,7 @@ from ..core import deferral
 from ..nn import Module
 from . import programs
 from .modules import OptimizedModule
-from .region import Region
+from .region import run
 
 BACKENDS = ("inductor", "eager", "aot_eager", "cudagraphs")
 MODES = (
@@ -65,7 +65,7 @@ def _compiled(model: Any, fullgraph: bool, is_eager: bool) -> Any:
     if isinstance(model, OptimizedModule):
         return model
     if isinstance(model, Module):
-        return OptimizedModule(model, model if is_eager else compiled(model, fullgraph))
+        return OptimizedModule(model, is_eager, fullgraph)
     return model if is_eager else compiled(model, fullgraph)
 
 
@@ -74,41 +74,10 @@ def compiled(function: Callable[..., Any], fullgraph: bool = False) -> Callable[
 
     @functools.wraps(function, updated=())
     def call(*args: Any, **kwargs: Any) -> Any:
-        if deferral.state.region is not None:  # inside another one, which goes on
-            return function(*args, **kwargs)
-        return run(Region(is_whole=fullgraph), function, args, kwargs)
+        return run(function, args, kwargs, fullgraph)
 
     call._torchdynamo_orig_callable = function  # type: ignore[attr-defined] # PyTorch's name
     return call
-
-
-def run(region: Region, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """What `function` returns, all of it computed; its operations wait in `region`.
-
-    After an exception nothing more is computed; a lazy tensor that got out computes itself when it
-    is read.
-    """
-    before = deferral.enter(region)
-    try:
-        out = function(*args, **kwargs)
-        region.flush("the end")
-    finally:
-        deferral.enter(before)
-    return out
-
-
-class CompiledForward:
-    """The compiled `forward` of a module, which takes its place; goes where the module is copied
-    or pickled to."""
-
-    def __init__(self, module: Module, fullgraph: bool) -> None:
-        self.module, self.fullgraph = module, fullgraph
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        forward = type(self.module).forward
-        if deferral.state.region is not None:
-            return forward(self.module, *args, **kwargs)
-        return run(Region(is_whole=self.fullgraph), forward, (self.module, *args), kwargs)
 
 
 def disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None) -> Any:

@@ -1,11 +1,12 @@
-"""Compiled modules: a module around the one that was compiled."""
+"""Compiled modules: a module around the one that was compiled, or its forward in its place."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ..nn import Module
+from .region import run
 
 PREFIX = "_orig_mod."
 
@@ -18,16 +19,19 @@ class OptimizedModule(Module):
     """
 
     _orig_mod: Module
+    _is_eager: bool
+    _fullgraph: bool
 
-    def __init__(self, module: Module, call: Callable[..., Any]) -> None:
+    def __init__(self, module: Module, is_eager: bool = False, fullgraph: bool = False) -> None:
         super().__init__()
+        self.__dict__.update(_is_eager=is_eager, _fullgraph=fullgraph, training=module.training)
         self._orig_mod = module
-        self.training = module.training
-        object.__setattr__(self, "_compiled", call)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The held module's call, compiled."""
-        return self._compiled(*args, **kwargs)
+        if self._is_eager:
+            return self._orig_mod(*args, **kwargs)
+        return run(self._orig_mod, args, kwargs, self._fullgraph)
 
     def __getattr__(self, name: str) -> Any:
         held = self._held().get("_orig_mod")
@@ -58,3 +62,15 @@ class OptimizedModule(Module):
         """As the held module does, with names that begin with `_orig_mod.` or do not."""
         plain = {name.removeprefix(PREFIX): value for name, value in state_dict.items()}
         return self._orig_mod.load_state_dict(plain, *args, **kwargs)
+
+
+class CompiledForward:
+    """The compiled `forward` of a module, which takes its place; goes where the module is copied
+    or pickled to."""
+
+    def __init__(self, module: Module, fullgraph: bool) -> None:
+        self.module, self.fullgraph = module, fullgraph
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        forward = type(self.module).forward
+        return run(forward, (self.module, *args), kwargs, self.fullgraph)

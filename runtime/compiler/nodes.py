@@ -59,9 +59,11 @@ class CompiledNode(Node):
         node.versions = tuple(versions)
         node.sequence = tick()
         node.outputs = len(stage.wanted)
+        shapes = tuple([pending.graph.values[n].shape for n in stage.wanted])
         if node.outputs > 1:
-            values = pending.graph.values
-            node.output_shapes = tuple([values[n].shape for n in stage.wanted])
+            node.output_shapes = shapes
+        else:
+            node.result_shape = shapes[0]
         return node
 
     def name(self) -> str:

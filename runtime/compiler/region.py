@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -253,3 +254,28 @@ class Region:
             )
         if self.record is not None:
             self.record.append((program, reason, place))
+
+
+def run(
+    function: Callable[..., Any],
+    args: Any,
+    kwargs: Any,
+    is_whole: bool = False,
+    record: list[Any] | None = None,
+) -> Any:
+    """What `function` returns, all of it computed; its operations wait meanwhile, in the region
+    that runs or in one of their own.
+
+    After an exception nothing more is computed; a lazy tensor that got out computes itself when it
+    is read.
+    """
+    if deferral.state.region is not None:
+        return function(*args, **kwargs)
+    region = Region(is_whole, record)
+    deferral.enter(region)
+    try:
+        out = function(*args, **kwargs)
+        region.flush("the end")
+    finally:
+        deferral.enter(None)
+    return out

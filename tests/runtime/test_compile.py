@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -294,3 +296,50 @@ def test_a_compiled_module_has_the_names_of_pytorch() -> None:
         True
     ] * 2
     assert torch.compile(compiled) is compiled
+
+
+def test_a_copy_of_a_compiled_module_calls_its_own_layers() -> None:
+    compiled = torch.compile(nn.Sequential(nn.Linear(3, 4), nn.ReLU()))
+    for other in (copy.deepcopy(compiled), pickle.loads(pickle.dumps(compiled))):
+        with torch.no_grad():
+            other._orig_mod[0].weight.zero_()
+            other._orig_mod[0].bias.fill_(2)
+        assert other(torch.ones(1, 3)).tolist() == [[2, 2, 2, 2]]
+    assert compiled(torch.ones(1, 3)).tolist() != [[2, 2, 2, 2]]
+
+
+def test_a_gradient_by_one_result_of_another_is_that_of_what_lies_between() -> None:
+    @torch.compile
+    def function(x: Tensor) -> Any:
+        y = x * 3
+        z = y.sin()
+        return y, z, z * y
+
+    y, z, v = function(leaf(4))
+    by_y, by_z = torch.autograd.grad(v.sum(), (y, z), retain_graph=True)
+    np.testing.assert_allclose(by_z.numpy(), y.detach().numpy())
+    np.testing.assert_allclose(by_y.numpy(), (y.cos() * y + y.sin()).detach().numpy(), rtol=1e-5)
+
+
+def test_transforms_inside_a_compiled_function_are_exact() -> None:
+    def function(x: Tensor) -> Any:
+        slope = torch.func.grad(lambda t: (t * t).sum() * 3)(x * 1)
+        each = torch.func.vmap(lambda row: (row * 2).sum() * row)(x * 1)
+        return slope, each
+
+    assert_alike(function, leaf(3, 4))
+
+
+def test_explain_tells_loops_reads_and_lines() -> None:
+    def function(x: Tensor) -> Tensor:
+        y = x.exp() * 2
+        if y.sum() > 0:
+            y = y + 1
+        return y
+
+    told = torch.compiler.explain(function)(leaf(3, 4))
+    assert (told.graph_count, told.graph_break_count) == (2, 1)
+    assert "if y.sum() > 0" in told.break_reasons[0]
+    text = str(told)
+    assert all(words in text for words in ("2 graphs of", "exp (3, 4)", "backward"))
+    assert told.out.tolist() == function(leaf(3, 4)).tolist()
