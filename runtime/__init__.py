@@ -141,7 +141,7 @@ newaxis = None
 _LAZY_MODULES = """
 _C __config__ _dynamo accelerator amp backends compiler cpu cuda distributed distributions fft
 func fx hub jit linalg multiprocessing nn onnx optim profiler serialization signal special testing
-types utils version
+types utils version vision
 """.split()
 _LAZY_NAMES = {
     "AcceleratorError": "cuda",
