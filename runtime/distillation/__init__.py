@@ -1,0 +1,44 @@
+"""Knowledge distillation: small networks that learn from large ones.
+
+PyTorch has no such package; names and losses are those of the papers that each one cites.
+"""
+
+from .attention import AttentionMapLoss, attention_map_loss
+from .cache import TeacherCache
+from .distiller import Distiller
+from .features import AttentionTransferLoss, HintLoss, attention_transfer_loss, hint_loss
+from .logits import DecoupledLoss, SoftTargetLoss, decoupled_loss, soft_target_loss
+from .loss import DistillationLoss
+from .numbered import NumberedDataset
+from .relations import ContrastiveLoss, RelationalLoss, contrastive_loss, relational_loss
+from .report import Report, Share
+from .sequences import SequenceLoss, TopK, sequence_loss, top_k
+from .terms import Term
+
+__all__ = [
+    "AttentionMapLoss",
+    "AttentionTransferLoss",
+    "ContrastiveLoss",
+    "DecoupledLoss",
+    "DistillationLoss",
+    "Distiller",
+    "HintLoss",
+    "NumberedDataset",
+    "RelationalLoss",
+    "Report",
+    "SequenceLoss",
+    "Share",
+    "SoftTargetLoss",
+    "TeacherCache",
+    "Term",
+    "TopK",
+    "attention_map_loss",
+    "attention_transfer_loss",
+    "contrastive_loss",
+    "decoupled_loss",
+    "hint_loss",
+    "relational_loss",
+    "sequence_loss",
+    "soft_target_loss",
+    "top_k",
+]
