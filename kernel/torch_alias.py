@@ -90,7 +90,7 @@ class TorchAlias(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def find_distributions(self, context: Any) -> Iterable[importlib.metadata.Distribution]:
         """What programs that look for an installed PyTorch find: the version of the API."""
-        name = getattr(context, "name", None)
+        name: Any = getattr(context, "name", None)
         is_ours = name in PACKAGES and (self.replaces or not _is_installed(name))
         return [_Metadata(name)] if is_ours else []
 
