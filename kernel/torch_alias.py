@@ -36,12 +36,16 @@ ELSEWHERE = {
 """Modules of PyTorch's that programs import from, and which of ours has what they seek."""
 
 VISION = {
+    "datasets.folder": "datasets.folders",
+    "datasets.vision": "datasets.dataset",
     "models._api": "models.registry",
     "ops.drop_block": "ops.dropping",
     "ops.focal_loss": "ops.losses",
     "ops.misc": "ops.blocks",
     "ops.poolers": "ops.regions",
     "ops.stochastic_depth": "ops.dropping",
+    "transforms.autoaugment": "transforms",
+    "transforms.transforms": "transforms",
 }
 """The same for torchvision."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any as _Any
 
+from . import detection as detection
 from .alexnet import *
 from .convnext import *
 from .densenet import *
