@@ -226,6 +226,7 @@ class YOLO(nn.Module):
                 "call model.eval() to detect."
             )
         batch, frames = letterboxed(images, self.size, COARSEST)
+        framed = framed_boxes(targets or (), frames, self.num_classes) if self.training else []
         maps = self.features(batch)
         distances, scores = self.model["22"](maps)
         points, strides = anchor_points([m.shape[2:] for m in maps], STRIDES, batch)
@@ -233,7 +234,6 @@ class YOLO(nn.Module):
         if not self.training:
             limits = (self.score_thresh, self.nms_thresh, self.detections_per_img)
             return detections(boxes, scores.sigmoid(), frames, *limits)
-        framed = framed_boxes(targets or (), frames, self.num_classes)
         return losses(distances, boxes, scores, points, strides, framed)
 
 
