@@ -47,6 +47,7 @@ RUNTIME = (
     "flambeau.linalg", "flambeau.special", "flambeau.symbols", "flambeau.utils.checkpoint",
     "flambeau.utils._pytree",
     "flambeau.cuda.amp",
+    "flambeau.vision.models", "flambeau.vision.ops",
 )  # fmt: skip
 """Packages of the runtime whose functions compute on meta tensors and do nothing else."""
 
@@ -242,12 +243,14 @@ def is_dtype_method(function: Any) -> bool:
 
 def is_runtime_module(name: str) -> bool:
     """Whether `name` is the runtime under one of its names."""
-    return name.partition(".")[0] in ("torch", "flambeau")
+    return name.partition(".")[0] in ("torch", "flambeau", "torchvision")
 
 
 def runtime_module(name: str) -> Any:
     """The runtime's module called `name`, as PyTorch calls it; UNKNOWN if there is none."""
-    rest = name.partition(".")[2]
+    package, _, rest = name.partition(".")
+    if package == "torchvision":
+        rest = f"vision.{rest}".rstrip(".")
     if rest.partition(".")[0] in ("kernel", "magics", "repl"):
         return UNKNOWN
     try:

@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 from types import ModuleType
 from typing import Any, TypeVar
 
-from ... import nn
+from ... import get_default_device, nn
 from .weights import ENUMS, WeightsEnum, classes_in, state_dict_of
 
 __all__ = [
@@ -42,7 +42,7 @@ def register_model(make: Callable[..., Model]) -> Callable[..., Model]:
     ) -> Model:
         if weights is None and pretrained:
             weights = "DEFAULT"
-        if weights is None:
+        if weights is None or get_default_device().type == "meta":  # which keeps no values
             return make(**options)
         state = state_dict_of(make.__name__, weights)
         options.setdefault("num_classes", classes_in(make.__name__, weights, state))

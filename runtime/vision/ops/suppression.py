@@ -11,12 +11,14 @@ from ...core import dtypes
 from ...core.creation import from_numpy
 from ...core.tensor import Tensor
 from ...errors import ShapeError
+from ...ops.shapes import require_values
 from .boxes import checked
 
 __all__ = ["batched_nms", "nms"]
 
 BLOCK = 1_024
 """Boxes whose overlaps with all others are in memory at once."""
+BIT_VALUES = (1 << np.arange(7, -1, -1)).astype(np.uint8)
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
@@ -31,6 +33,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
             f"nms: expected boxes (N, 4) and a score for each (N,). Got shapes "
             f"{tuple(boxes.shape)} and {tuple(scores.shape)}."
         )
+    require_values("nms", boxes)
     boxes, scores = boxes.detach(), scores.detach()
     order = scores.argsort(descending=True, stable=True)
     real = dtypes.float64 if boxes.dtype is dtypes.float64 else dtypes.float32
@@ -80,11 +83,12 @@ def _struck(boxes: Tensor, threshold: float) -> Any:
 
 
 def _packed(xp: Any, bits: Any) -> Any:
-    """Rows of truth values, eight to a byte."""
+    """Rows of truth values, eight to a byte, the first the highest."""
     missing = -bits.shape[1] % 8
     if missing:
         bits = xp.concatenate([bits, xp.zeros((len(bits), missing), bool)], 1)
-    return xp.packbits(bits.ravel()).reshape(len(bits), -1)
+    eights = bits.reshape(len(bits), -1, 8)
+    return (eights * xp.asarray(BIT_VALUES)).sum(-1, dtype=xp.uint8)
 
 
 def _kept(struck: Any) -> Any:
