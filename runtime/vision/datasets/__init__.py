@@ -7,3 +7,4 @@ from .cifar import *
 from .dataset import VisionDataset as VisionDataset
 from .folders import *
 from .mnist import *
+from .svhn import *

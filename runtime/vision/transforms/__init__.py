@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from . import functional as functional
+from . import v2 as v2
 from .augmentation import *
 from .chance import *
 from .composition import *
 from .conversion import InterpolationMode as InterpolationMode
 from .fixed import *
+from .policies import *

@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ... import nn, randint
+from ... import linspace, nn, randint
 from . import color, geometry
-from .chance import _coloured
+from .chance import filled
 from .conversion import InterpolationMode, get_dimensions, interpolation_of
 
 __all__ = ["RandAugment", "TrivialAugmentWide"]
@@ -43,7 +43,17 @@ OPERATIONS: dict[str, Callable[[Any, float, Any], Any]] = {
     "Solarize": lambda img, m, how: color.solarize(img, m),
     "AutoContrast": lambda img, m, how: color.autocontrast(img),
     "Equalize": lambda img, m, how: color.equalize(img),
+    "Invert": lambda img, m, how: color.invert(img),
 }
+
+
+def magnitude_of(name: str, most: float, place: int, bins: int) -> float:
+    """That of bin `place` of as many from none to `most`, in float32; the bits that are left, the
+    threshold that is inverted from."""
+    if name == "Posterize":
+        return 8 - round(place / ((bins - 1) / most))
+    ends = (255.0, 0.0) if name == "Solarize" else (0.0, most)
+    return float(linspace(*ends, bins)[place])
 
 
 class _Augment(nn.Module):
@@ -60,18 +70,13 @@ class _Augment(nn.Module):
 
     def magnitude(self, name: str, place: int, height: int, width: int) -> float:
         """That of bin `place`."""
-        step = place / (self.num_magnitude_bins - 1)
-        if name == "Posterize":
-            return 8 - round(step * self.most(name, height, width))
-        if name == "Solarize":
-            return 255.0 * (1 - step)
-        return step * self.most(name, height, width)
+        return magnitude_of(name, self.most(name, height, width), place, self.num_magnitude_bins)
 
     def applied(self, img: Any, name: str, magnitude: float) -> Any:
         """With a sign drawn at random where it has one."""
         if name in SIGNED and int(randint(2, (1,))):
             magnitude = -magnitude
-        how = (self.interpolation, _coloured(img, self.fill))
+        how = (self.interpolation, filled(img, self.fill))
         return OPERATIONS[name](img, magnitude, how)
 
 

@@ -54,7 +54,7 @@ def _range(name: str, value: Any, centre: float = 0.0) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _coloured(img: Any, fill: Any) -> Any:
+def filled(img: Any, fill: Any) -> Any:
     """One fill for each channel of a tensor."""
     if is_pil(img) or fill is None:
         return fill
@@ -185,7 +185,7 @@ class RandomPerspective(_Chance):
             down = _below(height, height - y - 1) if bottom else _below(y + 1)
             ends.append((across, down))
         starts = [(0, 0), (width - 1, 0), (width - 1, height - 1), (0, height - 1)]
-        fill = _coloured(img, self.fill)
+        fill = filled(img, self.fill)
         return geometry.perspective(img, starts, ends, self.interpolation, fill)
 
 
@@ -352,7 +352,7 @@ class RandomRotation(nn.Module):
 
     def forward(self, img: Any) -> Any:
         """An image -> an image."""
-        fill = _coloured(img, self.fill)
+        fill = filled(img, self.fill)
         angle = _between(*self.degrees)
         return geometry.rotate(img, angle, self.interpolation, self.expand, self.center, fill)
 
@@ -404,7 +404,7 @@ class RandomAffine(nn.Module):
         shears = [0.0, 0.0]
         for k in range(len(self.shear or ()) // 2):
             shears[k] = _between(*self.shear[2 * k : 2 * k + 2])
-        fill = _coloured(img, self.fill)
+        fill = filled(img, self.fill)
         how = (self.interpolation, fill, self.center)
         return geometry.affine(img, angle, moves, scale, shears, *how)
 

@@ -65,6 +65,18 @@ def test_cifar_is_read_and_nothing_else_in_its_files_is_called(tmp_path: Path) -
         datasets.CIFAR10(tmp_path, train=False)
 
 
+def test_house_numbers_are_read_from_matlabs_files(tmp_path: Path) -> None:
+    from scipy.io import savemat
+
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3, 2), dtype=np.uint8)
+    savemat(tmp_path / "test_32x32.mat", {"X": pixels, "y": np.array([[10], [7]], np.uint8)})
+    data = datasets.SVHN(tmp_path, "test")
+    assert [label for _, label in (data[0], data[1])] == [0, 7]
+    assert np.array_equal(np.asarray(data[1][0]), pixels[..., 1])
+    with pytest.raises(FileNotFoundError, match="extra_32x32"):
+        datasets.SVHN(tmp_path, "extra")
+
+
 def test_folders_are_classes_in_the_order_of_their_names(tmp_path: Path) -> None:
     for name in ("dog", "cat"):
         (tmp_path / name).mkdir()

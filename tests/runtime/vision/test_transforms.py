@@ -81,6 +81,30 @@ def test_crops_beyond_the_border_are_black() -> None:
     assert len(T.TenCrop(2)(x)) == 10
 
 
+def test_policies_have_the_pairs_of_their_paper() -> None:
+    for policy in T.AutoAugmentPolicy:
+        pairs = T.AutoAugment(policy).policies
+        assert [len(pair) for pair in pairs] == [2] * 25
+    assert pairs[0] == [("ShearX", 0.9, 4), ("Invert", 0.2, None)]
+
+
+@pytest.mark.parametrize("kind", [T.v2.MixUp, T.v2.CutMix])
+def test_mixed_batches_hold_as_much_of_each_image_as_their_labels_say(kind: Any) -> None:
+    torch.manual_seed(0)
+    images = torch.arange(3.0).reshape(3, 1, 1, 1).expand(3, 1, 8, 8)
+    mixed, shares = kind(num_classes=3)(images, torch.arange(3))
+    torch.testing.assert_close(shares.sum(1), torch.ones(3))
+    torch.testing.assert_close(mixed.mean((1, 2, 3)), shares @ torch.arange(3.0))
+    assert 0 < shares[1, 1] < 1
+
+
+def test_the_second_interface_makes_tensors_of_all_images() -> None:
+    pipeline = T.v2.Compose([T.v2.ToImage(), T.v2.ToDtype(torch.float32, scale=True)])
+    expected = F.to_tensor(picture())
+    assert torch.equal(pipeline(picture()), expected)
+    assert torch.equal(pipeline(np.asarray(picture())), expected)
+
+
 def test_what_does_not_fit_is_told() -> None:
     with pytest.raises(TypeError, match=r"use ToTensor\(\) or ConvertImageDtype"):
         F.normalize(torch.zeros(3, 2, 2, dtype=torch.uint8), [0.5], [0.5])

@@ -92,4 +92,5 @@ CASES: dict[str, tuple[str, Any]] = {
     "RandomErasing with noise": ("f", _make("RandomErasing", 1.0, value="random")),
     "RandAugment": ("pu", _make("RandAugment", 4, 20)),
     "TrivialAugmentWide": ("pu", _make("TrivialAugmentWide")),
+    "AutoAugment": ("p", lambda T: T.AutoAugment(T.AutoAugmentPolicy.CIFAR10)),
 }
