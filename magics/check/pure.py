@@ -41,13 +41,14 @@ MODULES = (
 
 RUNTIME = (
     "flambeau.ops", "flambeau.nn", "flambeau.core", "flambeau.optim", "flambeau.distributions",
-    "flambeau.autograd",
+    "flambeau.autograd", "flambeau.vision.models", "flambeau.vision.ops",
     "flambeau.utils.data", "flambeau.amp", "flambeau.transforms", "flambeau.signal",
     "flambeau.sparse", "flambeau.fft",
     "flambeau.linalg", "flambeau.special", "flambeau.symbols", "flambeau.utils.checkpoint",
     "flambeau.utils._pytree",
-    "flambeau.cuda.amp",
-    "flambeau.vision.models", "flambeau.vision.ops",
+    "flambeau.cuda.amp", "flambeau.distillation.logits", "flambeau.distillation.sequences",
+    "flambeau.distillation.features", "flambeau.distillation.attention",
+    "flambeau.distillation.relations",
 )  # fmt: skip
 """Packages of the runtime whose functions compute on meta tensors and do nothing else."""
 
