@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import loops
 from .layouts import FLOAT32, steps
 from .library import Library, library
 from .primitives import (
@@ -40,6 +41,9 @@ FEW = 1024
 FEW_ROWS = 4
 """Below, a product is as good as one of a matrix and a vector, in which NumPy's library is faster
 (1 x 4096 x 4096: 2.2 ms against 2.5)."""
+
+LEAST_WEIGHTS = 1 << 16
+"""Weights from which on a vector's product is worth a loop of ours, whose call takes 6 us."""
 
 N, T = ctypes.c_char(b"N"), ctypes.c_char(b"T")
 ONE, ZERO = ctypes.c_float(1.0), ctypes.c_float(0.0)
@@ -163,13 +167,37 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     if input.ndim > 2:
         rows = input.reshape(math.prod(input.shape[:-1]), input.shape[-1])
     is_large = rows.size > FEW and rows.size * len(weight) >= LEAST
-    if is_large and rows.ndim == 2 and rows.dtype == FLOAT32:
+    if is_vector(rows, weight) and rows.dtype == FLOAT32 == weight.dtype:
+        out = by_vector(rows, weight, bias)
+    elif is_large and rows.ndim == 2 and rows.dtype == FLOAT32:
         out = product(rows, weight.T, bias)
     else:
         out = rows.dot(weight.T)
         if bias is not None:
             out += bias
     return out if input.ndim <= 2 else out.reshape(*input.shape[:-1], weight.shape[0])
+
+
+def is_vector(rows: Any, weight: Any) -> bool:
+    """Whether `rows` is but one, and `weight` so large that memory sets the time of the product."""
+    return (
+        weight.size >= LEAST_WEIGHTS
+        and rows.size == weight.shape[1]
+        and weight.flags.c_contiguous
+        and rows.flags.c_contiguous
+        and loops.is_available()
+    )
+
+
+def by_vector(rows: Any, weight: Any, bias: Any) -> Any:
+    """rows @ weight.T + bias for `rows` (1, in) or (in,) of float32, in float32; weight may be
+    bfloat16."""
+    from ..loops import vectors
+
+    out = vectors.product(weight, rows.reshape(-1))
+    if bias is not None:
+        out += bias
+    return out.reshape(*rows.shape[:-1], len(weight))
 
 
 def product_sum(input: Any, left: Any, right: Any) -> Any:
