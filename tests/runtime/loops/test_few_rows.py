@@ -1,4 +1,4 @@
-"""Products of a matrix and one vector, of float32 and bfloat16 weights."""
+"""Products of a few rows with a large matrix of float32 or bfloat16."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ pytestmark = pytest.mark.skipif(not loops.is_available(), reason="no LLVM here")
 @pytest.mark.parametrize("columns", [1, 15, 16, 65, 576])
 @pytest.mark.parametrize("kind", [np.float32, ml_dtypes.bfloat16])
 def test_rows_of_any_length_are_summed_as_in_float64(columns: int, kind: type) -> None:
-    from flambeau.backends.cpu.loops import vectors
+    from flambeau.backends.cpu.loops import few_rows
 
     rng = np.random.default_rng(columns)
     weight = rng.normal(size=(70, columns)).astype(kind)
-    x = rng.normal(size=columns).astype(np.float32)
-    found = vectors.product(weight, x)
-    exact = weight.astype(np.float64) @ x.astype(np.float64)
-    size = np.abs(weight.astype(np.float64)) @ np.abs(x)
+    x = rng.normal(size=(2, columns)).astype(np.float32)
+    found = few_rows.product(x, weight)
+    exact = x.astype(np.float64) @ weight.astype(np.float64).T
+    size = np.abs(x) @ np.abs(weight.astype(np.float64)).T
     assert found.dtype == np.float32
     assert (np.abs(found - exact) <= 2**-22 * size + 1e-30).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("shape", [(300,), (1, 300), (1, 1, 300)])
-def test_linear_of_one_row_is_that_product(
+@pytest.mark.parametrize("shape", [(1, 300), (3, 1, 300)])
+def test_linear_of_few_rows_is_that_product(
     dtype: torch.dtype, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flambeau.backends.cpu.loops import vectors
+    from flambeau.backends.cpu.loops import few_rows
 
     calls = []
-    product = vectors.product
-    monkeypatch.setattr(vectors, "product", lambda *a: calls.append(a) or product(*a))
+    product = few_rows.product
+    monkeypatch.setattr(few_rows, "product", lambda *a: calls.append(a) or product(*a))
     torch.manual_seed(0)
     x, weight, bias = (torch.randn(s).to(dtype) for s in (shape, (400, 300), (400,)))
     found = F.linear(x, weight, bias)
@@ -50,7 +50,7 @@ def test_linear_of_one_row_is_that_product(
     )
     assert len(calls) == 1
     F.linear(x, weight.t().contiguous().t(), bias)  # rows with gaps between their elements
-    F.linear(torch.cat([x[None]] * 2), weight)
+    F.linear(x.reshape(-1, 300).repeat(4, 1), weight)
     assert len(calls) == 1
 
 
