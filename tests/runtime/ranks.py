@@ -13,11 +13,11 @@ from typing import Any
 import flambeau as torch
 import flambeau.distributed as dist
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 """Seconds after which processes that have not ended fail the test."""
 
 
-def in_ranks(count: int, function: Callable[..., Any], *args: Any, timeout: float = 20.0) -> Any:
+def in_ranks(count: int, function: Callable[..., Any], *args: Any, timeout: float = 120.0) -> Any:
     """What `function(rank, *args)` returned, or raised, in each of `count` processes of a group; an
     exit code for one that died."""
     context = multiprocessing.get_context("fork")

@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+PATIENCE = 300.0
+"""Seconds after which what has not ended fails the test; other work may hold all up."""
+
 TORCHRUN = [sys.executable, "-m", "flambeau.distributed.run"]
 
 PLACES = """
@@ -35,7 +38,7 @@ def started(*arguments: str, **options: Any) -> subprocess.Popen[str]:
 def torchrun(*arguments: str) -> tuple[int, list[str], str]:
     """Exit status, sorted lines of output, and errors."""
     process = started(*arguments)
-    out, errors = process.communicate(timeout=60)
+    out, errors = process.communicate(timeout=PATIENCE)
     return process.returncode, sorted(out.splitlines()), errors
 
 
@@ -93,7 +96,7 @@ def test_nodes_meet_and_fail_together(tmp_path: Path) -> None:
         options = ["--nnodes=2", "--nproc-per-node=2", "--rdzv-backend=c10d",
                    f"--rdzv-endpoint=localhost:{port}", str(script), *arguments]  # fmt: skip
         nodes = [started(*options) for _ in range(2)]
-        told = [node.communicate(timeout=60) for node in nodes]
+        told = [node.communicate(timeout=PATIENCE) for node in nodes]
         assert [node.returncode for node in nodes] == [expected] * 2
         if not expected:  # else some may be ended before they say it
             places = sorted(line.split()[:4] for out, _ in told for line in out.splitlines())
@@ -111,7 +114,7 @@ def test_a_signal_ends_all_processes(tmp_path: Path) -> None:
     assert process.stderr is not None
     pids = [int(process.stdout.readline()) for _ in range(2)]
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=30) == 130
+    assert process.wait(timeout=PATIENCE) == 130
     process.communicate()
     for pid in pids:
         assert not Path(f"/proc/{pid}/cmdline").exists()
