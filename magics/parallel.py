@@ -29,7 +29,7 @@ from IPython.core.magic import cell_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
 import flambeau as torch
-from flambeau import Tensor, distributed, nn, optim
+from flambeau import Tensor, nn, optim
 
 from .base import Instrument, UsageError, counted, joined, time_text
 from .safe import user_names
@@ -345,6 +345,8 @@ def _in_a_line(error: BaseException) -> str:
 
 
 def _live(work: Any, place: tuple[int, int, str], told: Connection, output: int) -> NoReturn:
+    from flambeau import distributed  # which no kernel needs at its start
+
     tree, namespace, belongings, gather, filename = work
     rank, count, store = place
     _redirect(output)
