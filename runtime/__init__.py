@@ -139,9 +139,9 @@ inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
 newaxis = None
 
 _LAZY_MODULES = """
-_C __config__ _dynamo accelerator amp backends compiler cpu cuda distributed distributions fft
-func fx hub jit linalg multiprocessing nn onnx optim profiler serialization signal special testing
-types utils version
+_C __config__ _dynamo accelerator amp backends compiler cpu cuda distributed distributions export
+fft func fx hub jit linalg multiprocessing nn onnx optim profiler serialization signal special
+testing types utils version
 """.split()
 _LAZY_NAMES = {
     "AcceleratorError": "cuda",

@@ -15,11 +15,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .tensor import Tensor
 
-__all__ = ["Observer", "active", "observing", "subscribe", "unobserved", "unsubscribe"]
+__all__ = [
+    "Observer",
+    "active",
+    "observing",
+    "subscribe",
+    "unobserved",
+    "unsubscribe",
+    "writes_are_followed",
+]
 
 
 class Observer:
     """Base class of observers; override the events you want. All times are in seconds."""
+
+    follows_writes = False
+    """Whether writes in place go through operations while it looks, so that it sees what is
+    written."""
 
     def operation_started(self, name: str, device: Any) -> None:
         """An operation `name` is about to compute on `device`; if it fails, nothing follows."""
@@ -28,6 +40,14 @@ class Observer:
         self, name: str, inputs: tuple[Any, ...], outputs: tuple[Tensor, ...], seconds: float
     ) -> None:
         """An operation `name` turned `inputs` (tensors, numbers, lists) into `outputs`."""
+
+    def operation_applied(
+        self, operation: Any, arguments: dict[str, Any], outputs: tuple[Tensor, ...]
+    ) -> None:
+        """The same event in full: the declared `operation`, its arguments by name, conformed."""
+
+    def tensor_written(self, tensor: Tensor, result: Tensor) -> None:
+        """`tensor` was written in place and holds the values of `result` now."""
 
     def node_recorded(self, node: Any) -> None:
         """The tape got a backward `node`; `node.metadata` is a dict that observers may write to."""
@@ -91,6 +111,11 @@ def unsubscribe(observer: Observer) -> None:
     if observer in active:
         active.remove(observer)
         _switch()
+
+
+def writes_are_followed() -> bool:
+    """Whether some observer of this thread wants to see what is written in place."""
+    return any(observer.follows_writes for observer in active)
 
 
 @contextmanager

@@ -1,0 +1,145 @@
+"""A model in ONNX, to be saved, looked at, and run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ..core.creation import from_numpy
+from ..core.tensor import Tensor
+from ..export.tracing import Traced
+from ..utils import _pytree
+from .lowering import lower
+
+__all__ = ["ONNXProgram"]
+
+LARGEST_FILE = 2**31 - 2**20
+"""Bytes that a protobuf file may have, less some for what is no tensor."""
+
+
+class ONNXProgram:
+    """What `torch.onnx.export` makes: `model_proto` is the model as the package `onnx` knows it.
+
+    `save(path)` writes it, and calling the program with the arguments of the exported model runs it
+    by `onnxruntime`.
+    """
+
+    def __init__(self, model_proto: Any, traced: Traced) -> None:
+        self.model_proto = model_proto
+        self.traced = traced
+        self._session: Any = None
+
+    @classmethod
+    def of(cls, traced: Traced, names: list[str], opset: int, folds: bool = True) -> ONNXProgram:
+        """The program of a traced graph, its outputs called `names`, or output, output_1, ..."""
+        node = traced.module.graph.find_nodes(op="output")[0]
+        count = len(node.args[0])
+        taken = set(traced.input_names)
+        given = names + [f"output_{k}" if k else "output" for k in range(len(names), count)]
+        chosen = [f"{n}_out" if n in taken else n for n in given[:count]]
+        return cls(lower(traced, chosen, opset, folds), traced)
+
+    @property
+    def exported_program(self) -> Any:
+        """The traced graph that the model was made from."""
+        from ..export.program import ExportedProgram
+
+        return ExportedProgram(self.traced)
+
+    def save(
+        self,
+        destination: str | os.PathLike[str] | Any,
+        *,
+        external_data: bool | None = None,
+        **options: Any,
+    ) -> None:
+        """Write the model to `destination`, a path or an open binary file; with `external_data`, or
+        beyond 2 GiB, its tensors to a file beside it. The file appears whole or not at all."""
+        import onnx
+
+        size = sum(len(t.raw_data) for t in self.model_proto.graph.initializer)
+        apart = size > LARGEST_FILE if external_data is None else external_data
+        if hasattr(destination, "write"):
+            if apart:
+                raise ValueError("ONNXProgram.save: a model beyond 2 GiB needs a path.")
+            destination.write(self.model_proto.SerializeToString())
+            return
+        path = Path(destination)
+        part = path.with_name(f".{path.name}.part")
+        try:
+            if apart:
+                _save_apart(self.model_proto, part, f"{path.name}.data")
+            else:
+                onnx.save_model(self.model_proto, str(part))
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def initializers_as_inputs(self) -> None:
+        """List the constants among the inputs too, so that they can be given anew."""
+        from onnx import helper
+
+        graph = self.model_proto.graph
+        for tensor in graph.initializer:
+            graph.input.append(
+                helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+            )
+
+    def initialize_inference_session(self, *, options: Any = None, providers: Any = None) -> Any:
+        """The `onnxruntime.InferenceSession` that runs the model, made once.
+
+        Raises: ImportError if onnxruntime is not installed.
+        """
+        if self._session is None:
+            try:
+                import onnxruntime
+            except ImportError:
+                raise ImportError(
+                    "ONNXProgram: running a model needs the package onnxruntime. Install it: pip "
+                    "install onnxruntime."
+                ) from None
+            self._session = onnxruntime.InferenceSession(
+                self.model_proto.SerializeToString(),
+                sess_options=options,
+                providers=providers or ["CPUExecutionProvider"],
+            )
+        return self._session
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What onnxruntime computes, as the exported model returns it."""
+        session = self.initialize_inference_session()
+        leaves = _pytree.tree_leaves((args, kwargs))
+        tensors = [x for x in leaves if isinstance(x, Tensor)]
+        used = {i.name for i in session.get_inputs()}
+        feeds = {
+            name: x.detach().contiguous().numpy_values()
+            for name, x in zip(self.traced.input_names, tensors, strict=True)
+            if name in used
+        }
+        found = iter(session.run(None, feeds))
+        kept = self.traced.fixed_outputs
+        values = [from_numpy(next(found)) if f is None else f[0] for f in kept]
+        return _pytree.tree_unflatten(values, self.traced.outputs)
+
+    def __str__(self) -> str:
+        import onnx
+
+        return str(onnx.printer.to_text(self.model_proto))
+
+    def __repr__(self) -> str:
+        graph = self.model_proto.graph
+        size = sum(len(t.raw_data) for t in graph.initializer)
+        return f"<ONNXProgram: {len(graph.node)} nodes, {size:,} bytes of constants>"
+
+
+def _save_apart(model: Any, part: Path, data: str) -> None:
+    """The model at `part` and its tensors in the file called `data` beside it."""
+    import onnx
+
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    (part.parent / data).unlink(missing_ok=True)
+    onnx.save_model(
+        copy, str(part), save_as_external_data=True, all_tensors_to_one_file=True, location=data
+    )
