@@ -19,6 +19,10 @@ MAGIC = ("%%", "#\n%%")
 """What a cell begins with that runs another."""
 
 
+AGAIN = 0.01
+"""Seconds after which an interrupt that was lost is sent again."""
+
+
 @dataclass(frozen=True)
 class Execution:
     """What came of a cell: the `value` of its last expression, or the `error` that ended it."""
@@ -67,6 +71,7 @@ class Cells:
         self._observes, self._on_start, self._on_end = observes, on_start, on_end
         self._running: list[Running] = []
         self._changes = Changes(shell.user_ns)
+        self._hook = sys.unraisablehook
         shell.events.register("pre_run_cell", self._begin)
         shell.events.register("post_run_cell", self._finish)
 
@@ -104,6 +109,7 @@ class Cells:
         if not self._running:
             self.receipt = None
             running.meter = Meter(self._observes())
+            self._hook, sys.unraisablehook = sys.unraisablehook, self._unraisable
         self._running.append(running)
 
     def _finish(self, result: Any) -> None:
@@ -121,8 +127,19 @@ class Cells:
         if self._running and not success and self._running[-1].info.raw_cell.startswith(MAGIC):
             self._running[-1].failure = result
         if running.meter is not None:
+            if sys.unraisablehook == self._unraisable:  # else the cell has put its own there
+                sys.unraisablehook = self._hook
             self.receipt = running.meter.receipt(self._changes)
             self._on_end(success)
+
+    def _unraisable(self, unraisable: Any) -> None:
+        """Send Ctrl-C again that came while an object was given back: Python drops whatever is
+        raised in a `__del__` or in the callback of a weak reference, hence also in here."""
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            self._hook(unraisable)
+            return
+        cell = self._running[:1]
+        threading.Timer(AGAIN, lambda: cell == self._running[:1] and self.interrupt()).start()
 
     def _is_aside(self) -> bool:
         """Whether a subshell looks at something while the cell of another thread runs."""

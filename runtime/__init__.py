@@ -31,6 +31,7 @@ from .core.dtypes import *
 from .core.layouts import *
 from .core.limits import *
 from .core.printing import *
+from .core.quantized_arrays import *
 from .core.ranges import *
 from .core.tensor import *
 from .ops.activations import *
@@ -48,6 +49,7 @@ from .ops.elementary import *
 from .ops.embedding import *
 from .ops.embedding_bag import *
 from .ops.extremes import *
+from .ops.fake_quantize import *
 from .ops.folding import *
 from .ops.gamma import *
 from .ops.gather import *
@@ -69,6 +71,7 @@ from .ops.powers import *
 from .ops.private_products import *
 from .ops.prod import *
 from .ops.products import *
+from .ops.quantized import *
 from .ops.rearrangement import *
 from .ops.recurrent_layers import *
 from .ops.reductions import *
@@ -139,9 +142,9 @@ inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
 newaxis = None
 
 _LAZY_MODULES = """
-_C __config__ _dynamo accelerator amp backends compiler cpu cuda distributed distributions export
-fft func fx hub jit linalg multiprocessing nn onnx optim profiler serialization signal special
-testing types utils version
+_C __config__ _dynamo accelerator amp backends compiler cpu cuda distillation distributed
+distributions export fft func fx hub jit linalg multiprocessing nn onnx optim profiler
+serialization signal special testing text types utils version
 """.split()
 _LAZY_NAMES = {
     "AcceleratorError": "cuda",

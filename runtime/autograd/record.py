@@ -75,6 +75,7 @@ class Recorder:
         call = f"k_{operation.name}({', '.join(words)})"
         if operation.formula is not None and isinstance(args[0], Symbol):
             self.names["key"] = self.key
+            words[: len(args)] = [self._data(self._loop_operand(a)) for a in args]
             large = f"key.large.{operation.name}({', '.join(words)})"
             call = f"{call} if {words[0]}.size < {operation.large} else {large}"
         fresh = not operation.may_alias
@@ -83,6 +84,12 @@ class Recorder:
         results = [self._result(fresh) for _ in range(operation.outputs)]
         self.lines.append(f"{', '.join(r.name for r in results)} = {call}")
         return tuple(results)
+
+    def _loop_operand(self, value: Any) -> Any:
+        """A number as the 0-d array that a fused loop wants."""
+        has_loops = self.key.large is not self.key
+        is_number = isinstance(value, float | int) and not isinstance(value, bool)
+        return self.key.backend.constant(value, self.key) if has_loops and is_number else value
 
     def paired(self, calls: list[tuple[Operation, list[Any]]]) -> list[Symbol] | None:
         """The results of two formulas, if the device has a way to compute them together."""

@@ -132,6 +132,11 @@ class DispatchKey:
     concealed: DispatchKey | None = None  # the concealed key beside this one
 
     def __init__(self, place: device, dtype: dtypes.dtype) -> None:
+        if dtype.category == dtypes.QUANTIZED:
+            raise DTypeError(
+                f"Expected a dtype of numbers. Got {dtype}, whose codes mean something only with a "
+                "scale. Use torch.quantize_per_tensor(x, scale, zero_point, dtype)."
+            )
         self.device = place
         self.dtype = dtype
         self.is_float = dtype.category >= dtypes.FLOAT

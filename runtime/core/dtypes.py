@@ -28,6 +28,9 @@ __all__ = [
     "int32",
     "int64",
     "promote_types",
+    "qint8",
+    "qint32",
+    "quint8",
     "set_default_dtype",
     "uint8",
     "uint16",
@@ -35,8 +38,8 @@ __all__ = [
     "uint64",
 ]
 
-BOOL, INTEGER, FLOAT, COMPLEX = range(4)
-"""Categories of element types, in order of promotion."""
+QUANTIZED, BOOL, INTEGER, FLOAT, COMPLEX = range(-1, 4)
+"""Categories of element types, in order of promotion, in which quantized ones take no part."""
 
 
 class dtype:
@@ -55,7 +58,7 @@ class dtype:
         self.itemsize = self.numpy.itemsize
         self.is_floating_point = category == FLOAT
         self.is_complex = category == COMPLEX
-        self.is_signed = name != "bool" and not name.startswith("uint")
+        self.is_signed = name != "bool" and not name.startswith(("uint", "quint"))
 
     def __repr__(self) -> str:
         return f"torch.{self.name}"
@@ -93,13 +96,17 @@ float8_e8m0fnu = dtype("float8_e8m0fnu", ml_dtypes.float8_e8m0fnu, FLOAT)
 complex64 = dtype("complex64", np.complex64, COMPLEX)
 complex128 = dtype("complex128", np.complex128, COMPLEX)
 
+qint8 = dtype("qint8", np.int8, QUANTIZED)
+quint8 = dtype("quint8", np.uint8, QUANTIZED)
+qint32 = dtype("qint32", np.int32, QUANTIZED)
+
 WIDE_UNSIGNED = (uint16, uint32, uint64)
 ALL = (bool_, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64, complex64,
        complex128, *WIDE_UNSIGNED)  # fmt: skip
 STORED = (float8_e4m3fn, float8_e4m3fnuz, float8_e5m2, float8_e5m2fnuz, float8_e8m0fnu)
 """Types that values are kept in: they take part in no promotion."""
 
-_BY_NAME = {d.name: d for d in (*ALL, *STORED)}
+_BY_NAME = {d.name: d for d in (*ALL, *STORED, qint8, quint8, qint32)}
 _BY_NUMPY = {d.numpy: d for d in (*ALL, *STORED)}
 _PYTHON = {bool: bool_, int: int64}
 _default = float32
@@ -108,6 +115,11 @@ _default = float32
 def by_name(name: str) -> dtype:
     """The type called `name`, as in `by_name("float32")`."""
     return _BY_NAME[name]
+
+
+def codes_of(quantized: dtype) -> dtype:
+    """The integer type of the codes of a quantized type."""
+    return _BY_NUMPY[quantized.numpy]
 
 
 def from_numpy(numpy: Any) -> dtype:
@@ -189,6 +201,11 @@ def promote_types(type1: dtype, type2: dtype) -> dtype:
     a, b = type1, type2
     if a is b:
         return a
+    if min(a.category, b.category) == QUANTIZED:
+        raise DTypeError(
+            f"promote_types: expected types that are computed in. Got {a} and {b}. Use "
+            "dequantize() first."
+        )
     if (a in STORED or b in STORED) and a.category == b.category:
         raise DTypeError(
             f"promote_types: expected types that are computed in. Got {a} and {b}. Convert the "

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import dtypes, overriding
+from .quantized_arrays import QuantizedArray
 from .sparse_arrays import SparseArray
 
 __all__ = ["set_printoptions"]
@@ -219,6 +220,8 @@ def tensor_repr(tensor: Tensor) -> str:
     if tensor._array.__class__ is SparseArray:
         text = _joined(prefix, _sparse_text(tensor, len(prefix)), _sparse_suffixes(tensor), True)
         return f"{name} containing:\n{text}" if contains else text
+    if tensor._array.__class__ is QuantizedArray:
+        return _joined(prefix, _quantized_text(tensor, prefix), _quantized_suffixes(tensor))
     if tensor.is_meta:
         values = "..."
     elif tensor.numel() == 0:
@@ -227,6 +230,22 @@ def tensor_repr(tensor: Tensor) -> str:
         values = values_text(tensor, len(prefix))
     text = _joined(prefix, values, _suffixes(tensor))
     return f"{name} containing:\n{text}" if contains else text
+
+
+def _quantized_text(tensor: Tensor, prefix: str) -> str:
+    """The values that the codes stand for."""
+    return values_text(tensor.dequantize(), len(prefix)) if tensor.numel() else "[]"
+
+
+def _quantized_suffixes(tensor: Tensor) -> list[str]:
+    array = tensor._array
+    found = [f"device='{tensor.device}'"] if tensor.device.type != "cpu" else []
+    found += [f"size={tuple(tensor.shape)}", f"dtype={tensor.dtype}"]
+    found.append(f"quantization_scheme={array.scheme}")
+    if array.axis is None:
+        return [*found, f"scale={array.scale}", f"zero_point={array.zero_point}"]
+    scales, zero_points = tensor.q_per_channel_scales(), tensor.q_per_channel_zero_points()
+    return [*found, f"scale={scales}", f"zero_point={zero_points}", f"axis={array.axis}"]
 
 
 def _sparse_text(tensor: Tensor, indent: int) -> str:

@@ -49,7 +49,7 @@ def output_sizes(
     )
 
 
-def _output_shape(
+def output_shape(
     input: Shape, weight: Shape, stride: Shape, padding: Pairs, dilation: Shape, groups: int
 ) -> Shape:
     """The shape of the output. Raises: ShapeError for operands that do not fit."""
@@ -111,9 +111,7 @@ def convolution(
             f"{name}: expected bias of shape {(weight.shape[0],)}, one per output channel of "
             f"weight {tuple(weight.shape)}. Got {tuple(bias.shape)}."
         )
-    shape = _output_shape(
-        tuple(input.shape), tuple(weight.shape), stride, padding, dilation, groups
-    )
+    shape = output_shape(tuple(input.shape), tuple(weight.shape), stride, padding, dilation, groups)
     return Spec(shape, input.dtype)
 
 
@@ -130,7 +128,7 @@ def convolution_array(
     groups: int,
 ) -> Any:
     """Windows along channels where there are enough of them, else along the last dimension."""
-    shape = _output_shape(input.shape, weight.shape, stride, padding, dilation, groups)
+    shape = output_shape(input.shape, weight.shape, stride, padding, dilation, groups)
     gather = windows_last if prefers_last(weight.shape, groups) else windows_first
     windows = gather(xp, input, weight.shape[2:], shape[2:], stride, padding, dilation)
     multiply = product_last if gather is windows_last else product_first

@@ -16,11 +16,12 @@ from ..autograd.crossing import lifted
 from ..autograd.node import Node
 from ..autograd.record import TAPE
 from ..backends.batched import key_at
-from ..core import batched, concealed, dtypes, observers, sparse_arrays
+from ..core import batched, concealed, dtypes, observers, quantized_arrays, sparse_arrays
 from ..core.creation import as_tensor
 from ..core.devices import device
 from ..core.dispatch import DispatchKey, key_of, one_device, operations
 from ..core.overriding import noticed
+from ..core.quantized_arrays import QuantizedArray
 from ..core.sparse_arrays import SparseArray
 from ..core.spec import Spec
 from ..core.tensor import Tensor, wrap
@@ -70,10 +71,11 @@ def general(operation: Operation, values: tuple[Any, ...]) -> Any:
     arguments = dict(zip([p.name for p in operation.parameters], values, strict=True))
     if noticed(values):
         return again(operation, values)
-    if sparse_arrays.in_use:
-        found = _routed(operation, arguments)
-        if found is not NotImplemented:
-            return found
+    for kind, module in ((SparseArray, sparse_arrays), (QuantizedArray, quantized_arrays)):
+        if module.in_use:
+            found = _routed(operation, arguments, kind, module)
+            if found is not NotImplemented:
+                return found
     key = _shared_key(operation, arguments)
     if key is None:
         is_concealed = concealed.in_use and _seen_through(operation, arguments)
@@ -119,20 +121,21 @@ def again(operation: Operation, values: tuple[Any, ...]) -> Any:
     return operation.function(*[v for _, v in args], **options)
 
 
-def _routed(operation: Operation, arguments: dict[str, Any]) -> Any:
-    """What the rules for sparse tensors give; NotImplemented where all arguments are dense."""
+def _routed(operation: Operation, arguments: dict[str, Any], kind: type, module: Any) -> Any:
+    """What the rules of `module` give where an argument's array is of its `kind`, sparse or
+    quantized; NotImplemented where none is."""
     if operation.takes_list:
         name = operation.array_names[0]
         arguments[name] = _listed(operation, name, arguments[name])
-    sparse = [t for t in _tensors(operation, arguments) if t._array.__class__ is SparseArray]
-    if not sparse:
+    special = [t for t in _tensors(operation, arguments) if t._array.__class__ is kind]
+    if not special:
         return NotImplemented
-    rule = sparse_arrays.rules.get(operation.name)
+    rule = module.rules.get(operation.name)
     if rule is not None:
-        with sparse[0]._key.guard:
+        with special[0]._key.guard:
             return rule(**arguments)
     if operation.body is None:
-        raise sparse_arrays.refusal(operation.label, sparse[0].shape)
+        raise module.refusal(operation.label, special[0].shape)
     return operation.body(TAPE, **arguments)
 
 

@@ -97,6 +97,14 @@ def log_divergence(m: Any, input: Spec, target: Spec) -> Spec:
     return m.exp(target) * (target - input)
 
 
+@pointwise(name="relative_entropy", node_name="KlDiv")
+def relative_entropy(m: Any, p: Spec, q: Spec) -> Spec:
+    """exp(p) * (p - q), of which the sum is KL(p || q), for log-probabilities p and q; 0 where
+    exp(p) is 0, also if q is minus infinity there."""
+    absent = m.eq(m.exp(p), 0)
+    return m.exp(p) * (m.where(absent, 0.0, p) - m.where(absent, 0.0, q))
+
+
 def _warn_of_broadcast(operation: str, input: Any, target: Any) -> None:
     if hasattr(target, "shape") and tuple(input.shape) != tuple(target.shape):
         warnings.warn(

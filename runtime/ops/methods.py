@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..core import creation, dtypes
+from ..core import creation, dtypes, quantized_arrays, sparse_arrays
 from ..core.dispatch import key_of
-from ..core.sparse_arrays import SparseArray, rules
+from ..core.quantized_arrays import QuantizedArray
+from ..core.sparse_arrays import SparseArray
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from . import (
@@ -254,6 +255,7 @@ def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     if dtype is None:
         prefix = "torch.cuda." if self.is_cuda else "torch."
         prefix += "sparse." * (self._array.__class__ is SparseArray)
+        prefix += "quantized." * (self._array.__class__ is QuantizedArray)
         return prefix + LEGACY_NAMES[self.dtype]
     if isinstance(dtype, str):
         short = dtype.removeprefix("torch.")
@@ -277,6 +279,9 @@ LEGACY_NAMES = {
     dtypes.bool_: "BoolTensor",
     dtypes.complex64: "ComplexFloatTensor",
     dtypes.complex128: "ComplexDoubleTensor",
+    dtypes.qint8: "QInt8Tensor",
+    dtypes.quint8: "QUInt8Tensor",
+    dtypes.qint32: "QInt32Tensor",
 }
 
 
@@ -325,8 +330,9 @@ def reduce(self: Tensor, protocol: Any) -> tuple[Any, ...]:
     if not self.is_leaf:
         raise RuntimeError("pickle: expected a leaf. Got a non-leaf tensor. Use detach().")
     state = {k: v for k, v in vars(self).items() if not k.startswith("_")}
-    if self._array.__class__ is SparseArray:
-        return rules["reduce"](self, state)
+    for kind, module in ((SparseArray, sparse_arrays), (QuantizedArray, quantized_arrays)):
+        if self._array.__class__ is kind:
+            return module.rules["reduce"](self, state)
     values = self._array if self.is_meta else np.asarray(self.numpy_values(), order="C")
     return rebuild, (type(self), values, str(self.device), self.dtype, self.requires_grad, state)
 
@@ -408,7 +414,6 @@ def _attach_protocol() -> None:
         "polygamma_": inplace.inplace(polygamma, "polygamma_"),
         "fill": fill,
         "sum_to_size": sum_to_size,
-        "is_quantized": False,
         "adjoint": adjoint,
         "is_cpu": property(lambda self: self.device.type == "cpu"),
         "get_device": lambda self: -1 if self.device.type == "cpu" else (self.device.index or 0),

@@ -7,12 +7,13 @@ from typing import Any
 from ..autograd.grad_mode import is_grad_enabled
 from ..autograd.node import Node, tick
 from ..backends.cuda import copies
-from ..core import dtypes
+from ..core import dtypes, quantized_arrays, sparse_arrays
 from ..core.concealed import reveal
 from ..core.devices import device
 from ..core.dispatch import backends, key_of
 from ..core.layouts import preserve_format
-from ..core.sparse_arrays import SparseArray, rules
+from ..core.quantized_arrays import QuantizedArray
+from ..core.sparse_arrays import SparseArray
 from ..core.tensor import Tensor, wrap
 from .copies import cast, clone, contiguous
 from .declare import Spec
@@ -58,8 +59,9 @@ class MoveNode(Node):
 def to_device(input: Tensor, *, place: device, non_blocking: bool = False) -> Tensor:
     """input's values on `place`, a device that is there; recorded. With `non_blocking` the CPU goes
     on before a copy between a GPU and page-locked memory is done."""
-    if input._array.__class__ is SparseArray:
-        return rules["to_device"](input, place)
+    for kind, module in ((SparseArray, sparse_arrays), (QuantizedArray, quantized_arrays)):
+        if input._array.__class__ is kind:
+            return module.rules["to_device"](input, place)
     source = input._key
     target = key_of(place, source.dtype)
     out = wrap(_moved_array(input._array, source, target, non_blocking), target)

@@ -11,12 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from ..core import dtypes, layouts
+from ..core import dtypes, layouts, quantized_arrays
 from ..core.creation import empty, from_numpy
 from ..core.devices import device
+from ..core.quantized_arrays import per_tensor_affine
 from ..core.tensor import Size, Tensor
 from ..errors import CheckpointError
 from ..nn.parameter import Buffer, Parameter
+from ..ops.quantized import (
+    _make_per_channel_quantized_tensor,
+    _make_per_tensor_quantized_tensor,
+)
 from ..sparse.construction import sparse_coo_tensor
 from .objects import known, without_call
 from .pickles import Built, Global
@@ -26,6 +31,7 @@ STORAGES = {
     "BFloat16Storage": "bfloat16", "LongStorage": "int64", "IntStorage": "int32",
     "ShortStorage": "int16", "CharStorage": "int8", "ByteStorage": "uint8", "BoolStorage": "bool",
     "ComplexFloatStorage": "complex64", "ComplexDoubleStorage": "complex128",
+    "QInt8Storage": "qint8", "QUInt8Storage": "quint8", "QInt32Storage": "qint32",
     "UntypedStorage": "uint8",
 }  # fmt: skip
 """PyTorch's storage classes, and the dtype of their elements."""
@@ -119,6 +125,7 @@ class Builder:
             utils + "_rebuild_tensor": self.rebuild_tensor,
             utils + "_rebuild_tensor_v2": self.rebuild_tensor,
             utils + "_rebuild_sparse_tensor": self.rebuild_sparse,
+            utils + "_rebuild_qtensor": self.rebuild_quantized,
             utils + "_rebuild_parameter": _rebuild_parameter,
             utils + "_rebuild_parameter_with_state": _rebuild_parameter,
             "torch._tensor._rebuild_from_type_v2": _rebuild_from_type,
@@ -178,6 +185,44 @@ class Builder:
             raise CheckpointError(
                 f"load: expected a sparse tensor that is whole. {error}"
             ) from None
+
+    def rebuild_quantized(
+        self,
+        storage: Any,
+        storage_offset: Any,
+        size: Any,
+        stride: Any,
+        quantizer: Any,
+        requires_grad: Any = False,
+        backward_hooks: Any = None,
+    ) -> Tensor:
+        """The quantized tensor whose codes show part of a storage."""
+        codes = self.rebuild_tensor(storage, storage_offset, size, stride)
+        scale, zero_point, axis = _quantizer(quantizer, codes.ndim)
+        if self.is_survey:
+            return codes
+        try:
+            if axis is None:
+                return _make_per_tensor_quantized_tensor(codes, scale, zero_point)
+            return _make_per_channel_quantized_tensor(codes, scale, zero_point, axis)
+        except RuntimeError as error:
+            raise CheckpointError(f"load: expected a quantized tensor. {error}") from None
+
+
+def _quantizer(parameters: Any, axis_limit: int) -> tuple[Any, Any, int | None]:
+    """Scale, zero point and axis of a quantized tensor, as a file tells them after the scheme."""
+    if isinstance(parameters, tuple) and len(parameters) == 3:
+        scheme, scale, zero_point = parameters
+        if scheme is per_tensor_affine and type(scale) is float and type(zero_point) is int:
+            return scale, zero_point, None
+    if isinstance(parameters, tuple) and len(parameters) == 4:
+        scheme, scale, zero_point, axis = parameters
+        tensors = isinstance(scale, Tensor) and isinstance(zero_point, Tensor)
+        if tensors and type(axis) is int and 0 <= axis < axis_limit:
+            return scale, zero_point, axis
+    raise CheckpointError(
+        f"load: expected the scales and zero points of a quantized tensor. Got {parameters!r:.80}."
+    )
 
 
 def _layout(name: Any) -> Any:
@@ -344,6 +389,8 @@ def _plain_globals() -> dict[str, Global]:
     for name, element in STORAGES.items():
         for module in ("torch", "torch.cuda", "torch.storage"):
             table[f"{module}.{name}"] = Global(name, value=_StorageType(dtype_named(element)))
+    for scheme in quantized_arrays.SCHEMES.values():
+        table[repr(scheme)] = Global(repr(scheme), value=scheme)
     for name, value in vars(dtypes).items():
         if isinstance(value, dtypes.dtype):
             path = f"torch.{name.rstrip('_')}"

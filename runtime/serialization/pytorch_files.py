@@ -22,10 +22,12 @@ from ..core import dtypes
 from ..core.creation import from_numpy
 from ..core.devices import device as Device
 from ..core.layouts import is_laid_out, order_in_memory, preserve_format
+from ..core.quantized_arrays import qscheme
 from ..core.spec import contiguous_strides
 from ..core.tensor import Size, Tensor
 from ..errors import CheckpointError
 from ..nn.parameter import Parameter
+from ..ops.quantized import quantizer_of
 from .allowed import FACTORIES, STORAGES, Builder, Storage, storage_dtype
 from .objects import is_named, is_rebuilt
 from .pickles import read_pickle
@@ -208,6 +210,7 @@ class _StorageId(tuple[Any, ...]):
 
 REBUILD_TENSOR = _Name("torch._utils", "_rebuild_tensor_v2")
 REBUILD_SPARSE = _Name("torch._utils", "_rebuild_sparse_tensor")
+REBUILD_QUANTIZED = _Name("torch._utils", "_rebuild_qtensor")
 LAYOUT = _Name("torch.serialization", "_get_layout")
 REBUILD_PARAMETER = _Name("torch._utils", "_rebuild_parameter")
 NAMED = (
@@ -254,7 +257,7 @@ class _Pickler(_PythonPickler):  # type: ignore[misc]
             return _Name("collections", "Counter"), (dict(obj),)
         if any(obj is name for name in NAMED) or type(obj) in PLAIN:
             return NotImplemented
-        if isinstance(obj, _Name | dtypes.dtype | np.generic):
+        if isinstance(obj, _Name | dtypes.dtype | np.generic | qscheme):
             return NotImplemented  # see the dispatch table
         if isinstance(obj, np.ndarray):
             return self._reduced_array(obj)
@@ -281,6 +284,8 @@ class _Pickler(_PythonPickler):  # type: ignore[misc]
             raise TypeError("save: expected tensors with values. Got one on meta.")
         if tensor.is_sparse:
             return self._reduced_sparse(tensor)
+        if tensor.is_quantized:
+            return self._reduced_quantized(tensor)
         storage, offset, strides = self._shown(tensor)
         size, requires_grad = tuple(tensor.shape), tensor.requires_grad
         if isinstance(tensor, Parameter):
@@ -296,6 +301,14 @@ class _Pickler(_PythonPickler):  # type: ignore[misc]
             return REBUILD_SPARSE, (_Call(LAYOUT, "torch.sparse_coo"), parts)
         data = _Call(REBUILD_SPARSE, _Call(LAYOUT, "torch.sparse_coo"), parts)
         return REBUILD_PARAMETER, (data, tensor.requires_grad, OrderedDict())
+
+    def _reduced_quantized(self, tensor: Tensor) -> Any:
+        (_, _, *rest), offset, strides = self._shown(tensor.int_repr())
+        kind = _Name("torch", STORAGE_OF[tensor.dtype.name])
+        storage = _StorageId(("storage", kind, *rest))
+        quantizer: tuple[Any, ...] = _Name("torch", tensor.qscheme().name), *quantizer_of(tensor)
+        size = tuple(tensor.shape)
+        return REBUILD_QUANTIZED, (storage, offset, size, strides, quantizer, False, OrderedDict())
 
     def _shown(self, tensor: Tensor) -> tuple[_StorageId, int, tuple[int, ...]]:
         """The storage of a tensor, where in it the tensor begins, and its strides.
@@ -323,11 +336,15 @@ class _Pickler(_PythonPickler):  # type: ignore[misc]
     def _save_dtype(self, obj: Any) -> None:
         self.write(pickle.GLOBAL + f"torch\n{obj.name}\n".encode())
 
+    def _save_scheme(self, obj: Any) -> None:
+        self.write(pickle.GLOBAL + f"{obj!r}".replace(".", "\n").encode() + b"\n")
+
     def _save_number(self, obj: Any) -> None:
         self.save(obj.item())
 
     dispatch[_Name] = _save_name
     dispatch[dtypes.dtype] = _save_dtype
+    dispatch[qscheme] = _save_scheme
     for _kind in np.sctypeDict.values():
         dispatch[_kind] = _save_number
 

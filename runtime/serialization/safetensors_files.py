@@ -22,6 +22,11 @@ from ..core.devices import device as Device
 from ..core.tensor import Size, Tensor
 from ..errors import CheckpointError, ShapeError
 from ..nn.parameter import Parameter
+from ..ops.quantized import (
+    _make_per_channel_quantized_tensor,
+    _make_per_tensor_quantized_tensor,
+    quantizer_of,
+)
 from ..ops.transfer import to
 from ..sparse.construction import sparse_coo_tensor
 
@@ -56,6 +61,8 @@ class _Packer:
     def pack(self, value: Any, place: str) -> Any:
         """`value`, found at `place`, as JSON."""
         if isinstance(value, Tensor):
+            if value.is_quantized:
+                return self._pack_quantized(value, place)
             return (self._pack_sparse if value.is_sparse else self._pack_tensor)(value, place)
         if isinstance(value, Size):
             return {"size": list(value)}
@@ -124,6 +131,10 @@ class _Packer:
         elif tensor.is_leaf and tensor.requires_grad:
             node["requires_grad"] = True
         return node
+
+    def _pack_quantized(self, tensor: Tensor, place: str) -> Any:
+        quantizer = [self.pack(x, _below(place, "quantizer")) for x in quantizer_of(tensor)]
+        return {"quantized": self.pack(tensor.int_repr(), place), "quantizer": quantizer}
 
     def _free_name(self, place: str) -> str:
         name, number = place, 1
@@ -209,6 +220,15 @@ class _Unpacker:
             indices, values = [self.unpack(part) for part in node["sparse"]]
             checks = {"is_coalesced": node["is_coalesced"], "check_invariants": True}
             return _as_saved(sparse_coo_tensor(indices, values, node["size"], **checks), node)
+        if "quantized" in node:
+            codes, quantizer = self.unpack(node["quantized"]), self.unpack(node["quantizer"])
+            per_tensor = len(quantizer) == 2
+            make: Any = (
+                _make_per_tensor_quantized_tensor
+                if per_tensor
+                else _make_per_channel_quantized_tensor
+            )
+            return make(codes, *quantizer)
         ((kind, content),) = node.items()
         if kind in ("dict", "ordered"):
             pairs = [(key, self.unpack(value)) for key, value in content]

@@ -99,7 +99,7 @@ def test_a_snapshot_is_renewed_while_a_cell_runs(session: Session) -> None:
     assert session.running
     assert session.snapshot["during"].shape == (7,)
     session.namespace["go"].set()
-    runner.join()
+    runner.join(60)
     assert not session.running
 
 
@@ -256,6 +256,22 @@ def test_an_interrupt_from_another_thread_stops_a_cell(session: Session) -> None
     assert isinstance(results[0].error, KeyboardInterrupt)
 
 
+def test_an_interrupt_is_not_lost_while_an_object_is_given_back(session: Session) -> None:
+    hook = sys.unraisablehook
+    result = session.execute(
+        "import signal, time\n"
+        "class Slow:\n"
+        "    def __del__(self):\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        "        time.sleep(0)\n"
+        "slow = Slow()\n"
+        "del slow\n"
+        "time.sleep(600)"
+    )
+    assert isinstance(result.error, KeyboardInterrupt)
+    assert sys.unraisablehook == hook
+
+
 def test_an_interrupt_ends_a_sleep_of_the_main_thread(session: Session) -> None:
     session.namespace["asleep"] = asleep = threading.Event()
     awake = threading.Event()
@@ -270,7 +286,7 @@ def test_an_interrupt_ends_a_sleep_of_the_main_thread(session: Session) -> None:
     waker.start()
     result = session.execute("import time; asleep.set(); time.sleep(600)")
     awake.set()
-    waker.join()
+    waker.join(60)
     assert isinstance(result.error, KeyboardInterrupt)
 
 

@@ -24,6 +24,7 @@ from .samples import (
     loss_samples,
     nn_samples,
     polynomial_samples,
+    quantized_samples,
     recurrent_samples,
     sparse_samples,
 )
@@ -365,7 +366,7 @@ SAMPLES: dict[str, list[Sample]] = {
     **POINTWISE, **PREDICATES, **REDUCTIONS, **PRODUCTS, **MOVEMENT, **INDEXING, **nn_samples.SAMPLES,
     **core_samples.SAMPLES, **gamma_samples.SAMPLES, **linalg_samples.SAMPLES,
     **loss_samples.SAMPLES, **polynomial_samples.SAMPLES, **recurrent_samples.SAMPLES,
-    **sparse_samples.SAMPLES,
+    **quantized_samples.SAMPLES, **sparse_samples.SAMPLES,
 }  # fmt: skip
 for _name in ("atan2", "logical_and", "logical_or", "logical_xor"):  # they take no numbers
     SAMPLES[_name] = SAMPLES[_name][:-1]

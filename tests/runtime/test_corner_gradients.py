@@ -83,3 +83,15 @@ def test_signs_and_gammas_of_no_numbers() -> None:
     assert torch.sign(x).tolist() == [0.0, -1.0]
     assert torch.lgamma(x)[1].item() == INF
     assert math.isnan(F.softshrink(x)[0].item())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+def test_norms_of_large_arrays_have_the_gradient_of_their_direction(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(64, 64, dtype=torch.float64)
+    x[3] = 0.0
+    wanted = x / x.norm(dim=1, keepdim=True).clamp(min=1e-300)
+    x = x.to(dtype).requires_grad_()
+    x.norm(dim=1).sum().backward()
+    assert torch.allclose(x.grad.double(), wanted, atol=4 * torch.finfo(dtype).eps)
+    assert torch.all(x.grad[3] == 0)

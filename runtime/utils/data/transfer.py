@@ -116,5 +116,17 @@ def _mapped(descriptor: int, size: int) -> memoryview:
     if address == ctypes.c_void_p(-1).value:
         raise OSError(ctypes.get_errno(), f"mapping a batch of {size} bytes failed")
     block = (ctypes.c_char * size).from_address(address)
-    weakref.finalize(block, _libc().munmap, address, size).atexit = False
+    release = functools.partial(_libc().munmap, address, size)
+    _unmappings[address] = _Unmapping(block, release)
     return memoryview(block).cast("B")
+
+
+class _Unmapping(weakref.ref[Any]):
+    """A reference whose callback is munmap itself, without a line of Python: Ctrl-C would be raised
+    in such a line and be lost. munmap gets the reference too, as a number that it ignores."""
+
+    _as_parameter_ = 0
+
+
+_unmappings: dict[int, _Unmapping] = {}
+"""By address; a block that is gone is replaced by the next at its address."""

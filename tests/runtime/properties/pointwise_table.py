@@ -131,6 +131,8 @@ EXTRA = [
          lambda x, t, w: (1 - t) * x + (1 + (w - 1) * t) * np.logaddexp(0, -x), True),
     Case("divergence", (ANY, POSITIVE), {}, lambda x, t: sp.xlogy(t, t) - t * x, True),
     Case("log_divergence", (ANY, ANY), {}, lambda x, t: np.exp(t) * (t - x), True),
+    Case("relative_entropy", (ANY, ANY), {},
+         lambda p, q: np.where(np.exp(p) == 0, 0.0, np.exp(p) * (p - q)), True),
     Case("spherical_bessel_j0", (POSITIVE,), {}, lambda x: sp.spherical_jn(0, x), False),
     Case("scale_shift", (ANY, ANY, ANY), {}, lambda x, w, b: x * w + b, True),
     Case("celu", (ANY,), {"alpha": 0.7},

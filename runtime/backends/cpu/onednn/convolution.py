@@ -70,7 +70,8 @@ class Geometry(NamedTuple):
         return math.prod(self.output) * math.prod(self.weight[1:]) >= LEAST
 
 
-def _output_shape(input: Shape, weight: Shape, stride: Any, padding: Any, dilation: Any) -> Shape:
+def output_shape(input: Shape, weight: Shape, stride: Any, padding: Any, dilation: Any) -> Shape:
+    """The shape of the result; `padding` a pair per spatial dimension."""
     sizes = zip(input[2:], weight[2:], stride, padding, dilation, strict=True)
     spatial = ((n + low + high - d * (k - 1) - 1) // s + 1 for n, k, s, (low, high), d in sizes)
     return (input[0], weight[0], *spatial)
@@ -197,7 +198,7 @@ def forward_geometry(
     groups: int,
 ) -> Geometry:  # fmt: skip
     """The geometry of a convolution of `input`."""
-    output = _output_shape(input.shape, weight.shape, stride, padding, dilation)
+    output = output_shape(input.shape, weight.shape, stride, padding, dilation)
     return Geometry(
         input.shape, weight.shape, output, bias is not None, stride, padding, dilation, groups
     )

@@ -87,16 +87,19 @@ class Attributes:
 
 
 class Description:
-    """What `dnnl_<name>_primitive_desc_create` makes of `arguments`, to which it adds attributes.
+    """What `dnnl_<name>_primitive_desc_create` makes of `arguments` and of `attributes`, plain ones
+    unless given.
 
     Raises: OneDNNError if the library has no code for it.
     """
 
-    def __init__(self, found: Library, name: str, *arguments: Any) -> None:
+    def __init__(
+        self, found: Library, name: str, *arguments: Any, attributes: Attributes | None = None
+    ) -> None:
         self.library = found
         self._as_parameter_ = Handle()
         place = ctypes.byref(self._as_parameter_)
-        attributes = Attributes(found)
+        attributes = attributes or Attributes(found)
         engine = () if name == "reorder" else (found.engine,)
         found.call(f"{name}_primitive_desc_create", place, *engine, *arguments, attributes)
 
@@ -122,9 +125,18 @@ def address(array: Any) -> Handle:
 
 
 class Primitive:
-    """A compiled operation whose arguments are those numbered `arguments`, in that order."""
+    """A compiled operation whose arguments are those numbered `arguments`, in that order.
 
-    def __init__(self, description: Description, arguments: Sequence[int]) -> None:
+    `own` has the layouts of arguments that its attributes brought, which it cannot tell.
+    """
+
+    def __init__(
+        self,
+        description: Description,
+        arguments: Sequence[int],
+        own: dict[int, Descriptor] | None = None,
+    ) -> None:
+        self._own = own or {}
         self._library = found = description.library
         self._free: list[Any] = []
         self._arguments = arguments
@@ -163,7 +175,7 @@ class Primitive:
         self._library.call(
             "memory_create",
             ctypes.byref(made),
-            self.description.layout(argument),
+            self._own.get(argument) or self.description.layout(argument),
             engine,
             Handle(0),
         )

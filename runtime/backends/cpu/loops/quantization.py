@@ -1,0 +1,167 @@
+"""Quantization in fused loops: numbers to 8-bit codes, codes to numbers, and products of a few rows
+with a matrix of codes, which stay codes until they are in registers.
+"""
+
+from __future__ import annotations
+
+import struct
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from .language import SIZES, Position, Program, Value
+from .machine import Code
+from .rows import Passes, Row, RowLoop
+from .threads import pool
+
+CHUNK = 16_384
+"""Elements that a thread takes at a time."""
+LIMIT = 127.0
+"""The largest code of rows, whose codes are as many below 0 as above."""
+LEAST_SCALE = 1e-5
+"""The scale of rows of zeros."""
+SINGLE = np.dtype(np.float32)
+
+
+def _rounded(x: Value, low: float, high: float) -> Value:
+    """The nearest whole number to x, halves to the even one, within limits; NaN is `low`."""
+    program = x.program
+    whole = program.intrinsic("rint", x)
+    ends = (program.spread(program.constant(e, "float32"), x.lanes) for e in (low, high))
+    return program.intrinsic("minnum", program.intrinsic("maxnum", whole, next(ends)), next(ends))
+
+
+def quantized(x: Any, scale: float, zero_point: int, dtype: Any) -> Any:
+    """rint(x / scale) + zero_point within the limits of int8 or uint8, for float32 without gaps."""
+    out = np.empty_like(x, dtype)
+    inverse = np.float32(1) / np.float32(scale)
+    words = struct.pack("=2q2d", id(x), id(out), inverse, zero_point)
+    limits = np.iinfo(dtype)
+    pool.run(_quantizing(int(limits.min), int(limits.max)), words, x.size, CHUNK)
+    return out
+
+
+@cache
+def _quantizing(low: int, high: int) -> Code:
+    program = Program("quantized")
+    x, out = program.array(0), program.array(1)
+    inverse, zero_point = program.number(2), program.number(3)
+
+    def body(at: Position) -> None:
+        # Limits before the sum too: a whole number that large would lose the zero point.
+        whole = _rounded(at.load(x, "float32") * inverse, -1e6, 1e6) + zero_point
+        at.store(out, _rounded(whole, low, high).to("int32").to("int8"))
+
+    program.across(program.begin, program.end, body)
+    return Code(program.name, program.text())
+
+
+def dequantized(codes: Any, scale: float, zero_point: int) -> Any:
+    """(codes - zero_point) * scale in float32, for int8 or uint8 without gaps."""
+    out = np.empty_like(codes, SINGLE)
+    words = struct.pack("=2q2d", id(codes), id(out), scale, zero_point)
+    pool.run(_dequantizing(codes.dtype == np.uint8), words, codes.size, CHUNK)
+    return out
+
+
+@cache
+def _dequantizing(is_unsigned: bool) -> Code:
+    program = Program("dequantized")
+    codes, out = program.array(0), program.array(1)
+    scale, zero_point = program.number(2), program.number(3)
+
+    def body(at: Position) -> None:
+        whole = at.load(codes, "int8").to("int32")
+        if is_unsigned:
+            whole = whole & 0xFF
+        at.store(out, (whole.to("float32") - zero_point) * scale)
+
+    program.across_aligned(program.begin, program.end, body, out, SIZES["float32"])
+    return Code(program.name, program.text())
+
+
+def _quantize_row(p: Passes, index: Value, x: Row, codes: Row, scale: Row) -> None:
+    largest = p.reduce(lambda at: p.m.abs(x[at]), 0.0, p.m.maximum)
+    step = p.m.maximum(largest / LIMIT, p.program.constant(LEAST_SCALE, "float32"))
+    scale.set_element(p.zero, step)
+    inverse = 1 / step
+    p.map(codes, lambda at: _rounded(x[at] * inverse, -LIMIT, LIMIT).to("int32").to("int8"))
+
+
+def _dequantize_row(p: Passes, index: Value, out: Row, codes: Row, scale: Row) -> None:
+    step = scale.element(p.zero)
+    p.map(out, lambda at: codes[at].to("int32").to("float32") * step, is_last=True)
+
+
+def _scale_row(p: Passes, index: Value, out: Row, scale: Row) -> None:
+    step = scale.element(p.zero)
+    p.map(out, lambda at: out[at] * step)
+
+
+def _scale_row_and_add(p: Passes, index: Value, out: Row, scale: Row, bias: Row) -> None:
+    step = scale.element(p.zero)
+    p.map(out, lambda at: out[at] * step + bias[at])
+
+
+QUANTIZE_ROWS = RowLoop(_quantize_row, "real", "int8", "one real")
+DEQUANTIZE_ROWS = RowLoop(_dequantize_row, "real", "int8", "one real")
+
+SCALE_ROWS = RowLoop(_scale_row, "real", "one real")
+SCALE_ROWS_AND_ADD = RowLoop(_scale_row_and_add, "real", "one real", "shared real")
+
+
+def quantized_rows(x: Any) -> tuple[Any, Any]:
+    """Codes (n, k) of int8 from -127 to 127 of the contiguous float32 matrix x, and the scales (n,)
+    of its rows."""
+    codes, scales = np.empty(x.shape, np.int8), np.empty(len(x), SINGLE)
+    QUANTIZE_ROWS([x, codes, scales], *x.shape)
+    return codes, scales
+
+
+def dequantized_rows(codes: Any, scales: Any) -> Any:
+    """codes * scale of each row, in float32."""
+    out = np.empty(codes.shape, SINGLE)
+    DEQUANTIZE_ROWS([out, codes, scales], *codes.shape)
+    return out
+
+
+def scale_rows(out: Any, scales: Any, bias: Any = None) -> None:
+    """Multiply the rows of the float32 matrix `out` by the scales, then add `bias`, in place."""
+    scales = np.ascontiguousarray(scales.reshape(-1))
+    if bias is None:
+        SCALE_ROWS([out, scales], *out.shape)
+    else:
+        SCALE_ROWS_AND_ADD([out, scales, np.ascontiguousarray(bias)], *out.shape)
+
+
+def product(x: Any, codes: Any, scales: Any, bias: Any = None) -> Any:
+    """x @ (codes * scales).T + bias: float32 (n, k), int8 (m, k), float32 (m,) -> (n, m).
+
+    Each row of codes is read from memory once, whatever n; so it is for few rows.
+    """
+    (rows, columns), outputs = x.shape, len(codes)
+    out = np.empty((rows, outputs), SINGLE)
+    given = [x, codes, scales, out, *(() if bias is None else (bias,))]
+    words = struct.pack(f"={len(given) + 3}q", rows, columns, outputs, *map(id, given))
+    pool.run(_multiplying(bias is not None), words, outputs, max(1, CHUNK // columns))
+    return out
+
+
+@cache
+def _multiplying(has_bias: bool) -> Code:
+    program = Program("products_of_codes")
+    rows, columns, outputs = (program.word(k) for k in range(3))
+    x, codes, scales, out = (program.array(k) for k in range(3, 7))
+    bias = program.array(7) if has_bias else None
+    passes = Passes(program, columns)
+    with program.loop(program.begin, program.end) as output:
+        weight = Row(program, codes + output * columns, "int8")
+        scale = program.load(scales, output, "float32")
+        with program.loop(program.constant(0), rows) as n:
+            row = Row(program, x + n * columns * SIZES["float32"], "float32")
+            total = scale * passes.sum(lambda at: row[at] * weight[at].to("int32").to("float32"))
+            if bias is not None:
+                total = total + program.load(bias, output, "float32")
+            program.store(total, out, n * outputs + output)
+    return Code(program.name, program.text())

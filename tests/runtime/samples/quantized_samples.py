@@ -1,0 +1,103 @@
+"""Samples of the arithmetic on 8-bit codes, and of fake quantization."""
+
+# ruff: noqa: E501 - a table reads best with a sample a line
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.signal
+
+import flambeau as torch
+
+from .kit import Sample, array
+
+
+def codes(*shape: int, dtype: Any = np.int8, seed: int = 0) -> Any:
+    """Codes of all sizes."""
+    limits = np.iinfo(dtype)
+    return np.random.RandomState(seed).randint(limits.min, limits.max + 1, shape).astype(dtype)
+
+
+def quantized(x: Any, scale: float, zero_point: int, dtype: Any) -> Any:
+    limits = np.iinfo(dtype.numpy)
+    whole = np.rint(x / scale) + zero_point
+    return np.clip(whole, limits.min, limits.max).astype(dtype.numpy)
+
+
+def rows(x: Any) -> list[Any]:
+    scale = np.maximum(np.abs(x).max(-1) / 127, 1e-5)
+    return [np.rint(x / scale[..., None]).astype(np.int8), scale.astype(np.float32)]
+
+
+def finished(out: Any, dtype: Any, relu: bool, out_scale: Any, out_zero_point: int) -> Any:
+    out = np.maximum(out, 0) if relu else out
+    if out_scale is None:
+        return out.astype(np.float32)
+    limits = np.iinfo(dtype)
+    return np.clip(np.rint(out / out_scale) + out_zero_point, limits.min, limits.max).astype(dtype)
+
+
+def linear(
+    x: Any, w: Any, scale: Any, bias: Any = None, row_scale: Any = None, zero_point: int = 0,
+    relu: bool = False, out_scale: Any = None, out_zero_point: int = 0,
+) -> Any:  # fmt: skip
+    out = (x.astype(np.int64) - zero_point) @ w.T.astype(np.int64) * scale.astype(float)
+    out = out if row_scale is None else out * row_scale[..., None]
+    out = out if bias is None else out + bias
+    return finished(out, x.dtype, relu, out_scale, out_zero_point)
+
+
+def convolution(
+    x: Any, w: Any, scale: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int,
+    zero_point: int = 0, relu: bool = False, out_scale: Any = None, out_zero_point: int = 0,
+) -> Any:  # fmt: skip
+    """By SciPy, image by image and channel by channel, for stride 1 and no gaps."""
+    x = np.pad(x.astype(float) - zero_point, [(0, 0), (0, 0), *((p, p) for p in padding)])
+    out = []
+    for image in x:
+        parts = [scipy.signal.correlate(image, filter.astype(float), "valid")[0] for filter in w]
+        out.append(np.stack(parts))
+    along = (-1,) + (1,) * len(padding)
+    result = np.stack(out) * scale.reshape(along) + bias.reshape(along)
+    return finished(result, np.uint8, relu, out_scale, out_zero_point)
+
+
+def fake(x: Any, scale: Any, zero_point: Any, quant_min: float, quant_max: float) -> Any:
+    code = np.rint(x / scale) + zero_point
+    return (np.clip(code, quant_min, quant_max) - zero_point) * scale
+
+
+SCALES = np.asarray([0.5, 0.25, 0.125], np.float32)
+BIAS = np.asarray([1.0, -2.0, 0.5], np.float32)
+OUT = {"zero_point": 3, "relu": True, "out_scale": 20.0, "out_zero_point": 7}
+HOW = {"stride": (1, 1), "padding": (1, 0), "dilation": (1, 1), "groups": 1}
+
+SAMPLES: dict[str, list[Sample]] = {
+    "quantize_codes": [
+        Sample((array(3, 4),), {"scale": 0.1, "zero_point": 5, "dtype": torch.uint8}, quantized, False),
+        Sample((array(2, 0, 3),), {"scale": 2.0, "zero_point": 0, "dtype": torch.int8}, quantized, False),
+    ],
+    "dequantize_codes": [
+        Sample((codes(3, 4),), {"scale": 0.5, "zero_point": -2}, lambda q, scale, zero_point: ((q.astype(float) - zero_point) * scale).astype(np.float32), False),
+    ],
+    "quantize_rows": [Sample((array(3, 5),), {}, rows, False), Sample((array(2, 2, 7),), {}, rows, False)],
+    "int8_linear": [
+        Sample((codes(4, 6, dtype=np.uint8), codes(3, 6), SCALES, BIAS), OUT, linear, False),
+        Sample((codes(2, 2, 6), codes(3, 6), SCALES), {"zero_point": -4}, linear, False),
+        Sample((codes(2, 6), codes(3, 6), SCALES, BIAS, SCALES[:2]), {}, linear, False),
+    ],
+    "int8_weight_linear": [
+        Sample((array(4, 6), codes(3, 6), SCALES.astype(float), array(3)), {}, lambda x, w, scale, bias: x @ (w * scale[:, None]).T + bias),
+        Sample((array(2, 2, 6), codes(3, 6), SCALES.astype(float)), {}, lambda x, w, scale: x @ (w * scale[:, None]).T),
+    ],
+    "int8_convolution": [
+        Sample((codes(2, 2, 4, 5, dtype=np.uint8), codes(3, 2, 3, 2), SCALES, BIAS), HOW | OUT, convolution, False),
+        Sample((codes(2, 2, 4, 5, dtype=np.uint8), codes(3, 2, 3, 2), SCALES, BIAS), HOW | {"zero_point": 9}, convolution, False),
+    ],
+    "fake_quantize": [
+        Sample((array(3, 4) * 3, np.asarray(0.25), np.asarray(4.0)), {"quant_min": 0, "quant_max": 15}, fake, False),
+        Sample((array(3, 4), np.asarray([[0.25], [0.5], [0.125]]), np.asarray([[0.0], [1.0], [2.0]])), {"quant_min": -8, "quant_max": 7}, fake, False),
+    ],
+}  # fmt: skip
