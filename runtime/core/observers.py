@@ -18,20 +18,21 @@ if TYPE_CHECKING:
 __all__ = [
     "Observer",
     "active",
+    "is_traced",
     "observing",
     "subscribe",
     "unobserved",
     "unsubscribe",
-    "writes_are_followed",
 ]
 
 
 class Observer:
     """Base class of observers; override the events you want. All times are in seconds."""
 
-    follows_writes = False
-    """Whether writes in place go through operations while it looks, so that it sees what is
-    written."""
+    traces = False
+    """Whether it follows values from operation to operation: while it looks, writes in place go
+    through operations, and what depends on sizes is left to operations, not worked out by Python.
+    """
 
     def operation_started(self, name: str, device: Any) -> None:
         """An operation `name` is about to compute on `device`; if it fails, nothing follows."""
@@ -113,9 +114,9 @@ def unsubscribe(observer: Observer) -> None:
         _switch()
 
 
-def writes_are_followed() -> bool:
-    """Whether some observer of this thread wants to see what is written in place."""
-    return any(observer.follows_writes for observer in active)
+def is_traced() -> bool:
+    """Whether some observer of this thread traces."""
+    return any(observer.traces for observer in active)
 
 
 @contextmanager

@@ -257,9 +257,9 @@ class Merged:
             f"{v} at {s}" for v, s in list(zip(values, self.sizes, strict=False))[:3]
         )
         return ExportError(
-            f"Export: {operation}{where} was given {name} that depends on an open size in a way "
-            f"that is not known: {listed}. Compute it from the shape of a tensor by +, * and //, "
-            "or leave the dimension fixed."
+            f"Export: {operation}{where} was given a value ({name}) that depends on an open size "
+            f"in a way that is not known: {listed}. Compute it from the shape of a tensor by +, * "
+            "and //, or leave the dimension fixed."
         )
 
 

@@ -25,7 +25,7 @@ class ExportGraphSignature:
     buffers: tuple[str, ...]
 
 
-class _Program(Module):
+class ExportedModule(Module):
     """Calls a traced graph with the arguments of the model that it was traced from."""
 
     def __init__(self, traced: Traced) -> None:
@@ -99,7 +99,7 @@ class ExportedProgram:
 
     def module(self) -> Module:
         """A module that takes the arguments of the traced model, and returns what it returns."""
-        return _Program(self.traced)
+        return ExportedModule(self.traced)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("ExportedProgram: call program.module()(...) instead.")

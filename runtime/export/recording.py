@@ -7,6 +7,7 @@ written, its base and its views with it. Values that Python reads become constan
 
 from __future__ import annotations
 
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -101,7 +102,7 @@ class Recording(observers.Observer):
     records: list[Record] = field(default_factory=list)
     constants: list[Tensor] = field(default_factory=list)
 
-    follows_writes = True
+    traces = True
 
     def __post_init__(self) -> None:
         self.thread = threading.get_ident()
@@ -136,7 +137,7 @@ class Recording(observers.Observer):
             return
         read = {n: self._argument(n, v, operation) for n, v in arguments.items()}
         shapes = [tuple(map(int, o.shape)) for o in outputs]
-        record = Record(operation, read, shapes, [o.dtype for o in outputs], _place())
+        record = Record(operation, read, shapes, [o.dtype for o in outputs], current_place())
         self.records.append(record)
         number = len(self.records) - 1
         for k, out in enumerate(outputs):
@@ -244,7 +245,9 @@ class Recording(observers.Observer):
 
     def _add(self, name: str, arguments: dict[str, Any], like: Tensor) -> Reference:
         shape = tuple(map(int, like.shape))
-        self.records.append(Record(operations[name], arguments, [shape], [like.dtype], _place()))
+        self.records.append(
+            Record(operations[name], arguments, [shape], [like.dtype], current_place())
+        )
         return Result(len(self.records) - 1, 0)
 
     def _argument(self, name: str, value: Any, operation: Any) -> Any:
@@ -280,9 +283,20 @@ def _index_of(name: str, arguments: dict[str, Any], index: int, ndim: int) -> An
     return None
 
 
-def _place() -> Any:
-    """The innermost place of the user's program."""
-    return callsite.current()
+def current_place() -> Any:
+    """The innermost place that is not the runtime's own; models it brings along are not."""
+    frame: Any = sys._getframe(2)
+    while frame is not None and _is_inner(frame.f_globals.get("__name__", "")):
+        frame = frame.f_back
+    return None if frame is None else (frame.f_code, frame.f_lasti)
+
+
+MODELS = ("flambeau.text.", "flambeau.vision.")
+"""Packages whose code is shown like the user's."""
+
+
+def _is_inner(name: str) -> bool:
+    return name.startswith("flambeau.") and not name.startswith(MODELS)
 
 
 READS = ("item", "numpy_values")
@@ -298,7 +312,7 @@ def _reads_told(recording: Recording) -> Iterator[None]:
     def telling(original: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
         def read(self: Tensor) -> Any:
             if threading.get_ident() == recording.thread and recording.warns:
-                place = _place()
+                place = current_place()
                 if id(self) in recording._known and place not in told:
                     told.add(place)
                     _warn_of_read(self, place)
@@ -317,10 +331,16 @@ def _reads_told(recording: Recording) -> Iterator[None]:
 
 def _warn_of_read(tensor: Tensor, place: Any) -> None:
     where = "" if place is None else f" at {callsite.shown(place)}"
-    warnings.warn(
+    warn_at(
+        place,
         f"Export: the value of a tensor of shape {tuple(tensor.shape)} is read{where}. It becomes "
         "a constant of the exported model, and what depends on it is as it was in this run. Use "
         "torch.where or another operation on tensors instead.",
-        TracerWarning,
-        stacklevel=4,
     )
+
+
+def warn_at(place: Any, message: str) -> None:
+    """Warn of a constant, at a place of the user's program."""
+    code, instruction = place or (warn_at.__code__, 0)
+    line = list(code.co_positions())[instruction // 2][0] or code.co_firstlineno
+    warnings.warn_explicit(message, TracerWarning, code.co_filename, line)

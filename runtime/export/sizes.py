@@ -114,6 +114,7 @@ def variations(
     Raises: ExportError if the model runs at no other size of a dimension.
     """
     base = {n: 2 if s == 1 and opened.allows(n, 2) else s for n, s in first.items()}
+    run(base)  # what a first run leaves for later ones, such as tables of angles, is then there
     runs = [(base, run(base))]
     others: dict[str, int] = {}
     for name, size in base.items():

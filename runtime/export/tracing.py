@@ -11,20 +11,21 @@ from typing import Any
 from .. import fx
 from ..autograd.grad_mode import no_grad
 from ..core.tensor import Tensor
-from ..nn import Module
+from ..jit import tracing
+from ..nn import Module, Parameter
+from ..random import get_rng_state
 from ..utils import _pytree
 from .merging import Merged, merge
-from .recording import ExportError, Recording
+from .recording import ExportError, Recording, current_place, warn_at
 from .sizes import OpenDims, resized, variations
 
-__all__ = ["Traced", "is_tracing", "trace"]
-
-_depth = 0
+__all__ = ["Traced", "rooted", "trace"]
 
 
-def is_tracing() -> bool:
-    """Whether a trace is under way."""
-    return _depth > 0
+RANDOM = (
+    "Export: random numbers are drawn while the model runs. They become constants of the exported "
+    "model, the same at each run. Give them as inputs, or export in eval mode."
+)
 
 
 @dataclass
@@ -88,14 +89,17 @@ def trace(
         values = [next(filled) if f is None else f[0] for f in fixed]
         given, keywords = _pytree.tree_unflatten(values, spec)
         recording = Recording(inputs, _names_of(root), warns and not outputs)
+        before = get_rng_state()
         with recording.running():
             result = function(*given, **keywords)
+        if recording.warns and not (get_rng_state() == before).all():
+            warn_at(current_place(), RANDOM)
         found, out_spec = _pytree.tree_flatten(result)
         outputs.append((found, out_spec))
         references = [recording.reference(x) for x in found if isinstance(x, Tensor)]
         return recording, references
 
-    with _mode(root, keeps_mode), no_grad(), _counted():
+    with _mode(root, keeps_mode), no_grad(), tracing():
         first = opening.sizes(examples)
         runs = variations(opening, first, run) if first else [(first, run(first))]
     values, out_spec = outputs[0]
@@ -107,20 +111,12 @@ def trace(
     merged = Merged(recordings, [s for s, _ in runs], opening, found_names)
     merge(merged, [refs for _, (_, refs) in runs])
     merged.graph.eliminate_dead_code()
-    module = fx.GraphModule(_rooted(root, merged.attributes), merged.graph)
+    own = {id(p) for p in root.parameters()} if isinstance(root, Module) else set()
+    parameters = {path for path, t in merged.attributes.items() if id(t) in own}
+    module = fx.GraphModule(rooted(merged.attributes, parameters), merged.graph)
     module.training = bool(keeps_mode and getattr(root, "training", False))
     kept = [None if isinstance(x, Tensor) else (x,) for x in values]
     return Traced(module, found_names, spec, fixed, out_spec, kept, opening, examples)
-
-
-@contextmanager
-def _counted() -> Iterator[None]:
-    global _depth
-    _depth += 1
-    try:
-        yield
-    finally:
-        _depth -= 1
 
 
 @contextmanager
@@ -144,10 +140,9 @@ def _names_of(root: Any) -> dict[int, str]:
     return {id(t): name for name, t in tensors}
 
 
-def _rooted(root: Any, attributes: dict[str, Any]) -> Any:
-    """A module that holds what a graph reads, under its names."""
+def rooted(attributes: dict[str, Any], parameters: set[str]) -> Module:
+    """A module that holds what a graph reads, under its names, some of it as parameters."""
     holder = Module()
-    own = {id(p): p for p in root.parameters()} if isinstance(root, Module) else {}
     for path, tensor in attributes.items():
         *parents, name = path.split(".")
         here = holder
@@ -155,8 +150,9 @@ def _rooted(root: Any, attributes: dict[str, Any]) -> Any:
             if part not in here._modules:
                 here.add_module(part, Module())
             here = here._modules[part]  # type: ignore[assignment]
-        if id(tensor) in own:
-            here.register_parameter(name, tensor)
+        if path in parameters:
+            is_new = not isinstance(tensor, Parameter)
+            here.register_parameter(name, Parameter(tensor) if is_new else tensor)
         else:
             here.register_buffer(name, tensor)
     return holder

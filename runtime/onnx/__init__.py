@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import enum
 
-from ..export.tracing import is_tracing
+from ..jit import is_tracing
 from .builder import OnnxExporterError as OnnxExporterError
 from .exporting import export as export
+from .phones import quantized as quantized
+from .phones import save_ort as save_ort
 from .program import ONNXProgram as ONNXProgram
+from .web import web_page as web_page
 
 __all__ = [
     "ONNXProgram", "OnnxExporterError", "OperatorExportTypes", "TrainingMode", "export",
-    "is_in_onnx_export",
+    "is_in_onnx_export", "quantized", "save_ort", "web_page",
 ]  # fmt: skip
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from ..core.creation import from_numpy
 from ..core.tensor import Tensor
 from ..export.tracing import Traced
+from ..serialization.replacing import replace_file
 from ..utils import _pytree
 from .lowering import lower
 
@@ -56,8 +58,6 @@ class ONNXProgram:
     ) -> None:
         """Write the model to `destination`, a path or an open binary file; with `external_data`, or
         beyond 2 GiB, its tensors to a file beside it. The file appears whole or not at all."""
-        import onnx
-
         size = sum(len(t.raw_data) for t in self.model_proto.graph.initializer)
         apart = size > LARGEST_FILE if external_data is None else external_data
         if hasattr(destination, "write"):
@@ -66,15 +66,11 @@ class ONNXProgram:
             destination.write(self.model_proto.SerializeToString())
             return
         path = Path(destination)
-        part = path.with_name(f".{path.name}.part")
-        try:
-            if apart:
-                _save_apart(self.model_proto, part, f"{path.name}.data")
-            else:
-                onnx.save_model(self.model_proto, str(part))
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        if apart:
+            _save_apart(self.model_proto, path)
+        else:
+            data = self.model_proto.SerializeToString()
+            replace_file(path, lambda file: file.write(data))
 
     def initializers_as_inputs(self) -> None:
         """List the constants among the inputs too, so that they can be given anew."""
@@ -133,13 +129,17 @@ class ONNXProgram:
         return f"<ONNXProgram: {len(graph.node)} nodes, {size:,} bytes of constants>"
 
 
-def _save_apart(model: Any, part: Path, data: str) -> None:
-    """The model at `part` and its tensors in the file called `data` beside it."""
+def _save_apart(model: Any, path: Path) -> None:
+    """The model at `path`, and its tensors in a file beside it with `.data` behind the name."""
     import onnx
 
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    (part.parent / data).unlink(missing_ok=True)
-    onnx.save_model(
-        copy, str(part), save_as_external_data=True, all_tensors_to_one_file=True, location=data
-    )
+    data = path.with_name(f"{path.name}.data")
+    with tempfile.TemporaryDirectory(dir=path.resolve().parent) as folder:
+        part = Path(folder, path.name)
+        onnx.save_model(
+            copy, str(part), save_as_external_data=True, location=data.name, size_threshold=1024
+        )
+        os.replace(part.with_name(data.name), data)
+        os.replace(part, path)

@@ -377,7 +377,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
         dtypes.require_fitting(value, value, self.dtype)
         value = dtypes.wrapped(value, self.dtype)
     has_past = self._edge is not None and is_grad_enabled()
-    if has_past or observers.writes_are_followed():
+    if has_past or observers.is_traced():
         everywhere = self.new_ones((), dtype=dtypes.bool_)  # zeros flow back to what was here
         return overwrite(self, self.masked_fill(everywhere, value), "fill_")
     write(self, value, "fill_")
@@ -410,7 +410,7 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
     elif value.device != self.device or value.dtype is not self.dtype:
         value = value.to(self.device, self.dtype)
     recorded = is_grad_enabled() and (self._edge is not None or value._edge is not None)
-    recorded = recorded or observers.writes_are_followed()
+    recorded = recorded or observers.is_traced()
     if recorded or (batched.in_use and _is_batched(self, value, parsed)):
         result = index_put_values(self, value, index=parsed, accumulate=False)
         overwrite(self, result, "setitem")
