@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -50,6 +51,36 @@ def test_nothing_of_the_model_is_changed() -> None:
     assert all(not module._hooks.get("forward") for module in model.modules())
     assert all(p.grad is None for p in model.parameters())
     assert observers.active == []
+
+
+def test_a_model_that_trains_meanwhile_stays_as_it_is_and_is_not_counted() -> None:
+    class Meeting(nn.Linear):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            if threading.current_thread() is threading.main_thread():
+                inside.set()
+                assert trained.wait(60)
+            else:
+                modes.append(self.training)
+            return super().forward(input)
+
+    def train() -> None:
+        assert inside.wait(60)
+        model(torch.ones(7, 3))
+        trained.set()
+
+    inside, trained, modes, calls = threading.Event(), threading.Event(), list[bool](), list[int]()
+    model = nn.Sequential(Meeting(3, 4), nn.ReLU())
+    model.register_forward_hook(lambda module, given, output: calls.append(len(output)))
+    other = threading.Thread(target=train)
+    other.start()
+    found = summary(model, (2, 3))
+    other.join(60)
+    assert [(layer.calls, layer.flops) for layer in found.layers[:2]] == [(1, 48 + 8), (1, 48)]
+    assert modes == [True]
+    assert calls == [7, 2]
+    model(torch.ones(5, 3))
+    assert calls == [7, 2, 5]
+    assert found.layers[0].calls == 1
 
 
 def test_embeddings_get_integers_and_dicts_are_keywords(run: Run) -> None:
@@ -114,3 +145,20 @@ def test_counts_read_well() -> None:
     assert [count_text(n) for n in (7, 1200, 3_456_000, 2.5e15)] == [
         "7", "1.2 k", "3.46 M", "2.5e+03 T",
     ]  # fmt: skip
+
+
+def test_two_models_stand_beside_each_other(run: Run) -> None:
+    run("a = nn.Sequential(nn.Linear(4, 6), nn.Dropout(), nn.Linear(6, 2))")
+    run("b = nn.Linear(4, 2); b.weight.grad = torch.ones(2, 4)")
+    lines = run("%summary a torch.ones(3, 4) --beside b").splitlines()
+    assert lines[0].split() == ["a", "b", "first", "/", "second"]
+    assert lines[1].split() == ["parameters", "44", "10", "4.40"]
+    assert lines[3].split() == ["FLOP", "216", "48", "4.50"]
+    assert lines[5].startswith("For 3×4: the largest output is the same in ")
+    same = run("%summary a {'input': torch.ones(3, 4)} -b a")
+    assert "the same in 100.0%; outputs differ by 0 at most." in same
+    assert "(True, 8.0)" in run("a.training, b.weight.grad.sum().item()")
+    assert "outputs of other shapes" in run("%summary a (3, 4) -b nn.Linear(4,1)")
+    assert "expected an input for two models" in run("%summary a -b b")
+    assert "%summary: ShapeError" in run("%summary a (3, 4) -b nn.Linear(5,2)")
+    assert "expected a module first. Got 3, int." in run("%summary a (3, 4) -b 3")

@@ -29,7 +29,7 @@ NOT_IN_ONNX = {
     "bits are not seen": "hash_tensor view_as_dtype bitwise_left_shift bitwise_right_shift",
     "factors of matrices": """
         cholesky_of_positive cholesky_ex_of_positive linalg.cholesky cholesky_solve_of_triangle
-        cholesky_inverse_of_triangle linalg.qr eigvalsh_of_symmetric linalg.svd linalg.svdvals
+        cholesky_inverse_of_triangle linalg.qr eigh_of_symmetric eigvalsh_of_symmetric linalg.svd linalg.svdvals
         linalg.lu lu_factor_values lu_without_pivots linalg.householder_product lu_solved
         linalg.slogdet logdet linalg.inv inverse_and_info linalg.solve solution_and_info
         linalg.solve_triangular linalg.pinv pinv_of_symmetric pinv_of_rank_2 linalg.matrix_rank
@@ -47,6 +47,10 @@ NOT_IN_ONNX = {
         bag_of_rows weighted_bag bag_of_matrix bag_numbers place_product sampled_product
     """,
     "sequences of several lengths": "rnn_steps lstm_results gru_results",
+    "int8 kernels: torch.onnx.quantized quantizes what is exported": """
+        quantize_codes dequantize_codes quantize_rows int8_linear int8_weight_linear
+        int8_convolution
+    """,
     "writes to diagonals": "diagonal_scatter",
     "positions of a pool's largest elements": "max_pool2d",
     "factors for some dimensions only": "resample",
