@@ -29,7 +29,8 @@ NOT_IN_ONNX = {
     "bits are not seen": "hash_tensor view_as_dtype bitwise_left_shift bitwise_right_shift",
     "factors of matrices": """
         cholesky_of_positive cholesky_ex_of_positive linalg.cholesky cholesky_solve_of_triangle
-        cholesky_inverse_of_triangle linalg.qr eigh_of_symmetric eigvalsh_of_symmetric linalg.svd linalg.svdvals
+        cholesky_inverse_of_triangle linalg.qr eigh_of_symmetric eigvalsh_of_symmetric
+        linalg.svd linalg.svdvals
         linalg.lu lu_factor_values lu_without_pivots linalg.householder_product lu_solved
         linalg.slogdet logdet linalg.inv inverse_and_info linalg.solve solution_and_info
         linalg.solve_triangular linalg.pinv pinv_of_symmetric pinv_of_rank_2 linalg.matrix_rank
