@@ -30,7 +30,7 @@ model = nn.Sequential(
 
 # %% Training.
 optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-for _epoch in range(8):
+for _epoch in range(5):
     for rows in torch.randperm(len(x)).split(64):
         optimizer.zero_grad()
         nn.functional.cross_entropy(model(x[rows]), y[rows]).backward()

@@ -88,7 +88,7 @@ SAME = frozenset(["copied", "detached", "pass_through"])
 """Operations whose result has the values of the input: no step of a trace."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Recording(observers.Observer):
     """An observer that writes down what a thread computes from `inputs`.
 
@@ -109,6 +109,7 @@ class Recording(observers.Observer):
         self._known: dict[int, _Known] = {}
         self._by_array: dict[int, Reference] = {}
         self._synced: dict[int, int] = {}  # versions of memories that were written, as followed
+        self._told: set[Any] = set()
         self._alive: list[Any] = []  # so that no id means two things
         for k, tensor in enumerate(self.inputs):
             self._note(tensor, Input(k))
@@ -166,6 +167,15 @@ class Recording(observers.Observer):
             reference = self._put(whole, parent, made, known, reference)
             tensor, known = parent, before
         self._by_array[id(tensor._array)] = reference
+
+    def value_read(self, tensor: Tensor) -> None:
+        """Tell of a value that Python comes to know, once for each place."""
+        if threading.get_ident() != self.thread or not self.warns:
+            return
+        place = current_place()
+        if id(tensor) in self._known and place not in self._told:
+            self._told.add(place)
+            _warn_of_read(tensor, place)
 
     # -- what tensors are ------------------------------------------------------------------------
 
@@ -303,30 +313,37 @@ READS = ("item", "numpy_values")
 """The methods of tensors by which Python comes to know their values."""
 
 
+_reading: list[Recording] = []
+_originals: dict[str, Callable[[Tensor], Any]] = {}
+_lock = threading.Lock()
+
+
 @contextmanager
 def _reads_told(recording: Recording) -> Iterator[None]:
-    """In this block, values that Python reads are told about."""
-    originals = {name: getattr(Tensor, name) for name in READS}
-    told: set[Any] = set()
-
-    def telling(original: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
-        def read(self: Tensor) -> Any:
-            if threading.get_ident() == recording.thread and recording.warns:
-                place = current_place()
-                if id(self) in recording._known and place not in told:
-                    told.add(place)
-                    _warn_of_read(self, place)
-            return original(self)
-
-        return read
-
-    for name, original in originals.items():
-        setattr(Tensor, name, telling(original))
+    """In this block, values that Python reads are told about; several threads may be in one."""
+    with _lock:
+        if not _reading:
+            for name in READS:
+                _originals[name] = getattr(Tensor, name)
+                setattr(Tensor, name, _telling(_originals[name]))
+        _reading.append(recording)
     try:
         yield
     finally:
-        for name, original in originals.items():
-            setattr(Tensor, name, original)
+        with _lock:
+            _reading.remove(recording)
+            if not _reading:
+                for name in READS:
+                    setattr(Tensor, name, _originals[name])
+
+
+def _telling(original: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
+    def read(self: Tensor) -> Any:
+        for recording in tuple(_reading):
+            recording.value_read(self)
+        return original(self)
+
+    return read
 
 
 def _warn_of_read(tensor: Tensor, place: Any) -> None:

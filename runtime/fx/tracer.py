@@ -6,10 +6,12 @@ import builtins
 import functools
 import inspect
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ..core import overriding
 from ..core.tensor import Tensor
 from ..nn import Module, Sequential
 from .graph import Graph
@@ -19,6 +21,8 @@ from .proxy import Proxy, TraceError
 
 __all__ = ["Tracer", "symbolic_trace", "wrap"]
 
+_lock = threading.RLock()
+"""One trace at a time: it changes how all modules are called."""
 _wrapped: list[tuple[dict[str, Any], str]] = []
 """Global functions that traces keep as one call: where they stand, and their names."""
 
@@ -87,6 +91,11 @@ class Tracer:
     @contextmanager
     def _watching(self) -> Iterator[None]:
         """In this block calls of modules, and of wrapped functions, come here first."""
+        overriding.switch_on()  # functions written in Python would go on with proxies otherwise
+        with _lock:
+            yield from self._patched()
+
+    def _patched(self) -> Iterator[None]:
         original = Module.__call__
         tracer = self
 
@@ -143,19 +152,31 @@ class Tracer:
         return forward(*args, **kwargs)
 
     def create_node(
-        self, kind: str, target: Target, args: Any, kwargs: Any, name: str | None = None
+        self,
+        kind: str,
+        target: Target,
+        args: Any,
+        kwargs: Any,
+        name: str | None = None,
+        type_expr: Any = None,
     ) -> Node:
         """A node of the graph."""
-        return self.graph.create_node(kind, target, args, kwargs, name)
+        return self.graph.create_node(kind, target, args, kwargs, name, type_expr)
 
     def create_proxy(
-        self, kind: str, target: Target, args: Any, kwargs: Any, name: str | None = None
+        self,
+        kind: str,
+        target: Target,
+        args: Any,
+        kwargs: Any,
+        name: str | None = None,
+        type_expr: Any = None,
+        proxy_factory_fn: Callable[[Node], Any] | None = None,
     ) -> Any:
         """A node, and the proxy of its value."""
-        node = self.create_node(
-            kind, target, self.create_arg(tuple(args)), self.create_arg(kwargs), name
-        )
-        return self.proxy(node)
+        held = self.create_arg(tuple(args)), self.create_arg(kwargs)
+        node = self.create_node(kind, target, *held, name, type_expr)
+        return (proxy_factory_fn or self.proxy)(node)
 
     def proxy(self, node: Node) -> Any:
         """The proxy of a node's value."""

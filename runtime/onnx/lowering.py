@@ -25,6 +25,10 @@ SINGLE: dict[str, str] = {
 """Pointwise operations that are one ONNX operator, which runtimes have fast kernels for."""
 
 
+LIMITS = {"hardtanh": ("min_val", "max_val"), "clamp_numbers": ("min", "max")}
+"""Operations that are Clip, and what their limits are called."""
+
+
 def lower(traced: Traced, output_names: list[str], opset: int, folds: bool = True) -> Any:
     """The onnx.ModelProto of a traced graph.
 
@@ -138,6 +142,10 @@ class _Lowering:
 
 def _single(b: Builder, operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The operation as one ONNX operator, if it is one for these types and attributes."""
+    if operation.name in LIMITS and args[0].is_float:
+        limits = [kwargs[word] for word in LIMITS[operation.name]]
+        given = [None if n is None else b.constant(float(n), args[0].dtype) for n in limits]
+        return b.Clip(args[0], *given)
     name = SINGLE.get(operation.name)
     if name is None or args[0].dtype not in (dtypes.float32, dtypes.float16):
         return None

@@ -58,8 +58,7 @@ class ONNXProgram:
     ) -> None:
         """Write the model to `destination`, a path or an open binary file; with `external_data`, or
         beyond 2 GiB, its tensors to a file beside it. The file appears whole or not at all."""
-        size = sum(len(t.raw_data) for t in self.model_proto.graph.initializer)
-        apart = size > LARGEST_FILE if external_data is None else external_data
+        apart = self._is_large if external_data is None else external_data
         if hasattr(destination, "write"):
             if apart:
                 raise ValueError("ONNXProgram.save: a model beyond 2 GiB needs a path.")
@@ -95,12 +94,20 @@ class ONNXProgram:
                     "ONNXProgram: running a model needs the package onnxruntime. Install it: pip "
                     "install onnxruntime."
                 ) from None
-            self._session = onnxruntime.InferenceSession(
-                self.model_proto.SerializeToString(),
-                sess_options=options,
-                providers=providers or ["CPUExecutionProvider"],
-            )
+            how = {"sess_options": options, "providers": providers or ["CPUExecutionProvider"]}
+            if self._is_large:
+                with tempfile.TemporaryDirectory() as folder:
+                    self.save(Path(folder, "model.onnx"))
+                    self._session = onnxruntime.InferenceSession(f"{folder}/model.onnx", **how)
+            else:
+                data = self.model_proto.SerializeToString()
+                self._session = onnxruntime.InferenceSession(data, **how)
         return self._session
+
+    @property
+    def _is_large(self) -> bool:
+        """Whether the tensors do not fit into a protobuf file."""
+        return sum(len(t.raw_data) for t in self.model_proto.graph.initializer) > LARGEST_FILE
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What onnxruntime computes, as the exported model returns it."""

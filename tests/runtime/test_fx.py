@@ -109,6 +109,11 @@ def test_custom_tracers_say_which_modules_stay_calls() -> None:
     )
 
 
+def test_functions_written_in_python_are_one_call() -> None:
+    traced = fx.symbolic_trace(lambda x: torch.flatten(x, 1))
+    assert [n.target for n in traced.graph.find_nodes(op="call_function")] == [torch.flatten]
+
+
 def test_interpreters_see_every_value() -> None:
     seen = []
 

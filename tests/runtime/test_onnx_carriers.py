@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import flambeau as torch
 from flambeau import nn
 from flambeau.errors import CheckpointError
 from flambeau.export import Dim
+
+from .. import programs
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -94,3 +97,17 @@ def test_a_page_says_what_it_cannot_do(tmp_path: Path, runtime: Path) -> None:
     with pytest.raises(torch.onnx.OnnxExporterError, match=r"\(N, 1 or 3, H, W\)"):
         torch.onnx.web_page(program, tmp_path / "page.html", runtime=runtime, image=True)
     assert not (tmp_path / "page.html").exists()
+
+
+def test_the_example_exports_what_it_trained(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    script = Path(__file__).parent.parent.parent / "examples" / "export.py"
+    result = programs.finished(sys.executable, str(script), cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    for words in (r"test accuracy ([\d.]+)%", r"int8 ([\d.]+)%"):
+        assert float(re.search(words, result.stdout)[1]) >= 97.0  # type: ignore[index]
+    assert sorted(p.name for p in (tmp_path / "exported").iterdir()) == [
+        "digits.onnx",
+        "digits.ort",
+    ]

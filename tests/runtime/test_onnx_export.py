@@ -220,6 +220,18 @@ def test_tensors_lie_in_a_file_beside_it_if_asked(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, model(x).detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
+def test_a_model_beyond_a_protobuf_file_is_saved_in_two_and_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flambeau.onnx.program.LARGEST_FILE", 1000)
+    model, x = nn.Linear(64, 64), torch.randn(2, 64)
+    program = torch.onnx.export(model, (x,), tmp_path / "model.onnx")
+    assert {p.name for p in tmp_path.iterdir()} == {"model.onnx", "model.onnx.data"}
+    assert torch.allclose(program(x), model(x), atol=1e-5)
+    with pytest.raises(ValueError, match="needs a path"):
+        program.save(io.BytesIO())
+
+
 def test_what_onnx_cannot_express_names_the_operation_and_the_line() -> None:
     class Rare(nn.Module):
         def forward(self, x: Any) -> Any:
@@ -248,3 +260,44 @@ def test_without_the_package_the_error_says_how_to_get_it(monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ImportError, match=r"pip install 'flambeau\[onnx\]'"):
         torch.onnx.export(nn.Linear(3, 2), (torch.ones(1, 3),))
+
+
+@pytest.mark.parametrize("mode", ["nearest", "nearest-exact", "bilinear", "bicubic"])
+def test_images_of_any_size_are_resampled(mode: str) -> None:
+    class Twice(nn.Module):
+        def forward(self, x: Any, like: Any) -> Any:
+            y = F.interpolate(x, scale_factor=2.0, mode=mode)
+            return F.interpolate(y, size=like.shape[2:], mode=mode)
+
+    axes = {"x": {2: "h", 3: "w"}, "like": {2: "H", 3: "W"}}
+    given = (torch.randn(1, 2, 6, 5), torch.zeros(1, 1, 9, 4))
+    exported(Twice(), given, axes, (torch.randn(1, 2, 3, 8), torch.zeros(1, 1, 7, 7)))
+
+
+def test_random_numbers_that_become_constants_are_told() -> None:
+    with pytest.warns(torch.export.TracerWarning, match="random numbers are drawn"):
+        torch.onnx.export(lambda x: x + torch.rand_like(x), (torch.ones(3),))
+
+
+def test_limits_are_one_operator() -> None:
+    model = nn.Sequential(nn.ReLU6(), nn.Hardtanh())
+    assert kinds(exported(model, (torch.randn(5) * 9,))) == ["Clip", "Clip"]
+
+
+def test_a_compiled_model_is_exported_as_the_model_it_is() -> None:
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh())
+    program = torch.onnx.export(torch.compile(model), (torch.randn(2, 4),))
+    assert kinds(program) == ["Gemm", "Tanh"]
+
+
+def test_two_threads_export_at_once_and_leave_tensors_as_they_were() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    before = torch.Tensor.item
+    models = [nn.Sequential(nn.Linear(4, n), nn.ReLU()) for n in range(1, 9)]
+    x = torch.randn(2, 4)
+    with ThreadPoolExecutor(4) as pool:
+        programs = list(pool.map(lambda m: torch.onnx.export(m, (x,)), models))
+    for model, program in zip(models, programs, strict=True):
+        assert torch.allclose(program(x), model(x), atol=1e-6)
+    assert torch.Tensor.item is before

@@ -48,10 +48,6 @@ NOT_IN_ONNX = {
         bag_of_rows weighted_bag bag_of_matrix bag_numbers place_product sampled_product
     """,
     "sequences of several lengths": "rnn_steps lstm_results gru_results",
-    "int8 kernels: torch.onnx.quantized quantizes what is exported": """
-        quantize_codes dequantize_codes quantize_rows int8_linear int8_weight_linear
-        int8_convolution
-    """,
     "writes to diagonals": "diagonal_scatter",
     "positions of a pool's largest elements": "max_pool2d",
     "factors for some dimensions only": "resample",
