@@ -144,7 +144,7 @@ newaxis = None
 _LAZY_MODULES = """
 _C __config__ _dynamo accelerator amp backends compiler cpu cuda distillation distributed
 distributions export fft func futures fx hub jit linalg multiprocessing nn onnx optim profiler
-serialization signal special testing text types utils version
+serialization signal special testing text types utils version vision
 """.split()
 _LAZY_NAMES = {
     "AcceleratorError": "cuda",
