@@ -110,13 +110,19 @@ def trace(
     recordings = [recording for _, (recording, _) in runs]
     merged = Merged(recordings, [s for s, _ in runs], opening, found_names)
     merge(merged, [refs for _, (_, refs) in runs])
-    merged.graph.eliminate_dead_code()
-    own = {id(p) for p in root.parameters()} if isinstance(root, Module) else set()
-    parameters = {path for path, t in merged.attributes.items() if id(t) in own}
-    module = fx.GraphModule(rooted(merged.attributes, parameters), merged.graph)
+    module = _module_of(merged, root)
     module.training = bool(keeps_mode and getattr(root, "training", False))
     kept = [None if isinstance(x, Tensor) else (x,) for x in values]
     return Traced(module, found_names, spec, fixed, out_spec, kept, opening, examples)
+
+
+def _module_of(merged: Merged, root: Any) -> fx.GraphModule:
+    """The module that runs the merged graph, with those of the attributes as parameters that are
+    such of `root`."""
+    merged.graph.eliminate_dead_code()
+    own = {id(p) for p in root.parameters()} if isinstance(root, Module) else set()
+    parameters = {path for path, t in merged.attributes.items() if id(t) in own}
+    return fx.GraphModule(rooted(merged.attributes, parameters), merged.graph)
 
 
 @contextmanager

@@ -94,8 +94,10 @@ class Builder:
         self.nodes: list[Any] = []
         self.constants: dict[str, Any] = {}
         self.dtypes: dict[str, dtypes.dtype] = {}
-        self.scope = ""  # of names of nodes and their results
-        self.doc = ""
+        self.values: dict[Any, Any] = {}  # of the nodes of the traced graph, as far as written
+        self.node: Any = None  # the one that is being written, and its operation
+        self.operation: Any = None
+        self.doc = ""  # the user's line, which nodes keep
         self._names: set[str] = set()
         self._numbers: dict[Any, Value] = {}
 
@@ -125,7 +127,7 @@ class Builder:
         if dtype is None:
             lead = values[1] if op_type == "Where" else values[0] if values else None
             dtype = RESULTS.get(op_type) or (lead.dtype if lead is not None else like)
-        names = [self.unused(f"{self.scope}{op_type.lower()}") for _ in range(outputs)]
+        names = [self.unused(op_type.lower()) for _ in range(outputs)]
         self.emit(op_type, [v.name if v is not None else "" for v in values], names, attributes)
         results = [Value(name, dtype) for name in names]
         for result in results:
@@ -165,6 +167,10 @@ class Builder:
         return self.tensor(array, dtype, f"{name}.folded" if "." in name else name)
 
     # -- constants and names ---------------------------------------------------------------------
+
+    def reserve(self, names: Sequence[str]) -> None:
+        """Keep names for inputs and outputs."""
+        self._names.update(names)
 
     def unused(self, wanted: str) -> str:
         """`wanted`, with a number behind it if it is taken."""

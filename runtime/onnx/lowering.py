@@ -12,6 +12,7 @@ from ..export.merging import sym_size
 from ..export.tracing import Traced
 from .builder import Builder, OnnxExporterError, Value
 from .formulas import write_formula
+from .model import assembled
 from .rules import RULES
 
 __all__ = ["lower"]
@@ -42,9 +43,8 @@ class _Lowering:
         self.traced = traced
         self.b = Builder(opset, folds)
         self.output_names = output_names
-        self.values: dict[fx.Node, Any] = {}
-        self.b.values = self.values
-        self.b._names.update([*traced.input_names, *output_names])
+        self.values: dict[fx.Node, Any] = self.b.values
+        self.b.reserve([*traced.input_names, *output_names])
 
     def model(self) -> Any:
         """All nodes, then the outputs under their names."""
@@ -57,8 +57,6 @@ class _Lowering:
                 described = list(zip(names, node.args[0], results, strict=True))
             else:
                 self.values[node] = self._value(node)
-        from .model import assembled
-
         return assembled(self.b, self.traced, inputs, described)
 
     def _named_outputs(self, results: list[Value]) -> list[str]:

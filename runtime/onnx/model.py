@@ -8,6 +8,7 @@ from .. import fx
 from ..export.tracing import Traced
 from ..version import __version__
 from .builder import Builder, Value, element_type
+from .passes import cleaned
 
 __all__ = ["assembled"]
 
@@ -17,8 +18,6 @@ def assembled(
 ) -> Any:
     """The onnx.ModelProto of what `b` holds, without nodes and constants that nothing reads."""
     from onnx import helper, numpy_helper
-
-    from .passes import cleaned
 
     nodes, constants = cleaned(b, [name for name, _, _ in outputs])
     symbols = _symbols(traced)

@@ -51,15 +51,11 @@ def web_page(
     folder = _runtime_files(Path(runtime))
     examples = program.traced.examples
     inputs = [_described(i, t) for i, t in zip(_inputs(program), examples, strict=True)]
-    shapes = [i["shape"] for i in inputs]
-    fits = len(inputs) == 1 and len(shapes[0]) == 4 and shapes[0][1] in (1, 3)
-    fits = (
-        fits and inputs[0]["type"] == "float32" and all(isinstance(n, int) for n in shapes[0][1:])
-    )
+    fits = _is_image(inputs)
     if image and not fits:
         raise OnnxExporterError(
             "web_page: expected one float32 input (N, 1 or 3, H, W) of fixed H and W. Got "
-            f"{shapes}."
+            f"{[i['shape'] for i in inputs]}."
         )
     per_channel = [[float(x)] if isinstance(x, int | float) else list(x) for x in (mean, std)]
     settings = {
@@ -89,6 +85,14 @@ def _runtime_files(folder: Path) -> Path:
         f"web_page: expected {LIBRARY} and {WASM} in {folder}. Get them by npm install "
         "onnxruntime-web, and give that folder."
     )
+
+
+def _is_image(inputs: list[dict[str, Any]]) -> bool:
+    """Whether there is one input, and a picture can be it."""
+    (shape, kind), *others = [(i["shape"], i["type"]) for i in inputs]
+    if others or kind != "float32" or len(shape) != 4:
+        return False
+    return shape[1] in (1, 3) and all(isinstance(n, int) for n in shape[1:])
 
 
 def _inputs(program: ONNXProgram) -> list[Any]:
