@@ -160,20 +160,19 @@ def convert(
     if found is not module:
         return found
     _swap_all(module, lambda layer: swap_module(layer, mapping, {}))
-    if remove_qconfig:
-        _remove_settings(module)
+    for layer in module.modules():
+        _unwatch(layer)
+        if remove_qconfig:
+            layer.__dict__.pop("qconfig", None)
     return module
 
 
-def _remove_settings(model: Module) -> None:
-    for layer in model.modules():
-        layer.__dict__.pop("qconfig", None)
-        if isinstance(layer._modules.get(CALIBRATION), ObserverBase | FakeQuantizeBase):
-            if not isinstance(layer, FakeQuantizeBase):
-                del layer._modules[CALIBRATION]
-        hooks = layer._forward_hooks
-        for key in [k for k, hook in hooks.items() if hook is _seen]:
-            del hooks[key]
+def _unwatch(layer: Any) -> None:
+    """Take the calibration module from a layer that stays as it is."""
+    hooks = layer._forward_hooks
+    for key in [k for k, hook in hooks.items() if hook is _seen]:
+        del hooks[key]
+        del layer._modules[CALIBRATION]
 
 
 def swap_module(

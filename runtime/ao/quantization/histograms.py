@@ -9,8 +9,8 @@ import numpy as np
 
 from ...core import dtypes
 from ...core.creation import tensor, zeros
-from ...core.ranges import linspace
 from ...core.quantized_arrays import per_tensor_affine, qscheme
+from ...core.ranges import linspace
 from ...core.tensor import Tensor
 from ...ops.histograms import histc
 from .calibration import EPSILON, PER_CHANNEL, UniformQuantizationObserverBase

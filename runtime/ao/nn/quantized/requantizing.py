@@ -31,7 +31,8 @@ __all__ = [
 
 
 class _Requantizing(Module):
-    """Made by `from_float` of the calibrated layer, which it holds as `float_module`."""
+    """Made by `from_float` of the calibrated layer, which it holds as `float_module`; `convert` takes
+    the calibration from that."""
 
     plain: type[Module]
 
@@ -52,11 +53,7 @@ class _Requantizing(Module):
     def from_float(cls, mod: Any, use_precomputed_fake_quant: bool = False) -> Any:
         """The quantized layer of a calibrated one."""
         scale, zero_point = output_parameters(mod)
-        kept = mod.__new__(type(mod))
-        kept.__dict__.update(mod.__dict__)
-        kept._modules = {k: m for k, m in mod._modules.items() if k != "activation_post_process"}
-        kept._forward_hooks = type(mod._forward_hooks)()
-        made = cls(kept, scale, zero_point)
+        made = cls(mod, scale, zero_point)
         made.training = mod.training
         return made
 
