@@ -33,15 +33,18 @@ class Conversation:
     def __init__(self, client: Any, is_alive: Callable[[], bool], may_ask: bool) -> None:
         self.client, self.is_alive, self.may_ask = client, is_alive, may_ask
         self.deadline: float | None = None  # of the monotonic clock
+        self._heeds_deadline = True
         self._cell = ""
 
     def execute(
         self, source: str, listener: Listener | None = None, silent: bool = False
     ) -> dict[str, Any]:
-        """Run a cell; its reply, with `content` and `metadata`.
+        """Run a cell; its reply, with `content` and `metadata`. One that runs silently is our own,
+        which no deadline cuts short.
 
         Raises: KernelGoneError, or OutOfTimeError at the deadline; the cell then still runs.
         """
+        self._heeds_deadline = not silent
         self._cell = self.client.execute(
             source, silent=silent, store_history=not silent, allow_stdin=self.may_ask
         )
@@ -57,7 +60,7 @@ class Conversation:
 
     def hear_out(self, listener: Listener) -> None:
         """After an interrupt: the rest of what the cell says, as long as it stops soon."""
-        self.deadline = None
+        self._heeds_deadline = False
         ends = time.monotonic() + PATIENCE
         while time.monotonic() < ends:
             message = self._next(self.client.iopub_channel)
@@ -75,7 +78,8 @@ class Conversation:
 
     def _next(self, channel: Any) -> dict[str, Any] | None:
         """The channel's next message; None if there was none for a while."""
-        if self.deadline is not None and time.monotonic() > self.deadline:
+        late = self.deadline is not None and time.monotonic() > self.deadline
+        if late and self._heeds_deadline:
             raise OutOfTimeError
         try:
             message: dict[str, Any] = channel.get_msg(timeout=POLL)

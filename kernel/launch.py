@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import tempfile
 import uuid
@@ -113,5 +114,15 @@ def _transport(sockets: Path, identity: str) -> dict[str, str]:
     if os.name != "posix":
         return {"transport": "tcp"}
     if len(os.fsencode(sockets)) > LONGEST_SOCKET_PATH:
-        sockets = Path(tempfile.mkdtemp(prefix="flambeau-")) / identity
+        sockets = _short_directory() / identity
     return {"transport": "ipc", "ip": str(sockets)}
+
+
+def _short_directory() -> Path:
+    """The user's own directory for sockets: one for all kernels, as nobody would remove many."""
+    place = Path(tempfile.gettempdir()) / f"flambeau-{os.getuid()}"
+    place.mkdir(mode=0o700, exist_ok=True)
+    found = place.lstat()
+    if found.st_uid == os.getuid() and stat.S_IMODE(found.st_mode) == 0o700 and place.is_dir():
+        return place
+    return Path(tempfile.mkdtemp(prefix="flambeau-"))  # somebody else's, to listen with

@@ -168,10 +168,9 @@ class ScriptRun:
         try:
             self.manager.start_kernel()
             self._connect()
-            conversation = Conversation(self.client, self.manager.is_alive, self._may_ask())
-            if self.options.timeout is not None:
-                conversation.deadline = time.monotonic() + self.options.timeout
-            return self._run_cells(conversation)
+            return self._run_cells(
+                Conversation(self.client, self.manager.is_alive, self._may_ask())
+            )
         except KeyboardInterrupt:
             return INTERRUPTED
         except KernelGoneError:
@@ -201,6 +200,8 @@ class ScriptRun:
 
     def _run_cells(self, conversation: Conversation) -> int:
         status = self._command(conversation, "begin", *self._beginning())
+        if self.options.timeout is not None:
+            conversation.deadline = time.monotonic() + self.options.timeout
         for k, cell in enumerate(self.script.cells if status is None else []):
             if not self.script.is_notebook:
                 self._silently(conversation, f"session.script.place({cell.first_line})")

@@ -83,6 +83,7 @@ class Repl:
         loop.add_signal_handler(signal.SIGTERM, task.cancel)
         loop.add_signal_handler(signal.SIGHUP, self._hang_up, task)
         self._spawn(self._warm_up())
+        self._spawn(self._keep_status())
         self._spawn(self._keep_toolbar())
         self._spawn(self._runner.serve())
         if self._history.fault:
@@ -127,7 +128,7 @@ class Repl:
             self._spawn(self._peek(Peek(code)))
             return True
         self._runner.submit(code)
-        with self._stage.typing_held(), contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError):
             patience = PROMPT_RETURNS if self._screen.has_cursor else None
             await asyncio.wait_for(self._runner.idle(), patience)
         return True
@@ -236,20 +237,24 @@ class Repl:
         await self._keeper.kernel.has_process.wait()
         await asyncio.to_thread(completeness.transformer)
 
-    async def _keep_toolbar(self) -> None:
-        shown = self._toolbar()
+    async def _keep_status(self) -> None:
+        """Ask what the toolbar says of the session, while a cell runs and after each."""
         asked_after: float | None = -1.0  # the last cell that the status is newer than
         answers = False  # a kernel of another kind never does
         while True:
             await asyncio.sleep(TOOLBAR_REFRESH)
-            wanted = self._prompt.settings.status
-            if wanted and (not self._runner.is_idle or asked_after != self._runner.last_took):
+            if not self._prompt.settings.status:
+                self._toolbar.status = None
+            elif not self._runner.is_idle or asked_after != self._runner.last_took:
                 last = self._runner.last_took
                 status = self._toolbar.status = await self._question("status")
                 if status is not None or not answers:
                     asked_after, answers = last, status is not None
-            elif not wanted:
-                self._toolbar.status = None
+
+    async def _keep_toolbar(self) -> None:
+        shown = self._toolbar()
+        while True:
+            await asyncio.sleep(TOOLBAR_REFRESH)
             if self._toolbar() != shown:
                 shown = self._toolbar()
                 self._prompt.refresh()

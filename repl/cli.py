@@ -65,10 +65,13 @@ def _run_command(name: str, *arguments: str) -> int:
 
 
 def _run_repl(args: argparse.Namespace) -> int:
+    from prompt_toolkit.application import create_app_session
+
     from flambeau.kernel.launch import AS_TORCH
 
     from .application import Repl
     from .kernels import Kernel, OwnKernel, RunningKernel
+    from .terminal import Keyboard, typing_held
 
     if args.as_torch:
         os.environ[AS_TORCH] = "1"
@@ -77,7 +80,8 @@ def _run_repl(args: argparse.Namespace) -> int:
     kernel: Kernel = OwnKernel() if args.existing is None else RunningKernel(args.existing or None)
 
     async def serve() -> None:
-        await Repl(kernel).run()
+        with create_app_session(input=Keyboard(sys.stdin)), typing_held():
+            await Repl(kernel).run()
 
     try:
         asyncio.run(serve())

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 Content = dict[str, Any]
 Message = dict[str, Any]
 
-COMPLETION_PATIENCE = 1.0  # s until a completion is no longer worth showing
-PEEK_PATIENCE = 10.0  # s until a look beside a running cell is given up
+ASIDE_PATIENCE = 10.0  # s for an answer beside the cell; who no longer wants it cancels
 IDLE_PATIENCE = 2.0  # s from a reply to the last output; iopub may have dropped the end under load
 SUBSHELL_PATIENCE = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # s for each request of a subshell
-STUCK_PATIENCE = 2.0  # s more after an answer was missed, until the subshell counts as stuck
+LATE = 1.0  # s without an answer after which it is asked whether the subshell is stuck
+STUCK_PATIENCE = 4.0  # s more until it counts as stuck; the first answer takes as long to load
 GREETING_PATIENCE = 0.5  # s until the kernel is asked again to say something on iopub
 
 
@@ -183,45 +183,57 @@ class Client:
     async def complete(self, code: str, cursor: int) -> Content | None:
         """The kernel's completions, or None if it cannot answer soon."""
         content = {"code": code, "cursor_pos": cursor}
-        return await self._ask_aside("complete_request", content, COMPLETION_PATIENCE)
+        return await self._ask_aside("complete_request", content)
 
     async def inspect(self, code: str, cursor: int, detail: int = 0) -> Content | None:
         """What the kernel knows of the name at `cursor`, or None if it cannot answer soon."""
         content = {"code": code, "cursor_pos": cursor, "detail_level": detail}
-        return await self._ask_aside("inspect_request", content, COMPLETION_PATIENCE)
+        return await self._ask_aside("inspect_request", content)
 
     async def evaluate(self, expression: str) -> Content | None:
         """The value of `expression` as a MIME bundle, or None if the kernel cannot answer now."""
         asked = {"code": "", "silent": True, "user_expressions": {"value": expression}}
-        reply = await self._ask_aside("execute_request", asked, PEEK_PATIENCE)
+        reply = await self._ask_aside("execute_request", asked)
         return None if reply is None else dict(reply["user_expressions"]["value"])
 
     async def run_aside(self, code: str) -> Content | None:
         """Run `code` beside the cell under way; its output comes as usual. None if that cannot
         be now."""
         asked = {"code": code, "silent": True, "store_history": False, "allow_stdin": False}
-        return await self._ask_aside("execute_request", asked, PEEK_PATIENCE)
+        return await self._ask_aside("execute_request", asked)
 
     async def question(self, question: str, **arguments: Any) -> Any:
         """The kernel's answer to a question of ours (see kernel.questions); None if there is
         none soon, from a kernel of another kind too."""
         content = {"question": question, **arguments}
-        reply = await self._ask_aside("flambeau_request", content, COMPLETION_PATIENCE)
+        reply = await self._ask_aside("flambeau_request", content)
         return None if reply is None else reply.get("answer")
 
-    async def _ask_aside(self, kind: str, content: Content, patience: float) -> Content | None:
+    async def _ask_aside(self, kind: str, content: Content) -> Content | None:
         """The reply to a request that must not wait for the cell under way."""
-        if self._subshell is None and self.busy_since is not None:
+        subshell = self._subshell
+        if subshell is None and self.busy_since is not None:
             return None
-        header = {} if self._subshell is None else {"subshell_id": self._subshell}
+        header = {} if subshell is None else {"subshell_id": subshell}
+        reply = asyncio.ensure_future(self.request(kind, content, **header))
         try:
-            return await asyncio.wait_for(self.request(kind, content, **header), patience)
-        except TimeoutError:
-            if self._subshell is not None and (self._opening is None or self._opening.done()):
-                self._opening = asyncio.ensure_future(self._replace_if_stuck(self._subshell))
+            async with asyncio.timeout(ASIDE_PATIENCE):
+                await asyncio.wait({reply}, timeout=LATE)
+                if subshell is not None and not reply.done():
+                    checked = self._check_whether_stuck(subshell)
+                    await asyncio.wait({reply, checked}, return_when=asyncio.FIRST_COMPLETED)
+                    if not reply.done() and self._subshell != subshell:
+                        return None
+                return await reply
+        except (TimeoutError, KernelDiedError):
             return None
-        except KernelDiedError:
-            return None
+        finally:
+            reply.cancel()
+
+    def _check_whether_stuck(self, subshell: str) -> asyncio.Task[None]:
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.ensure_future(self._replace_if_stuck(subshell))
+        return self._opening
 
     async def _replace_if_stuck(self, subshell: str) -> None:
         """Open another subshell if this one answers nothing more: what it was asked may run code
@@ -240,7 +252,7 @@ class Client:
         content = {"code": "", "silent": True, "store_history": False, "allow_stdin": False}
         request = self.request("execute_request", content)
         try:
-            reply = await asyncio.wait_for(request, COMPLETION_PATIENCE)
+            reply = await asyncio.wait_for(request, ASIDE_PATIENCE)
         except TimeoutError:
             return None
         return int(reply["execution_count"])

@@ -18,6 +18,7 @@ from .terminal import (
     collapse_returns,
     has_colour,
     has_cursor,
+    keys_kept,
     only_colour,
     without_colour,
     without_cursor_switches,
@@ -123,7 +124,9 @@ class Screen:
             text, held = _whole_lines(text)
             self._held = collapse_returns(held)
             if text:
-                await run_in_terminal(lambda: self._put(text))
+                with keys_kept():
+                    shown = run_in_terminal(lambda: self._put(text))
+                await shown
             get_app().invalidate()  # it may show the unfinished row
         else:
             self._put(text)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from .prompt import CodePrompt
 from .screen import Screen
-from .terminal import typing_held
+from .terminal import hold_pastes
 
 
 class Stage:
@@ -21,20 +21,11 @@ class Stage:
         self._askers = 0
         self._is_free = asyncio.Event()
         self._is_free.set()
-        self._holding = ExitStack()
 
     @property
     def is_taken(self) -> bool:
         """Whether somebody is asked something, or about to be."""
         return self._askers > 0
-
-    @contextmanager
-    def typing_held(self) -> Iterator[None]:
-        """Let keys wait for the next prompt, or for a question, which may come before the end of
-        the block: the terminal's state must then not change below it."""
-        with ExitStack() as self._holding:
-            self._holding.enter_context(typing_held())
-            yield
 
     @asynccontextmanager
     async def taken(self) -> AsyncIterator[None]:
@@ -45,9 +36,9 @@ class Stage:
         try:
             async with self._lock:
                 await self._screen.drain()
-                self._holding.close()
                 yield
         finally:
+            hold_pastes()
             self._askers -= 1
             if not self._askers:
                 self._is_free.set()
@@ -61,4 +52,7 @@ class Stage:
         """
         await self._is_free.wait()
         async with self._lock:
-            return await self._prompt.read()
+            try:
+                return await self._prompt.read()
+            finally:
+                hold_pastes()

@@ -8,8 +8,10 @@ import shutil
 import sys
 import termios
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 
+from prompt_toolkit.input.vt100 import Vt100Input
 from prompt_toolkit.utils import get_cwidth, is_dumb_terminal
 
 _SGR = re.compile(r"\x1b\[[0-9;:]*m")
@@ -19,7 +21,8 @@ _ESCAPE = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[_P^X][^\x1b]*\x1b\\|[@-Z\\^_78])"
 )
 ERASURE_END = "\x1b[J"
-_BRACKETED_PASTE_ON = "\x1b[?2004h"
+_writes: ContextVar[bool] = ContextVar("whether the prompt is aside only for output", default=False)
+_BRACKETED_PASTE = {True: "\x1b[?2004h", False: "\x1b[?2004l"}
 
 
 def has_cursor() -> bool:
@@ -116,11 +119,34 @@ class Extent:
         return "\r" + (f"\x1b[{rows}A" if rows else "") + ERASURE_END
 
 
+class Keyboard(Vt100Input):
+    """Standard input, of which no key is lost or shown amid the output that goes above a prompt.
+
+    prompt-toolkit has the terminal edit and echo lines for as long as that is written: Ctrl-D would
+    vanish. It still does so for editors, and when the session is suspended.
+    """
+
+    def cooked_mode(self) -> AbstractContextManager[None]:
+        """The terminal's own way with keys, or the prompt's as before if we only write."""
+        return nullcontext() if _writes.get() else super().cooked_mode()
+
+
+@contextmanager
+def keys_kept() -> Iterator[None]:
+    """What is begun in the block, such as `run_in_terminal`, leaves keys to the prompt."""
+    before = _writes.set(True)
+    try:
+        yield
+    finally:
+        _writes.reset(before)
+
+
 @contextmanager
 def typing_held() -> Iterator[None]:
-    """While a cell runs, keys wait unseen for the next prompt, pastes whole; Ctrl-C stays a signal.
+    """While no prompt stands, keys wait unseen for the next one; Ctrl-C stays a signal.
 
-    Without this the terminal would mix them into the output and cut a paste at 4,095 bytes.
+    Without this the terminal would mix them into the output, cut a paste at 4,095 bytes and swallow
+    Ctrl-D. It lasts as long as the session, so that nothing changes between two prompts.
     """
     try:
         descriptor = sys.stdin.fileno()
@@ -132,10 +158,16 @@ def typing_held() -> Iterator[None]:
     held[0] &= ~(termios.ICRNL | termios.INLCR)
     held[3] &= ~(termios.ECHO | termios.ICANON)
     termios.tcsetattr(descriptor, termios.TCSANOW, held)
-    if has_cursor():
-        sys.stdout.write(_BRACKETED_PASTE_ON)
-        sys.stdout.flush()
     try:
         yield
     finally:
+        hold_pastes(False)
         termios.tcsetattr(descriptor, termios.TCSANOW, before)
+
+
+def hold_pastes(hold: bool = True) -> None:
+    """Ask the terminal to mark pastes, so that they stay whole; each prompt ends with the
+    opposite."""
+    if has_cursor():
+        sys.stdout.write(_BRACKETED_PASTE[hold])
+        sys.stdout.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import shutil
 import signal
@@ -12,6 +13,8 @@ from collections.abc import Iterator
 import pytest
 
 from flambeau.autograd import anomaly
+
+LAST_PATIENCE = 60  # s from the last test to the end of the process
 
 
 @pytest.fixture(autouse=True)
@@ -37,5 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionfinish() -> None:
+    # Python waits for threads and children that a failed test left.
+    faulthandler.dump_traceback_later(LAST_PATIENCE, exit=True)
     doubled = {"runtime", "kernel", "repl", "magics"} & sys.modules.keys()
     assert not doubled, f"Imported a second time under another name: {doubled}"

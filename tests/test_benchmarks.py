@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -16,6 +15,7 @@ from tests.benchmarks.case import Case, Row
 from tests.benchmarks.small import CASES
 from tests.benchmarks.tables import TABLES, find
 from tests.benchmarks.turns import OthersShare, Times, block
+from tests.programs import printed
 
 
 def test_every_row_is_found_by_its_name() -> None:
@@ -72,4 +72,4 @@ def test_the_peak_holds_what_the_work_takes() -> None:
         "before, most = peak(ready)\n"
         "assert most - before > 24, (before, most)\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[1])
+    printed(sys.executable, "-c", program, cwd=Path(__file__).parents[1])

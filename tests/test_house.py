@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import subprocess
 import sys
 import tomllib
 import zipfile
@@ -13,6 +12,8 @@ from pathlib import Path
 import pytest
 
 import flambeau as torch
+
+from .programs import printed
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = {"runtime": "flambeau", "kernel": "flambeau.kernel", "magics": "flambeau.magics",
@@ -138,10 +139,7 @@ HEAVY = [
 
 def test_importing_the_runtime_loads_nothing_heavy() -> None:
     code = f"import sys, flambeau; print([m for m in {HEAVY} if m in sys.modules])"
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert result.stdout.strip() == "[]"
+    assert printed(sys.executable, "-c", code).strip() == "[]"
 
 
 LATER = ["numpy", "IPython", "jedi", "pygments", "rich", "PIL", "pygls", "zmq", "jupyter_client"]
@@ -153,18 +151,14 @@ def test_the_first_prompt_needs_neither_the_runtime_nor_what_only_later_cells_ne
         "with contextlib.suppress(SystemExit): flambeau_start.main()\n"
         f"import flambeau.repl.application; print([m for m in {LATER} if m in sys.modules])"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert result.stdout.split("\n")[1] == "[]"
+    assert printed(sys.executable, "-c", code).split("\n")[1] == "[]"
 
 
 def test_the_wheel_holds_every_module_and_data_file(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation",
              "-w", str(tmp_path), str(ROOT)]  # fmt: skip
-    if subprocess.run([sys.executable, "-c", "import setuptools"], check=False).returncode:
-        pytest.skip("setuptools is not installed here")
-    subprocess.run(build, check=True, capture_output=True)
+    pytest.importorskip("setuptools")
+    printed(*build)
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     expected = {

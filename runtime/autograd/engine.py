@@ -22,7 +22,7 @@ from ..core.sparse_arrays import SparseArray
 from ..core.spec import Spec
 from ..core.tensor import Tensor, wrap
 from ..errors import BatchingError, DeviceError, GradientError, ShapeError
-from . import anomaly
+from . import anomaly, completion
 from .grad_mode import is_grad_enabled, no_grad, set_grad_enabled
 from .node import AccumulateGrad, Node, OutputEdge
 
@@ -44,12 +44,16 @@ class Pass:
         # edge -> its gradient and whether nobody else can see that memory; for a node of several
         # outputs a list of gradients instead of one
         self.pending: dict[Any, tuple[Any, bool]] = {}
+        # How many gradients are still to come to the leaves that are finished at once (see
+        # `completion`); they wait in `pending`, not on the heap.
+        self.awaited: dict[Any, int] = {}
 
     def send(self, edge: Any, g: Any, fresh: bool) -> None:
         """Add `g` to what waits for `edge`; `fresh` says that `g` is new memory."""
         waiting = self.pending.get(edge)
         if waiting is None:
-            heapq.heappush(self.heap, (-edge.sequence, edge))
+            if not self.awaited or edge not in self.awaited:
+                heapq.heappush(self.heap, (-edge.sequence, edge))
             self.pending[edge] = g, fresh
         else:
             self.pending[edge] = self._sum(*waiting, g, edge)
@@ -90,6 +94,16 @@ class Pass:
                 self._collect(edge, g)
             else:
                 following = self._hand_on(edge, *self._run_node(edge, g), fresh)
+        for edge in [leaf for leaf in self.awaited if leaf in pending]:
+            self._finish(edge)  # some of its gradients were None
+
+    def _finish(self, leaf: AccumulateGrad) -> None:
+        """Give an awaited leaf what came for it."""
+        del self.awaited[leaf]
+        g, fresh = self.pending.pop(leaf)
+        if leaf.prehooks:
+            g, fresh = self._run_prehooks(leaf, g, fresh)
+        self.accumulate(leaf, g, fresh, self.create_graph)
 
     def _run_node(self, node: Node, g: Any) -> tuple[Any, Any]:
         """The node's gradients, one per edge, and which of them are new memory."""
@@ -138,6 +152,10 @@ class Pass:
                     self.accumulate(edge, g, is_fresh, False)  # no hook waits for its sum
                 else:
                     self.send(edge, g, is_fresh)
+                    if edge in self.awaited:
+                        self.awaited[edge] -= 1
+                        if not self.awaited[edge]:
+                            self._finish(edge)
             elif following is None and edge not in self.pending:
                 following = edge, g, is_fresh
             else:
@@ -358,8 +376,11 @@ def run(
                 + (". Gradients are switched off here (no_grad)." if not is_grad_enabled() else ".")
             )
         edges.append(root._edge)
+    watchers: list[completion.Watcher] = []
     if wanted is not None:
         walk.needed = _reach(edges, wanted)
+    else:
+        walk.awaited, watchers = completion.begin(edges)
     for root, given in zip(roots, gradients, strict=True):
         walk.send(root._edge, _first_gradient(root, given, by_operations), False)
     with np.errstate(all="ignore"):
@@ -368,6 +389,8 @@ def run(
                 walk.run()
         else:
             walk.run()  # on bare arrays, which no mode concerns
+    for watcher in watchers:
+        watcher.pass_ended()
     return walk.found
 
 

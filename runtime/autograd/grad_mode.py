@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from ..core.locks import module_lock
+
 __all__ = ["enable_grad", "inference_mode", "is_grad_enabled", "no_grad", "set_grad_enabled"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -22,7 +24,7 @@ class _Mode(threading.local):
 
 
 _mode = _Mode()
-_lock = threading.Lock()
+_lock = module_lock()
 _listeners: list[Callable[[bool], None]] = []
 _disabled_threads = 0
 

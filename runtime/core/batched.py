@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 
 from ..errors import BatchingError
 from .dispatch import backends, guarded
+from .locks import module_lock
 from .spec import Spec
 
 
@@ -210,7 +211,7 @@ class _Running(threading.local):
 
 
 _running = _Running()
-_lock = threading.Lock()
+_lock = module_lock()
 # A graph that was recorded inside vmap keeps its level, which must not be given to another vmap
 # that runs a backward pass through it. Nodes hold the level, this finds what is still held.
 _alive: WeakValueDictionary[int, Level] = WeakValueDictionary()

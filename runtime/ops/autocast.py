@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..autograd.grad_mode import is_grad_enabled
 from ..core import dtypes
+from ..core.locks import module_lock
 from ..core.tensor import Tensor
 from . import (
     complex_numbers,
@@ -151,7 +152,7 @@ class _State(threading.local):
 
 
 state = _State()
-_lock = threading.Lock()
+_lock = module_lock()
 _active = 0
 
 

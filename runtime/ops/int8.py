@@ -14,6 +14,7 @@ import numpy as np
 
 from ..backends.cpu import loops
 from ..backends.cpu.onednn import int8, products
+from ..backends.cpu.onednn.layouts import channel_axes, is_channels_last
 from ..core import dtypes
 from ..errors import DTypeError, ShapeError
 from . import shapes
@@ -29,8 +30,8 @@ LIMIT = 127
 """The largest code of a row, whose codes are as many below 0 as above."""
 LEAST_SCALE = 1e-5
 """The scale of rows of zeros."""
-LARGE = 16_384
-"""Elements from which on a loop beats NumPy's passes."""
+LEAST_LOOP = 512
+"""Elements from which on a loop beats NumPy's passes, of which quantization takes seven."""
 FEW_ROWS = 8
 """Up to which a product reads codes once and widens them in registers; for more it is cheaper to
 widen the whole weight and multiply it by oneDNN."""
@@ -57,11 +58,24 @@ def quantize_codes_array(xp: Any, input: Any, scale: float, zero_point: int, dty
 
 
 def _has_loop(x: Any) -> bool:
-    return x.size >= LARGE and bool(x.flags.c_contiguous) and loops.is_available()
+    return x.size >= LEAST_LOOP and bool(x.flags.c_contiguous) and loops.is_available()
+
+
+def _in_order_of_memory(loop: Any, input: Any, *args: Any) -> Any:
+    """What a loop over all elements makes of input, which has no gaps: in the same order."""
+    if input.flags.c_contiguous:
+        return loop(input, *args)
+    _, back = channel_axes(input.ndim)
+    return loop(input.transpose(channel_axes(input.ndim)[0]), *args).transpose(back)
+
+
+def _has_elementwise_loop(x: Any) -> bool:
+    is_dense = bool(x.flags.c_contiguous) or (x.ndim >= 3 and is_channels_last(x))
+    return x.size >= LEAST_LOOP and is_dense and loops.is_available()
 
 
 def _quantizes(input: Any, scale: float, zero_point: int, dtype: Any) -> bool:
-    return input.dtype == SINGLE and dtype.itemsize == 1 and _has_loop(input)
+    return input.dtype == SINGLE and dtype.itemsize == 1 and _has_elementwise_loop(input)
 
 
 @kernel(quantize_codes, "cpu", when=_quantizes)
@@ -69,7 +83,8 @@ def quantize_codes_loop(input: Any, scale: float, zero_point: int, dtype: Any) -
     """One pass over memory."""
     from ..backends.cpu.loops import quantization
 
-    return quantization.quantized(input, scale, zero_point, dtype.numpy)
+    loop = quantization.quantized
+    return _in_order_of_memory(loop, input, scale, zero_point, dtype.numpy)
 
 
 @primitive
@@ -85,12 +100,16 @@ def dequantize_codes_array(xp: Any, input: Any, scale: float, zero_point: int) -
     return ((input.astype(wide) - wide(zero_point)).astype(SINGLE)) * SINGLE.type(scale)
 
 
-@kernel(dequantize_codes, "cpu", when=lambda input, **_: input.itemsize == 1 and _has_loop(input))
+def _dequantizes(input: Any, **options: Any) -> bool:
+    return input.itemsize == 1 and _has_elementwise_loop(input)
+
+
+@kernel(dequantize_codes, "cpu", when=_dequantizes)
 def dequantize_codes_loop(input: Any, scale: float, zero_point: int) -> Any:
     """One pass over memory."""
     from ..backends.cpu.loops import quantization
 
-    return quantization.dequantized(input, scale, zero_point)
+    return _in_order_of_memory(quantization.dequantized, input, scale, zero_point)
 
 
 @primitive
@@ -116,6 +135,8 @@ def quantize_rows_loop(input: Any) -> tuple[Any, Any]:
     from ..backends.cpu.loops import quantization
 
     codes, scale = quantization.quantized_rows(input.reshape(-1, input.shape[-1]))
+    if input.ndim == 2:  # not views, so that copies of a weight may be kept
+        return codes, scale
     return codes.reshape(input.shape), scale.reshape(input.shape[:-1])
 
 

@@ -62,26 +62,45 @@ class _Reader:
 
 def read(data: bytes) -> dict[str, Tensor]:
     """The tensors by name; blocks of few bits become float32. Raises: CheckpointError."""
+    return contents(data)[1]
+
+
+def contents(data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The metadata by key, and what `read` gives. Raises: CheckpointError."""
     try:
-        return _tensors(data)
+        return _contents(data)
     except (struct.error, MemoryError, OverflowError, ValueError) as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"load: expected a GGUF file that is whole. {error}") from None
 
 
-def _tensors(data: bytes) -> dict[str, Tensor]:
-    reader = _Reader(data)
+def metadata(data: bytes) -> dict[str, Any]:
+    """The metadata by key, without the tensors. Raises: CheckpointError."""
+    try:
+        return _metadata(_Reader(data))[0]
+    except (struct.error, MemoryError, OverflowError) as error:
+        raise CheckpointError(f"load: expected a GGUF file that is whole. {error}") from None
+
+
+def _metadata(reader: _Reader) -> tuple[dict[str, Any], int]:
+    """The metadata, and how many tensors are described behind it."""
     version = reader.number("<I")
     if version not in VERSIONS:
         raise CheckpointError(f"load: expected GGUF of version 2 or 3. Got {version}.")
     count, pairs = reader.number("<Q"), reader.number("<Q")
-    if count + pairs > len(data):
+    if count + pairs > len(reader.data):
         raise CheckpointError("load: the GGUF file promises more than it can hold.")
-    metadata = {}
+    found = {}
     for _ in range(pairs):
         name = reader.text()
-        metadata[name] = reader.value(reader.number("<I"))
+        found[name] = reader.value(reader.number("<I"))
+    return found, count
+
+
+def _contents(data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    reader = _Reader(data)
+    metadata, count = _metadata(reader)
     described = []
     for _ in range(count):
         name, rank = reader.text(), reader.number("<I")
@@ -93,7 +112,7 @@ def _tensors(data: bytes) -> dict[str, Tensor]:
     if type(alignment) is not int or alignment <= 0:
         raise CheckpointError(f"load: expected an alignment. Got {alignment!r}.")
     start = -(-reader.position // alignment) * alignment
-    return {
+    return metadata, {
         name: _tensor(data, start + offset, name, shape, kind)
         for name, shape, kind, offset in described
     }

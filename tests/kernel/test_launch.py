@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import zmq
 from jupyter_client.blocking.client import BlockingKernelClient
 
-from flambeau.kernel.launch import connect_stdin
+from flambeau.kernel.launch import LONGEST_SOCKET_PATH, connect_stdin, manager
 
 
 def test_stdin_is_writable_only_when_the_kernel_knows_it(tmp_path: Path) -> None:
@@ -24,3 +25,15 @@ def test_stdin_is_writable_only_when_the_kernel_knows_it(tmp_path: Path) -> None
         kernel.send_multipart([client.session.bsession, b"question"])
         assert channel.recv_multipart() == [b"question"]
     client.stop_channels()
+
+
+def test_sockets_too_deep_in_a_home_lie_in_one_directory_that_is_the_users_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / ("deep" * (LONGEST_SOCKET_PATH // 4))))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    first, second = (Path(manager().ip).parent for _ in range(2))
+    assert first == second
+    assert first.stat().st_mode & 0o777 == 0o700
+    first.chmod(0o755)  # as somebody else might have made it
+    assert Path(manager().ip).parent != first

@@ -3,8 +3,23 @@
 from __future__ import annotations
 
 import unittest
+from collections.abc import Callable
+from typing import Any
 
 from jupyter_kernel_test import KernelTests
+
+from .conftest import PATIENCE
+
+
+def is_of(message: dict[str, Any], request: str, kind: str) -> bool:
+    """Whether it is the reply to the request, or says that the kernel is idle after it."""
+    found = message["content"].get("execution_state", "reply")
+    return bool(message["parent_header"].get("msg_id") == request and found == kind)
+
+
+def patient(get_msg: Callable[..., Any]) -> Callable[..., Any]:
+    """The suite gives messages 0.1 s to come, which a busy machine may take."""
+    return lambda timeout=None: get_msg(timeout=PATIENCE)
 
 
 class TestProtocol(KernelTests):  # type: ignore[misc]
@@ -41,6 +56,19 @@ class TestProtocol(KernelTests):  # type: ignore[misc]
     supported_history_operations = ("tail", "range", "search")
     code_inspect_sample = "zip"
     code_clear_output = "from IPython.display import clear_output; clear_output()"
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        for channel in (cls.kc.shell_channel, cls.kc.iopub_channel):
+            channel.get_msg = patient(channel.get_msg)
+
+    def flush_channels(self) -> None:
+        """Take all that earlier requests have caused: what one more causes comes after it."""
+        last = self.kc.kernel_info()
+        for channel, kind in ((self.kc.shell_channel, "reply"), (self.kc.iopub_channel, "idle")):
+            while not is_of(channel.get_msg(), last, kind):
+                pass
 
 
 del KernelTests  # or it would be collected as a test of no kernel at all

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from .test_scripts import FLAMBEAU, PATIENCE, flambeau
+from ..programs import finished, running
+from .test_scripts import FLAMBEAU, flambeau
 
 TRAINING = """import sys
 # %%
@@ -99,9 +100,9 @@ def test_unmet_expectations_are_status_three_and_name_the_cell(tmp_path: Path) -
 
 def test_the_time_limit_stops_a_script_where_it_stands(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text("import time\nprint('here')\ntime.sleep(600)\n")
-    result = flambeau("--timeout", "1", "--output", "n.ipynb", "slow.py", cwd=tmp_path)
+    result = flambeau("--timeout", "2", "--output", "n.ipynb", "slow.py", cwd=tmp_path)
     assert result.returncode == 124
-    assert "time limit of 1 s" in result.stderr
+    assert "time limit of 2 s" in result.stderr
     assert "----> 3 time.sleep(600)" in result.stderr
     (cell,) = json.loads((tmp_path / "n.ipynb").read_text())["cells"]
     assert cell["outputs"][-1]["ename"] == "KeyboardInterrupt"
@@ -153,19 +154,14 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exec]:
     environment = {**os.environ, "JUPYTER_RUNTIME_DIR": str(tmp_path_factory.mktemp("served"))}
 
     def call(command: str, *arguments: str, input: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [FLAMBEAU, command, *arguments], input=input, env=environment, timeout=PATIENCE,
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        return finished(FLAMBEAU, command, *arguments, input=input, env=environment)
 
-    with subprocess.Popen(
-        [FLAMBEAU, "serve"], env=environment, stdout=subprocess.PIPE, text=True
-    ) as server:
+    with running(FLAMBEAU, "serve", env=environment) as server:
         assert server.stdout is not None
         assert "flambeau exec CODE" in server.stdout.readline()
         yield call
         assert call("exec", "--stop").returncode == 0
-        assert server.wait(PATIENCE) == 0
+        assert server.wait() == 0
     assert "no session 'session' answers" in call("exec", "1").stderr
 
 

@@ -6,29 +6,20 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ..programs import finished, running
+
 FLAMBEAU = str(Path(sys.executable).with_name("flambeau"))
 SEVEN = "x = torch.tensor(2.0, requires_grad=True); y = x**2 + 3*x; y.backward()\nprint(x.grad)\n"
-PATIENCE = 120  # s
 
 
 def flambeau(*arguments: str, input: str | None = None, **options: Any) -> Any:
-    command = [FLAMBEAU, "run", *arguments]
-    return subprocess.run(
-        command,
-        input=input,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-        **options,
-    )
+    return finished(FLAMBEAU, "run", *arguments, input=input, **options)
 
 
 @pytest.fixture
@@ -55,9 +46,7 @@ def test_standard_input_is_a_script() -> None:
 
 
 def test_a_pipe_without_command_is_a_script_too() -> None:
-    result = subprocess.run(
-        [FLAMBEAU], input=SEVEN, capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
+    result = finished(FLAMBEAU, input=SEVEN)
     assert (result.returncode, result.stdout) == (0, "tensor(7.)\n")
 
 
@@ -115,37 +104,33 @@ def test_import_torch_finds_the_runtime(script: Any) -> None:
 
 def test_output_is_streamed_as_it_comes(script: Any) -> None:
     path = script("import time\nprint('first')\ntime.sleep(600)\n")
-    with subprocess.Popen([FLAMBEAU, "run", path], stdout=subprocess.PIPE, text=True) as process:
+    with running(FLAMBEAU, "run", path) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "first\n"
         process.send_signal(signal.SIGINT)
-        assert process.wait(PATIENCE) == 130
+        assert process.wait() == 130
 
 
 def test_a_reader_that_leaves_ends_the_run_without_a_word() -> None:
     code = "for k in range(10**9): print(k, flush=True)"
-    command = [FLAMBEAU, "run", "-c", code]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with running(FLAMBEAU, "run", "-c", code) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        assert process.stdout.readline() == b"0\n"
+        assert process.stdout.readline() == "0\n"
         process.stdout.close()
-        assert process.wait(PATIENCE) == 141
-        assert process.stderr.read() == b""
+        assert process.wait() == 141
+        assert process.stderr.read() == ""
 
 
 def test_an_interrupt_prints_where_the_script_stood(script: Any) -> None:
     path = script("print('go')\nwhile True:\n    torch.randn(100, 100) @ torch.randn(100, 100)\n")
-    process = subprocess.Popen(
-        [FLAMBEAU, "run", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    with process:
+    with running(FLAMBEAU, "run", path) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline() == "go\n"
         process.send_signal(signal.SIGINT)
         assert "KeyboardInterrupt" in process.stderr.read()
-        assert process.wait(PATIENCE) == 130
+        assert process.wait() == 130
 
 
 def test_a_kernel_that_dies_is_reported(script: Any) -> None:

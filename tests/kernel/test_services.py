@@ -99,7 +99,7 @@ def test_a_snapshot_is_renewed_while_a_cell_runs(session: Session) -> None:
     assert session.running
     assert session.snapshot["during"].shape == (7,)
     session.namespace["go"].set()
-    runner.join()
+    runner.join(60)
     assert not session.running
 
 
@@ -286,7 +286,7 @@ def test_an_interrupt_ends_a_sleep_of_the_main_thread(session: Session) -> None:
     waker.start()
     result = session.execute("import time; asleep.set(); time.sleep(600)")
     awake.set()
-    waker.join()
+    waker.join(60)
     assert isinstance(result.error, KeyboardInterrupt)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,15 +14,11 @@ from jupyter_client.kernelspec import KernelSpecManager
 import flambeau as torch
 from flambeau.kernel import cells, display, install, launch
 
-RUN = [sys.executable, "-c"]
+from ..programs import printed
 
 
 def python(code: str, **environment: str) -> str:
-    result = subprocess.run(
-        [*RUN, code], capture_output=True, text=True, env={**os.environ, **environment}, check=False
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout.strip()
+    return printed(sys.executable, "-c", code, env={**os.environ, **environment}).strip()
 
 
 ALIAS = "from flambeau.kernel import torch_alias as a"

@@ -157,7 +157,7 @@ def test_local_variables_of_a_running_function_are_held_by_it(shell: Any, run: R
             target=lambda: seen.append(str(MemoryReport(session_census(shell))))
         )
         look.start()
-        look.join()
+        look.join(60)
         assert batch.numel()
 
     train()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.kernel.conftest import LiveKernel
+from tests.programs import finished
 from tests.repl.conftest import Open, terminal
 
 __all__ = ["terminal"]
@@ -54,10 +54,7 @@ def test_in_the_kernel() -> None:
 def test_in_a_script(tmp_path: Path) -> None:
     script = tmp_path / "looks.py"
     script.write_text("\n# %%\n".join(cell for cell, _ in CELLS))
-    flambeau = str(Path(sys.executable).with_name("flambeau"))
-    done = subprocess.run(
-        [flambeau, "run", str(script)], capture_output=True, text=True, timeout=120, check=False
-    )
+    done = finished(str(Path(sys.executable).with_name("flambeau")), "run", str(script))
     for cell, words in CELLS:
         assert words in done.stdout + done.stderr, cell
 

@@ -168,7 +168,7 @@ def test_locals_of_the_function_that_runs_are_seen_from_another_thread() -> None
             target=lambda: seen.append(live_value("secret_step + other", {"other": 1}))
         )
         thread.start()
-        thread.join()
+        thread.join(60)
         assert secret_step == 41
 
     train()

@@ -40,9 +40,9 @@ class Terminal:
         self.process = pexpect.spawn(
             FLAMBEAU, list(arguments), env=variables, dimensions=size, timeout=PATIENCE
         )
-        self.process.delaybeforesend = None
+        os.set_blocking(self.process.child_fd, False)  # see `type`
         self.screen = Screen(size[1], size[0])
-        self.screen.answer = self.process.send
+        self.screen.answer = self.type
         self.stream = pyte.ByteStream(self.screen)
 
     @property
@@ -90,17 +90,31 @@ class Terminal:
     def wait_for_end(self) -> int:
         """The exit status, once the program has ended."""
         deadline = time.monotonic() + PATIENCE
-        while self.feed() and time.monotonic() < deadline:
-            pass
+        while self.feed() or not self._has_ended():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"It did not end. The screen:\n{self.text}")
         self.process.wait()
         return int(self.process.exitstatus if self.process.exitstatus is not None else -1)
 
+    def _has_ended(self) -> bool:
+        only_look = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        pid = self.process.pid
+        return self.process.terminated or os.waitid(os.P_PID, pid, only_look) is not None
+
     def type(self, text: str) -> None:
-        self.process.send(text)
+        """Type, and read meanwhile: a program that can write no more reads no more either."""
+        deadline = time.monotonic() + PATIENCE
+        left = text.encode()
+        while left:
+            try:
+                left = left[os.write(self.process.child_fd, left) :]
+            except BlockingIOError:
+                self.feed()
+                assert time.monotonic() < deadline, f"It reads no more. The screen:\n{self.text}"
 
     def press(self, *names: str) -> None:
         for name in names:
-            self.process.send(KEYS[name])
+            self.type(KEYS[name])
 
     def line(self, text: str) -> None:
         """Type a line and Enter, once the terminal shows what was typed."""

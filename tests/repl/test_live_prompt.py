@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import termios
+
 from .conftest import Open, Terminal
 
 
@@ -47,6 +49,19 @@ def test_an_interrupt_gives_back_what_waited(terminal: Open) -> None:
     repl.press("C-c")
     repl.wait_for("KeyboardInterrupt", "In [3]: print('never')", "...: half a thought")
     assert "\nnever" not in repl.text
+
+
+def test_output_never_lets_the_terminal_echo_keys_or_swallow_ctrl_d(terminal: Open) -> None:
+    repl = terminal()
+    repl.run(1, "import time")
+    repl.line("for k in range(100): print('row', k); time.sleep(0.01)")
+    repl.press("enter")
+    repl.wait_for("In [*]:")
+    modes = set()
+    while "\nrow 99" not in repl.text and repl.feed():
+        modes.add(termios.tcgetattr(repl.process.child_fd)[3] & (termios.ECHO | termios.ICANON))
+    assert modes == {0}
+    repl.wait_for("In [3]:")
 
 
 def test_a_progress_bar_moves_above_the_prompt(terminal: Open) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ..programs import printed
 from .conftest import FLAMBEAU, PATIENCE
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
@@ -31,8 +31,7 @@ class Pane:
         self.tmux("-f", os.devnull, "new-session", "-d", *size, FLAMBEAU, env=variables)
 
     def tmux(self, *arguments: str, env: dict[str, str] | None = None) -> str:
-        run = ["tmux", "-S", str(self.socket), *arguments]
-        return subprocess.run(run, capture_output=True, text=True, check=True, env=env).stdout
+        return printed("tmux", "-S", str(self.socket), *arguments, env=env)
 
     def type(self, text: str, *keys: str) -> None:
         self.tmux("send-keys", "-l", text)

@@ -149,10 +149,10 @@ def test_each_thread_has_its_own_grad_mode() -> None:
 
     thread = threading.Thread(target=other)
     thread.start()
-    inside.wait(10)
+    assert inside.wait(10)
     assert (x * 2).requires_grad
     outside.set()
-    thread.join()
+    thread.join(10)
     assert found == [False]
 
 

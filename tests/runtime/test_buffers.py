@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 import sys
 
 import pytest
 
 from flambeau.backends.cpu import buffers
+
+from ..programs import printed
 
 glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
 
@@ -17,6 +18,8 @@ PAGES_OF_ROUNDS = """
 import resource, sys
 import flambeau as torch
 from flambeau.backends.cpu import buffers
+
+from ..programs import printed
 
 if len(sys.argv) > 1:
     buffers.keep_freed(int(sys.argv[1]))
@@ -39,6 +42,8 @@ import resource
 import flambeau as torch
 from flambeau.backends.cpu import buffers
 
+from ..programs import printed
+
 def resident():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * resource.getpagesize()
@@ -54,11 +59,7 @@ print(kept - resident())
 
 def run(code: str, *arguments: str, **variables: str) -> int:
     environment = {k: v for k, v in os.environ.items() if k not in buffers._OWN_SETTINGS}
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        capture_output=True, text=True, check=True, env=environment | variables,
-    )  # fmt: skip
-    return int(done.stdout)
+    return int(printed(sys.executable, "-c", code, *arguments, env=environment | variables))
 
 
 @glibc

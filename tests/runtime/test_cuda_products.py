@@ -333,6 +333,6 @@ def test_plans_which_each_run_changes_are_a_threads_own() -> None:
     work()
     thread = threading.Thread(target=work)
     thread.start()
-    thread.join()
+    thread.join(60)
     assert len(used) == 2
     assert not used[0] & used[1] - {id(ways.IMPOSSIBLE)}

@@ -132,9 +132,14 @@ def test_ctrl_c_ends_a_long_wait(name: str, monkeypatch: pytest.MonkeyPatch) -> 
         "event": event.synchronize, "item": x.item,
     }[name]  # fmt: skip
     main = threading.main_thread().ident
-    threading.Timer(0.05, signal.pthread_kill, [main, signal.SIGINT]).start()
-    with pytest.raises(KeyboardInterrupt):
+    timer = threading.Timer(0.05, signal.pthread_kill, [main, signal.SIGINT])
+
+    def interrupted() -> None:
+        timer.start()  # here: on a busy machine it fires before the wait begins
         wait()
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     for_ever.set()
 
 

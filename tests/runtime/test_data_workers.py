@@ -10,7 +10,6 @@ import os
 import random
 import resource
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -25,15 +24,20 @@ import numpy as np
 import pytest
 
 import flambeau as torch
+from flambeau.autograd import grad_mode
+from flambeau.core import batched
+from flambeau.ops import autocast
 from flambeau.utils import data
 from flambeau.utils.data import pool as pools
 from flambeau.utils.data import transfer, workers
 
-SHARED_MEMORY = Path("/dev/shm")
+from ..programs import running
+
+SHARED_MEMORY = "/dev/shm/"
 DEADLINE = 20.0  # s
 
 
-def running(pid: int) -> bool:
+def runs(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -47,9 +51,10 @@ def eventually(claim: Callable[[], bool]) -> bool:
     return claim()
 
 
-def segments() -> set[str]:
-    found = os.listdir(SHARED_MEMORY) if SHARED_MEMORY.is_dir() else []
-    return {name for name in found if not name.startswith("__KMP")}  # OpenMP's, of any process
+def segments(*pids: int) -> set[str]:
+    """Files in shared memory that the processes map, by names that would outlive them."""
+    lines = "".join(Path(f"/proc/{pid}/maps").read_text() for pid in pids).splitlines()
+    return {line for line in lines if SHARED_MEMORY in line and not line.endswith(" (deleted)")}
 
 
 def descriptors() -> int:
@@ -58,16 +63,15 @@ def descriptors() -> int:
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left() -> Iterator[None]:
-    """After each test no worker runs, no descriptor is open, no segment has a name."""
+    """After each test no worker runs and no descriptor is open."""
     resource_tracker.ensure_running()  # Python's own, which spawning starts for good
     gc.collect()
-    before = segments(), descriptors()
+    before = descriptors()
     yield
     gc.collect()
     assert not [p for p in pools._pools if p.processes]
     assert not multiprocessing.active_children()
-    assert descriptors() <= before[1]  # what earlier tests left open may close meanwhile
-    assert eventually(lambda: segments() <= before[0])  # other programs come and go there
+    assert descriptors() <= before  # what earlier tests left open may close meanwhile
 
 
 class Numbered(data.Dataset[Any]):
@@ -111,6 +115,7 @@ def test_workers_share_the_work_and_draw_from_streams_of_their_own() -> None:
 
 def test_arrays_from_workers_can_be_written_to_and_outlive_the_pool() -> None:
     (batch,) = [b[0] for b in data.DataLoader(Drawing(), 8, num_workers=1)]
+    assert not segments(os.getpid())
     gc.collect()
     batch += 1
     assert batch[:, 5].tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
@@ -287,7 +292,7 @@ def test_persistent_workers_serve_all_passes_even_those_left_early() -> None:
                 break
     assert [b[0].item() for b in loader] == list(range(40))
     del loader
-    assert eventually(lambda: not any(map(running, pids)))
+    assert eventually(lambda: not any(map(runs, pids)))
 
 
 def test_persistent_workers_that_died_are_replaced() -> None:
@@ -308,7 +313,7 @@ def test_leaving_a_pass_early_ends_its_workers(count: int) -> None:
     for _ in range(count):
         next(passage)
     del passage
-    assert not any(map(running, pids))
+    assert not any(map(runs, pids))
 
 
 def test_two_passes_at_once_do_not_disturb_each_other() -> None:
@@ -430,7 +435,7 @@ def test_a_worker_that_hangs_is_reported_and_ended() -> None:
     (pid,) = [p.pid for p in passage._pool.processes]  # type: ignore[attr-defined]
     with pytest.raises(RuntimeError, match=r"worker 0 within 0.5 s"):
         list(passage)
-    assert not running(pid)
+    assert not runs(pid)
 
 
 def test_a_worker_that_ignores_a_request_to_end_is_killed() -> None:
@@ -444,7 +449,7 @@ def test_a_worker_that_ignores_a_request_to_end_is_killed() -> None:
     (pid,) = [p.pid for p in passage._pool.processes]  # type: ignore[attr-defined]
     assert next(passage).item() == 0
     del passage
-    assert not running(pid)
+    assert not runs(pid)
 
 
 # -- what goes wrong in the loader's process -------------------------------------------------------
@@ -476,24 +481,20 @@ def test_no_process_and_no_segment_outlives_a_loader_that_is_ended(
     number: signal.Signals, hang: int, persistent: bool
 ) -> None:
     """Ctrl-C goes to the whole process group, as a terminal sends it; the others to one process."""
-    before = segments()
-    command = [sys.executable, "-c", SLOW.format(hang=hang, persistent=persistent)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-    ) as process:
+    code = SLOW.format(hang=hang, persistent=persistent)
+    with running(sys.executable, "-W", "ignore", "-c", code) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         pids = [int(p) for p in process.stdout.readline().split()]
-        assert process.stdout.readline() == b"batch\n"
+        assert process.stdout.readline() == "batch\n", process.stderr.read()
         assert len(pids) == 2
+        assert not segments(process.pid, *pids)
         if number == signal.SIGINT:
             os.killpg(process.pid, number)
         else:
             process.send_signal(number)
-        process.stdout.read()
-        told = process.stderr.read().decode()
-    assert eventually(lambda: not any(map(running, pids)))
-    assert eventually(lambda: segments() <= before)
+        _, told = process.communicate()
+        assert eventually(lambda: not any(map(runs, pids)))
     if number == signal.SIGINT:
         assert told.count("Traceback") == 1  # the loader's own; no worker's
         assert told.rstrip().endswith("KeyboardInterrupt")
@@ -520,6 +521,31 @@ def test_a_forked_process_leaves_its_parents_workers_alone() -> None:
     assert child.exitcode == 0
     child.close()
     assert [b.item() for b in passage] == list(range(1, 9))
+
+
+def _switches() -> None:
+    with torch.no_grad(), torch.autocast("cpu"):
+        torch.vmap(torch.exp)(torch.zeros(2))
+
+
+@pytest.mark.parametrize("module", [grad_mode, autocast, batched])
+def test_a_process_forked_while_another_thread_switches_can_switch(module: Any) -> None:
+    held = threading.Event()
+
+    def hold() -> None:
+        with module._lock:
+            held.set()
+            threading.Event().wait(0.2)  # as long as it takes to fork
+
+    other = threading.Thread(target=hold)
+    other.start()
+    assert held.wait(DEADLINE)
+    child = multiprocessing.get_context("fork").Process(target=_switches, daemon=True)
+    child.start()
+    other.join(DEADLINE)
+    child.join(DEADLINE)
+    assert child.exitcode == 0
+    child.close()
 
 
 def test_a_process_forked_while_another_thread_draws_can_draw() -> None:

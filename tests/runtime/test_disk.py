@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from flambeau.backends import disk
+
+from ..programs import printed
 
 PROGRAM = """
 import flambeau as torch
@@ -24,10 +25,8 @@ print(sum(bool(text) for text in parsed))
 
 def compiled(place: Path) -> int:
     """How many programs a new process compiles, with its cache at `place`."""
-    run = [sys.executable, "-c", PROGRAM]
     environment = {"FLAMBEAU_CACHE": str(place), "PATH": "", "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run(run, capture_output=True, text=True, check=True, env=environment)
-    return int(done.stdout)
+    return int(printed(sys.executable, "-c", PROGRAM, env=environment))
 
 
 def test_a_second_session_compiles_nothing_and_broken_files_are_compiled_anew(

@@ -11,6 +11,8 @@ import flambeau as torch
 import flambeau.multiprocessing as mp
 from flambeau import nn
 
+from ..programs import PATIENCE
+
 
 def write(index: int, shared: Any) -> None:
     shared[index] = index + 1.0
@@ -47,7 +49,8 @@ def test_a_shared_module_is_trained_by_another_process() -> None:
     model.share_memory()
     process = mp.get_context("fork").Process(target=train, args=(model,))
     process.start()
-    process.join()
+    process.join(PATIENCE)
+    assert process.exitcode == 0
     for old, new in zip(before, model.parameters(), strict=True):
         assert torch.equal(new.detach(), old + 1)
 

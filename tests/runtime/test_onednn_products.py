@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import multiprocessing
-import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import flambeau as torch
+from flambeau.backends.cpu.onednn import library as onednn
 from flambeau.backends.cpu.onednn import primitives, products
 from flambeau.backends.cpu.onednn.library import library
+
+from ..programs import PATIENCE, printed
 
 pytestmark = pytest.mark.skipif(library() is None, reason="oneDNN is not installed")
 GENERATOR = np.random.default_rng(0)
@@ -146,7 +149,8 @@ def test_threads_multiply_at_the_same_time_without_disturbing_each_other() -> No
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
     assert wrong == []
 
 
@@ -168,6 +172,18 @@ def test_a_forked_process_multiplies_after_its_parent_did() -> None:
         np.testing.assert_allclose(found, expected, atol=1e-3)
     process.join(60)
     assert process.exitcode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="OpenMP leaves its files there")
+def test_a_forked_process_leaves_no_file_in_shared_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onednn, "_threads", None)
+    x = uniform(200, 200)
+    products.matmul(x, x)
+    process = multiprocessing.get_context("fork").Process(target=products.matmul, args=(x, x))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
+    assert not list(Path("/dev/shm").glob(f"*_{process.pid}_*"))
 
 
 def test_primitives_are_bounded_and_can_be_let_go(
@@ -201,5 +217,4 @@ def test_the_library_is_loaded_by_the_first_large_product_only() -> None:
         "torch.ones(512, 512) @ torch.ones(512, 512)\n"
         "print(before, there())"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.split() == ["False", "True"]
+    assert printed(sys.executable, "-c", code).split() == ["False", "True"]

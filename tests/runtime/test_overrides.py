@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import subprocess
 import sys
 from typing import Any, ClassVar
 
@@ -13,6 +12,8 @@ import pytest
 import flambeau as torch
 from flambeau import nn
 from flambeau.overrides import TorchFunctionMode, resolve_name
+
+from ..programs import printed
 
 
 class Metres(torch.Tensor):
@@ -178,9 +179,7 @@ mean = torch.mean
 print(mean(Like()), torch.mean(Like(), 0), torch.mean is mean)
 print(torch.exp(torch.zeros(1)))
 """
-    found = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    ).stdout
+    found = printed(sys.executable, "-c", program)
     assert found == "(True, 1, {}) (True, 2, {}) True\ntensor([1.])\n"
 
 

@@ -21,6 +21,7 @@ import flambeau as torch
 from flambeau import nn
 from flambeau.errors import CheckpointError
 
+from ..programs import finished
 from .test_checkpoints import Hostile, archive
 
 
@@ -123,9 +124,7 @@ def test_weights_only_refuses_objects_and_says_how_to_allow_them(tmp_path: Path)
 def test_a_class_that_is_not_imported_is_asked_for_not_imported(tmp_path: Path) -> None:
     torch.save(Tied(Config()), tmp_path / "m.pt")
     program = "import flambeau; flambeau.load('m.pt', weights_only=False)"
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = finished(sys.executable, "-c", program, cwd=tmp_path)
     assert "once it has been imported" in done.stderr
 
 

@@ -14,7 +14,7 @@ from ...core.creation import full, tensor
 from ...core.tensor import Tensor
 from ...errors import DTypeError
 from ...nn.modules.module import Module
-from ...ops.int8 import int8_linear
+from ...ops.int8 import int8_linear, quantize_codes
 from ...ops.quantized import (
     codes_of,
     dynamic_parameters,
@@ -125,6 +125,6 @@ def dynamic_linear(
     weight.announce()
     numbers = input.detach().float()
     scale, zero_point = dynamic_parameters(numbers, 0, 127)
-    codes = codes_of(quantize_per_tensor(numbers, scale, zero_point, dtypes.quint8)).detach()
+    codes = quantize_codes(numbers, scale=scale, zero_point=zero_point, dtype=dtypes.uint8)
     scales = weight.scale_with(scale)
     return int8_linear(codes, weight.codes, scales, bias, zero_point=zero_point, relu=relu)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from ...core import dtypes
@@ -213,7 +214,8 @@ class LazyBatchNorm3d(_LazyNormBase, _BatchNorm):
 
 
 class SyncBatchNorm(_BatchNorm):
-    """`BatchNorm2d` of any rank, with the statistics of all processes; here there is one."""
+    """`BatchNorm2d` of any rank; in training with the statistics of all processes of the group,
+    which all call it together. Where there is no group, or one process, it is `BatchNorm2d`."""
 
     ranks = tuple(range(2, 8))
 
@@ -235,6 +237,21 @@ class SyncBatchNorm(_BatchNorm):
         )
         self.process_group = process_group
 
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, num_features, ...) -> the same shape."""
+        use_batch = self.training or self.running_mean is None
+        group = _group_of(self.process_group) if use_batch and input.ndim in self.ranks else None
+        if group is None:
+            return super().forward(input)
+        from ...distributed.batch_norm import SyncedBatchNorm
+
+        mean, var = self.running_mean, self.running_var
+        follows = self.training and mean is not None
+        momentum = self._next_momentum() if follows else 0.0
+        running = (mean, var) if follows else None
+        weight, bias = self._parameters["weight"], self._parameters["bias"]
+        return SyncedBatchNorm.apply(input, weight, bias, running, momentum, self.eps, group)
+
     @classmethod
     def convert_sync_batchnorm(cls, module: Module, process_group: Any = None) -> Module:
         """`module` with its batch normalizations replaced by this one, which takes over their
@@ -251,3 +268,12 @@ class SyncBatchNorm(_BatchNorm):
         for name, child in list(module.named_children()):
             setattr(module, name, cls.convert_sync_batchnorm(child, process_group))
         return module
+
+
+def _group_of(given: Any) -> Any:
+    """The process group, if there is one of several processes."""
+    distributed: Any = sys.modules.get("flambeau.distributed.group")
+    if distributed is None or not (given is not None or distributed.is_initialized()):
+        return None
+    group = distributed.world(given)
+    return group if group.size() > 1 else None

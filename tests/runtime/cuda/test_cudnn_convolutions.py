@@ -221,7 +221,7 @@ def test_work_goes_to_the_current_stream_and_device(library: StandIn) -> None:
 def in_a_thread(work: Any) -> None:
     thread = threading.Thread(target=work)
     thread.start()
-    thread.join()
+    thread.join(60)
 
 
 def test_threads_have_handles_of_their_own_and_leave_them_to_others(library: StandIn) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from flambeau.backends.cuda import launch, nvrtc
 
 from ...benchmarks.gpu import machine_code
+from ...programs import printed
 from .test_compilation import needs_nvrtc
 
 HOT = {
@@ -73,10 +73,10 @@ def report() -> dict[str, tuple[int, int]]:
     """By kernel: bytes of stack, and threads that a multiprocessor holds. In a process of its own,
     as NVRTC 13.5 compiles otherwise once it was told to compile fast."""
     patterns = [pattern for found in HOT.values() for pattern in found]
-    command = [sys.executable, "-m", "tests.benchmarks.gpu.machine_code", *patterns]
-    printed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    module = "tests.benchmarks.gpu.machine_code"
+    told = printed(sys.executable, "-m", module, *patterns, cwd=ROOT)
     found = {}
-    for line in printed.splitlines()[1:]:
+    for line in told.splitlines()[1:]:
         stack, blocks, threads = map(int, FACTS.match(line).groups())  # type: ignore[union-attr]
         found[NAME.search(line)[0]] = stack, blocks * threads  # type: ignore[index]
     return found

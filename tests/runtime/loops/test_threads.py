@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
-import subprocess
 import sys
 import threading
+from multiprocessing.connection import Connection
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from flambeau.backends.cpu.loops import sharing, threads
 from flambeau.backends.cpu.loops.threads import Pool, pool
 
+from ...programs import PATIENCE, printed
 from .kit import mapped, words
 
 SIZE, CHUNK = 100_001, 1_000
@@ -48,7 +49,7 @@ def test_threads_of_python_share_a_pool_without_waiting_for_each_other(three: Po
     for thread in others:
         thread.start()
     for thread in others:
-        thread.join()
+        thread.join(PATIENCE)
     three.stop()
     assert done == [True] * 3
 
@@ -73,8 +74,8 @@ def test_a_limit_of_one_thread_does_all_chunks(three: Pool) -> None:
     assert added(three, 5)
 
 
-def _added_in_child(result: multiprocessing.SimpleQueue) -> None:  # type: ignore[type-arg]
-    result.put(added(pool, 20))
+def _added_in_child(result: Connection) -> None:
+    result.send(added(pool, 20))
 
 
 def test_parent_and_child_compute_after_a_fork() -> None:
@@ -82,12 +83,13 @@ def test_parent_and_child_compute_after_a_fork() -> None:
     pool.set_limit(2)
     assert added(pool, 3)
     fork = multiprocessing.get_context("fork")
-    result = fork.SimpleQueue()
-    child = fork.Process(target=_added_in_child, args=(result,))
+    result, theirs = fork.Pipe(duplex=False)
+    child = fork.Process(target=_added_in_child, args=(theirs,), daemon=True)
     child.start()
     assert added(pool, 20)
-    assert result.get()
-    child.join()
+    assert result.poll(PATIENCE), "the child computes for ever"
+    assert result.recv()
+    child.join(PATIENCE)
     assert child.exitcode == 0
     pool.set_limit(limit)
 
@@ -103,8 +105,7 @@ print(pool.limit, Pool().limit)
 
 
 def test_a_limit_of_threads_waits_for_the_pool() -> None:
-    done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True)
-    assert done.stdout.split() == ["3", "3"], done.stderr
+    assert printed(sys.executable, "-c", LIMITED).split() == ["3", "3"]
 
 
 def test_the_pool_heeds_openmps_setting(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,8 +31,8 @@ __all__ = [
 
 
 class _Requantizing(Module):
-    """Made by `from_float` of the calibrated layer, which it holds as `float_module`; `convert` takes
-    the calibration from that."""
+    """Made by `from_float` of the calibrated layer, which it holds as `float_module`, and whose
+    calibration `convert` takes away."""
 
     plain: type[Module]
 

@@ -1,0 +1,237 @@
+"""Texts that models write: checked against reading everything again at each step, and against all
+texts that there are."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import flambeau as torch
+from flambeau import text
+from flambeau.text.choosing import likely
+from flambeau.text.generation_options import GenerationConfig
+
+from .tiny import drawn, gpt2_config, llama_config
+
+PROMPTS = torch.tensor([[5, 9, 4, 22, 7], [3, 8, 3, 6, 11]])
+
+MODELS = {
+    "gpt2": lambda **changes: drawn(text.GPT2LMHeadModel, gpt2_config(**changes)),
+    "llama": lambda **changes: drawn(text.LlamaForCausalLM, llama_config(**changes)),
+}
+
+
+def greedy(model: Any, tokens: list[int], new: int) -> list[int]:
+    """The best next token, again and again, each time from the whole text."""
+    with torch.no_grad():
+        for _ in range(new):
+            tokens = [*tokens, int(model(torch.tensor([tokens])).logits[0, -1].argmax())]
+    return tokens
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_greedy_texts_are_those_of_reading_all_again(name: str) -> None:
+    model = MODELS[name](eos_token_id=None)
+    found = model.generate(PROMPTS, max_new_tokens=12)
+    assert found.tolist() == [greedy(model, row, 12) for row in PROMPTS.tolist()]
+    assert found.dtype is torch.int64
+    assert not found.requires_grad
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_prompts_of_unequal_length_go_on_as_if_alone(name: str) -> None:
+    model = MODELS[name](eos_token_id=None)
+    padded = torch.tensor([[0, 0, 5, 9, 4], [3, 8, 3, 6, 11]])
+    mask = torch.tensor([[0, 0, 1, 1, 1], [1] * 5])
+    found = model.generate(padded, mask, max_new_tokens=8)
+    assert found[0, 2:].tolist() == greedy(model, [5, 9, 4], 8)
+    assert found[1].tolist() == greedy(model, [3, 8, 3, 6, 11], 8)
+    with pytest.raises(ValueError, match="expected padding on the left"):
+        model.generate(padded.flip(1), mask.flip(1))
+
+
+def test_a_text_ends_at_its_last_token_and_is_filled_up() -> None:
+    model = MODELS["gpt2"](eos_token_id=None)
+    first, second = (greedy(model, row, 10) for row in PROMPTS.tolist())
+    end = next(t for t in first[6:] if t not in second)
+    stop = first.index(end, 5)
+    found = model.generate(PROMPTS, max_new_tokens=10, eos_token_id=[end, 29], pad_token_id=0)
+    assert found[0].tolist() == first[: stop + 1] + [0] * (15 - stop - 1)
+    assert found[1].tolist() == second
+    alone = model.generate(PROMPTS[:1], max_new_tokens=10, eos_token_id=end)
+    assert alone[0].tolist() == first[: stop + 1]
+    longer = model.generate(
+        PROMPTS[:1], max_new_tokens=10, eos_token_id=end, min_new_tokens=stop - 3
+    )
+    assert longer.shape[1] > stop + 1
+
+
+def test_lengths_are_bounded_by_options_and_by_the_model() -> None:
+    model = MODELS["llama"](eos_token_id=None)
+    assert model.generate(PROMPTS, max_length=7).shape == (2, 7)
+    assert model.generate(PROMPTS).shape == (2, 40)
+    with pytest.raises(ValueError, match="expected max_length above the 5 tokens"):
+        model.generate(PROMPTS, max_length=5)
+    with pytest.raises(RuntimeError, match="expected at most 40 tokens"):
+        model.generate(torch.zeros(1, 41, dtype=torch.int64))
+
+
+def test_a_seed_draws_the_same_text_and_several_of_a_prompt_differ() -> None:
+    model = MODELS["llama"](eos_token_id=None)
+    options = {"do_sample": True, "num_return_sequences": 3, "max_new_tokens": 8, "top_k": 20}
+    torch.manual_seed(1)
+    first = model.generate(PROMPTS, **options)
+    torch.manual_seed(1)
+    assert torch.equal(model.generate(PROMPTS, **options), first)
+    assert first.shape == (6, 13)
+    assert torch.equal(first[::3, :5], PROMPTS)
+    assert len({tuple(row) for row in first[:3].tolist()}) > 1
+    own = [
+        model.generate(PROMPTS, generator=torch.Generator().manual_seed(7), **options)
+        for _ in range(2)
+    ]
+    assert torch.equal(*own)
+    nearly = model.generate(PROMPTS, do_sample=True, temperature=1e-4, max_new_tokens=8)
+    assert torch.equal(nearly, model.generate(PROMPTS, max_new_tokens=8))
+
+
+def test_candidates_are_those_of_the_definitions() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(4, 12)).astype(np.float32) * 2
+    for options in ({"top_k": 3}, {"top_p": 0.7}, {"top_k": 0, "top_p": 0.5}, {"min_p": 0.2},
+                    {"top_k": 6, "top_p": 0.6, "temperature": 0.5}, {"top_k": 0}):  # fmt: skip
+        given = GenerationConfig(do_sample=True, **options)
+        kept, tokens = likely(torch.tensor(scores), given)
+        for row, found in enumerate(kept.tolist()):
+            ids = range(12) if tokens is None else tokens[row].tolist()
+            chosen = {t for t, value in zip(ids, found, strict=True) if value > -np.inf}
+            x = scores[row].astype(float) / given.temperature
+            order = np.argsort(-x)[: given.top_k or 12]
+            shares = np.exp(x[order] - x[order].max())
+            shares /= shares.sum()
+            expected = []
+            for k, token in enumerate(order):
+                if shares[:k].sum() < given.top_p and shares[k] >= given.min_p * shares[0]:
+                    expected.append(int(token))
+            assert chosen == set(expected), options
+
+
+def test_repetition_is_penalized_where_tokens_were_and_padding_was_not() -> None:
+    model = MODELS["gpt2"](eos_token_id=None)
+    padded = torch.tensor([[0, 0, 5, 9, 4]])
+    mask = torch.tensor([[0, 0, 1, 1, 1]])
+    found = model.generate(padded, mask, max_new_tokens=10, repetition_penalty=1.8)[0, 2:].tolist()
+    tokens = [5, 9, 4]
+    with torch.no_grad():
+        for _ in range(10):
+            scores = model(torch.tensor([tokens])).logits[0, -1].numpy()
+            for token in set(tokens):
+                scores[token] *= 1.8 if scores[token] < 0 else 1 / 1.8
+            tokens.append(int(scores.argmax()))
+    assert found == tokens
+    plain = greedy(model, [5, 9, 4], 20)
+    runs = list(itertools.pairwise(plain))
+    assert len(set(runs)) < len(runs)
+    varied = model.generate(torch.tensor([[5, 9, 4]]), max_new_tokens=20, no_repeat_ngram_size=2)
+    runs = list(itertools.pairwise(varied[0].tolist()))
+    assert len(set(runs)) == len(runs)
+
+
+@pytest.mark.parametrize("penalty", [0.0, 1.0])
+def test_enough_beams_find_the_best_of_all_texts(penalty: float) -> None:
+    vocabulary, new, end = 5, 3, 4
+    model = MODELS["gpt2"](vocab_size=vocabulary, eos_token_id=end, bos_token_id=0)
+    prompts = torch.tensor([[1, 2, 3], [0, 3, 0]])
+    found = model.generate(
+        prompts, max_new_tokens=new, num_beams=64, length_penalty=penalty, num_return_sequences=2,
+        pad_token_id=0,
+    )  # fmt: skip
+    for row, prompt in enumerate(prompts.tolist()):
+        rated = []
+        for tail in itertools.product(range(vocabulary), repeat=new):
+            if end in tail:
+                tail = tail[: tail.index(end) + 1]
+            with torch.no_grad():
+                shares = model(torch.tensor([[*prompt, *tail]])).logits[0].log_softmax(-1)
+            total = sum(shares[2 + k, token].item() for k, token in enumerate(tail))
+            rated.append((total / len(tail) ** penalty, tail))
+        best = [tail for _, tail in sorted(set(rated), reverse=True)][:2]
+        for tail, text_found in zip(best, found[2 * row : 2 * row + 2].tolist(), strict=True):
+            filled = [*prompt, *tail] + [0] * (found.shape[1] - 3 - len(tail))
+            assert text_found == filled
+
+
+def test_one_text_streams_as_generate_returns_it() -> None:
+    model = MODELS["llama"](eos_token_id=None)
+
+    class Letters:
+        def decode(self, ids: list[int], skip_special_tokens: bool) -> str:
+            return "".join(chr(97 + k) for k in ids)
+
+        def batch_decode(self, rows: Any) -> list[str]:
+            return [self.decode(row.tolist(), True) for row in rows]
+
+    letters = Letters()
+    whole = letters.decode(model.generate(PROMPTS[:1], max_new_tokens=9)[0, 5:].tolist(), True)
+    pieces = list(model.stream(PROMPTS[:1], tokenizer=letters, max_new_tokens=9))
+    assert len(pieces) == 9
+    assert "".join(pieces) == whole
+    stopped = model.generate(
+        PROMPTS[:1], max_new_tokens=9, stop_strings=[whole[3:5]], tokenizer=letters
+    )
+    assert stopped.shape[1] == 5 + whole.index(whole[3:5]) + 2
+
+    class Impatient(text.TextStreamer):
+        def on_text(self, piece: str, is_last: bool) -> None:
+            if len(self.text) == 4 and not is_last:
+                raise KeyboardInterrupt
+
+    streamer = Impatient(letters, skip_prompt=True)
+    came = model.generate(PROMPTS[:1], max_new_tokens=9, streamer=streamer)
+    assert letters.decode(came[0, 5:].tolist(), True) == streamer.text == whole[:4]
+    with pytest.raises(ValueError, match=r"expected one text. Got 2"):
+        model.generate(PROMPTS, streamer=text.TextStreamer(letters))
+
+
+def test_a_model_in_training_goes_on_training_after_it_wrote() -> None:
+    model = MODELS["gpt2"](eos_token_id=None).train()
+    assert torch.equal(
+        model.generate(PROMPTS, max_new_tokens=5), model.generate(PROMPTS, max_new_tokens=5)
+    )
+    assert model.training
+    stream = model.stream(PROMPTS[:1], tokenizer=None, max_new_tokens=5)
+    stream.close()
+    assert model.training
+    assert torch.is_grad_enabled()
+
+
+def test_options_of_a_folder_hold_until_changed(tmp_path: Path) -> None:
+    model = MODELS["gpt2"](eos_token_id=None)
+    model.generation_config = GenerationConfig(max_length=9, repetition_penalty=1.5)
+    model.save_pretrained(tmp_path)
+    again = text.AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert again.generation_config == model.generation_config
+    assert again.generate(PROMPTS).shape == (2, 9)
+    assert again.generate(PROMPTS, max_new_tokens=2).shape == (2, 7)
+
+
+def test_options_without_sense_are_refused() -> None:
+    model = MODELS["gpt2"]()
+    for options, error, message in (
+        ({"temperature": 0.0}, ValueError, "temperature above 0; do_sample=False takes the best"),
+        ({"top_p": 1.5}, ValueError, r"top_p in \(0, 1\]. Got 1.5"),
+        ({"num_return_sequences": 2}, ValueError, "all would be the same"),
+        ({"num_beams": 2, "do_sample": True}, ValueError, "not both"),
+        ({"tempreature": 1.0}, TypeError, "tempreature is no option. There are: input_ids"),
+        ({"stop_strings": "x"}, ValueError, "expected tokenizer= with stop_strings"),
+    ):
+        with pytest.raises(error, match=message):
+            model.generate(PROMPTS, **options)
+    with pytest.raises(RuntimeError, match=r"expected input_ids .* Got \(5,\)"):
+        model.generate(PROMPTS[0])
+    with pytest.raises(RuntimeError, match=r"expected input_ids .* Got <class 'str'>"):
+        model.generate("Once upon a time")
