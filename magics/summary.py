@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import copy
+import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,9 +102,10 @@ def summary(model: Module, *inputs: Any, depth: int = DEPTH, **keywords: Any) ->
     """The layers of `model`; with `inputs`, one forward pass in evaluation mode gives the shapes.
 
     A tuple of integers stands for a tensor of that shape. Should the forward pass fail, the layers
-    that were reached keep their shapes, and `error` says what happened. Modes, gradients and
-    buffers of the model stay as they are.
+    that were reached keep their shapes, and `error` says what happened. Modes, hooks and gradients
+    of the model stay as they are: a twin runs in its place, as another thread may train it.
     """
+    model = _twin(model, {}).eval()
     found = _layers(model)
     parameters = _unique(model.parameters())
     frozen = sum(_size(p) for p in parameters if not p.requires_grad)
@@ -113,7 +115,8 @@ def summary(model: Module, *inputs: Any, depth: int = DEPTH, **keywords: Any) ->
     if inputs or keywords:
         given = [_as_input(model, x) for x in inputs]
         result.inputs = ", ".join(_described(x) for x in (*given, *keywords.values()))
-        with _watching(found) as watch, _evaluating(model), flambeau.no_grad():
+        watch = _Watch(found)
+        with observers.observing(watch), flambeau.no_grad():
             try:
                 model(*given, **keywords)
             except Exception as error:
@@ -121,6 +124,18 @@ def summary(model: Module, *inputs: Any, depth: int = DEPTH, **keywords: Any) ->
                 watch.mark_failed()
         result.activation_bytes = sum(x.nbytes for k, x in found.items() if _is_leaf(k))
     return result
+
+
+def _twin(module: Module, twins: dict[Module, Module]) -> Module:
+    """A module of the same parameters and buffers, whose modes and hooks are its own."""
+    if module not in twins:
+        twins[module] = twin = module.__new__(type(module))
+        for name, value in vars(module).items():
+            twin.__dict__[name] = copy.copy(value) if isinstance(value, dict) else value
+        twin.__dict__["_hooks"] = {kind: list(hooks) for kind, hooks in module._hooks.items()}
+        for name, child in module._modules.items():
+            twin._modules[name] = None if child is None else _twin(child, twins)
+    return twins[module]
 
 
 def _layers(model: Module) -> dict[Module, Layer]:
@@ -155,7 +170,11 @@ class _Watch(observers.Observer):
 
     def __init__(self, layers: dict[Module, Layer]) -> None:
         self.layers = layers
+        self.thread = threading.get_ident()
         self.running: list[Module] = []
+        for module in layers:
+            module.register_forward_pre_hook(self.enter, prepend=True)
+            module.register_forward_hook(self.leave)
 
     def enter(self, module: Module, args: Any) -> None:
         self.running.append(module)
@@ -175,38 +194,12 @@ class _Watch(observers.Observer):
     def operation_done(
         self, name: str, inputs: tuple[Any, ...], outputs: tuple[Tensor, ...], seconds: float
     ) -> None:
-        if outputs[0]._base is not None:
-            return  # a view computes nothing
+        if outputs[0]._base is not None or threading.get_ident() != self.thread:
+            return  # a view computes nothing; what another thread computes is not the model's
         shapes = [tuple(t.shape) for t in _tensors(list(inputs))]
         count = flops(name, shapes, tuple(outputs[0].shape))
         for module in dict.fromkeys(self.running):
             self.layers[module].flops += count
-
-
-@contextmanager
-def _watching(layers: dict[Module, Layer]) -> Iterator[_Watch]:
-    watch = _Watch(layers)
-    handles = []
-    for module in layers:
-        handles.append(module.register_forward_pre_hook(watch.enter, prepend=True))
-        handles.append(module.register_forward_hook(watch.leave))
-    try:
-        with observers.observing(watch):
-            yield watch
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-@contextmanager
-def _evaluating(model: Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _as_input(model: Module, value: Any) -> Any:

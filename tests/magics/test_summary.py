@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -50,6 +51,36 @@ def test_nothing_of_the_model_is_changed() -> None:
     assert all(not module._hooks.get("forward") for module in model.modules())
     assert all(p.grad is None for p in model.parameters())
     assert observers.active == []
+
+
+def test_a_model_that_trains_meanwhile_stays_as_it_is_and_is_not_counted() -> None:
+    class Meeting(nn.Linear):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            if threading.current_thread() is threading.main_thread():
+                inside.set()
+                assert trained.wait(60)
+            else:
+                modes.append(self.training)
+            return super().forward(input)
+
+    def train() -> None:
+        assert inside.wait(60)
+        model(torch.ones(7, 3))
+        trained.set()
+
+    inside, trained, modes, calls = threading.Event(), threading.Event(), list[bool](), list[int]()
+    model = nn.Sequential(Meeting(3, 4), nn.ReLU())
+    model.register_forward_hook(lambda module, given, output: calls.append(len(output)))
+    other = threading.Thread(target=train)
+    other.start()
+    found = summary(model, (2, 3))
+    other.join(60)
+    assert [(layer.calls, layer.flops) for layer in found.layers[:2]] == [(1, 48 + 8), (1, 48)]
+    assert modes == [True]
+    assert calls == [7, 2]
+    model(torch.ones(5, 3))
+    assert calls == [7, 2, 5]
+    assert found.layers[0].calls == 1
 
 
 def test_embeddings_get_integers_and_dicts_are_keywords(run: Run) -> None:
