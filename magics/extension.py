@@ -14,6 +14,7 @@ from .graph.magic import GraphMagics
 from .lr_find import LearningRateMagics
 from .memory.magic import MemoryMagics
 from .nan import NanMagics
+from .parallel import ParallelMagics
 from .plot import PlotMagics
 from .profile.magic import ProfileMagics
 from .safe import SafeMagics
@@ -40,6 +41,7 @@ INSTRUMENTS: tuple[type[Instrument], ...] = (
     SettingMagics,
     WatchMagics,
     ExportMagics,
+    ParallelMagics,
 )
 
 

@@ -105,7 +105,7 @@ def summary(model: Module, *inputs: Any, depth: int = DEPTH, **keywords: Any) ->
     that were reached keep their shapes, and `error` says what happened. Modes, hooks and gradients
     of the model stay as they are: a twin runs in its place, as another thread may train it.
     """
-    model = _twin(model, {}).eval()
+    model = evaluated(model)
     found = _layers(model)
     parameters = _unique(model.parameters())
     frozen = sum(_size(p) for p in parameters if not p.requires_grad)
@@ -113,7 +113,7 @@ def summary(model: Module, *inputs: Any, depth: int = DEPTH, **keywords: Any) ->
     nbytes = sum(int(p._array.nbytes) for p in parameters)
     result = Summary(list(found.values()), total, frozen, nbytes, limit=depth)
     if inputs or keywords:
-        given = [_as_input(model, x) for x in inputs]
+        given = [as_input(model, x) for x in inputs]
         result.inputs = ", ".join(_described(x) for x in (*given, *keywords.values()))
         watch = _Watch(found)
         with observers.observing(watch), flambeau.no_grad():
@@ -124,6 +124,11 @@ def summary(model: Module, *inputs: Any, depth: int = DEPTH, **keywords: Any) ->
                 watch.mark_failed()
         result.activation_bytes = sum(x.nbytes for k, x in found.items() if _is_leaf(k))
     return result
+
+
+def evaluated(model: Module) -> Module:
+    """A twin of the model in evaluation mode."""
+    return _twin(model, {}).eval()
 
 
 def _twin(module: Module, twins: dict[Module, Module]) -> Module:
@@ -184,7 +189,7 @@ class _Watch(observers.Observer):
         layer = self.layers[module]
         layer.calls += 1
         layer.output = _described(output)
-        layer.nbytes += sum(t.nbytes for t in _tensors(output))
+        layer.nbytes += sum(t.nbytes for t in tensors(output))
 
     def mark_failed(self) -> None:
         """The innermost module that ran when the error came."""
@@ -196,13 +201,13 @@ class _Watch(observers.Observer):
     ) -> None:
         if outputs[0]._base is not None or threading.get_ident() != self.thread:
             return  # a view computes nothing; what another thread computes is not the model's
-        shapes = [tuple(t.shape) for t in _tensors(list(inputs))]
+        shapes = [tuple(t.shape) for t in tensors(list(inputs))]
         count = flops(name, shapes, tuple(outputs[0].shape))
         for module in dict.fromkeys(self.running):
             self.layers[module].flops += count
 
 
-def _as_input(model: Module, value: Any) -> Any:
+def as_input(model: Module, value: Any) -> Any:
     """A shape as a tensor where the model is: of zeros, of integers if an embedding comes first."""
     if not (isinstance(value, tuple) and value and all(type(n) is int for n in value)):
         return value
@@ -215,20 +220,21 @@ def _as_input(model: Module, value: Any) -> Any:
     return flambeau.zeros(value, dtype=dtype, device=place)
 
 
-def _tensors(value: Any) -> list[Tensor]:
+def tensors(value: Any) -> list[Tensor]:
+    """All tensors in a value, in order."""
     if isinstance(value, Tensor):
         return [value]
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list | tuple):
-        return [t for x in value for t in _tensors(x)]
+        return [t for x in value for t in tensors(x)]
     return []
 
 
 def _described(value: Any) -> str:
     """The shapes of the tensors in `value`; the class of anything else."""
-    tensors = _tensors(value)
-    return ", ".join(shape_text(t.shape) for t in tensors) if tensors else type(value).__name__
+    found = tensors(value)
+    return ", ".join(shape_text(t.shape) for t in found) if found else type(value).__name__
 
 
 def _first_line(error: BaseException) -> str:
@@ -240,6 +246,7 @@ class SummaryMagics(Instrument):
     """Shows models as tables."""
 
     @magic_arguments()
+    @argument("-b", "--beside", metavar="MODEL", help="a second model, to compare with")
     @argument("-d", "--depth", type=int, default=DEPTH, help=f"levels of modules ({DEPTH})")
     @argument("model", help="a module")
     @argument("input", nargs="*", help="a tensor, a shape such as (32, 3, 28, 28), several, a dict")
@@ -248,20 +255,41 @@ class SummaryMagics(Instrument):
         """Show the layers of a model: parameters, and for an input the shape that each gives and
         the work it takes, also when the forward pass fails half way.
 
-        Examples: %summary net, %summary net x, %summary net (32, 3, 28, 28)
+        With --beside, compare two models instead: sizes, work, time, and how far outputs agree.
+
+        Examples: %summary net, %summary net x, %summary net (32, 3, 28, 28),
+        %summary teacher x --beside student
         """
         arguments = self.arguments(self.summary, line)
-        model = self.evaluate("%summary", arguments.model)
-        if not isinstance(model, Module):
-            kind = type(model).__name__
-            raise UsageError(f"%summary: expected a module first. Got {arguments.model}, {kind}.")
+        model = self._model(arguments.model)
         given: Any = ()
         if arguments.input:
             given = self.evaluate("%summary", " ".join(arguments.input))
-        if isinstance(given, dict):
+        if arguments.beside:
+            self._compare(model, given, arguments)
+        elif isinstance(given, dict):
             display(summary(model, depth=arguments.depth, **given))
         else:
             display(summary(model, *_several(given), depth=arguments.depth))
+
+    def _model(self, expression: str) -> Module:
+        model = self.evaluate("%summary", expression)
+        if not isinstance(model, Module):
+            kind = type(model).__name__
+            raise UsageError(f"%summary: expected a module first. Got {expression}, {kind}.")
+        return model
+
+    def _compare(self, model: Module, given: Any, arguments: Any) -> None:
+        from .beside import beside
+
+        if not arguments.input:
+            raise UsageError("%summary: expected an input for two models, as in %summary a x -b b.")
+        names, second = (arguments.model, arguments.beside), self._model(arguments.beside)
+        values, keywords = ((), given) if isinstance(given, dict) else (_several(given), {})
+        try:
+            display(beside(model, second, *values, names=names, **keywords))
+        except Exception as error:
+            raise UsageError(f"%summary: {type(error).__name__}: {error}") from error
 
 
 def _several(given: Any) -> Sequence[Any]:

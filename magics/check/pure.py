@@ -46,7 +46,9 @@ RUNTIME = (
     "flambeau.sparse", "flambeau.fft",
     "flambeau.linalg", "flambeau.special", "flambeau.symbols", "flambeau.utils.checkpoint",
     "flambeau.utils._pytree",
-    "flambeau.cuda.amp",
+    "flambeau.cuda.amp", "flambeau.distillation.logits", "flambeau.distillation.sequences",
+    "flambeau.distillation.features", "flambeau.distillation.attention",
+    "flambeau.distillation.relations",
 )  # fmt: skip
 """Packages of the runtime whose functions compute on meta tensors and do nothing else."""
 

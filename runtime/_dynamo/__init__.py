@@ -1,5 +1,10 @@
 """Names of PyTorch's compiler that programs look up."""
 
-from ..compiler import allow_in_graph, disable, is_compiling, reset
+from types import SimpleNamespace
 
-__all__ = ["allow_in_graph", "disable", "is_compiling", "reset"]
+from ..compiler import allow_in_graph, disable, explain, is_compiling, reset
+
+__all__ = ["allow_in_graph", "config", "disable", "explain", "is_compiling", "reset"]
+
+config = SimpleNamespace()
+"""Settings of PyTorch's compiler: any can be set, and none changes anything."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..backends.layout import laid_like
-from ..core import batched, observers
+from ..core import batched, deferral, observers
 from ..core.concealed import conceal, concealed_key
 from ..core.dispatch import backends, operations
 from ..core.sparse_arrays import SparseArray
@@ -362,6 +362,7 @@ def run(
     create_graph: bool,
 ) -> dict[int, Any]:
     """Send `gradients` from `roots` through the graph; returns the gradients of wanted edges."""
+    deferral.settle("a backward pass began")  # which adds to gradients in place
     # A gradient from inside a vmap meets arrays from outside: operations know how, rules compiled
     # for the arrays of their node do not.
     by_operations = create_graph or (batched.in_use and _crosses_levels(roots, gradients))

@@ -349,7 +349,7 @@ def _filled(
 def order_like(input: Tensor, memory_format: Any = None) -> layouts.Permutation | None:
     """The order in memory of what is made like `input`, in its own order unless a format is given;
     None if row-major."""
-    if input._array.__class__ is sparse_arrays.SparseArray:
+    if sparse_arrays.in_use and input._array.__class__ is sparse_arrays.SparseArray:
         raise sparse_arrays.refusal("filling a tensor like it", input.shape)
     format = layouts.preserve_format if memory_format is None else memory_format
     if input._key.level or (format is layouts.preserve_format and input.is_contiguous()):

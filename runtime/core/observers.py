@@ -66,17 +66,25 @@ active: list[Observer] = _Subscribers()
 """The subscribed observers, first come first."""
 
 _switches: list[Callable[[bool], None]] = []
+_watches = 0
 
 
 def on_switch(callback: Callable[[bool], None]) -> None:
     """Call `callback(observed)` whenever the runtime starts or stops being observed."""
     _switches.append(callback)
-    callback(bool(active))
+    callback(bool(active or _watches))
 
 
 def _switch() -> None:
     for callback in _switches:
-        callback(bool(active))
+        callback(bool(active or _watches))
+
+
+def watch(change: int) -> None:
+    """Have operations take the general way, as if observed: `change` is 1, and -1 at the end."""
+    global _watches
+    _watches += change
+    _switch()
 
 
 def subscribe(observer: Observer) -> None:

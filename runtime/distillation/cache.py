@@ -176,4 +176,4 @@ def _named_dtype(name: str) -> np.dtype[Any]:
 
 
 def _tensor(array: Array) -> Tensor:
-    return from_numpy(np.ascontiguousarray(array))  # type: ignore[no-any-return]
+    return from_numpy(np.ascontiguousarray(array))

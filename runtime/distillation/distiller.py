@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import numpy as np
@@ -18,7 +18,7 @@ from ..utils._pytree import tree_leaves, tree_map
 from .cache import TeacherCache
 from .loss import TeacherValue
 from .report import Report, Tally
-from .taps import require_module, tapped
+from .taps import Taps
 from .terms import Term
 
 
@@ -34,6 +34,8 @@ class Distiller(Module):
 
     The models may be wrapped (`DistributedDataParallel`, `AveragedModel`); names are those inside.
     A `cache` keeps what the teacher gave for each sample; calls then take the samples' `ids`.
+    Projections get their sizes at the first call: make one before wrapping the distiller in
+    `DistributedDataParallel`, which wants them; an optimizer does not.
     Raises: AttributeError for names that are not there, ValueError without a term.
     Source: arXiv:1503.02531; mean teacher: arXiv:1703.01780.
 
@@ -69,9 +71,8 @@ class Distiller(Module):
         self.cache = cache
         self._tally = Tally()
         self._signed: tuple[Any, str] | None = None
-        for role, model, paths in self._tapped():
-            for path in paths:
-                require_module(role, model, path)
+        self._student_taps = self._taps("student", student)
+        self._teacher_taps = self._taps("teacher", teacher)
 
     @property
     def teacher(self) -> Module:
@@ -97,11 +98,12 @@ class Distiller(Module):
         """
         given = inputs if teacher_inputs is None else teacher_inputs
         values = self._teacher_values(given, ids)
-        outputs = self._run("student", self.student, inputs)
-        total: Any = 0.0
+        outputs = self._student_taps.run(self.student, inputs)
+        total: Any = None
         for name, term in self.terms.items():
             loss = term(outputs, values[name], target, mask)
-            total = total + term.weight * loss
+            part = loss if term.weight == 1 else term.weight * loss
+            total = part if total is None else total + part
             if self.training:
                 self._tally.add(name, term.weight, loss)
         self._tally.calls += self.training
@@ -122,26 +124,12 @@ class Distiller(Module):
 
     # -- the two models --------------------------------------------------------------------------
 
-    def _tapped(self) -> Iterator[tuple[str, Module, list[str]]]:
-        pairs = [pair for term in self.terms.values() for pair in term.pairs]
-        for k, role, model in ((0, "student", self.student), (1, "teacher", self.teacher)):
-            yield role, model, list(dict.fromkeys(pair[k] for pair in pairs if pair[k]))
-
-    def _run(self, role: str, model: Module, inputs: Any) -> dict[str, Any]:
-        """The outputs of all tapped modules, and of the model as ''."""
+    def _taps(self, role: str, model: Module) -> Taps:
         side = int(role == "teacher")
-        paths = next(paths for name, _, paths in self._tapped() if name == role)
         terms = self.terms.values()
-        maps = {pair[side] for term in terms if term.reads_attention for pair in term.pairs}
-        with tapped(role, model, paths, maps) as values:
-            values[""] = _called(model, inputs)
-        unseen = [path for path in paths if path not in values]
-        if unseen:
-            raise RuntimeError(
-                f"Distiller: expected the {role} to call {', '.join(map(repr, unseen))}. It did "
-                "not in this forward pass: tap modules that run, and by their own call."
-            )
-        return values
+        paths = [pair[side] for term in terms for pair in term.pairs]
+        maps = [pair[side] for term in terms if term.reads_attention for pair in term.pairs]
+        return Taps(role, model, paths, maps)
 
     def _teacher_values(self, inputs: Any, ids: Any) -> dict[str, list[TeacherValue]]:
         """What each term reads of the teacher, pair by pair."""
@@ -179,7 +167,7 @@ class Distiller(Module):
             for module in training:
                 module.training = False
             with inference_mode():
-                outputs = self._run("teacher", teacher, inputs)
+                outputs = self._teacher_taps.run(teacher, inputs)
                 return {
                     name: [
                         term.summarize(k, outputs[path]) for k, (_, path) in enumerate(term.pairs)
@@ -202,12 +190,6 @@ class Distiller(Module):
             self._signed = state, f"{checksum:08x}"
         reads = [term.reads(k) for term in self.terms.values() for k in range(len(term.pairs))]
         return f"{self._signed[1]} {'; '.join(reads)}"
-
-
-def _called(model: Module, inputs: Any) -> Any:
-    if isinstance(inputs, Mapping):
-        return model(**inputs)
-    return model(*inputs) if isinstance(inputs, list | tuple) else model(inputs)
 
 
 def _is_batch(x: Any, count: int) -> bool:

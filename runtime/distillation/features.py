@@ -128,7 +128,8 @@ def attention_transfer_loss(student: Tensor, teacher: Tensor, p: float = 2.0) ->
             f"{tuple(student.shape)} and {tuple(teacher.shape)}."
         )
     student, teacher = same_size(wide(student), fixed(teacher))
-    maps = [F.normalize(x.abs().pow(p).sum(1).flatten(1), dim=1) for x in (student, teacher)]
+    sizes = [x.square() if p == 2 else x.abs().pow(p) for x in (student, teacher)]
+    maps = [F.normalize(x.sum(1).flatten(1), dim=1) for x in sizes]
     return (maps[0] - maps[1]).square().sum(1).mean()
 
 

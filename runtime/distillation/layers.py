@@ -13,6 +13,10 @@ from ..nn.modules.module import Module
 __all__ = ["evenly", "keep_layers", "pair_layers"]
 
 
+COUNTS = ("num_layers", "num_hidden_layers", "n_layer")
+"""What modules and configurations call the number of layers."""
+
+
 def evenly(count: int, keep: int) -> list[int]:
     """`keep` of `count` numbers, as even as they go, the first and the last among them.
 
@@ -55,7 +59,8 @@ def keep_layers(model: Module, path: str, keep: int | Sequence[int]) -> Any:
     """A copy of `model` that has only some of the layers in the ModuleList or Sequential `path`.
 
     `keep` are their numbers, in the order they shall have, or how many, taken `evenly`. Layers left
-    out are never copied. A `num_layers` beside the list is set to the new number.
+    out are never copied. A `num_layers` beside the list, and the count in the models' `config`, are
+    set to the new number.
     Raises: AttributeError, TypeError if `path` is no list of layers, IndexError for numbers that
     are not there. Source: arXiv:1910.01108, section 2 (every second layer).
 
@@ -80,12 +85,20 @@ def keep_layers(model: Module, path: str, keep: int | Sequence[int]) -> Any:
     memo: dict[int, Any] = {id(m): Identity() for m in members if id(m) not in kept}
     student = copy.deepcopy(model, memo)
     container: Any = student.get_submodule(path)
-    members = list(container)
+    before, members = len(members), list(container)
     container._modules.clear()
     for place, k in enumerate(chosen):
         again = members[k] in container._modules.values()
         container.add_module(str(place), copy.deepcopy(members[k]) if again else members[k])
-    owner = student.get_submodule(path.rpartition(".")[0])
-    if path and isinstance(getattr(owner, "num_layers", None), int):
-        owner.num_layers = len(chosen)
+    _recount(student, path, before, len(chosen))
     return student
+
+
+def _recount(student: Any, path: str, before: int, after: int) -> None:
+    """Tell the owner of the layers, and the configurations of all models inside, how many."""
+    owners = [student.get_submodule(path.rpartition(".")[0])] if path else []
+    configs = [getattr(module, "config", None) for module in student.modules()]
+    for holder in [*owners, *configs]:
+        for name in COUNTS:
+            if getattr(holder, name, None) == before:
+                setattr(holder, name, after)

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from ..amp.autocast_mode import autocast
+from ..amp.autocast_mode import autocast, is_autocast_enabled
 from ..core import dtypes
 from ..core.tensor import Tensor
 from ..errors import ShapeError
@@ -66,7 +66,10 @@ def without_autocast(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     @functools.wraps(function)
     def exact(student: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        with autocast(student.device.type, enabled=False):
+        kind = student.device.type
+        if not is_autocast_enabled(kind):
+            return function(student, *args, **kwargs)
+        with autocast(kind, enabled=False):
             return function(student, *args, **kwargs)
 
     return exact

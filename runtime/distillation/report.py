@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..core.creation import tensor
 from ..core.tensor import Tensor
+from ..ops.joins import stack
 from .loss import wide
 
 
@@ -41,27 +43,42 @@ class Report:
     __repr__ = __str__
 
 
+KEPT = 64  # losses of a term that wait to be added up in one go
+
+
 class Tally:
-    """Sums of losses that stay on their device until somebody asks for them."""
+    """Losses of each term, which stay on their device until somebody asks for them."""
 
     def __init__(self) -> None:
-        self.sums: dict[str, Tensor] = {}
-        self.weighted: dict[str, Tensor] = {}
         self.calls = 0
+        self._waiting: dict[str, list[tuple[float, Tensor]]] = {}
+        self._sums: dict[str, Tensor] = {}
 
     def add(self, name: str, weight: float, loss: Tensor) -> None:
         """Count one loss of a term."""
-        loss = wide(loss.detach())
-        for sums, value in ((self.sums, loss), (self.weighted, loss * weight)):
-            sums[name] = sums[name] + value if name in sums else value
+        waiting = self._waiting.setdefault(name, [])
+        waiting.append((weight, loss.detach()))
+        if len(waiting) >= KEPT:
+            self._add_up(name)
+
+    def _add_up(self, name: str) -> None:
+        """Add what waits to the term's sums: of the losses, and of the weighted ones."""
+        waiting = self._waiting.pop(name, [])
+        if waiting:
+            losses = stack([wide(loss) for _, loss in waiting])
+            weights = tensor([weight for weight, _ in waiting], device=losses.device)
+            sums = stack([losses.sum(), (losses * weights).sum()])
+            self._sums[name] = self._sums[name] + sums if name in self._sums else sums
 
     def report(self, weights: dict[str, float]) -> Report:
         """The means so far, beside the terms' present weights."""
         calls = max(self.calls, 1)
-        parts = {name: value.item() / calls for name, value in self.weighted.items()}
-        total = sum(parts.values())
+        for name in list(self._waiting):
+            self._add_up(name)
+        found = {name: (sums / calls).tolist() for name, sums in self._sums.items()}
+        total = sum(part for _, part in found.values())
         shares = [
-            Share(name, weights[name], value.item() / calls, parts[name] / total if total else 0.0)
-            for name, value in self.sums.items()
+            Share(name, weights[name], loss, part / total if total else 0.0)
+            for name, (loss, part) in found.items()
         ]
         return Report(shares, total, self.calls)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ..autograd.grad_mode import no_grad
@@ -63,7 +64,7 @@ def _jensen_shannon(teacher: Tensor, student: Tensor) -> Tensor:
     return 0.5 * (kl(teacher, mean) + kl(student, mean))
 
 
-DIVERGENCES = {
+DIVERGENCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "forward": kl,
     "reverse": lambda teacher, student: kl(student, teacher),
     "jensen-shannon": _jensen_shannon,
@@ -156,7 +157,8 @@ class SequenceLoss(DistillationLoss):
 
     def forward(self, student: Tensor, teacher: TeacherValue, mask: Tensor | None = None) -> Tensor:
         """Logits (..., V) and logits or what `summarize` made of them -> a scalar, or (...)."""
-        kept = self.summarize(teacher) if isinstance(teacher, Tensor) else TopK(*teacher)
+        summary = self.summarize(teacher) if isinstance(teacher, Tensor) else teacher
+        kept = summary if isinstance(summary, Tensor) else TopK(*summary)
         how = (mask, self.temperature, self.divergence)
         return sequence_loss(student, kept, *how, reduction=self.reduction)
 

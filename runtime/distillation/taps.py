@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 from ..core.tensor import Tensor
-from ..nn.modules.activation import MultiheadAttention
+from ..nn.modules.attention import MultiheadAttention
 from ..nn.modules.module import Module
 
 Select = int | str | Callable[[Any], Tensor] | None
@@ -44,23 +44,48 @@ def require_module(role: str, model: Module, path: str) -> Module:
     )
 
 
-@contextmanager
-def tapped(
-    role: str, model: Module, paths: Iterable[str], attentions: Iterable[str]
-) -> Iterator[dict[str, Any]]:
-    """A dict that gets the last output of each module of `paths`; no hook is left behind.
+class Taps:
+    """Which modules of one of the models are watched, by name.
 
     `nn.MultiheadAttention` modules among `attentions` are made to return the weights of each head.
+    Raises: AttributeError for a name that `model` has not.
     """
-    values: dict[str, Any] = {}
-    with ExitStack() as stack:
-        for path in paths:
-            module = require_module(role, model, path)
-            if path in attentions and isinstance(module, MultiheadAttention):
-                hook = module.register_forward_pre_hook(_ask_for_weights, with_kwargs=True)
-                stack.callback(hook.remove)
-            stack.callback(module.register_forward_hook(_keep(values, path)).remove)
-        yield values
+
+    def __init__(
+        self, role: str, model: Module, paths: Iterable[str], attentions: Iterable[str]
+    ) -> None:
+        self.role, self.attentions = role, frozenset(attentions)
+        self.paths = [path for path in dict.fromkeys(paths) if path]
+        for path in self.paths:
+            require_module(role, model, path)
+
+    def run(self, model: Module, inputs: Any) -> dict[str, Any]:
+        """The outputs of the watched modules' last calls, and of the model as ''. The hooks last as
+        long as this call. Raises: RuntimeError for a module that is not called."""
+        if not self.paths:
+            return {"": _called(model, inputs)}
+        values: dict[str, Any] = {}
+        with ExitStack() as stack:
+            for path in self.paths:
+                module = require_module(self.role, model, path)
+                if path in self.attentions and isinstance(module, MultiheadAttention):
+                    hook = module.register_forward_pre_hook(_ask_for_weights, with_kwargs=True)
+                    stack.callback(hook.remove)
+                stack.callback(module.register_forward_hook(_keep(values, path)).remove)
+            values[""] = _called(model, inputs)
+        unseen = [path for path in self.paths if path not in values]
+        if unseen:
+            raise RuntimeError(
+                f"Distiller: expected the {self.role} to call {', '.join(map(repr, unseen))}. It "
+                "did not in this forward pass: tap modules that run, and by their own call."
+            )
+        return values
+
+
+def _called(model: Module, inputs: Any) -> Any:
+    if isinstance(inputs, Mapping):
+        return model(**inputs)
+    return model(*inputs) if isinstance(inputs, list | tuple) else model(inputs)
 
 
 def _keep(values: dict[str, Any], path: str) -> Callable[..., None]:
@@ -92,8 +117,11 @@ def _selected(value: Any, select: Select) -> Any:
     if select is None:
         if isinstance(value, list | tuple) and value:
             return value[0]
-        named = value.get("logits") if isinstance(value, Mapping) else None
-        return getattr(value, "logits", value) if named is None else named
+        for name in ("logits", "last_hidden_state"):
+            named = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+            if named is not None:
+                return named
+        return value
     if callable(select):
         return select(value)
     try:

@@ -29,8 +29,8 @@ class Term(Module):
     models, and any other loss or function the student's output with the target.
 
     `select` takes the tensor out of an output that is none: an index, a key, an attribute or a
-    function; by default the first of a tuple, or `logits`. With `masked=False` the mask of the call
-    is not handed to the loss. `name` is what reports call it.
+    function; by default it is the first of a tuple, `logits` or `last_hidden_state`. With
+    `masked=False` the mask of the call is not handed to the loss. `name` is what reports call it.
 
     Example:
         >>> distillation.Term(nn.CrossEntropyLoss(), 0.1)
@@ -102,6 +102,10 @@ class Term(Module):
     ) -> Tensor:
         """The outputs of the student's modules by name, what `summarize` gave for each pair ->
         a scalar, not yet weighted."""
+        if target is None and (not self.reads_teacher or self._needs_target):
+            raise ValueError(
+                f"Term {self.name!r}: expected a target, as in distiller(x, y). Got none."
+            )
         if not self.reads_teacher:
             return self._scalar(self.loss(self.value("student", "", outputs[""]), target))
         options = self._options(target, mask)
@@ -114,9 +118,13 @@ class Term(Module):
             total = total + more
         return total / len(found) if len(found) > 1 else total
 
+    @property
+    def _needs_target(self) -> bool:
+        return bool(getattr(self.loss, "needs_target", False))
+
     def _options(self, target: Any, mask: Tensor | None) -> dict[str, Any]:
         options: dict[str, Any] = {}
-        if getattr(self.loss, "needs_target", False):
+        if self._needs_target:
             options["target"] = target
         if mask is not None and self.masked and getattr(self.loss, "takes_mask", False):
             options["mask"] = mask

@@ -142,7 +142,7 @@ def _is_depthwise(layer: Any) -> bool:
 
 
 def _outputs(layer: Any) -> int:
-    return layer.weight.shape[0]  # type: ignore[no-any-return]
+    return layer.weight.shape[0]
 
 
 def _select(layer: Any, name: str, places: list[int], dim: int) -> None:
@@ -218,7 +218,7 @@ def _treats_units_alone(layer: Any) -> bool:
         return layer.num_parameters == 1
     mixing = kind.__name__ in ("GLU", "Softmax", "Softmax2d", "LogSoftmax", "Softmin")
     home = kind.__module__
-    known = home in (activation.__name__, dropout.__name__, pooling.__name__)
+    known: bool = home in (activation.__name__, dropout.__name__, pooling.__name__)
     return kind in (Flatten, Identity) or (known and not mixing)
 
 

@@ -227,12 +227,13 @@ class Agent:
 
     def _tell(self, attempt: int, restarts_left: int) -> None:
         """Say which process failed first, and how."""
-        elsewhere = self.launch.nodes.failed_elsewhere(attempt)
+        first = self.launch.nodes.failed_elsewhere(attempt)
         own = [w for w in self.workers if w.report.exists() or _failed_itself(w)]
-        if not own:
-            where = f"node {elsewhere}" if elsewhere not in (None, -1) else "another node"
-            print(f"torchrun: a process failed at {where}.", file=sys.stderr)
-        else:
+        if first == -1:
+            print("torchrun: the launcher that keeps the store is gone.", file=sys.stderr)
+        elif first not in (None, self.launch.nodes.rank):
+            print(f"torchrun: a process failed at node {first}.", file=sys.stderr)
+        elif own:
             print(_failure_text(own), file=sys.stderr)
         if restarts_left:
             print(f"torchrun: all start again ({restarts_left} restarts left).", file=sys.stderr)

@@ -58,7 +58,7 @@ def init_process_group(
     DistNetworkError or StoreTimeoutError if the others do not come.
     """
     global _world, _worlds, _made
-    if _world is not None:
+    if _world is not None and _world.pid == os.getpid():
         raise ValueError(
             "init_process_group: expected no process group. There is one already: call "
             "destroy_process_group() first."

@@ -51,7 +51,8 @@ class Mesh:
                 for peer in range(rank):
                     where = store.get(f"at/{peer}").decode().split()
                     for kind in (LANE, POST):
-                        found[peer, kind] = _connected(where, (token, rank, kind), peer, deadline)
+                        hello = token, rank, kind
+                        found[peer, kind] = _connected(where, hello, peer, deadline)
                 while len(found) < 2 * (size - 1):
                     self._accept(listener, token, deadline, found)
             except BaseException:
@@ -95,7 +96,7 @@ class Mesh:
         if not secrets.compare_digest(theirs, token) or peer not in absent:
             connection.close()  # not one of us
             return
-        found[peer, kind] = _prepared(connection)
+        found[peer, kind] = _prepared(connection, kind)
 
     def fail(self, error: DistBackendError) -> DistBackendError:
         """Keep `error` as what ended the group, if it is the first; wake whoever waits at a lane.
@@ -145,20 +146,27 @@ def _connected(
         except OSError as error:
             errors.append(f"{host}:{port}: {error}")
             continue
-        return _prepared(connection)
+        return _prepared(connection, hello[2])
     raise DistNetworkError(
         f"init_process_group: expected rank {peer} to be reached from rank {hello[1]}. Got "
         f"{'; '.join(errors)}. GLOO_SOCKET_IFNAME names the network interface to use."
     )
 
 
-def _prepared(connection: socket.socket) -> socket.socket:
+ANSWERS_WITHIN = 30
+"""Seconds after which a machine that does not answer at all is taken for gone."""
+
+
+def _prepared(connection: socket.socket, kind: int) -> socket.socket:
     connection.settimeout(None)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, seconds in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4)):
         if hasattr(socket, option):  # a machine that lost its power says nothing
             connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), seconds)
+    if kind == POST and hasattr(socket, "TCP_USER_TIMEOUT"):  # lanes may well be full for long
+        limit = ANSWERS_WITHIN * 1000
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, limit)
     return connection
 
 

@@ -69,7 +69,7 @@ class Nodes:
     def tell_failure(self, attempt: int) -> None:
         """Let the others know that a process failed here."""
         if self.count > 1:
-            self.store.set(f"failed/{attempt}", str(self.rank))
+            self.store.compare_set(f"failed/{attempt}", "", str(self.rank))  # the first counts
 
     def failed_elsewhere(self, attempt: int) -> int | None:
         """The node at which a process failed, if one did. A launcher that is gone counts too."""

@@ -150,11 +150,11 @@ class Post:
                 reader: _Reader = key.data
                 try:
                     reader.read_on(self)
-                except (OSError, struct.error, UnicodeDecodeError):
+                except (OSError, struct.error) as error:
                     self._selector.unregister(key.fileobj)
-                    self._ended(reader)
+                    self._ended(reader, error)
 
-    def _ended(self, reader: _Reader) -> None:
+    def _ended(self, reader: _Reader, error: Exception) -> None:
         """The connection of a peer is at its end: it left, or it died."""
         peer = reader.peer
         if reader.goodbye:
@@ -162,12 +162,12 @@ class Post:
                 self._gone[peer] = f"rank {peer} has left the group."
         else:
             self._gone[peer] = f"rank {peer} has died."
-            self.mesh.fail(
-                DistBackendError(
-                    f"The process of rank {peer} ended without leaving the group. Its own output "
-                    "tells why."
-                )
+            how = (
+                "does not answer any more: its machine or the network between is down."
+                if isinstance(error, TimeoutError)
+                else "ended without leaving the group. Its own output tells why."
             )
+            self.mesh.fail(DistBackendError(f"The process of rank {peer} {how}"))
         self._give_up_waiting()
 
     def _give_up_waiting(self) -> None:

@@ -52,6 +52,7 @@ class ProcessGroup:
     ) -> None:
         self.backend, self.ranks, self.timeout = backend, ranks, timeout
         self._rank = rank
+        self.pid = os.getpid()  # a fork knows its parent's group, but is not in it
         self.store = store
         self._number = 0
         self._under_way = 0

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..backends import cuda
-from ..core import creation, dtypes, layouts
+from ..core import creation, deferral, dtypes, layouts
 from ..core.callsite import count_write
 from ..core.devices import device as Device
 from ..core.spec import contiguous_strides
@@ -206,6 +206,7 @@ def set_(
 
     Raises: DTypeError for another dtype, ShapeError if it does not reach so far.
     """
+    deferral.settle("set_ gave a tensor other memory")
     check_writable(self, "set_")
     if source is None:
         source = self.new_empty(0)

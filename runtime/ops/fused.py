@@ -96,8 +96,6 @@ def _columns(input: Any, dim: Any) -> int:
 def _shaped(rows: Any, input: Any, columns: int, dim: Any, keepdim: bool) -> Any:
     """One number a row as the result of a reduction over `dim`, in float32."""
     rows = rows.astype(SINGLE, copy=False)
-    if columns == input.size and not keepdim:
-        return rows.reshape(())
     axis = numpy_axis(dim)
     count = input.ndim if axis is None else 1 if isinstance(axis, int) else len(axis)
     rest = input.shape[: input.ndim - count]

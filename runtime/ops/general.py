@@ -16,7 +16,15 @@ from ..autograd.crossing import lifted
 from ..autograd.node import Node
 from ..autograd.record import TAPE
 from ..backends.batched import key_at
-from ..core import batched, concealed, dtypes, observers, quantized_arrays, sparse_arrays
+from ..core import (
+    batched,
+    concealed,
+    deferral,
+    dtypes,
+    observers,
+    quantized_arrays,
+    sparse_arrays,
+)
 from ..core.creation import as_tensor
 from ..core.devices import device
 from ..core.dispatch import DispatchKey, key_of, one_device, operations
@@ -82,6 +90,10 @@ def general(operation: Operation, values: tuple[Any, ...]) -> Any:
         key = _conform(operation, arguments)
         if is_concealed:
             key = concealed.concealed_key(key)
+    if deferral.in_use and deferral.state.region is not None:
+        deferred = deferral.state.region.capture(operation, arguments, key)
+        if deferred is not NotImplemented:
+            return deferred
     body = operation.unguarded
     for observer in observers.active:
         observer.operation_started(operation.label, key.device)

@@ -12,7 +12,7 @@ import numpy as np
 from ..autograd.grad_mode import is_grad_enabled
 from ..autograd.node import AccumulateGrad, Node, tick
 from ..autograd.record import TAPE
-from ..core import batched, dtypes
+from ..core import batched, deferral, dtypes
 from ..core.callsite import count_write
 from ..core.creation import as_tensor
 from ..core.dispatch import guarded, key_of, operations
@@ -158,6 +158,8 @@ def overwrite(
     the result; it need not be copied then.
     Raises: RuntimeError if the result does not fit the tensor's shape or dtype.
     """
+    if deferral.in_use:
+        deferral.settle(f"{operation} wrote in place", tensor)
     if result._array.shape != tensor._array.shape:
         raise ShapeError(
             f"{operation}: expected a result of the tensor's own shape {tuple(tensor.shape)}. The "
@@ -185,6 +187,8 @@ def overwrite(
 
 def write(tensor: Tensor, values: Any, operation: str) -> None:
     """Write bare `values` into the tensor's memory and count the write."""
+    if deferral.in_use:
+        deferral.settle(f"{operation} wrote in place", tensor)
     if not tensor.is_meta:
         if not getattr(tensor._array.flags, "writeable", True):
             raise RuntimeError(
@@ -312,6 +316,11 @@ def inplace(function: Callable[..., Tensor], name: str) -> Callable[..., Tensor]
     is_new = operation is not None and operation.formula is not None
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if deferral.in_use:
+            since = tick()
+            result = deferral.renamed(self, function, args, kwargs, name)
+            if result is not None:
+                return self if result is self else overwrite(self, result, name, since)
         if self._edge is not None:
             check_writable(self, name)
         if is_new and not kwargs and computed_in_place(operation, self, args):
@@ -390,6 +399,8 @@ def _is_batched(self: Tensor, value: Tensor, index: tuple[Any, ...]) -> bool:
 def setitem(self: Tensor, index: Any, value: Any) -> None:
     """self[index] = value: a number, or a tensor that broadcasts to the selected shape;
     recorded."""
+    if deferral.in_use:
+        deferral.settle("setitem wrote in place", self)
     check_writable(self, "setitem")
     parsed, is_view = parse_index(self, index)
     numbers, rest = ((), parsed) if is_view else split_numbers(parsed)

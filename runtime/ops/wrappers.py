@@ -416,8 +416,9 @@ class _Source:
 
 def requires_record(*values: Any) -> bool:
     """Whether some of `values` require a gradient, and operations are recorded."""
-    edges = [getattr(v, "_edge", None) for v in values]
-    return grad_mode.is_grad_enabled() and any(e is not None for e in edges)
+    return grad_mode.is_grad_enabled() and any(
+        isinstance(v, Tensor) and v.requires_grad for v in values
+    )
 
 
 def copied(key: Any, array: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..autograd.grad_mode import enable_grad
 from ..autograd.node import RemovableHandle
-from ..core import callsite, observers, sparse_arrays
+from ..core import callsite, deferral, observers, sparse_arrays
 from ..core.tensor import Tensor
 from .options import required
 from .sparse_gradients import step_sparse
@@ -172,6 +172,7 @@ class Optimizer:
         """Change the parameters once; with a `closure` that recomputes the loss, return that
         loss."""
         loss = None if closure is None else self._evaluated(closure)
+        deferral.settle("an optimizer stepped")
         for group in self.param_groups:
             given = [p for p in group["params"] if p._grad is not None]
             rest = step_sparse(self, group, given) if sparse_arrays.in_use else given

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import (
+    compiled,
     convolutions,
     images,
     importing,
@@ -24,6 +25,7 @@ TABLES: dict[str, list[Measurable]] = {
     "small": [*small.CASES, *perceptrons.CASES],
     "products": [*products.CASES],
     "pointwise": [*pointwise.CASES],
+    "compiled": [*compiled.CASES],
     "convolutions": [*convolutions.CASES],
     "images": [*images.CASES],
     "sequences": [*recurrent.CASES, *transformers.CASES],

@@ -145,3 +145,20 @@ def test_counts_read_well() -> None:
     assert [count_text(n) for n in (7, 1200, 3_456_000, 2.5e15)] == [
         "7", "1.2 k", "3.46 M", "2.5e+03 T",
     ]  # fmt: skip
+
+
+def test_two_models_stand_beside_each_other(run: Run) -> None:
+    run("a = nn.Sequential(nn.Linear(4, 6), nn.Dropout(), nn.Linear(6, 2))")
+    run("b = nn.Linear(4, 2); b.weight.grad = torch.ones(2, 4)")
+    lines = run("%summary a torch.ones(3, 4) --beside b").splitlines()
+    assert lines[0].split() == ["a", "b", "first", "/", "second"]
+    assert lines[1].split() == ["parameters", "44", "10", "4.40"]
+    assert lines[3].split() == ["FLOP", "216", "48", "4.50"]
+    assert lines[5].startswith("For 3×4: the largest output is the same in ")
+    same = run("%summary a {'input': torch.ones(3, 4)} -b a")
+    assert "the same in 100.0%; outputs differ by 0 at most." in same
+    assert "(True, 8.0)" in run("a.training, b.weight.grad.sum().item()")
+    assert "outputs of other shapes" in run("%summary a (3, 4) -b nn.Linear(4,1)")
+    assert "expected an input for two models" in run("%summary a -b b")
+    assert "%summary: ShapeError" in run("%summary a (3, 4) -b nn.Linear(5,2)")
+    assert "expected a module first. Got 3, int." in run("%summary a (3, 4) -b 3")

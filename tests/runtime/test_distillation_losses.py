@@ -259,3 +259,13 @@ S, T = torch.zeros(2, 3), torch.zeros(2, 4)
 def test_what_does_not_fit_is_told_with_shapes_and_advice(call: Any, words: str) -> None:
     with pytest.raises((RuntimeError, ValueError), match=words):
         call()
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_losses_know_their_shape_on_meta(name: str) -> None:
+    loss, student, teacher, _ = FORMULAS[name]
+    target = TARGET.to("meta")
+    s, t = (torch.tensor(x).to("meta") for x in (student, teacher))
+    found = kd.decoupled_loss(s, t, target) if name == "decoupled" else loss(s, t)
+    assert found.is_meta
+    assert found.shape == ()

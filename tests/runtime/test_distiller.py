@@ -341,6 +341,13 @@ def test_what_does_not_fit_is_told_by_name(pair: Any, terms: Any, words: str) ->
         kd.Distiller(teacher, student, *terms)(x, y)
 
 
+@pytest.mark.parametrize("loss", [nn.CrossEntropyLoss(), kd.DecoupledLoss()], ids=["task", "own"])
+def test_a_missing_target_is_asked_for(pair: Any, loss: Any) -> None:
+    teacher, student, x, _ = pair
+    with pytest.raises(ValueError, match=r"expected a target, as in distiller\(x, y\)"):
+        kd.Distiller(teacher, student, kd.Term(loss))(x)
+
+
 @pytest.mark.parametrize(
     ("ids", "words"),
     [
@@ -360,3 +367,21 @@ def test_ids_that_no_sample_has_are_refused(pair: Any, ids: Any, words: str) -> 
 def test_taps_that_name_no_modules_are_refused(taps: Any) -> None:
     with pytest.raises(ValueError, match="student's module: teacher's module"):
         kd.Term(kd.HintLoss(), taps=taps)
+
+
+@pytest.mark.cuda
+@pytest.mark.usefixtures("gpu")
+def test_teacher_student_and_projections_move_together(pair: Any) -> None:
+    teacher, student, x, y = pair
+    terms = kd.Term(nn.CrossEntropyLoss()), soft(), hint(), kd.Term(kd.RelationalLoss())
+    distiller = kd.Distiller(teacher, student.eval(), *terms, cache=kd.TeacherCache(5)).eval()
+    wanted = distiller(x, y, ids=range(5)).item()
+    distiller.cuda()
+    distiller.cache.clear()
+    assert teacher.head.weight.is_cuda
+    for _ in range(2):  # asked, then remembered
+        loss = distiller(x.cuda(), y.cuda(), ids=range(5))
+        assert loss.is_cuda
+        assert loss.item() == pytest.approx(wanted, rel=1e-5)
+    loss.backward()
+    assert all(p.grad.is_cuda for p in distiller.parameters())

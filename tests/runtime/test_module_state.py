@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections import OrderedDict
 from typing import Any
 
@@ -273,12 +275,15 @@ def test_overridden_methods_of_children_are_called() -> None:
     assert [m.weight.dtype for m in net] == [torch.float32, torch.float64]
 
 
-def test_a_compiled_module_is_itself() -> None:
-    net = Net()
-    torch.compiler._told = False  # the warning comes once a process
-    with pytest.warns(UserWarning, match="runs eagerly"):
-        net.compile()
-    assert net(torch.ones(2, 2)).shape == (2, 3)
+def test_a_module_compiled_in_place_is_copied_and_pickled_as_before() -> None:
+    net, x = Net(), torch.ones(2, 2)
+    wanted, names = net(x).tolist(), list(net.state_dict())
+    net.compile()
+    again = pickle.loads(pickle.dumps(net))
+    for one in (net, copy.deepcopy(net), again):
+        assert one(x).tolist() == wanted
+        assert list(one.state_dict()) == names
+    assert again.forward.module is again
 
 
 # -- single layers --------------------------------------------------------------------------------

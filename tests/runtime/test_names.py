@@ -22,7 +22,7 @@ def test_decorators_leave_functions_as_they_are() -> None:
     for decorate in (
         torch.jit.script, torch.jit.unused, torch.jit.ignore, torch.jit.ignore(drop=True),
         torch.jit.export, torch.jit.script_if_tracing, torch.jit._overload_method,
-        torch.compiler.disable, torch.compiler.disable(), torch.compiler.allow_in_graph,
+        torch.compiler.allow_in_graph,
     ):  # fmt: skip
         assert decorate(double) is double
     assert torch.jit.trace(double, torch.ones(2)) is double
@@ -40,14 +40,6 @@ def test_sizes_are_given_once_or_for_every_dimension() -> None:
     assert _pair(3) == (3, 3)
     assert _pair((1, 2)) == (1, 2)
     assert (_single(4), _triple([1, 2, 3])) == ((4,), (1, 2, 3))
-
-
-def test_compile_says_once_that_it_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flambeau.compiler._told", False)
-    net = torch.nn.Linear(2, 1)
-    with pytest.warns(UserWarning, match="runs eagerly"):
-        assert torch.compile(net) is net
-    assert torch.compile(mode="max-autotune")(net) is net
 
 
 def test_switches_of_libraries() -> None:

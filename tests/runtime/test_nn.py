@@ -502,3 +502,17 @@ def test_subclasses_of_convolutions_may_change_weight_and_bias() -> None:
     layer = Standardized(2, 3, 3, padding=1, padding_mode="reflect")
     found = layer(torch.ones(1, 2, 5, 5))  # which the weights, of mean 0, do not see
     assert torch.allclose(found, layer.bias.view(1, 3, 1, 1).expand(1, 3, 5, 5), atol=1e-6)
+
+
+def test_a_removed_hook_leaves_a_module_as_quick_as_before() -> None:
+    net = nn.Linear(2, 2)
+    first = net.register_forward_hook(lambda *_: None)
+    second = net.register_forward_hook(lambda *_: None)
+    first.remove()
+    first.remove()
+    assert list(net._hooks) == ["forward"]
+    second.remove()
+    assert net._hooks == {}
+    everywhere = nn.modules.module.register_module_forward_hook(lambda *_: None)
+    everywhere.remove()
+    assert nn.modules.hooks.everywhere == {}

@@ -218,3 +218,25 @@ def test_the_library_is_loaded_by_the_first_large_product_only() -> None:
         "print(before, there())"
     )
     assert printed(sys.executable, "-c", code).split() == ["False", "True"]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+@pytest.mark.parametrize("make", [uniform, transposed, gapped, apart])
+@pytest.mark.parametrize(("columns", "outputs"), [(577, 3001), (4096, 513)])
+def test_few_rows_meet_each_row_of_the_matrix_once(
+    rows: int, make: Any, columns: int, outputs: int
+) -> None:
+    x, weight, bias = make(rows, columns), uniform(outputs, columns), uniform(2 * outputs)[::2]
+    expected = x.astype(np.float64) @ weight.T.astype(np.float64)
+    tolerance = {"rtol": 0, "atol": columns * 2.0**-24}
+    np.testing.assert_allclose(products.linear(x, weight), expected, **tolerance)
+    np.testing.assert_allclose(
+        products.linear(x[None], weight, bias)[0], expected + bias, **tolerance
+    )
+    x[0, -1] = np.nan
+    assert (np.isnan(products.matmul(x, weight.T)).all(1) == [True, False, False][:rows]).all()
+
+
+def test_few_rows_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(torch.errors.ShapeError, match="linear"):
+        torch.nn.functional.linear(torch.ones(2, 1000), torch.ones(3000, 999))

@@ -73,10 +73,13 @@ class Module(hooks.Hooks, state.State, conversion.Conversion):
         return self.forward(*args, **kwargs)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """`torch.compile` this module in place, with the same arguments; it runs eagerly as yet."""
-        from ...compiler import compile
+        """`torch.compile` this module in place, with the same arguments."""
+        from ...compiler import CompiledForward, compile
 
-        compile(self, *args, **kwargs)
+        compile(self, *args, **kwargs)  # which says what is wrong with the arguments
+        if kwargs.get("backend") != "eager" and not kwargs.get("disable"):
+            whole = bool(kwargs.get("fullgraph"))
+            object.__setattr__(self, "forward", CompiledForward(self, whole))
 
     # -- attributes ------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from ...autograd.grad_mode import no_grad
 from ...backends.cpu import loops
 from ...backends.cuda import gradients as launches
 from ...backends.cuda import norms
+from ...core import deferral
 from ...core.callsite import count_write
 from ...core.creation import tensor as _tensor
 from ...core.dtypes import float32, float64
@@ -91,6 +92,7 @@ def clip_grads_with_norm_(
     parameters: Tensors, max_norm: float, total_norm: Tensor, foreach: bool | None = None
 ) -> None:
     """Scale all gradients by max_norm / total_norm where that is below 1."""
+    deferral.settle("gradients were clipped")
     gradients = _gradients(parameters)
     factor = (max_norm / (total_norm + 1e-6)).clamp(max=1.0)
     if gradients and factor.numel() == 1 and (arrays := launches.together(gradients)):
@@ -132,6 +134,7 @@ def clip_grad_norm_(
 @no_grad()
 def clip_grad_value_(parameters: Tensors, clip_value: float, foreach: bool | None = None) -> None:
     """Limit each element of the gradients to [-clip_value, clip_value]."""
+    deferral.settle("gradients were clipped")
     gradients = _gradients(parameters)
     if gradients and (arrays := launches.together(gradients)):
         launches.limit(arrays, -clip_value, clip_value)

@@ -1,0 +1,54 @@
+"""Products of a few rows with a large matrix, as in text that is written token by token: memory is
+read once, by all threads.
+
+NumPy's library would take threads of its own for them, which spin on the processors that oneDNN's
+need: with two busy cores a model of 135 million numbers took 0.3 s for a token, and takes 0.05.
+"""
+
+from __future__ import annotations
+
+import struct
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from .language import SIZES, Program
+from .machine import Code
+from .rows import Passes, Row
+from .threads import pool
+
+CHUNK = 16_384
+"""Elements of the matrix that a thread takes at a time."""
+
+REAL = "float32"
+
+
+def product(x: Any, weight: Any, bias: Any = None) -> Any:
+    """x @ weight.T + bias for contiguous float32 (n, k), (m, k), (m,) -> (n, m). Each row of the
+    matrix is read from memory once, whatever n."""
+    (rows, columns), outputs = x.shape, len(weight)
+    out = np.empty((rows, outputs), weight.dtype)
+    arrays = [x, weight, out, *(() if bias is None else (bias,))]
+    words = struct.pack(f"={len(arrays) + 3}q", rows, columns, outputs, *map(id, arrays))
+    pool.run(_code(bias is not None), words, outputs, max(1, CHUNK // columns))
+    return out
+
+
+@cache
+def _code(has_bias: bool) -> Code:
+    program = Program("products_of_few_rows")
+    rows, columns, outputs = (program.word(k) for k in range(3))
+    x, weight, out = (program.array(k) for k in range(3, 6))
+    bias = program.array(6) if has_bias else None
+    passes = Passes(program, columns)
+    length = columns * SIZES[REAL]
+    with program.loop(program.begin, program.end) as output:
+        factors = Row(program, weight + output * length, REAL)
+        with program.loop(program.constant(0), rows) as n:
+            row = Row(program, x + n * length, REAL)
+            total = passes.sum(lambda at: row[at] * factors[at])
+            if bias is not None:
+                total = total + program.load(bias, output, REAL)
+            program.store(total, out, n * outputs + output)
+    return Code(program.name, program.text())

@@ -1,0 +1,92 @@
+"""What operations are made of, where their parts may be fused with what stands around them.
+
+Composites have bodies; here are those of primitives whose kernels do several things at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .graph import Graph, Step, Tracer, Value
+
+if TYPE_CHECKING:
+    from ..ops.operation import Operation
+
+
+def _softmax(F: Any, input: Any, *, dim: int) -> Any:
+    shifted = F.exp(F.minus(input, F.amax(input, dim=dim, keepdim=True)))
+    share = F.reciprocal(F.sum_over(shifted, dim=dim, keepdim=True))
+    return F.mul(shifted, share)
+
+
+def _log_softmax(F: Any, input: Any, *, dim: int) -> Any:
+    shifted = F.minus(input, F.amax(input, dim=dim, keepdim=True))
+    return F.minus(shifted, F.log(F.sum_over(F.exp(shifted), dim=dim, keepdim=True)))
+
+
+BODIES: dict[str, Callable[..., Any]] = {"softmax_over": _softmax, "log_softmax_over": _log_softmax}
+TAKEN_APART = frozenset(
+    """
+    softmax_gradient log_softmax_gradient normalize_over normalize_gradient layer_norm_over
+    layer_norm_gradient rms_norm_over rms_norm_gradient
+    """.split()
+)
+"""Composites that are taken apart by their bodies; others have kernels that do better."""
+
+
+def dims_of(step: Step) -> tuple[int, ...]:
+    """The dimensions that a step goes along, counted from the front."""
+    given = step.attributes.get("dims", step.attributes.get("dim"))
+    ndim = len(next(iter(step.read())).shape)
+    dims = range(ndim) if given is None or given == () else given
+    return tuple(sorted(d % max(ndim, 1) for d in ((dims,) if isinstance(dims, int) else dims)))
+
+
+def _is_along_rows(step: Step) -> bool:
+    """Whether the dimensions are the last ones."""
+    ndim = len(next(iter(step.read())).shape)
+    dims = dims_of(step)
+    return bool(dims) and dims == tuple(range(ndim - len(dims), ndim))
+
+
+class _Apart(Tracer):
+    """A tracer on which operations that can be taken apart are, as long as `is_apart`."""
+
+    is_apart = False
+
+    def call(self, operation: Operation, args: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
+        body = BODIES.get(operation.name)
+        if body is None and operation.name in TAKEN_APART:
+            body = operation.body
+        if body is None or not self.is_apart:
+            return super().call(operation, args, attributes)
+        return body(self, *args, **attributes)
+
+
+def taken_apart(
+    graph: Graph, steps: list[Step], may: Callable[[Step], bool]
+) -> tuple[list[Step], dict[int, Value]]:
+    """`steps` with those taken apart that can be and that `may`, equal ones made once; and by
+    number of a value the one that stands for it now."""
+    scratch = Graph()
+    scratch.values, scratch.constants = graph.values, graph.constants
+    F = _Apart(scratch)
+    instead: dict[int, Value] = {}
+
+    def current(x: Any) -> Any:
+        if x.__class__ is list:
+            return [current(y) for y in x]
+        return None if x is None else instead.get(x.number, x)
+
+    for step in steps:
+        operation = step.operation
+        inputs = [current(x) for x in step.inputs]
+        is_known = operation.name in BODIES or operation.name in TAKEN_APART
+        F.is_apart = is_known and _is_along_rows(step) and may(step)
+        args = (inputs[0],) if operation.takes_list else tuple(inputs)
+        out = F.call(operation, args, dict(step.attributes))
+        outs = out if isinstance(out, tuple) else (out,)
+        for old, new in zip(step.outputs, outs, strict=True):
+            instead[old.number] = new
+    return scratch.steps, instead

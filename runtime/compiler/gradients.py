@@ -1,0 +1,145 @@
+"""The gradients of graphs, which are graphs too.
+
+What a graph computed is on the tape as one node for all its outputs, unless some follow from
+others: then gradients may be asked for in between, and each stage of outputs is a node.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from ..core.dispatch import operations
+from .executables import Executable
+from .graph import Graph, Step, Tracer, Value
+from .saving import chosen
+
+if TYPE_CHECKING:
+    from ..core.devices import device
+
+
+def joint(
+    graph: Graph, wanted: tuple[int, ...], cut: tuple[int, ...], requiring: set[int]
+) -> tuple[Graph, list[Value], dict[int, Value]]:
+    """`graph` and behind it the steps of its gradients, for gradients of the values `wanted`, as
+    far as the values `cut` and the inputs.
+
+    Also: the values of those incoming gradients, and by number of an input or cut value its
+    gradient. Every rule is read on a tracer: `F` makes steps.
+    """
+    whole = Graph()
+    whole.values, whole.inputs = list(graph.values), list(graph.inputs)
+    whole.constants, whole.steps = dict(graph.constants), list(graph.steps)
+    F = Tracer(whole)
+    incoming = [whole.input(whole.values[n]) for n in wanted]
+    total: dict[int, Value] = dict(zip(wanted, incoming, strict=True))
+    ends = set(cut)
+    for step in reversed(graph.steps):
+        gs = tuple([None if v.number in ends else total.get(v.number) for v in step.outputs])
+        if step.is_recorded and any(g is not None for g in gs):
+            for x, g in _contributions(F, step, gs, requiring):
+                before = total.get(x.number)
+                total[x.number] = g if before is None else F.plus(before, g)
+    found = [*[v.number for v in graph.inputs], *cut]
+    return whole, incoming, {n: total[n] for n in found if n in total}
+
+
+def _contributions(F: Tracer, step: Step, gs: tuple[Any, ...], requiring: set[int]) -> Any:
+    """Pairs of an input of `step` and what it gets, from the gradients of its outputs."""
+    operation = step.operation
+    roles = operation.arrays
+    needs = tuple(
+        [
+            x is not None and x.number in requiring and p.role == "main"
+            for x, p in zip(step.inputs, roles, strict=True)
+        ]
+    )
+    several = operation.outputs != 1
+    if operation.outputs == 0:  # rules for any number of outputs want a gradient of each
+        like = next(g for g in gs if g is not None)
+        pairs = zip(gs, step.outputs, strict=True)
+        gs = tuple([F.zeros_of(like, shape=v.shape) if g is None else g for g, v in pairs])
+    extra: dict[str, Any] = {}
+    if operation.saves_out:
+        extra["out"] = step.outputs if several else step.outputs[0]
+    g: Any = gs if several else gs[0]
+    grads = operation.vjp_rule(F, g, needs, *step.inputs, **extra, **step.attributes)
+    grads = grads if isinstance(grads, tuple | list) else (grads,)
+    return [
+        (x, grad)
+        for x, need, grad in zip(step.inputs, needs, grads, strict=True)
+        if need and grad is not None
+    ]
+
+
+def stages_of(graph: Graph, wanted: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The values `wanted` by how many others of them lead to each, one upon the other."""
+    ahead: dict[int, int] = {}  # by number: the stage that what follows from the value is in
+    stage: dict[int, int] = {}
+    for step in graph.steps:
+        first = max([ahead.get(v.number, 0) for v in step.read()], default=0)
+        for v in step.outputs:
+            ahead[v.number] = first if step.is_recorded else 0
+            if v.number in wanted:
+                stage[v.number] = first
+                ahead[v.number] = first + 1
+    count = max(stage.values(), default=-1) + 1
+    return [tuple([n for n in wanted if stage.get(n) == k]) for k in range(count)]
+
+
+class Stage:
+    """The gradients of the outputs `wanted` by the inputs and by the outputs of earlier stages,
+    `cut`."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        wanted: tuple[int, ...],
+        cut: tuple[int, ...],
+        outputs: set[int],
+        requiring: set[int],
+        place: device,
+    ) -> None:
+        self.graph, self.wanted, self.cut, self.place = graph, wanted, cut, place
+        self.whole, self.incoming, self.found = joint(graph, wanted, cut, requiring)
+        own = self.whole.steps[len(graph.steps) :]
+        made = {v.number for s in own for v in s.outputs} | {v.number for v in self.incoming}
+        needed = {v.number for s in own for v in s.read()}
+        needed |= {v.number for v in self.found.values()}
+        needed -= made | set(self.whole.constants)
+        self.saved, again, self.reads = chosen(graph, needed, outputs, cut)
+        self.recomputed = again
+        self._steps = [*again, *own]
+
+    @property
+    def given(self) -> list[int]:
+        """The numbers of the values that gradients are of."""
+        return [*[v.number for v in self.graph.inputs], *self.cut]
+
+    @cached_property
+    def backward(self) -> Executable:
+        """From given and saved values and incoming gradients to the gradients."""
+        sources = [*self.given, *self.saved, *[v.number for v in self.incoming]]
+        targets = [v.number for v in self.found.values()]
+        return Executable(self.whole, self._steps, sources, targets, self.place)
+
+    def gradients(self, gs: list[Any], saved: list[Any]) -> tuple[list[Any], tuple[Any, ...]]:
+        """Gradients of the given values, None where there is none; and which are new memory."""
+        backward = self.backward
+        found = dict(zip(self.found, backward([*saved, *gs]), strict=True))
+        fresh = dict(zip(self.found, backward.fresh, strict=True))
+        given = self.given
+        return [found.get(n) for n in given], tuple([fresh.get(n, False) for n in given])
+
+    def replay(self, tensors: list[Any]) -> list[Any]:
+        """The outputs by operations that the tape records, from the given values."""
+        known: dict[int, Any] = dict(zip(self.given, tensors, strict=True))
+        for step in self.graph.steps:
+            inputs = [None if x is None else known[x.number] for x in step.inputs]
+            function = operations[step.operation.name].function
+            named = dict(zip(step.operation.array_names, inputs, strict=True))
+            out = function(**named, **step.attributes)
+            outs = out if isinstance(out, tuple) else (out,)
+            for value, tensor in zip(step.outputs, outs, strict=True):
+                known.setdefault(value.number, tensor if step.is_recorded else tensor.detach())
+        return [known[n] for n in self.wanted]

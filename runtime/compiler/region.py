@@ -1,0 +1,281 @@
+"""Regions: where operations are put off, and what has them computed after all."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..autograd import anomaly
+from ..autograd.grad_mode import is_grad_enabled
+from ..autograd.graph import saved_tensors_hooks
+from ..core import callsite, deferral, observers
+from ..core.dispatch import DispatchKey
+from ..core.spec import Spec
+from ..core.tensor import Tensor, note_view
+from . import programs
+from .capturing import frozen, is_capturable, lie_plainly
+from .graph import Graph, Value
+from .lazy import LazyTensor
+from .nodes import CompiledNode
+
+if TYPE_CHECKING:
+    from ..ops.operation import Operation
+
+LEAST = 16_384
+"""Elements of an operand from which on an operation on plain tensors is put off: smaller ones take
+less time than it takes to note them."""
+MOST_STEPS = 2_000
+"""Steps after which a graph is computed, so that endless loops do not fill memory."""
+
+
+class Pending:
+    """Operations that wait, the plain tensors they read, and the lazy ones they make."""
+
+    def __init__(self, region: Region) -> None:
+        self.region = region
+        self.graph = Graph()
+        self.tensors: list[Tensor] = []  # the inputs
+        self.versions: list[int] = []
+        self.edges: list[Any] = []  # of the inputs, None where no gradient is wanted
+        self.results: dict[int, weakref.ref[LazyTensor]] = {}  # by number of the value
+        self.requiring: set[int] = set()  # numbers of the values that require a gradient
+        self.views: dict[int, int] = {}  # the values whose memory others show
+        self.signature: list[Any] = []
+        self._numbers: dict[int, Value] = {}  # by id of an input
+
+    def value(self, tensor: Tensor) -> Value:
+        """What stands for `tensor` in the graph."""
+        if tensor.__class__ is LazyTensor and tensor._pending is self:
+            return self.graph.values[tensor._number]
+        found = self._numbers.get(id(tensor))
+        if found is None:
+            array = tensor._array
+            item = tensor._key.dtype.itemsize
+            strides = tuple([s // item for s in array.strides])
+            found = self.graph.input(Spec(array.shape, tensor._key.dtype, strides))
+            self._numbers[id(tensor)] = found
+            edge = tensor._edge
+            self.tensors.append(tensor)
+            self.versions.append(tensor._writes[0])
+            self.edges.append(edge)
+            if edge is not None:
+                self.requiring.add(found.number)
+            dtype = tensor._key.dtype.name
+            self.signature.append((array.shape, dtype, strides, edge is not None))
+        return found
+
+    def append(self, operation: Operation, tensors: list[Any], attributes: dict[str, Any]) -> Any:
+        """The lazy results of `operation`."""
+        inputs = tuple([None if t is None else self.value(t) for t in tensors])
+        recorded = (
+            is_grad_enabled()
+            and operation.is_differentiable
+            and any(
+                x is not None and x.number in self.requiring and p.role == "main"
+                for x, p in zip(inputs, operation.arrays, strict=True)
+            )
+        )
+        out = self.graph.append(operation, inputs, attributes, recorded)
+        numbers = tuple([None if x is None else x.number for x in inputs])
+        self.signature.append((operation.name, numbers, frozen(attributes), recorded))
+        key = next(t for t in tensors if t is not None)._key
+        outs = out if isinstance(out, tuple) else (out,)
+        results = tuple([self._lazy(value, key, recorded) for value in outs])
+        if operation.is_view:
+            for value, result in zip(outs, results, strict=True):
+                self.views[value.number] = inputs[0].number
+                result._writes = tensors[0]._writes
+        return results if isinstance(out, tuple) else results[0]
+
+    def _lazy(self, value: Value, like: DispatchKey, recorded: bool) -> LazyTensor:
+        tensor: LazyTensor = object.__new__(LazyTensor)
+        requires = recorded and value.dtype.is_floating_point
+        key = like if value.dtype is like.dtype else programs.key_for(like, value.dtype)
+        vars(tensor).update(
+            _pending=self, _number=value.number, _shape=value.shape, _strides=value.strides,
+            _key=key, _writes=[0], _requires=requires,
+        )  # fmt: skip
+        if requires:
+            self.requiring.add(value.number)
+        self.results[value.number] = weakref.ref(tensor)
+        return tensor
+
+    def flush(self, reason: str) -> None:
+        """Compute what is still wanted, and make its tensors plain ones."""
+        if self.region.pending is self:
+            self.region.pending = None
+        alive = {n: t for n, ref in self.results.items() if (t := ref()) is not None}
+        alive = {n: t for n, t in alive.items() if t.__class__ is LazyTensor}
+        if not alive:
+            return
+        self._require_unchanged()
+        outputs = tuple(alive)
+        program = programs.find(self, outputs)
+        self.region.note(self, program, outputs, reason)
+        before = deferral.enter(None)
+        try:
+            arrays = program.run([t._array for t in self.tensors])
+        finally:
+            deferral.enter(before)
+        for number, tensor in alive.items():
+            tensor.become_plain(arrays[number])
+            if number in self.views:
+                self._become_view(tensor, number)
+        for stage in program.stages:
+            node = CompiledNode.of(self, stage, arrays, alive)
+            node.attach([alive[n] for n in stage.wanted])
+            for observer in observers.active:
+                observer.node_recorded(node)
+
+    def _require_unchanged(self) -> None:
+        for tensor, version in zip(self.tensors, self.versions, strict=True):
+            if tensor._writes[0] != version:
+                raise RuntimeError(
+                    "compile: expected the tensors that waiting operations read as they were. One "
+                    f"of shape {tuple(tensor.shape)} was changed in place after the compiled "
+                    "function had been left by an exception. Compute the result again."
+                )
+
+    def _become_view(self, tensor: Tensor, number: int) -> None:
+        """Let a view know the tensor whose memory it shows, if that is still there."""
+        while number in self.views:
+            number = self.views[number]
+        inputs = [v.number for v in self.graph.inputs]
+        reference = self.results.get(number)
+        found = reference() if reference else None
+        owner: Tensor | None = found
+        if number in inputs:
+            owner = self.tensors[inputs.index(number)]
+        if owner is not None:
+            owner = owner if owner._base is None else owner._base
+            tensor._base = owner
+            note_view(owner, tensor)
+
+
+def _is_packing() -> bool:
+    """Whether hooks are to see each tensor that operations save."""
+    return any(isinstance(o, saved_tensors_hooks) for o in observers.active)
+
+
+class Region:
+    """A call of a compiled function: what its thread computes meanwhile waits in `pending`."""
+
+    def __init__(self, is_whole: bool = False, record: list[Any] | None = None) -> None:
+        self.pending: Pending | None = None
+        self.is_whole = is_whole
+        self.record = record
+
+    def capture(self, operation: Operation, arguments: dict[str, Any], key: DispatchKey) -> Any:
+        """See `core.deferral`."""
+        if key.level or key.is_concealed or not is_capturable(operation, key):
+            return NotImplemented
+        if anomaly.state.records or _is_packing():
+            return NotImplemented
+        tensors = [arguments[n] for n in operation.array_names]
+        attributes = {n: arguments[n] for n in operation.attribute_names}
+        if getattr(attributes.get("dtype"), "is_complex", False):
+            return NotImplemented
+        if not self._is_worthwhile(tensors, key) or frozen(attributes) is None:
+            return NotImplemented
+        if operation.formula is not None and not lie_plainly(tensors):
+            return NotImplemented
+        if self.pending is None:
+            self.pending = Pending(self)
+        pending = self.pending
+        out = pending.append(operation, tensors, attributes)
+        if len(pending.graph.steps) >= MOST_STEPS:
+            pending.flush("it has many steps")
+        return out
+
+    def _is_worthwhile(self, tensors: list[Any], key: DispatchKey) -> bool:
+        """Whether some operand is lazy or large, and each is an array as the kernels know it."""
+        wanted = False
+        for t in tensors:
+            if t is None:
+                continue
+            if t.__class__ is LazyTensor and t._pending is self.pending:
+                wanted = True
+                continue
+            array = t._array
+            if array.__class__ is not key.array_class or t._key.is_concealed:
+                return False
+            wanted = wanted or array.size >= LEAST
+        return wanted
+
+    def reads(self, tensor: Tensor) -> bool:
+        """See `core.deferral`."""
+        if self.pending is None or tensor.__class__ is LazyTensor:
+            return self.pending is not None
+        array = tensor._array
+        if array.__class__ is not np.ndarray:
+            return True
+        return any(
+            t._array.__class__ is not np.ndarray or np.may_share_memory(t._array, array)
+            for t in self.pending.tensors
+        )
+
+    def may_rename(self, tensor: Tensor) -> bool:
+        """See `core.deferral`."""
+        if tensor.__class__ is not LazyTensor or tensor._pending is not self.pending:
+            return False
+        views = tensor._pending.views
+        return tensor._number not in views and tensor._number not in views.values()
+
+    def rename(self, tensor: Tensor, result: Tensor, operation: str) -> bool:
+        """See `core.deferral`."""
+        if not isinstance(tensor, LazyTensor) or not isinstance(result, LazyTensor):
+            return False
+        pending = result._pending
+        is_alike = result._key is tensor._key and result._shape == tensor._shape
+        if tensor._pending is not pending or pending is not self.pending or not is_alike:
+            return False
+        del pending.results[tensor._number]
+        tensor._number, tensor._requires = result._number, result._requires
+        pending.results[result._number] = weakref.ref(tensor)
+        callsite.count_write(tensor._writes, operation)
+        return True
+
+    def flush(self, reason: str) -> None:
+        """Compute what waits."""
+        if self.pending is not None:
+            self.pending.flush(reason)
+
+    def note(self, pending: Pending, program: Any, outputs: Any, reason: str) -> None:
+        """Remember a flush for `explain`. Raises: RuntimeError if there should be none."""
+        place = callsite.current()
+        if self.is_whole and reason != "the end":
+            where = "" if place is None else f" at {callsite.shown(place)}"
+            raise RuntimeError(
+                "compile: expected a function that reads no values, as fullgraph=True says. In "
+                f"this one {reason}{where}. Leave fullgraph out."
+            )
+        if self.record is not None:
+            self.record.append((program, reason, place))
+
+
+def run(
+    function: Callable[..., Any],
+    args: Any,
+    kwargs: Any,
+    is_whole: bool = False,
+    record: list[Any] | None = None,
+) -> Any:
+    """What `function` returns, all of it computed; its operations wait meanwhile, in the region
+    that runs or in one of their own.
+
+    After an exception nothing more is computed; a lazy tensor that got out computes itself when it
+    is read.
+    """
+    if deferral.state.region is not None:
+        return function(*args, **kwargs)
+    region = Region(is_whole, record)
+    deferral.enter(region)
+    try:
+        out = function(*args, **kwargs)
+        region.flush("the end")
+    finally:
+        deferral.enter(None)
+    return out

@@ -1,0 +1,58 @@
+"""What is kept for gradients, and what is rather computed again."""
+
+from __future__ import annotations
+
+from .graph import Graph, Step
+
+MOVES = frozenset("view_as_shape transpose permute_dims expand_shape reshape_like cast".split())
+
+
+def _is_cheap(step: Step) -> bool:
+    """Whether the results may rather be computed again than kept."""
+    return step.operation.formula is not None or step.operation.name in MOVES
+
+
+def chosen(
+    graph: Graph, needed: set[int], outputs: set[int], cut: tuple[int, ...]
+) -> tuple[tuple[int, ...], list[Step], set[int]]:
+    """Of the values `needed` by gradients: those to save besides the inputs and the values `cut`,
+    the steps that compute the others again from these, and the numbers of all that is read.
+
+    A value that follows cheaply is kept only where it is smaller than all it follows from.
+    """
+    maker = {v.number: s for s in graph.steps for v in s.outputs}
+    given = {*[v.number for v in graph.inputs], *cut}
+    saved: dict[int, None] = {}
+
+    def roots(number: int, found: dict[int, None]) -> dict[int, None]:
+        waiting = [number]
+        while waiting:
+            n = waiting.pop()
+            if n in given or n in saved or n in found or n in graph.constants:
+                continue
+            if (n != number and n in outputs) or not _is_cheap(maker[n]):
+                found[n] = None
+            else:
+                waiting += [v.number for v in maker[n].read()]
+        return found
+
+    for number in sorted(needed - given):
+        found = roots(number, {})
+        cost = sum(graph.values[n].nbytes for n in found if n not in outputs)
+        if number in outputs or cost > graph.values[number].nbytes:
+            saved[number] = None
+        else:
+            saved.update(found)
+    reached: set[int] = set()
+    steps: dict[int, Step] = {}
+    waiting = list(needed)
+    while waiting:
+        n = waiting.pop()
+        if n in reached:
+            continue
+        reached.add(n)
+        if n in maker and n not in saved and n not in given:
+            steps[id(maker[n])] = maker[n]
+            waiting += [v.number for v in maker[n].read()]
+    recomputed = [s for s in graph.steps if id(s) in steps]
+    return tuple(saved), recomputed, reached

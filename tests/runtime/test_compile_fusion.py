@@ -1,0 +1,151 @@
+"""Fused loops: which operations go into one, and that they compute what kernels compute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import flambeau as torch
+import flambeau.nn.functional as F
+from flambeau.compiler import fusion, programs, region
+from flambeau.core.tensor import Tensor
+
+from .test_compile import assert_alike, leaf
+
+
+@pytest.fixture(autouse=True)
+def small_tensors_are_fused_too(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(region, "LEAST", 0)
+    monkeypatch.setattr(fusion, "LEAST_FUSED", 1)
+    monkeypatch.setattr(fusion, "LEAST_COLUMNS", 2)
+    torch.compiler.reset()
+    yield
+    torch.compiler.reset()
+
+
+def loops() -> list[str]:
+    """The loops of the program that was made last."""
+    program = list(programs._programs.values())[-1]
+    return [loop.group.label for loop in program.forward.loops]
+
+
+Function = Callable[..., Any]
+FUNCTIONS: dict[str, tuple[Function, int]] = {
+    "gelu": (lambda x, b, r: F.gelu(x + b, approximate="tanh") * r, 1),
+    "softmax": (lambda x, b, r: torch.softmax(x * 2 + b, -1) * r, 1),
+    "log_softmax": (lambda x, b, r: torch.log_softmax(x + b, -1) * r, 1),
+    "layer_norm": (lambda x, b, r: F.layer_norm(F.gelu(x) + r, x.shape[-1:], b, b), 1),
+    "rms_norm": (lambda x, b, r: x * torch.rsqrt(x.square().mean(-1, True) + 1e-5) * b + r, 1),
+    "mse": (lambda x, b, r: ((x - r) ** 2).mean() + (b * b).sum(), 2),
+    "columns": (lambda x, b, r: (x * r).sum(0) + torch.sigmoid(x - x.mean(0)).sum(0), 2),
+    "huber": (lambda x, b, r: torch.where((x - r).abs() < 1, (x - r).square(), b).sum(-1), 1),
+    "extremes": (lambda x, b, r: (x * r - (x * r).amax(-1, True)).exp().sum() + x.amin(), 1),
+    "expanded": (lambda x, b, r: x * r[..., :1] + b[:1] + r.sum(-1, keepdim=True).tanh(), 1),
+}
+
+
+@pytest.mark.parametrize("shape", [(7, 33), (2, 3, 70), (5, 1), (1, 20_000)])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_fused_functions_give_values_and_gradients_of_kernels(name: str, shape: Any) -> None:
+    function, _ = FUNCTIONS[name]
+    assert_alike(function, leaf(*shape), leaf(shape[-1], seed=1), leaf(*shape, seed=2))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_each_is_few_loops(name: str) -> None:
+    function, most = FUNCTIONS[name]
+    x, b, r = leaf(40, 33), leaf(33, seed=1), leaf(40, 33, seed=2)
+    with torch.no_grad():
+        torch.compile(function)(x, b, r)
+    assert 1 <= len(loops()) <= most
+
+
+def test_gradients_equal_differences() -> None:
+    def function(x: Tensor, w: Tensor) -> Tensor:
+        y = (x * w - x.mean(-1, keepdim=True)).square()
+        return (y / (1 + y.sum(-1, keepdim=True))).sum(0)
+
+    leaves = leaf(4, 9, dtype=torch.float64), leaf(9, seed=1, dtype=torch.float64)
+    assert torch.autograd.gradcheck(torch.compile(function), leaves)
+    assert any("sum" in label for label in loops())
+
+
+def test_layer_norm_with_what_stands_before_it_is_one_loop_each_way() -> None:
+    @torch.compile
+    def function(x: Tensor, bias: Tensor, rest: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        return F.layer_norm(F.dropout(F.gelu(x + bias), 0.1) + rest, (64,), w, b)
+
+    arguments = [leaf(50, 64), leaf(64), leaf(50, 64, seed=1), leaf(64, seed=2), leaf(64, seed=3)]
+    out = function(*arguments)
+    out.sum().backward()
+    program = list(programs._programs.values())[-1]
+    (stage,) = program.stages
+    assert (len(program.forward.units), len(stage.backward.units)) == (1, 1)
+    assert stage.saved == ()  # all is computed again from what the caller holds
+
+
+def test_infinities_and_nan_go_through_loops_as_through_kernels() -> None:
+    odd = torch.tensor([[np.inf, 1.0, -np.inf, 2.0], [np.nan, 0.0, 1.0, -0.0]] * 3)
+    for name in ("softmax", "log_softmax", "extremes", "huber"):
+        function = FUNCTIONS[name][0]
+        arguments = odd, torch.ones(4), odd.flip(0)
+        np.testing.assert_array_equal(
+            torch.compile(function)(*arguments).isnan().numpy(),
+            function(*arguments).isnan().numpy(),
+        )
+
+
+def test_strided_and_broadcast_operands_are_read_where_they_lie() -> None:
+    base, rows = leaf(6, 5, 40), leaf(6, 1, 40, seed=1)
+    for function in (
+        lambda x, y: (x[:, ::2] * 2 + y).sum(-1),
+        lambda x, y: x[..., :17].exp() * y[..., :1],
+        lambda x, y: x.transpose(0, 1).contiguous() - y.transpose(0, 1) * 2,
+        lambda x, y: (x[1:] + 1).softmax(-1) * y.expand(6, 5, 40)[1:],
+    ):
+        assert_alike(function, base, rows)
+
+
+UNARY = ["exp", "tanh", "sigmoid", "neg", "abs", "square", "relu"]
+BINARY = ["add", "mul", "sub", "maximum"]
+ROWS = ["softmax", "sum", "mean", "amax", "layer_norm", "column_sum"]
+instructions = st.lists(
+    st.tuples(st.sampled_from([*UNARY, *BINARY, *ROWS]), st.integers(0, 9), st.integers(0, 9)),
+    min_size=1,
+    max_size=8,
+)
+
+
+def interpreted(code: list[tuple[str, int, int]], *leaves: Tensor) -> Tensor:
+    """Run a program of a stack machine that reads any value computed so far."""
+    values = list(leaves)
+    for name, i, j in code:
+        x, y = values[i % len(values)], values[j % len(values)]
+        if name in UNARY:
+            out = getattr(torch, name)(x * 0.5)
+        elif name in BINARY:
+            out = getattr(torch, name)(x, y)
+        elif name == "softmax":
+            out = torch.softmax(x, -1)
+        elif name == "layer_norm":
+            out = F.layer_norm(x, x.shape[-1:])
+        elif name == "column_sum":
+            out = x.mean(0, keepdim=True)
+        else:
+            out = getattr(x, name)(-1, keepdim=True)
+        values.append(out / (1 + out.abs()))  # so that numbers stay moderate
+    return values[-1] + values[-2]
+
+
+@settings(max_examples=25, deadline=None)
+@given(instructions)
+def test_random_functions_give_what_they_give_eagerly(code: list[tuple[str, int, int]]) -> None:
+    leaves = [leaf(6, 20), leaf(20, seed=1), leaf(6, 1, seed=2)]
+    if "layer_norm" in [name for name, *_ in code]:
+        leaves = [leaf(6, 20), leaf(6, 20, seed=1), leaf(6, 20, seed=2)]
+    assert_alike(lambda *tensors: interpreted(code, *tensors), *leaves, tolerance=1e-3)
