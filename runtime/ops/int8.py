@@ -15,7 +15,9 @@ import numpy as np
 from ..backends.cpu import loops
 from ..backends.cpu.onednn import int8, products
 from ..backends.cpu.onednn.layouts import channel_axes, is_channels_last
+from ..backends.cuda import products as cuda_products
 from ..core import dtypes
+from ..core.dispatch import backends
 from ..errors import DTypeError, ShapeError
 from . import shapes
 from .convolution import convolution_array, output_shape
@@ -237,6 +239,30 @@ def _serves_linear(input: Any, weight: Any, scale: Any, *others: Any, **options:
 
 
 kernel(int8_linear, "cpu", when=_serves_linear)(int8.linear)
+
+
+@kernel(int8_linear, "cuda")
+def int8_linear_on_tensor_cores(
+    input: Any, weight: Any, scale: Any, bias: Any = None, row_scale: Any = None,
+    zero_point: int = 0, **finish: Any,
+) -> Any:  # fmt: skip
+    """Sums by cuBLASLt's product of int8, where it takes the sizes. Codes of uint8 become int8 by
+    128 less, as does their zero point, which counts by the sums of the weight's rows."""
+    xp = backends["cuda"].xp
+    codes, zero = input.reshape(-1, input.shape[-1]), zero_point
+    if codes.dtype == np.uint8:
+        codes, zero = (codes ^ np.uint8(0x80)).view(np.int8), zero - 0x80
+    sums = cuda_products.int_matmul(xp, codes, weight.T) if cuda_products.is_available(xp) else None
+    if sums is None:
+        return int8_linear_array(
+            xp, input, weight, scale, bias, row_scale, zero_point=zero_point, **finish
+        )
+    if zero:
+        sums = sums - zero * weight.sum(1, dtype=np.int32)
+    sums = sums.reshape(*input.shape[:-1], len(weight))
+    if row_scale is not None:
+        sums = sums * row_scale[..., None]
+    return _finished(xp, sums, scale, bias, input.dtype, **finish)
 
 
 @composite
