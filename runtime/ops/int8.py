@@ -21,6 +21,7 @@ from ..core.dispatch import backends
 from ..errors import DTypeError, ShapeError
 from . import shapes
 from .convolution import convolution_array, output_shape
+from .copies import as_dtype
 from .declare import Index, Spec, composite, kernel, primitive
 from .shapes import Shape
 
@@ -125,7 +126,7 @@ def quantize_rows(input: Spec) -> tuple[Spec, Spec]:
 def quantize_rows_array(xp: Any, input: Any) -> tuple[Any, Any]:
     """By the reciprocal of each scale."""
     wide = input.astype(SINGLE)
-    largest = xp.max(xp.abs(wide), -1, initial=0.0)
+    largest = xp.absolute(wide).max(-1) if input.shape[-1] else xp.zeros(input.shape[:-1], SINGLE)
     scale = xp.maximum(largest / SINGLE.type(LIMIT), SINGLE.type(LEAST_SCALE))
     whole = xp.rint(wide * (SINGLE.type(1) / scale)[..., None])
     return xp.fmin(xp.fmax(whole, -LIMIT), LIMIT).astype(np.int8), xp.asarray(scale)
@@ -275,8 +276,8 @@ def int8_weight_linear(
     """
     _columns("int8_weight_linear", input, weight)
     _require_per_output("int8_weight_linear", weight.shape[0], scale=scale)
-    codes = F.cast(weight, dtype=input.dtype)
-    wide = F.mul(codes, F.cast(F.unsqueeze(scale, dim=1), dtype=input.dtype))
+    codes = as_dtype(F, weight, input.dtype)
+    wide = F.mul(codes, as_dtype(F, F.unsqueeze(scale, dim=1), input.dtype))
     return F.linear(input, wide, bias)
 
 
