@@ -8,6 +8,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
+import psutil
 from ipykernel.kernelapp import IPKernelApp
 from traitlets import DottedObjectName
 
@@ -23,10 +24,13 @@ class KernelProgram(IPKernelApp):
     outstream_class = DottedObjectName("flambeau.kernel.streams.Stream").tag(config=True)
 
     def init_poller(self) -> None:
-        """Watch the process that started us, if there is one that can be watched."""
+        """Watch the process that started us, also if it has gone meanwhile; not one that another
+        program stands between."""
         if os.name != "posix":
             super().init_poller()
-        elif self.parent_handle not in (0, 1) and self.parent_handle == os.getppid():
+        elif self.parent_handle not in (0, 1) and (
+            self.parent_handle == os.getppid() or not psutil.pid_exists(self.parent_handle)
+        ):
             self.poller = ParentWatch(self.parent_handle, lambda: self.kernel, self._end)
 
     def _end(self) -> None:

@@ -1,4 +1,5 @@
-"""`import torch` as another name of the runtime, so that code found anywhere runs as it stands."""
+"""`import torch` as another name of the runtime, and `import torchvision` of its `vision`, so that
+code found anywhere runs as it stands."""
 
 from __future__ import annotations
 
@@ -34,15 +35,34 @@ ELSEWHERE = {
 }
 """Modules of PyTorch's that programs import from, and which of ours has what they seek."""
 
+VISION = {
+    "datasets.folder": "datasets.folders",
+    "datasets.vision": "datasets.dataset",
+    "models._api": "models.registry",
+    "ops.drop_block": "ops.dropping",
+    "ops.focal_loss": "ops.losses",
+    "ops.misc": "ops.blocks",
+    "ops.poolers": "ops.regions",
+    "ops.stochastic_depth": "ops.dropping",
+    "transforms.autoaugment": "transforms",
+    "transforms.transforms": "transforms",
+}
+"""The same for torchvision."""
+
+PACKAGES = {ALIAS: (NAME, ELSEWHERE), "torchvision": (f"{NAME}.vision", VISION)}
+"""By the names that programs import: our package, and what lies elsewhere in it."""
+
 
 def our_name(name: str) -> str:
-    """The runtime's name of the module that PyTorch calls `name`."""
-    path = name.removeprefix(ALIAS).removeprefix(".")
-    return f"{NAME}.{ELSEWHERE.get(path, path)}".rstrip(".")
+    """The runtime's name of the module that PyTorch or torchvision calls `name`."""
+    package, _, path = name.partition(".")
+    ours, elsewhere = PACKAGES[package]
+    return f"{ours}.{elsewhere.get(path, path)}".rstrip(".")
 
 
 class TorchAlias(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds `torch` and `torch.x.y` as the very modules `flambeau` and `flambeau.x.y`.
+    """Finds `torch` and `torch.x.y` as the very modules `flambeau` and `flambeau.x.y`, and
+    `torchvision` as `flambeau.vision`.
 
     It stands first on `sys.meta_path`, for Python's own finder would load a second copy of a
     submodule from the folder of its parent. A PyTorch that is installed keeps its name unless
@@ -55,15 +75,18 @@ class TorchAlias(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if fullname != ALIAS and not fullname.startswith(ALIAS + "."):
+        package = fullname.partition(".")[0]
+        if package not in PACKAGES:
             return None
-        if sys.modules.get(ALIAS) not in (None, sys.modules.get(NAME)):
-            return None  # PyTorch itself is loaded: its submodules are its own
-        if fullname == ALIAS and not self.replaces and _is_installed():
-            return None
+        for name in {ALIAS, package}:  # torchvision is ours where torch is, too
+            loaded = sys.modules.get(name)
+            if loaded is not None and loaded is not sys.modules.get(PACKAGES[name][0]):
+                return None  # PyTorch itself is loaded: its submodules are its own
+            if loaded is None and not self.replaces and _is_installed(name):
+                return None
         if not self._exists(our_name(fullname)):
             raise ModuleNotFoundError(
-                f"No module named {fullname!r}: torch is Flambeau here, which has no "
+                f"No module named {fullname!r}: {package} is Flambeau here, which has no "
                 f"{our_name(fullname)}.",
                 name=fullname,
             )
@@ -71,8 +94,9 @@ class TorchAlias(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def find_distributions(self, context: Any) -> Iterable[importlib.metadata.Distribution]:
         """What programs that look for an installed PyTorch find: the version of the API."""
-        wanted = getattr(context, "name", None) == ALIAS
-        return [_Metadata()] if wanted and (self.replaces or not _is_installed()) else []
+        name: Any = getattr(context, "name", None)
+        is_ours = name in PACKAGES and (self.replaces or not _is_installed(name))
+        return [_Metadata(name)] if is_ours else []
 
     def _exists(self, name: str) -> bool:
         return name in sys.modules or importlib.util.find_spec(name) is not None
@@ -90,21 +114,24 @@ class TorchAlias(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 class _Metadata(importlib.metadata.Distribution):
-    """An installed PyTorch, as far as libraries ask before they use it."""
+    """An installed PyTorch or torchvision, as far as libraries ask before they use it."""
+
+    def __init__(self, package: str) -> None:
+        self.package = package
 
     def read_text(self, filename: str) -> str | None:
-        version = importlib.import_module(f"{NAME}.version").__version__
-        text = f"Metadata-Version: 2.1\nName: {ALIAS}\nVersion: {version}\n"
+        ours = importlib.import_module(PACKAGES[self.package][0])
+        text = f"Metadata-Version: 2.1\nName: {self.package}\nVersion: {ours.__version__}\n"
         return text if filename == "METADATA" else None
 
     def locate_file(self, path: Any) -> Any:
         return Path(path)
 
 
-def _is_installed() -> bool:
-    """Whether another finder knows a PyTorch."""
+def _is_installed(package: str) -> bool:
+    """Whether another finder knows a package of that name."""
     others = [f for f in sys.meta_path if not isinstance(f, TorchAlias)]
-    return any(f.find_spec(ALIAS, None) is not None for f in others if hasattr(f, "find_spec"))
+    return any(f.find_spec(package, None) is not None for f in others if hasattr(f, "find_spec"))
 
 
 def install(first: bool = False) -> None:

@@ -144,7 +144,7 @@ newaxis = None
 _LAZY_MODULES = """
 _C __config__ _dynamo accelerator amp ao backends compiler cpu cuda distillation distributed
 distributions fft func futures fx hub jit linalg multiprocessing nn onnx optim profiler
-quantization serialization signal special testing text types utils version
+quantization serialization signal special testing text types utils version vision
 """.split()
 _LAZY_NAMES = {
     "AcceleratorError": "cuda",

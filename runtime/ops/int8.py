@@ -7,6 +7,7 @@ tensors and scales as numbers or tensors beside them; what users see are quantiz
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -130,6 +131,10 @@ def quantize_rows_array(xp: Any, input: Any) -> tuple[Any, Any]:
     scale = xp.maximum(largest / SINGLE.type(LIMIT), SINGLE.type(LEAST_SCALE))
     whole = xp.rint(wide * (SINGLE.type(1) / scale)[..., None])
     return xp.fmin(xp.fmax(whole, -LIMIT), LIMIT).astype(np.int8), xp.asarray(scale)
+
+
+for _half in ("float16", "bfloat16"):  # read as they are: what comes of it would be rounded to them
+    kernel(quantize_rows, "cpu", dtype=_half)(functools.partial(quantize_rows_array, np))
 
 
 @kernel(quantize_rows, "cpu", when=lambda input: input.dtype == SINGLE and _has_loop(input))

@@ -54,7 +54,10 @@ class LiveKernel:
         found = Outcome()
         deadline = time.monotonic() + PATIENCE
         while True:
-            message = self.client.get_iopub_msg(timeout=deadline - time.monotonic())
+            try:  # a negative time would be for ever
+                message = self.client.get_iopub_msg(timeout=max(0, deadline - time.monotonic()))
+            except queue.Empty:
+                pytest.fail(f"The cell does not end. Until now: {vars(found)}")
             if message["parent_header"].get("msg_id") != identity:
                 continue
             kind, content = message["msg_type"], message["content"]
@@ -85,7 +88,10 @@ class LiveKernel:
         """Until the cell has printed `text`."""
         seen = ""
         while text not in seen:
-            message = self.client.get_iopub_msg(timeout=PATIENCE)
+            try:
+                message = self.client.get_iopub_msg(timeout=PATIENCE)
+            except queue.Empty:
+                pytest.fail(f"{text!r} was not printed. Until now: {seen!r}")
             if message["parent_header"].get("msg_id") == identity:
                 seen += message["content"].get("text", "")
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 import zmq
 from jupyter_client.blocking.client import BlockingKernelClient
 
 from flambeau.kernel.launch import LONGEST_SOCKET_PATH, connect_stdin, manager
+
+from ..programs import PATIENCE, finished
 
 
 def test_stdin_is_writable_only_when_the_kernel_knows_it(tmp_path: Path) -> None:
@@ -37,3 +42,21 @@ def test_sockets_too_deep_in_a_home_lie_in_one_directory_that_is_the_users_alone
     assert first.stat().st_mode & 0o777 == 0o700
     first.chmod(0o755)  # as somebody else might have made it
     assert Path(manager().ip).parent != first
+
+
+ABANDONS = """
+import os, subprocess
+from flambeau.kernel.launch import manager
+started = manager()
+started.start_kernel(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+print(started.provisioner.process.pid, flush=True)
+os._exit(1)
+"""
+
+
+def test_a_kernel_ends_whose_front_end_has_gone_before_it_is_there() -> None:
+    done = finished(sys.executable, "-c", ABANDONS)
+    pid, deadline = int(done.stdout), time.monotonic() + PATIENCE
+    while psutil.pid_exists(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)  # between two looks
+    assert not psutil.pid_exists(pid)

@@ -64,6 +64,19 @@ def test_programs_find_what_they_import_by_pytorchs_names() -> None:
     assert python(code) == "spawn"
 
 
+def test_programs_find_torchvision_in_the_runtime() -> None:
+    code = (
+        f"{ALIAS}; a.install(first=True)\n"
+        "import importlib, importlib.metadata as m\n"
+        "for name in a.VISION: importlib.import_module('torchvision.' + name)\n"
+        "import torchvision.models as models, flambeau.vision\n"
+        "from torchvision.models import resnet18, ResNet18_Weights\n"
+        "from torchvision.ops.misc import Conv2dNormActivation\n"
+        "print(models is flambeau.vision.models, m.version('torchvision'))"
+    )
+    assert python(code) == "True 0.28.0"
+
+
 def test_libraries_that_look_for_an_installed_pytorch_find_one() -> None:
     code = (
         "from flambeau.kernel import torch_alias as a; a.install(first=True)\n"

@@ -21,6 +21,16 @@ KEYS = {
 }  # fmt: skip
 
 
+GATE = """
+import pathlib, time
+
+def wait(here=True):
+    while here and not pathlib.Path(__file__).with_name("gate.open").exists():
+        time.sleep(0.01)
+"""
+"""A module `gate`, at which cells wait until the test lets them go on."""
+
+
 class Screen(pyte.Screen):  # type: ignore[misc]
     """A screen that answers when a program asks where the cursor is."""
 
@@ -136,9 +146,17 @@ Open = Callable[..., Terminal]
 
 
 @pytest.fixture
+def open_gate(tmp_path: Path) -> Callable[[], None]:
+    """Lets cells go on that wait at the gate."""
+    return (tmp_path / "gate.open").touch
+
+
+@pytest.fixture
 def terminal(tmp_path: Path) -> Iterator[Open]:
     """Opens `flambeau` with a history of its own; all are closed at the end."""
     opened: list[Terminal] = []
+    (tmp_path / "gate.py").write_text(GATE)
+    inherited = [path] if (path := os.environ.get("PYTHONPATH")) else []
 
     def open_terminal(
         *arguments: str, size: tuple[int, int] = (40, 100), **environment: str
@@ -146,6 +164,7 @@ def terminal(tmp_path: Path) -> Iterator[Open]:
         own = {
             "FLAMBEAU_HISTORY": str(tmp_path / "history"),
             "FLAMBEAU_CONFIG": str(tmp_path / "config.toml"),
+            "PYTHONPATH": os.pathsep.join([str(tmp_path), *inherited]),
         }
         opened.append(Terminal(*arguments, size=size, **{**own, **environment}))
         return opened[-1]

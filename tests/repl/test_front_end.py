@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from flambeau.repl.kernel_list import running_kernels
@@ -92,14 +93,15 @@ def test_a_kernel_that_is_left_is_found_again(terminal: Open) -> None:
     wait_until_gone(pid)
 
 
-def test_training_outlasts_its_terminal(terminal: Open) -> None:
+def test_training_outlasts_its_terminal(terminal: Open, open_gate: Callable[[], None]) -> None:
     repl = terminal()
     pid = kernel_pid(repl)
-    repl.line("import time; print('training'); time.sleep(3); os.kill(os.getpid(), 9)")
+    repl.line("import gate; print('training'); gate.wait(); os.kill(os.getpid(), 9)")
     repl.wait_for("\ntraining", "In [*]:")
     repl.process.kill(signal.SIGHUP)
     repl.wait_for_end()
     os.kill(pid, 0)
+    open_gate()
     wait_until_gone(pid)  # by its own last line
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -54,17 +54,20 @@ def test_replies_in_any_order_reach_those_who_asked() -> None:
     assert asyncio.run(converse()) == [{"n": 1}, {"n": 3}]
 
 
-def test_a_block_goes_on_while_the_kernel_is_busy(terminal: Open) -> None:
+def test_a_block_goes_on_while_the_kernel_is_busy(
+    terminal: Open, open_gate: Callable[[], None]
+) -> None:
     """jupyter_console asked the kernel whether a cell is whole, and ran halves if that was late."""
     repl = terminal()
-    repl.run(1, "import time")
-    repl.line("time.sleep(2)")
+    repl.run(1, "import gate")
+    repl.line("gate.wait()")
     repl.wait_for("In [*]:")
     repl.line("for k in range(2):")
     repl.wait_for("...:")
     repl.line("print('row', k)")
     repl.press("enter")
     repl.wait_for("1 queued")
+    open_gate()
     repl.wait_for("\nrow 0", "\nrow 1", "In [4]:")
 
 

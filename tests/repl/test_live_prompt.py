@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import termios
+from collections.abc import Callable
 
 from .conftest import Open, Terminal
+
+Go = Callable[[], None]
 
 
 def training(repl: Terminal) -> None:
@@ -16,13 +19,14 @@ def training(repl: Terminal) -> None:
     repl.wait_for("\ntraining", "In [*]:")
 
 
-def test_what_is_typed_while_a_cell_runs_waits_for_it(terminal: Open) -> None:
+def test_what_is_typed_while_a_cell_runs_waits_for_it(terminal: Open, open_gate: Go) -> None:
     repl = terminal()
-    repl.run(1, "import time")
-    repl.line("time.sleep(2); first = 21")
+    repl.run(1, "import gate")
+    repl.line("gate.wait(); first = 21")
     repl.wait_for("In [*]:")
     repl.line("first * 2")
     repl.wait_for("1 queued")
+    open_gate()
     repl.wait_for("In [3]: first * 2", "Out[3]: 42", "In [4]:")
 
 
@@ -64,48 +68,53 @@ def test_output_never_lets_the_terminal_echo_keys_or_swallow_ctrl_d(terminal: Op
     repl.wait_for("In [3]:")
 
 
-def test_a_progress_bar_moves_above_the_prompt(terminal: Open) -> None:
+def test_a_progress_bar_moves_above_the_prompt(terminal: Open, open_gate: Go) -> None:
     repl = terminal()
-    repl.run(1, "import sys, time")
-    repl.line("for k in range(400): print(f'\\rbar {k:3}', end=''); time.sleep(0.01)")
+    repl.run(1, "import time, gate")
+    repl.line(
+        "for k in range(90): print(f'\\rbar {k}', end=''); time.sleep(.01); gate.wait(k == 80)"
+    )
     repl.press("enter")
     repl.wait_for("bar", "In [*]:")
     repl.type("typed meanwhile")
-    repl.wait_for("\nbar 39", "In [*]: typed meanwhile")
-    repl.wait_for("\nbar 399", "In [3]: typed meanwhile")
+    repl.wait_for("\nbar 80", "In [*]: typed meanwhile")
+    open_gate()
+    repl.wait_for("\nbar 89", "In [3]: typed meanwhile")
     assert repl.text.count("\nbar") == 1
 
 
-def test_a_bar_that_erases_its_row_moves_above_the_prompt(terminal: Open) -> None:
+def test_a_bar_that_erases_its_row_moves_above_the_prompt(terminal: Open, open_gate: Go) -> None:
     repl = terminal()
-    repl.run(1, "import sys, time; erase = '\\r\\x1b[2K'")
-    repl.line(
-        "for k in range(300): print(f'{erase}\\x1b[91mbar\\x1b[0m {k:3}', end=''); time.sleep(.01)"
-    )
+    repl.run(1, "import time, gate; bar = '\\r\\x1b[2K\\x1b[91mbar\\x1b[0m'")
+    repl.line("for k in range(90): print(bar, k, end=''); time.sleep(.01); gate.wait(k==80)")
     repl.press("enter")
     repl.wait_for("\nbar", "In [*]:", "kernel busy")
-    repl.wait_for("\nbar 29", "In [*]:")
-    repl.wait_for("\nbar 299", "In [3]:")
+    repl.wait_for("\nbar 80", "In [*]:")
+    open_gate()
+    repl.wait_for("\nbar 89", "In [3]:")
     assert repl.text.count("\nbar") == 1
 
 
-def test_output_is_cleared_above_the_prompt(terminal: Open) -> None:
+def test_output_is_cleared_above_the_prompt(terminal: Open, open_gate: Go) -> None:
     repl = terminal()
-    repl.run(1, "import time; from IPython.display import clear_output")
-    repl.line("for k in range(9): print('step', k); time.sleep(0.2); clear_output(wait=True)")
+    repl.run(1, "import gate; from IPython.display import clear_output")
+    repl.line("for k in range(9): print('step', k); gate.wait(k > 3); clear_output(wait=True)")
     repl.press("enter")
     repl.wait_for("\nstep 4", "In [*]:", absent="\nstep 3")
+    open_gate()
     repl.wait_for("\nstep 8", "In [3]:", absent="\nstep 7")
 
 
 def test_a_question_of_the_cell_comes_before_the_draft_and_leaves_it_whole(
-    terminal: Open,
+    terminal: Open, open_gate: Go
 ) -> None:
     repl = terminal()
-    repl.run(1, "import time")
-    repl.line("time.sleep(1.5); name = input('your name? ')")
+    repl.run(1, "import gate")
+    repl.line("gate.wait(); name = input('your name? ')")
     repl.wait_for("In [*]:")
     repl.type("'hello ' + na")
+    repl.wait_for("In [*]: 'hello ' + na")
+    open_gate()
     repl.wait_for("\nyour name?", absent="In [*]:")
     repl.type("Ada")
     repl.press("enter")

@@ -281,7 +281,8 @@ PRODUCTS: dict[str, list[Sample]] = {
     "outer": [Sample((array(3), array(2)), {}, np.outer)],
     "_int_mm": [Sample((np.arange(-6, 6, dtype=np.int8).reshape(3, 4), np.arange(-64, 64, 8, dtype=np.int8).reshape(4, 4)), {}, lambda a, b: a.astype(np.int32) @ b.astype(np.int32), gradient=False)],
     "addmm": [Sample((array(4), array(2, 3), array(3, 4)), {"beta": 0.5, "alpha": 2.0},
-                     lambda c, a, b, beta, alpha: beta * c + alpha * (a @ b))],
+                     lambda c, a, b, beta, alpha: beta * c + alpha * (a @ b)),
+              Sample((array(4), array(2, 3), array(3, 4)), {}, lambda c, a, b: c + a @ b)],
     "linear": [
         Sample((array(5, 3), array(2, 3), array(2)), {}, lambda x, w, b: x @ w.T + b),
         Sample((array(4, 5, 3), array(2, 3)), {}, lambda x, w: x @ w.T),

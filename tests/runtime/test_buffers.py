@@ -19,8 +19,6 @@ import resource, sys
 import flambeau as torch
 from flambeau.backends.cpu import buffers
 
-from ..programs import printed
-
 if len(sys.argv) > 1:
     buffers.keep_freed(int(sys.argv[1]))
 x = torch.ones(1024, 1024)
@@ -41,8 +39,6 @@ RELEASED = """
 import resource
 import flambeau as torch
 from flambeau.backends.cpu import buffers
-
-from ..programs import printed
 
 def resident():
     with open("/proc/self/statm") as file:

@@ -145,8 +145,9 @@ EXTRA = [
          lambda x, y: np.asarray(np.trunc(x / y), np.int64), False),
 ]  # fmt: skip
 
-NOT_POINTWISE = {"polygamma_of", "mvlgamma", "zeros_as"}
-"""With an order, not elements, as another argument, and a constant; their samples test them."""
+NOT_POINTWISE = {"polygamma_of", "mvlgamma", "zeros_as", "fake_quantize"}
+"""With an order, not elements, as another argument, a constant, and steps without differences;
+their samples test them."""
 
 CASES: list[Case] = [
     case

@@ -70,6 +70,13 @@ SAMPLES: dict[str, list[Sample]] = {
             second_order=False,
         ),
     ],
+    "relative_entropy": [
+        Sample(
+            (array(2, 3), array(2, 3, seed=1)),
+            {},
+            lambda p, q: scipy.special.rel_entr(np.exp(p), np.exp(q)),
+        )
+    ],
     "bag_of_rows": [
         *(
             Sample((array(4, 3), _INDICES, _OFFSETS), {"mode": mode}, bags)
