@@ -76,7 +76,11 @@ class FusedLoop:
         self.functions = self._functions()
         self.shared = self._shared_functions()
         last = max(self.levels.values())
-        streamed = [v for v in outputs if self.kind(v) == "full" and self.level(v) == last]
+        streamed = [
+            v
+            for v in outputs
+            if self.kind(v) == "full" and self.level(v) == last and v.dtype.name == self.real
+        ]
         nbytes = self.size * SIZES[self.real]
         self.streamed = streamed[0] if streamed and nbytes >= LEAST_STREAMED else None
         self.words = struct.Struct(f"={self._count()}q").pack
