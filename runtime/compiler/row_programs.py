@@ -152,20 +152,11 @@ class RowWriter:
         """Read what is needed once; reduce, and write what is complete."""
         loop, program = self.loop, self.program
         self.level = level
-        steps = loop.group.steps
-        reduced = [s for s in steps if loop.is_reduced(s) and loop.pass_of(s) == level]
-        made = {s.outputs[0].number for s in reduced}
-        written = [
-            n
-            for n in self.stores
-            if n not in made
-            and n not in self.rows
-            and loop.levels[n] == level
-            and loop.group.kinds[n] not in FINAL
-        ]
+        reduced = [s for s in loop.group.steps if loop.is_reduced(s) and loop.pass_of(s) == level]
+        written = self._complete(level, {s.outputs[0].number for s in reduced})
         if not reduced and not written:
             return
-        accumulators = {s.outputs[0].number: self._accumulators(s) for s in reduced}
+        accumulators = [self._accumulators(s) for s in reduced]
         streamed = loop.streamed.number if loop.streamed is not None else None
         turn = count()
 
@@ -174,15 +165,10 @@ class RowWriter:
             k = next(turn)
             for number in written:
                 value = self._value(number, at, known)
-                at.store(self.stores[number], value, number == streamed and len(written) > 0)
-            for step in reduced:
-                self._reduce(
-                    step,
-                    self._value(step.inputs[0].number, at, known),
-                    at,
-                    accumulators[step.outputs[0].number],
-                    k,
-                )
+                at.store(self.stores[number], value, number == streamed)
+            for step, parts in zip(reduced, accumulators, strict=True):
+                value = self._value(step.inputs[0].number, at, known)
+                self._reduce(step, value, at, parts, k)
 
         if streamed in written:
             size = SIZES[program.real]
@@ -193,8 +179,19 @@ class RowWriter:
         for number in written:
             value = loop.graph.values[number]
             self.rows[number] = self.stores[number], value.dtype.name
-        for step in reduced:
-            self._finish(step, accumulators[step.outputs[0].number])
+        for step, parts in zip(reduced, accumulators, strict=True):
+            self._finish(step, parts)
+
+    def _complete(self, level: int, reduced: set[int]) -> list[int]:
+        """Numbers of the values to be written that pass `level` is the first to know."""
+        return [
+            n
+            for n in self.stores
+            if n not in reduced
+            and n not in self.rows
+            and self.loop.levels[n] == level
+            and self.loop.group.kinds[n] not in FINAL
+        ]
 
     def _value(self, number: int, at: Position, known: dict[Any, Number]) -> Number:
         """A value at a position: read, or computed."""
