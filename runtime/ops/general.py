@@ -55,8 +55,8 @@ def constant(number: float, like: Any) -> Any:
         return number
     found = key.constants.get((number.__class__, number))
     if found is None:
-        if key.dtype is dtypes.bool_:
-            return number
+        if key.dtype is dtypes.bool_ or (number < 0 and not key.dtype.is_signed):
+            return number  # a quotient of unsigned numbers by it is negative
         try:
             array = key.backend.as_array(
                 dtypes.wrapped(number, key.dtype), key.dtype, key.device.index
