@@ -159,6 +159,7 @@ def _notify(operation: Operation, arguments: dict[str, Any], out: Any, seconds: 
     recorded = isinstance(node, Node) and node.operation is operation
     for observer in observers.active:
         observer.operation_done(operation.label, inputs, outputs, seconds)
+        observer.operation_applied(operation, arguments, outputs)
         if recorded:
             observer.node_recorded(node)
 
