@@ -142,9 +142,9 @@ inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
 newaxis = None
 
 _LAZY_MODULES = """
-_C __config__ _dynamo accelerator amp backends compiler cpu cuda distillation distributed
-distributions fft func futures fx hub jit linalg multiprocessing nn onnx optim profiler
-serialization signal special testing text types utils version vision
+_C __config__ _dynamo accelerator amp ao backends compiler cpu cuda distillation distributed
+distributions export fft func futures fx hub jit linalg multiprocessing nn onnx optim profiler
+quantization serialization signal special testing text types utils version vision
 """.split()
 _LAZY_NAMES = {
     "AcceleratorError": "cuda",

@@ -4,7 +4,8 @@ run as the Python they are, and so mean the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 from .nn import Module as ScriptModule
@@ -26,9 +27,23 @@ def is_scripting() -> bool:
     return False
 
 
+_traces = 0
+
+
 def is_tracing() -> bool:
-    """Whether a trace is being recorded: never."""
-    return False
+    """Whether a model is being traced, by `torch.export` or `torch.onnx`."""
+    return _traces > 0
+
+
+@contextmanager
+def tracing() -> Iterator[None]:
+    """In this block a model is being traced."""
+    global _traces
+    _traces += 1
+    try:
+        yield
+    finally:
+        _traces -= 1
 
 
 def unused(fn: Function) -> Function:

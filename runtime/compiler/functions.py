@@ -35,7 +35,8 @@ def compile(
     the call returns, and is computed in as few passes over memory as can be; so are the gradients.
     Without `model`, a decorator. With `fullgraph`, reading a value on the way is an error that
     names the line. `backend="eager"` and `disable` leave all as it is. Shapes may change from call
-    to call, whatever `dynamic` says; `mode` and `options` change nothing.
+    to call, whatever `dynamic` says; `mode` and `options` change nothing. What NumPy writes into
+    the memory of a tensor while the call runs may be seen too soon.
 
     Raises: ValueError for a backend or mode that does not exist.
 

@@ -48,11 +48,12 @@ class CompiledNode(Node):
         node._stage = stage
         node.edges = (*pending.edges, *[alive[n]._edge for n in stage.cut])
         node.key = pending.tensors[0]._key
-        inputs = {v.number: t for v, t in zip(pending.graph.inputs, pending.tensors, strict=True)}
-        held = [*inputs, *stage.cut, *stage.saved]
-        node.saved = tuple([inputs[n]._array if n in inputs else arrays[n] for n in held])
+        numbers = [v.number for v in pending.graph.inputs]
+        held = [*numbers, *stage.cut, *stage.saved]
+        known = {**arrays, **dict(zip(numbers, pending.arrays, strict=True))}
+        node.saved = tuple([known[n] for n in held])
         versions: list[Any] = []
-        tensors = {**inputs, **alive}
+        tensors = {**dict(zip(numbers, pending.tensors, strict=True)), **alive}
         for n in held:
             tensor = tensors.get(n) if n in stage.reads else None
             versions += ([0], 0) if tensor is None else (tensor._writes, tensor._writes[0])

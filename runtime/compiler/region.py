@@ -38,6 +38,7 @@ class Pending:
         self.region = region
         self.graph = Graph()
         self.tensors: list[Tensor] = []  # the inputs
+        self.arrays: list[Any] = []  # what they held; a tensor may be given another array
         self.versions: list[int] = []
         self.edges: list[Any] = []  # of the inputs, None where no gradient is wanted
         self.results: dict[int, weakref.ref[LazyTensor]] = {}  # by number of the value
@@ -59,6 +60,7 @@ class Pending:
             self._numbers[id(tensor)] = found
             edge = tensor._edge
             self.tensors.append(tensor)
+            self.arrays.append(array)
             self.versions.append(tensor._writes[0])
             self.edges.append(edge)
             if edge is not None:
@@ -117,7 +119,7 @@ class Pending:
         self.region.note(self, program, outputs, reason)
         before = deferral.enter(None)
         try:
-            arrays = program.run([t._array for t in self.tensors])
+            arrays = program.run(self.arrays)
         finally:
             deferral.enter(before)
         for number, tensor in alive.items():

@@ -43,16 +43,21 @@ def chosen(
             saved[number] = None
         else:
             saved.update(found)
-    reached: set[int] = set()
-    steps: dict[int, Step] = {}
+    ends = {*given, *saved}
+    reached = _reached(needed, maker, ends)
+    made = reached - ends
+    again = [s for s in graph.steps if any(v.number in made for v in s.outputs)]
+    return tuple(saved), again, reached
+
+
+def _reached(needed: set[int], maker: dict[int, Step], ends: set[int]) -> set[int]:
+    """Numbers of the values that `needed` ones follow from, as far as `ends`."""
+    found: set[int] = set()
     waiting = list(needed)
     while waiting:
         n = waiting.pop()
-        if n in reached:
-            continue
-        reached.add(n)
-        if n in maker and n not in saved and n not in given:
-            steps[id(maker[n])] = maker[n]
-            waiting += [v.number for v in maker[n].read()]
-    recomputed = [s for s in graph.steps if id(s) in steps]
-    return tuple(saved), recomputed, reached
+        if n not in found:
+            found.add(n)
+            if n in maker and n not in ends:
+                waiting += [v.number for v in maker[n].read()]
+    return found

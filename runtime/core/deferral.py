@@ -55,7 +55,7 @@ def enter(region: Region | None) -> Region | None:
     if change:
         with _lock:
             in_use += change
-        observers.watch(change)
+            observers.watch(change)
     return before
 
 

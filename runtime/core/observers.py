@@ -15,11 +15,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .tensor import Tensor
 
-__all__ = ["Observer", "active", "observing", "subscribe", "unobserved", "unsubscribe"]
+__all__ = [
+    "Observer",
+    "active",
+    "is_traced",
+    "observing",
+    "subscribe",
+    "unobserved",
+    "unsubscribe",
+]
 
 
 class Observer:
     """Base class of observers; override the events you want. All times are in seconds."""
+
+    traces = False
+    """Whether it follows values from operation to operation: while it looks, writes in place go
+    through operations, and what depends on sizes is left to operations, not worked out by Python.
+    """
 
     def operation_started(self, name: str, device: Any) -> None:
         """An operation `name` is about to compute on `device`; if it fails, nothing follows."""
@@ -28,6 +41,14 @@ class Observer:
         self, name: str, inputs: tuple[Any, ...], outputs: tuple[Tensor, ...], seconds: float
     ) -> None:
         """An operation `name` turned `inputs` (tensors, numbers, lists) into `outputs`."""
+
+    def operation_applied(
+        self, operation: Any, arguments: dict[str, Any], outputs: tuple[Tensor, ...]
+    ) -> None:
+        """The same event in full: the declared `operation`, its arguments by name, conformed."""
+
+    def tensor_written(self, tensor: Tensor, result: Tensor) -> None:
+        """`tensor` was written in place and holds the values of `result` now."""
 
     def node_recorded(self, node: Any) -> None:
         """The tape got a backward `node`; `node.metadata` is a dict that observers may write to."""
@@ -99,6 +120,11 @@ def unsubscribe(observer: Observer) -> None:
     if observer in active:
         active.remove(observer)
         _switch()
+
+
+def is_traced() -> bool:
+    """Whether some observer of this thread traces."""
+    return any(observer.traces for observer in active)
 
 
 @contextmanager

@@ -55,8 +55,8 @@ def constant(number: float, like: Any) -> Any:
         return number
     found = key.constants.get((number.__class__, number))
     if found is None:
-        if key.dtype is dtypes.bool_:
-            return number
+        if key.dtype is dtypes.bool_ or (number < 0 and not key.dtype.is_signed):
+            return number  # a quotient of unsigned numbers by it is negative
         try:
             array = key.backend.as_array(
                 dtypes.wrapped(number, key.dtype), key.dtype, key.device.index
@@ -159,6 +159,7 @@ def _notify(operation: Operation, arguments: dict[str, Any], out: Any, seconds: 
     recorded = isinstance(node, Node) and node.operation is operation
     for observer in observers.active:
         observer.operation_done(operation.label, inputs, outputs, seconds)
+        observer.operation_applied(operation, arguments, outputs)
         if recorded:
             observer.node_recorded(node)
 

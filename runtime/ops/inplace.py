@@ -12,7 +12,7 @@ import numpy as np
 from ..autograd.grad_mode import is_grad_enabled
 from ..autograd.node import AccumulateGrad, Node, tick
 from ..autograd.record import TAPE
-from ..core import batched, deferral, dtypes
+from ..core import batched, deferral, dtypes, observers
 from ..core.callsite import count_write
 from ..core.creation import as_tensor
 from ..core.dispatch import guarded, key_of, operations
@@ -175,13 +175,20 @@ def overwrite(
         _move(tensor, result, operation)
         if is_grad_enabled():
             _adopt_edge(tensor, result._edge)
-        return tensor
+        return _told(tensor, result)
     if is_recorded:
         _keep_past(tensor, result, since, tensor._array if tensor.is_meta else None)
     write(tensor, result._array, operation)
     has_past = result._edge is not None or tensor._edge is not None or tensor._base is not None
     if (has_past or tensor._views is not None) and is_grad_enabled():
         _adopt_edge(tensor, result._edge)
+    return _told(tensor, result)
+
+
+def _told(tensor: Tensor, result: Tensor) -> Tensor:
+    """`tensor`, after the observers were told that it holds the values of `result`."""
+    for observer in observers.active:
+        observer.tensor_written(tensor, result)
     return tensor
 
 
@@ -347,6 +354,7 @@ def reshaped(function: Callable[..., Tensor], name: str) -> Callable[..., Tensor
             count_write(self._writes, name)
             if is_grad_enabled() and out._edge is not None:
                 self._edge = out._edge
+            _told(self, out)
         return self
 
     method.__name__ = method.__qualname__ = name
@@ -377,7 +385,8 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     if self.dtype.category == dtypes.INTEGER and value:
         dtypes.require_fitting(value, value, self.dtype)
         value = dtypes.wrapped(value, self.dtype)
-    if self._edge is not None and is_grad_enabled():
+    has_past = self._edge is not None and is_grad_enabled()
+    if has_past or observers.is_traced():
         everywhere = self.new_ones((), dtype=dtypes.bool_)  # zeros flow back to what was here
         return overwrite(self, self.masked_fill(everywhere, value), "fill_")
     write(self, value, "fill_")
@@ -412,6 +421,7 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
     elif value.device != self.device or value.dtype is not self.dtype:
         value = value.to(self.device, self.dtype)
     recorded = is_grad_enabled() and (self._edge is not None or value._edge is not None)
+    recorded = recorded or observers.is_traced()
     if recorded or (batched.in_use and _is_batched(self, value, parsed)):
         result = index_put_values(self, value, index=parsed, accumulate=False)
         overwrite(self, result, "setitem")

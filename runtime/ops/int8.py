@@ -15,10 +15,14 @@ import numpy as np
 
 from ..backends.cpu import loops
 from ..backends.cpu.onednn import int8, products
+from ..backends.cpu.onednn.layouts import channel_axes, is_channels_last
+from ..backends.cuda import products as cuda_products
 from ..core import dtypes
+from ..core.dispatch import backends
 from ..errors import DTypeError, ShapeError
 from . import shapes
 from .convolution import convolution_array, output_shape
+from .copies import as_dtype
 from .declare import Index, Spec, composite, kernel, primitive
 from .shapes import Shape
 
@@ -30,8 +34,8 @@ LIMIT = 127
 """The largest code of a row, whose codes are as many below 0 as above."""
 LEAST_SCALE = 1e-5
 """The scale of rows of zeros."""
-LARGE = 16_384
-"""Elements from which on a loop beats NumPy's passes."""
+LEAST_LOOP = 512
+"""Elements from which on a loop beats NumPy's passes, of which quantization takes seven."""
 FEW_ROWS = 8
 """Up to which a product reads codes once and widens them in registers; for more it is cheaper to
 widen the whole weight and multiply it by oneDNN."""
@@ -58,11 +62,24 @@ def quantize_codes_array(xp: Any, input: Any, scale: float, zero_point: int, dty
 
 
 def _has_loop(x: Any) -> bool:
-    return x.size >= LARGE and bool(x.flags.c_contiguous) and loops.is_available()
+    return x.size >= LEAST_LOOP and bool(x.flags.c_contiguous) and loops.is_available()
+
+
+def _in_order_of_memory(loop: Any, input: Any, *args: Any) -> Any:
+    """What a loop over all elements makes of input, which has no gaps: in the same order."""
+    if input.flags.c_contiguous:
+        return loop(input, *args)
+    _, back = channel_axes(input.ndim)
+    return loop(input.transpose(channel_axes(input.ndim)[0]), *args).transpose(back)
+
+
+def _has_elementwise_loop(x: Any) -> bool:
+    is_dense = bool(x.flags.c_contiguous) or (x.ndim >= 3 and is_channels_last(x))
+    return x.size >= LEAST_LOOP and is_dense and loops.is_available()
 
 
 def _quantizes(input: Any, scale: float, zero_point: int, dtype: Any) -> bool:
-    return input.dtype == SINGLE and dtype.itemsize == 1 and _has_loop(input)
+    return input.dtype == SINGLE and dtype.itemsize == 1 and _has_elementwise_loop(input)
 
 
 @kernel(quantize_codes, "cpu", when=_quantizes)
@@ -70,7 +87,8 @@ def quantize_codes_loop(input: Any, scale: float, zero_point: int, dtype: Any) -
     """One pass over memory."""
     from ..backends.cpu.loops import quantization
 
-    return quantization.quantized(input, scale, zero_point, dtype.numpy)
+    loop = quantization.quantized
+    return _in_order_of_memory(loop, input, scale, zero_point, dtype.numpy)
 
 
 @primitive
@@ -86,12 +104,16 @@ def dequantize_codes_array(xp: Any, input: Any, scale: float, zero_point: int) -
     return ((input.astype(wide) - wide(zero_point)).astype(SINGLE)) * SINGLE.type(scale)
 
 
-@kernel(dequantize_codes, "cpu", when=lambda input, **_: input.itemsize == 1 and _has_loop(input))
+def _dequantizes(input: Any, **options: Any) -> bool:
+    return input.itemsize == 1 and _has_elementwise_loop(input)
+
+
+@kernel(dequantize_codes, "cpu", when=_dequantizes)
 def dequantize_codes_loop(input: Any, scale: float, zero_point: int) -> Any:
     """One pass over memory."""
     from ..backends.cpu.loops import quantization
 
-    return quantization.dequantized(input, scale, zero_point)
+    return _in_order_of_memory(quantization.dequantized, input, scale, zero_point)
 
 
 @primitive
@@ -105,7 +127,7 @@ def quantize_rows(input: Spec) -> tuple[Spec, Spec]:
 def quantize_rows_array(xp: Any, input: Any) -> tuple[Any, Any]:
     """By the reciprocal of each scale."""
     wide = input.astype(SINGLE)
-    largest = xp.max(xp.abs(wide), -1, initial=0.0)
+    largest = xp.absolute(wide).max(-1) if input.shape[-1] else xp.zeros(input.shape[:-1], SINGLE)
     scale = xp.maximum(largest / SINGLE.type(LIMIT), SINGLE.type(LEAST_SCALE))
     whole = xp.rint(wide * (SINGLE.type(1) / scale)[..., None])
     return xp.fmin(xp.fmax(whole, -LIMIT), LIMIT).astype(np.int8), xp.asarray(scale)
@@ -121,6 +143,8 @@ def quantize_rows_loop(input: Any) -> tuple[Any, Any]:
     from ..backends.cpu.loops import quantization
 
     codes, scale = quantization.quantized_rows(input.reshape(-1, input.shape[-1]))
+    if input.ndim == 2:  # not views, so that copies of a weight may be kept
+        return codes, scale
     return codes.reshape(input.shape), scale.reshape(input.shape[:-1])
 
 
@@ -223,6 +247,30 @@ def _serves_linear(input: Any, weight: Any, scale: Any, *others: Any, **options:
 kernel(int8_linear, "cpu", when=_serves_linear)(int8.linear)
 
 
+@kernel(int8_linear, "cuda")
+def int8_linear_on_tensor_cores(
+    input: Any, weight: Any, scale: Any, bias: Any = None, row_scale: Any = None,
+    zero_point: int = 0, **finish: Any,
+) -> Any:  # fmt: skip
+    """Sums by cuBLASLt's product of int8, where it takes the sizes. Codes of uint8 become int8 by
+    128 less, as does their zero point, which counts by the sums of the weight's rows."""
+    xp = backends["cuda"].xp
+    codes, zero = input.reshape(-1, input.shape[-1]), zero_point
+    if codes.dtype == np.uint8:
+        codes, zero = (codes ^ np.uint8(0x80)).view(np.int8), zero - 0x80
+    sums = cuda_products.int_matmul(xp, codes, weight.T) if cuda_products.is_available(xp) else None
+    if sums is None:
+        return int8_linear_array(
+            xp, input, weight, scale, bias, row_scale, zero_point=zero_point, **finish
+        )
+    if zero:
+        sums = sums - zero * weight.sum(1, dtype=np.int32)
+    sums = sums.reshape(*input.shape[:-1], len(weight))
+    if row_scale is not None:
+        sums = sums * row_scale[..., None]
+    return _finished(xp, sums, scale, bias, input.dtype, **finish)
+
+
 @composite
 def int8_weight_linear(
     F: Any, input: Spec, weight: Index, scale: Index, bias: Spec | None = None
@@ -233,8 +281,8 @@ def int8_weight_linear(
     """
     _columns("int8_weight_linear", input, weight)
     _require_per_output("int8_weight_linear", weight.shape[0], scale=scale)
-    codes = F.cast(weight, dtype=input.dtype)
-    wide = F.mul(codes, F.cast(F.unsqueeze(scale, dim=1), dtype=input.dtype))
+    codes = as_dtype(F, weight, input.dtype)
+    wide = F.mul(codes, as_dtype(F, F.unsqueeze(scale, dim=1), input.dtype))
     return F.linear(input, wide, bias)
 
 

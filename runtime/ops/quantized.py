@@ -35,6 +35,8 @@ __all__ = [
     "quantize_per_tensor_dynamic",
 ]
 
+SMALLEST_SCALE = 1 / float(np.finfo(np.float32).max)
+"""The scale whose reciprocal float32 just holds."""
 QUANTIZED = (dtypes.qint8, dtypes.quint8, dtypes.qint32)
 
 
@@ -175,13 +177,13 @@ def dynamic_parameters(input: Tensor, low: int, high: int) -> tuple[float, int]:
     array = input.detach()._array
     least, most = min(float(array.min()), 0.0), max(float(array.max()), 0.0)
     scale = (most - least) / (high - low)
-    if not np.float32(scale) > 0 or not np.isfinite(np.float32(1) / np.float32(scale)):
+    if not SMALLEST_SCALE < scale < float("inf"):
         scale = 0.1
     # From the end of the range whose own rounding error is smaller.
     from_low, from_high = low - least / scale, high - most / scale
     errors = abs(low) + abs(least / scale), abs(high) + abs(most / scale)
     zero_point = from_low if errors[0] < errors[1] else from_high
-    return scale, int(np.clip(np.rint(zero_point), low, high))
+    return scale, min(max(round(zero_point), low), high)
 
 
 def _make_per_tensor_quantized_tensor(input: Tensor, scale: float, zero_point: int) -> Tensor:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..backends.quantized import quantized_key
+from ..core.creation import tensor
 from ..core.devices import device
 from ..core.dispatch import operations
 from ..core.quantized_arrays import QuantizedArray, refusal, rules
@@ -34,7 +35,7 @@ Rule = Callable[..., Any]
 
 MOVING = """
 view_as_shape reshape_like permute_dims transpose expand_shape slice_view select_at narrow unbind
-split_sizes strided index_elements flip_along roll_along gather
+split_sizes strided index_elements flip_along roll_along gather pad_around
 """
 """Operations that move codes."""
 
@@ -163,6 +164,17 @@ def _joined(join: Rule, tensors: list[Tensor], dim: int) -> Tensor:
         return _shown(tensors[0], join([codes_of(t).detach() for t in tensors], dim), False)
     values = join([dequantize(t) for t in tensors], dim)
     return quantize_per_tensor(values, first.scale, first.zero_point, first.dtype)
+
+
+@rule("pad_constant")
+def padded(input: Tensor, pad: Any, value: float = 0.0) -> Tensor:
+    """The code of `value` around."""
+    how = _per_tensor(input, "pad")
+    around = quantize_per_tensor(tensor(value), how.scale, how.zero_point, how.dtype)
+    out = operations["pad_constant"].function(
+        codes_of(input).detach(), pad=pad, value=int(around._array.codes)
+    )
+    return _shown(input, out, False)
 
 
 def _comparison(name: str) -> Rule:

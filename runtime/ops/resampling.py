@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import dtypes
+from ..core import dtypes, observers
 from ..core.creation import from_numpy
 from ..errors import ShapeError
 from .declare import Spec
@@ -63,7 +63,8 @@ def interpolate(
         )
     if mode == "area":
         return AREAS[rank](input, sizes)
-    if is_launched(input._key) and input._key.is_float and not antialias:
+    is_one = is_launched(input._key) or observers.is_traced()
+    if is_one and input._key.is_float and not antialias:
         how = {"mode": mode, "align_corners": bool(align_corners)}
         return resample(input, sizes=sizes, factors=tuple(factors), **how)
     for k, (n, factor) in enumerate(zip(sizes, factors, strict=True)):

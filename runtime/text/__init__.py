@@ -8,6 +8,7 @@ from .bert import *
 from .cache import StaticCache as StaticCache
 from .collators import *
 from .configuration import PretrainedConfig as PretrainedConfig
+from .conversation import *
 from .generation_options import GenerationConfig as GenerationConfig
 from .gpt2 import *
 from .llama import *

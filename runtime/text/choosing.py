@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from ..core import dtypes
@@ -20,8 +21,14 @@ class Scores:
     It is told the tokens as they come, so that no step looks through the whole text again.
     """
 
-    def __init__(self, options: GenerationConfig, prompt: Tensor, mask: Tensor | None) -> None:
-        self.options = options
+    def __init__(
+        self,
+        options: GenerationConfig,
+        prompt: Tensor,
+        mask: Tensor | None,
+        processors: Sequence[Any] = (),
+    ) -> None:
+        self.options, self.processors = options, processors
         self.prompt_length = prompt.shape[1]
         self.mask = mask
         self.seen: Tensor | None = None
@@ -36,6 +43,8 @@ class Scores:
         if tokens.shape[1] < self.prompt_length + options.min_new_tokens:
             for end in options.ends:
                 scores[:, end] = -math.inf
+        for process in self.processors:
+            scores = process(tokens, scores)
         return scores
 
     def _penalized(self, scores: Tensor, tokens: Tensor) -> Tensor:

@@ -53,14 +53,22 @@ class PretrainedConfig:
 
     @classmethod
     def from_dict(cls: type[C], values: Mapping[str, Any], **changes: Any) -> C:
-        """The configuration that a file's `values` and `changes` to them describe."""
+        """The configuration that a file's `values` and `changes` to them describe.
+
+        Raises: TypeError for a change to what neither knows.
+        """
+        fields = {f.name for f in dataclasses.fields(cls)} - {"other"}
+        unknown = sorted(set(changes) - fields - set(values))
+        if unknown:
+            raise TypeError(
+                f"{cls.__name__}: {unknown[0]} is no field. There are {', '.join(sorted(fields))}."
+            )
         if "num_labels" in changes and "id2label" not in changes:
             values = {k: v for k, v in values.items() if k != "id2label"}
         values = {**values, **changes}
         values.pop("label2id", None)  # it says again what id2label says
-        names = {f.name for f in dataclasses.fields(cls)} - {"other"}
-        known = {k: v for k, v in values.items() if k in names}
-        return cls(**known, other={k: v for k, v in values.items() if k not in names})
+        known = {k: v for k, v in values.items() if k in fields}
+        return cls(**known, other={k: v for k, v in values.items() if k not in fields})
 
     @classmethod
     def from_pretrained(cls: type[C], path: Any, **changes: Any) -> C:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..autograd.grad_mode import no_grad
@@ -21,7 +21,12 @@ class _Writing:
     """Texts in progress: their tokens in memory taken once, the cache, and who has ended."""
 
     def __init__(
-        self, model: Any, prompt: Tensor, mask: Tensor | None, options: GenerationConfig
+        self,
+        model: Any,
+        prompt: Tensor,
+        mask: Tensor | None,
+        options: GenerationConfig,
+        processors: Sequence[Any] = (),
     ) -> None:
         self.model, self.options = model, options
         batch, self.length = prompt.shape
@@ -39,7 +44,7 @@ class _Writing:
             mask = mask.repeat_interleave(times, 0)
             self.mask = ones(rows, self.longest, dtype=dtypes.int64, device=device)
             self.mask[:, : self.length] = mask
-        self.scores = Scores(options, self.text, mask)
+        self.scores = Scores(options, self.text, mask, processors)
         self.has_ended = zeros(rows, dtype=dtypes.bool_, device=device)
         self.ends = tensor(options.ends, device=device) if options.ends else None
         pad = options.pad_token_id
@@ -93,9 +98,13 @@ class _Writing:
 
 
 class _Stops:
-    """Ends texts in which a string of `options.stop_strings` has come."""
+    """Ends texts in which a string of `options.stop_strings` has come, or where a function of the
+    text and its scores says so."""
 
-    def __init__(self, tokenizer: Any, options: GenerationConfig, start: int) -> None:
+    def __init__(
+        self, tokenizer: Any, options: GenerationConfig, start: int, criteria: Sequence[Any]
+    ) -> None:
+        self.criteria = criteria
         if options.stops and tokenizer is None:
             raise ValueError("generate: expected tokenizer= with stop_strings.")
         self.tokenizer, self.stops, self.start = tokenizer, options.stops, start
@@ -109,6 +118,11 @@ class _Stops:
             texts = self.tokenizer.batch_decode(tail)
             found = [any(stop in text for stop in self.stops) for text in texts]
             writing.has_ended = writing.has_ended | tensor(found, device=tail.device)
+        for criterion in self.criteria:
+            verdict = criterion(writing.text, writing.logits)
+            if not isinstance(verdict, Tensor):
+                verdict = tensor(bool(verdict), device=writing.text.device)
+            writing.has_ended = writing.has_ended | verdict
 
 
 class GenerationMixin:
@@ -126,6 +140,8 @@ class GenerationMixin:
         streamer: Any = None,
         tokenizer: Any = None,
         generator: Any = None,
+        logits_processor: Sequence[Any] = (),
+        stopping_criteria: Sequence[Any] = (),
         **options: Any,
     ) -> Tensor:
         """Continue texts: input_ids (batch, n) -> (batch * num_return_sequences, n + new), the
@@ -134,8 +150,11 @@ class GenerationMixin:
         Texts of unequal length are padded on the left, which `attention_mask` tells. `options` are
         those of `GenerationConfig`: `max_new_tokens=`, `do_sample=True`, `temperature=`, `top_p=`,
         `num_beams=` ... The same `generator` (or `manual_seed`) draws the same text. A `streamer`
-        gets the tokens as they come; Ctrl-C then ends the text, and what came is returned. Dropout
-        is off meanwhile. Raises: ValueError, TypeError or ShapeError for what makes no sense.
+        gets the tokens as they come; Ctrl-C then ends the text, and what came is returned.
+        `logits_processor` are functions of the texts (rows, n) and scores (rows, vocabulary) that
+        give other scores, `stopping_criteria` such that tell which texts end, (rows,), or whether
+        all do. Dropout is off meanwhile.
+        Raises: ValueError, TypeError or ShapeError for what makes no sense.
         """
         given = self._options(generation_config, options)
         prompt, mask = _checked(input_ids, attention_mask)
@@ -144,10 +163,11 @@ class GenerationMixin:
                 raise ValueError(
                     "generate: expected no streamer with beams, which change the text."
                 )
-            return self._beams(prompt, mask, given, tokenizer)
+            return self._beams(prompt, mask, given, logits_processor, stopping_criteria)
         if streamer is not None:
             streamer.put(prompt)
-        steps = self._steps(prompt, mask, given, tokenizer, generator)
+        functions = logits_processor, stopping_criteria
+        steps = self._steps(prompt, mask, given, tokenizer, generator, *functions)
         writing = next(steps)
         try:
             for tokens in steps:
@@ -202,16 +222,23 @@ class GenerationMixin:
         return base.changed({**missing, **changes})
 
     def _steps(
-        self, prompt: Tensor, mask: Any, options: GenerationConfig, tokenizer: Any, generator: Any
+        self,
+        prompt: Tensor,
+        mask: Any,
+        options: GenerationConfig,
+        tokenizer: Any,
+        generator: Any,
+        processors: Sequence[Any] = (),
+        criteria: Sequence[Any] = (),
     ) -> Iterator[Any]:
         """First the `_Writing`, then each step's tokens (rows,)."""
-        stops = _Stops(tokenizer, options, prompt.shape[1])
+        stops = _Stops(tokenizer, options, prompt.shape[1], criteria)
         model: Any = self
         was_training = model.training
         model.eval()
         try:
             with no_grad():
-                writing = _Writing(model, prompt, mask, options)
+                writing = _Writing(model, prompt, mask, options, processors)
             yield writing
             while True:
                 tokens = writing.write(writing.choose(generator))
@@ -225,15 +252,20 @@ class GenerationMixin:
 
     @no_grad()
     def _beams(
-        self, prompt: Tensor, mask: Any, options: GenerationConfig, tokenizer: Any
+        self,
+        prompt: Tensor,
+        mask: Any,
+        options: GenerationConfig,
+        processors: Sequence[Any],
+        criteria: Sequence[Any],
     ) -> Tensor:
-        if options.stops:
-            raise ValueError("generate: expected no stop_strings with beams.")
+        if options.stops or criteria:
+            raise ValueError("generate: expected no stop_strings or criteria with beams.")
         model: Any = self
         was_training = model.training
         model.eval()
         try:
-            writing = _Writing(model, prompt, mask, options)
+            writing = _Writing(model, prompt, mask, options, processors)
             beams = BeamSearch(options, *prompt.shape)
             writing.ends = None  # the search itself knows which texts have ended
             while True:

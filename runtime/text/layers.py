@@ -10,6 +10,7 @@ from typing import Any
 from ..core import dtypes
 from ..core.ranges import arange
 from ..core.tensor import Tensor
+from ..jit import is_tracing
 from ..nn import functional as F
 
 
@@ -40,8 +41,11 @@ def activation(name: str) -> Callable[[Tensor], Tensor]:
 
 
 def _has_padding(attention_mask: Tensor) -> bool:
-    """Whether a mask hides anything; on a GPU the answer would wait for it, so it is yes."""
-    return attention_mask.device.type != "cpu" or not bool(attention_mask.all())
+    """Whether a mask hides anything; on a GPU the answer would wait for it, so it is yes, and in a
+    trace, whose masks are others later."""
+    if attention_mask.device.type != "cpu" or is_tracing():
+        return True
+    return not bool(attention_mask.all())
 
 
 def padding_mask(attention_mask: Tensor | None, dtype: Any) -> Tensor | None:

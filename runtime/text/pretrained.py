@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from .. import nn
+from .. import cuda, nn
 from ..autograd.grad_mode import no_grad
 from ..core import dtypes
 from ..core.creation import empty
@@ -21,6 +21,10 @@ from ..utils.checkpoint import checkpoint
 from . import gguf_models
 from .checkpoints import read_weights, write_weights
 from .configuration import PretrainedConfig
+
+UNNEEDED = {"attn_implementation", "local_files_only", "low_cpu_mem_usage", "trust_remote_code",
+            "use_safetensors"}  # fmt: skip
+"""What examples also say: how Hugging Face's library goes about what has but one way here."""
 
 M = TypeVar("M", bound="PreTrainedModel")
 
@@ -155,6 +159,8 @@ class PreTrainedModel(nn.Module):
         *,
         config: Any = None,
         dtype: Any = None,
+        torch_dtype: Any = None,
+        device_map: Any = None,
         gguf_file: str | None = None,
         ignore_mismatched_sizes: bool = False,
         output_loading_info: bool = False,
@@ -162,24 +168,19 @@ class PreTrainedModel(nn.Module):
     ) -> Any:
         """The model in a local folder (or GGUF file), in `eval` mode.
 
-        `changes` go to the configuration (`num_labels=3`). `dtype` is float32 if not given, and
-        what the file has for "auto". Weights that the file lacks, such as those of a new head, are
-        drawn, with a warning that names them. With `output_loading_info` also a dict of the
-        `missing_keys`, `unexpected_keys` and `mismatched_keys`.
+        `changes` go to the configuration (`num_labels=3`). `dtype` (or `torch_dtype`) is float32 if
+        not given, and what the file has for "auto"; `device_map` is a device, or "auto" for a GPU
+        if there is one. Weights that the file lacks, such as those of a new head, are drawn, with a
+        warning that names them. With `output_loading_info` also a dict of the `missing_keys`,
+        `unexpected_keys` and `mismatched_keys`.
         Raises: CheckpointError for a folder that holds no such model, or other sizes.
         """
         place = Path(os.fspath(path))
-        if gguf_file is not None or place.suffix == ".gguf":
-            values, weights = gguf_models.read(place / gguf_file if gguf_file else place)
-            config = config or cls.config_class.from_dict(values, **changes)
-            cls._check_type(config, place)
-        else:
-            config = config or cls.config_class.from_pretrained(place, **changes)
-            cls._check_type(config, place)
-            weights = read_weights(place)
+        changes = {k: v for k, v in changes.items() if k not in UNNEEDED}
+        config, weights = cls._read(place, config, gguf_file, changes)
         with Device("meta"):
             model = cls(config)
-        info = model._load(weights, _wanted(dtype), ignore_mismatched_sizes)
+        info = model._load(weights, _wanted(dtype or torch_dtype), ignore_mismatched_sizes)
         if info["missing_keys"]:
             warnings.warn(
                 f"{cls.__name__}: {', '.join(info['missing_keys'])} are not in {place} and were "
@@ -188,7 +189,24 @@ class PreTrainedModel(nn.Module):
             )
         model.eval()
         model.read_beside(place)
+        if device_map is not None:
+            best = "cuda" if cuda.is_available() else "cpu"
+            model.to(best if device_map == "auto" else device_map)
         return (model, info) if output_loading_info else model
+
+    @classmethod
+    def _read(
+        cls, place: Path, config: Any, gguf_file: str | None, changes: dict[str, Any]
+    ) -> tuple[Any, dict[str, Tensor]]:
+        """The configuration, unless it is given, and the weights."""
+        if gguf_file is not None or place.suffix == ".gguf":
+            values, weights = gguf_models.read(place / gguf_file if gguf_file else place)
+            config = config or cls.config_class.from_dict(values, **changes)
+            cls._check_type(config, place)
+            return config, weights
+        config = config or cls.config_class.from_pretrained(place, **changes)
+        cls._check_type(config, place)
+        return config, read_weights(place)
 
     @classmethod
     def _check_type(cls, config: Any, place: Path) -> None:
@@ -267,6 +285,7 @@ class PreTrainedModel(nn.Module):
         `max_shard_size` bytes. Tied weights are written once."""
         folder = Path(path)
         self.config.architectures = [type(self).__name__]
+        self.config.other["torch_dtype"] = self.dtype.name
         self.config.save_pretrained(folder)
         shared = set(self.tied_weights) if self.config.tie_word_embeddings else set()
         weights = {k: t for k, t in self.state_dict().items() if k not in shared}

@@ -193,42 +193,58 @@ class Tokenizer:
         texts: list[Any] = [text] if is_one else list(text)
         self._truncate(truncation, max_length, stride)
         self._pad(padding, max_length, pad_to_multiple_of, padding_side)
-        try:
-            pairs = [text_pair] if isinstance(text_pair, str) else text_pair
-            inputs = texts if pairs is None else list(zip(texts, pairs, strict=True))
-            found = self.backend.encode_batch(
-                inputs, is_pretokenized=is_split_into_words, add_special_tokens=add_special_tokens
-            )
-        except TypeError:
-            raise TypeError(
-                "Tokenizer: expected a text or a list of texts. Got "
-                f"{type(next((t for t in texts if not isinstance(t, str)), text)).__name__}."
-            ) from None
-        finally:
-            self.backend.no_truncation()
-            self.backend.no_padding()
+        pairs = [text_pair] if isinstance(text_pair, str) else text_pair
+        found = self._encoded(texts, pairs, is_split_into_words, add_special_tokens)
         sources = list(range(len(found)))
         if return_overflowing_tokens:
             sources = [k for k, e in enumerate(found) for _ in range(1 + len(e.overflowing))]
             found = [part for e in found for part in (e, *e.overflowing)]
-        if return_token_type_ids is None:
-            return_token_type_ids = self.special["cls_token"] is not None
-        columns = {"input_ids": [e.ids for e in found]}
-        if return_token_type_ids:
-            columns["token_type_ids"] = [e.type_ids for e in found]
-        columns["attention_mask"] = [e.attention_mask for e in found]
-        if return_special_tokens_mask:
-            columns["special_tokens_mask"] = [e.special_tokens_mask for e in found]
-        if return_offsets_mapping:
-            columns["offset_mapping"] = [e.offsets for e in found]
-        if return_overflowing_tokens:
-            columns["overflow_to_sample_mapping"] = sources
+        has_kinds = self.special["cls_token"] is not None
+        columns = {
+            "input_ids": [e.ids for e in found],
+            "token_type_ids": [e.type_ids for e in found],
+            "attention_mask": [e.attention_mask for e in found],
+            "special_tokens_mask": [e.special_tokens_mask for e in found],
+            "offset_mapping": [e.offsets for e in found],
+            "overflow_to_sample_mapping": sources,
+        }
+        for name, is_wanted in (
+            (
+                "token_type_ids",
+                has_kinds if return_token_type_ids is None else return_token_type_ids,
+            ),
+            ("special_tokens_mask", return_special_tokens_mask),
+            ("offset_mapping", return_offsets_mapping),
+            ("overflow_to_sample_mapping", return_overflowing_tokens),
+        ):
+            if not is_wanted:
+                del columns[name]
         is_alone = is_one and return_tensors is None and not return_overflowing_tokens
         made = BatchEncoding(
             {k: v[0] if is_alone else _as(return_tensors, k, v) for k, v in columns.items()}
         )
         made.encodings = found
         return made
+
+    def _encoded(
+        self, texts: list[Any], pairs: Any, is_split: bool, adds_special: bool
+    ) -> list[Any]:
+        """What the library makes of the texts, as it was set for this call; then it is unset."""
+        try:
+            inputs = texts if pairs is None else list(zip(texts, pairs, strict=True))
+            found: list[Any] = self.backend.encode_batch(
+                inputs, is_pretokenized=is_split, add_special_tokens=adds_special
+            )
+        except TypeError:
+            wrong = next((t for t in texts if not isinstance(t, str)), texts)
+            raise TypeError(
+                "Tokenizer: expected a text or a list of texts. Got one with "
+                f"{type(wrong).__name__}."
+            ) from None
+        finally:
+            self.backend.no_truncation()
+            self.backend.no_padding()
+        return found
 
     def _truncate(self, truncation: bool | str, max_length: int | None, stride: int) -> None:
         if not truncation or truncation == "do_not_truncate":

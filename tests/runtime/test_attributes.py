@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import pytest
 
 import flambeau as torch
+from flambeau.core.dispatch import operations
 
 
 def test_kinds_that_no_tensor_has() -> None:
@@ -217,3 +219,39 @@ def test_functions_that_methods_also_are() -> None:
     assert not torch.detach(x).requires_grad
     assert torch.fill(x, 3.0).tolist() == [3.0, 3.0]
     assert torch.moveaxis(torch.ones(2, 3), 0, 1).shape == (3, 2)
+
+
+@pytest.mark.parametrize("number", [2, 2.5])
+@pytest.mark.parametrize("size", [3, 2000])
+@pytest.mark.parametrize("name", ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow"])
+def test_a_number_on_the_left_computes_as_a_tensor_of_it_does(
+    name: str, size: int, number: float
+) -> None:
+    function = getattr(operator, name)
+    for dtype in (torch.float32, torch.bfloat16, torch.int64):
+        x = torch.arange(1, size + 1).remainder(7).add(1).to(dtype)
+        wanted = function(torch.tensor(number), x)
+        found = function(number, x)
+        assert found.dtype is wanted.dtype
+        assert torch.equal(found, wanted)
+
+
+def test_a_number_on_the_left_takes_the_quick_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.ones(3, requires_grad=True)
+    functions = (operator.add, operator.sub, operator.mul, operator.truediv, operator.pow)
+    totals = [function(2.0, x).sum().item() for function in functions]
+    assert totals == [9.0, 3.0, 6.0, 6.0, 6.0]
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("arguments of any sort")
+
+    for name in ("plus", "minus", "mul", "divide", "pow"):
+        monkeypatch.setitem(operations[name].function.__globals__, "general", refuse)
+    assert [function(2.0, x).sum().item() for function in functions] == totals
+
+
+def test_a_negative_number_over_small_unsigned_ones_is_negative() -> None:
+    x = torch.tensor([2, 3], dtype=torch.uint8)
+    assert (-3 / x).tolist() == [-1.5, -1.0]
+    assert (x / -2).tolist() == [-1.0, -1.5]
+    assert (x + -3).tolist() == [255, 0]  # integers wrap

@@ -142,6 +142,24 @@ def test_a_lazy_tensor_that_got_out_by_an_exception_computes_itself() -> None:
         kept[1].tolist()
 
 
+def test_an_interrupted_computation_can_be_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[Tensor] = []
+
+    def function(x: Tensor) -> Tensor:
+        kept.append(x * 3 + 1)
+        return kept[0]
+
+    def interrupted(self: Any, *args: Any, **kwargs: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("flambeau.compiler.executables.Executable.__call__", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            torch.compile(function)(torch.ones(2))
+    assert kept[0].tolist() == [4, 4]
+    assert torch.ones(2).exp().__class__ is Tensor
+
+
 def test_writes_in_place_are_seen_when_they_are_seen_eagerly() -> None:
     def function(x: Tensor, buffer: Tensor) -> Any:
         before = buffer * 2
@@ -152,7 +170,10 @@ def test_writes_in_place_are_seen_when_they_are_seen_eagerly() -> None:
         after = buffer * 2
         z = torch.relu_(x * 2).add_(1)
         y[1] = 7
-        return before, after, y, view, z
+        turned = x.clone()
+        sums = (turned * 2).sum(0)
+        turned.t_()
+        return before, after, y, view, z, sums, turned
 
     results = []
     for run in (function, torch.compile(function)):

@@ -111,6 +111,14 @@ def test_strided_and_broadcast_operands_are_read_where_they_lie() -> None:
         assert_alike(function, base, rows)
 
 
+def test_truth_values_of_large_tensors_are_stored_where_they_belong() -> None:
+    """Results of 8 MB and more go past the caches, by whole aligned vectors of numbers."""
+    x = torch.arange(2_200_003.0)
+    large, doubled = torch.compile(lambda x: (x * 2 > 7, x * 2))(x)
+    assert (large.dtype, int(large.sum()), bool(large[4])) == (torch.bool, 2_200_003 - 4, True)
+    np.testing.assert_array_equal(doubled.numpy(), x.numpy() * 2)
+
+
 UNARY = ["exp", "tanh", "sigmoid", "neg", "abs", "square", "relu"]
 BINARY = ["add", "mul", "sub", "maximum"]
 ROWS = ["softmax", "sum", "mean", "amax", "layer_norm", "column_sum"]

@@ -254,6 +254,22 @@ def test_products_of_int8_are_exact(case: str, asked: Any) -> None:
     assert (72 in [each["sums"] for each in asked]) == on_integer_units
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8])
+def test_quantized_products_run_on_the_units_of_integers(dtype: Any, asked: Any) -> None:
+    from flambeau.ops.int8 import int8_linear
+
+    stream = np.random.RandomState(0)
+    limits = np.iinfo(dtype.numpy)
+    codes = stream.randint(limits.min, limits.max + 1, (5, 8)).astype(dtype.numpy)
+    weight = stream.randint(-127, 128, (12, 8)).astype(np.int8)
+    scale, bias = torch.full((12,), 2.0**-8), torch.arange(12.0)
+    given = [torch.tensor(a) for a in (codes, weight)] + [scale, bias]
+    out = int8_linear(*(t.cuda() for t in given), zero_point=3)
+    wanted = (codes.astype(int) - 3) @ weight.T.astype(int) * 2.0**-8 + np.arange(12)
+    np.testing.assert_array_equal(out.cpu().numpy(), wanted.astype(np.float32))
+    assert 72 in [each["sums"] for each in asked]
+
+
 def test_a_failing_product_names_the_status(monkeypatch: Any, asked: Any) -> None:
     x = torch.ones(2, 3, device="cuda")
     w = torch.ones(3, 2, device="cuda")

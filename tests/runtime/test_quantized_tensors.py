@@ -42,6 +42,18 @@ def test_loops_over_large_arrays_give_the_array_kernels_codes() -> None:
     assert np.abs(rows.numpy()).max(1).tolist() == [127] * 150
 
 
+def test_images_with_their_channels_innermost_stay_so() -> None:
+    x = torch.randn(2, 8, 9, 9).to(memory_format=torch.channels_last)
+    q = torch.quantize_per_tensor(x, 0.02, 100, torch.quint8)
+    assert q.stride() == x.stride()
+    assert q.int_repr().equal(
+        torch.quantize_per_tensor(x.contiguous(), 0.02, 100, torch.quint8).int_repr()
+    )
+    back = q.dequantize()
+    assert back.stride() == x.stride()
+    assert (back - x.clamp(-2, 3.1)).abs().max() < 0.01001
+
+
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int8])
 def test_products_and_convolutions_of_onednn_are_exact(dtype: torch.dtype) -> None:
     stream = np.random.RandomState(2)

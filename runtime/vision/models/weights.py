@@ -212,8 +212,9 @@ def state_dict_of(model: str, weights: Any) -> Any:
 
 
 def classes_in(model: str, weights: Any, state: Any) -> int:
-    """How many classes weights tell apart: the rows of the last matrix."""
+    """How many classes weights tell apart: the rows of the last matrix that learns."""
     if published(model, weights) is not None:
         return IMAGENET_CLASSES
-    last = [x for x in state.values() if getattr(x, "ndim", 0) > 1]
+    fixed = ".dfl."  # the distances of a detector
+    last = [x for name, x in state.items() if getattr(x, "ndim", 0) > 1 and fixed not in name]
     return last[-1].shape[0] if last else IMAGENET_CLASSES

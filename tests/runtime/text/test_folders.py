@@ -186,3 +186,23 @@ def test_a_gguf_file_is_the_model_it_was_made_of(tmp_path: Path) -> None:
     assert torch.equal(logits(beside), logits(again))
     with pytest.raises(RuntimeError, match=r"expected a file .*absent.gguf"):
         text.LlamaForCausalLM.from_pretrained(tmp_path / "absent.gguf")
+
+
+def test_what_examples_say_beside_the_path_is_understood(tmp_path: Path) -> None:
+    drawn(text.BertForMaskedLM, bert_config()).save_pretrained(tmp_path)
+    model = text.AutoModelForMaskedLM.from_pretrained(
+        tmp_path, torch_dtype=torch.float16, device_map="auto", local_files_only=True
+    )
+    assert model.dtype is torch.float16
+    assert model.device.type == ("cuda" if torch.cuda.is_available() else "cpu")
+    model.save_pretrained(tmp_path / "half")
+    assert text.BertForMaskedLM.from_pretrained(tmp_path / "half", dtype="auto").dtype is (
+        torch.float16
+    )
+    with pytest.raises(TypeError, match=r"BertConfig: num_lables is no field. There are archi"):
+        text.AutoModelForSequenceClassification.from_pretrained(tmp_path, num_lables=3)
+    with pytest.raises(ValueError, match=r"expected a configuration of GPT2LMHeadModel, Llama"):
+        text.AutoModelForCausalLM.from_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "t5"}')
+    with pytest.raises(RuntimeError, match=r"expected a model_type of bert, gpt2, .* Got 't5'"):
+        text.AutoModel.from_pretrained(tmp_path)

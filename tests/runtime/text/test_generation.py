@@ -16,6 +16,7 @@ from flambeau.text.choosing import likely
 from flambeau.text.generation_options import GenerationConfig
 
 from .tiny import drawn, gpt2_config, llama_config
+from .words import byte_pairs
 
 PROMPTS = torch.tensor([[5, 9, 4, 22, 7], [3, 8, 3, 6, 11]])
 
@@ -195,6 +196,51 @@ def test_one_text_streams_as_generate_returns_it() -> None:
     assert letters.decode(came[0, 5:].tolist(), True) == streamer.text == whole[:4]
     with pytest.raises(ValueError, match=r"expected one text. Got 2"):
         model.generate(PROMPTS, streamer=text.TextStreamer(letters))
+
+
+def test_functions_of_the_caller_change_scores_and_end_texts() -> None:
+    model = MODELS["gpt2"](eos_token_id=None)
+    first, second = (greedy(model, row, 8) for row in PROMPTS.tolist())
+
+    def without(tokens: Any, scores: Any) -> Any:
+        assert tokens.shape[0] == scores.shape[0] == 2
+        return scores.index_fill(1, torch.tensor(first[5:6]), -torch.inf)
+
+    found = model.generate(PROMPTS, max_new_tokens=8, logits_processor=[without])
+    assert first[5] not in found[:, 5:]
+    short = model.generate(
+        PROMPTS, max_new_tokens=8, pad_token_id=0,
+        stopping_criteria=[lambda tokens, scores: tokens[:, -1] == first[6]],
+    )  # fmt: skip
+    end = first.index(first[6], 5) + 1
+    assert short[0].tolist()[:end] == first[:end]
+    assert not short[0, end:].any()
+    if first[6] not in second[5:]:
+        assert short[1].tolist() == second
+    all_end = [lambda tokens, scores: tokens.shape[1] >= 7]
+    assert model.generate(PROMPTS, max_new_tokens=8, stopping_criteria=all_end).shape == (2, 7)
+
+
+def test_a_chat_remembers_what_was_said(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("tokenizers")
+    pytest.importorskip("jinja2")
+    tokenizer = byte_pairs()
+    tokenizer.chat_template = "{% for m in messages %}<{{ m.role[0] }}>{{ m.content }}{% endfor %}"
+    sizes = {"vocab_size": len(tokenizer), "n_positions": 200, "eos_token_id": None}
+    chat = text.Chat(MODELS["gpt2"](**sizes), tokenizer, system="sat", max_new_tokens=6)
+    chat("the cat")
+    said = capsys.readouterr().out
+    assert [m["role"] for m in chat.messages] == ["system", "user", "assistant"]
+    assert chat.messages[2]["content"] == said.strip()
+    prompt = tokenizer("<s>sat<u>the cat", return_tensors="pt").input_ids
+    written = chat.model.generate(prompt, max_new_tokens=6)[0, prompt.shape[1] :]
+    assert said == tokenizer.decode(written) + "\n"
+    pieces = chat.answer("on the mat", max_new_tokens=9)
+    came = next(pieces)
+    pieces.close()
+    assert chat.messages[-2:] == [
+        {"role": "user", "content": "on the mat"}, {"role": "assistant", "content": came.strip()},
+    ]  # fmt: skip
 
 
 def test_a_model_in_training_goes_on_training_after_it_wrote() -> None:

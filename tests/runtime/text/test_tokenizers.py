@@ -210,7 +210,9 @@ def test_wrong_texts_say_what_was_expected(tmp_path: Path) -> None:
     t, pairs = word_pieces(tmp_path), byte_pairs()
     with pytest.raises(TypeError, match=r"expected a text or a list of texts. Got int"):
         t(3)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"expected a text or a list of texts. Got NoneType"):
+    with pytest.raises(
+        TypeError, match=r"expected a text or a list of texts. Got one with NoneType"
+    ):
         t(["a", None])
     with pytest.raises(ValueError, match=r"Got 3 to 4 tokens. Say padding=True"):
         t(["a", "a cat"], return_tensors="pt")

@@ -65,6 +65,12 @@ def test_weights_come_from_a_file_and_bring_their_number_of_classes(tmp_path: Pa
         assert torch.equal(value, trained.state_dict()[name])
 
 
+def test_weights_of_a_detector_bring_their_number_of_classes(tmp_path: Path) -> None:
+    torch.save(models.detection.yolov8n(num_classes=6).state_dict(), tmp_path / "trained.pt")
+    model = models.get_model("yolov8n", weights=tmp_path / "trained.pt")
+    assert model.num_classes == 6
+
+
 def test_published_weights_are_read_from_hubs_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

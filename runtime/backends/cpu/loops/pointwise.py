@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -231,8 +232,18 @@ def _address(array: Any) -> int:
     return int(array.__array_interface__["data"][0])
 
 
-def evaluated(m: maths.Maths, expression: Expression, given: dict[str, Value]) -> Value:
-    """The formula's value, from those of its inputs and parameters by name."""
+def _computed(node: Expression, compute: Callable[[], Value]) -> Value:
+    return compute()
+
+
+def evaluated(
+    m: maths.Maths,
+    expression: Expression,
+    given: dict[str, Value],
+    found: Callable[[Expression, Callable[[], Value]], Value] = _computed,
+) -> Value:
+    """The formula's value, from those of its inputs and parameters by name; `found(node, compute)`
+    gives that of each function in it, and computes it unless it is known."""
     program = m.program
     done: dict[int, Any] = {}
     for node in walk([expression]):
@@ -244,7 +255,8 @@ def evaluated(m: maths.Maths, expression: Expression, given: dict[str, Value]) -
         elif node.op == "pow":
             done[id(node)] = _POWERS[float(node.args[1].value)](m, done[id(node.args[0])])
         else:
-            done[id(node)] = getattr(m, node.op)(*[done[id(a)] for a in node.args])
+            function, args = getattr(m, node.op), [done[id(a)] for a in node.args]
+            done[id(node)] = found(node, partial(function, *args))
     return done[id(expression)]
 
 

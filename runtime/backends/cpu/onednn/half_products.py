@@ -14,7 +14,7 @@ import numpy as np
 from ...halves import converted
 from .library import library
 from .primitives import kept
-from .products import LEAST, compiled, dense_rows, with_term
+from .products import LEAST, compiled, dense_rows, is_large_for_few, of_few_rows, with_term
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 NATIVE = 0x80
@@ -61,12 +61,19 @@ def serves_linear(input: Any, weight: Any, bias: Any = None) -> bool:
     """Whether `linear` can compute this."""
     fits = weight.ndim == 2 and input.ndim >= 2 and input.shape[-1] == weight.shape[1]
     biases = () if bias is None else (bias,)
+    if fits and input.dtype == weight.dtype == BFLOAT16 and is_large_for_few(_rows(input), weight):
+        return True
     return fits and _serves(input.size * weight.shape[0], input, weight, *biases)
 
 
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """input @ weight.T + bias."""
-    out = _multiply(_rows(input), weight.T, bias)
+    rows = _rows(input)
+    if is_large_for_few(rows, weight):
+        wide = None if bias is None else converted(bias, np.float32)
+        out = converted(of_few_rows(converted(rows, np.float32), weight, wide), BFLOAT16)
+    else:
+        out = _multiply(rows, weight.T, bias)
     return out.reshape(*input.shape[:-1], weight.shape[0])
 
 

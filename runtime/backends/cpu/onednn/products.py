@@ -42,6 +42,10 @@ FEW_ROWS = 4
 """Below, a product is as good as one of a matrix and a vector, which only reads the matrix;
 oneDNN and NumPy's library rearrange it first (3 x 576 x 49,152: 25 ms, with loops of ours 5.4)."""
 
+LEAST_WEIGHTS = 1 << 16
+"""Elements of a matrix from which on its product with a few rows is worth a loop, whose call takes
+6 us, and NumPy's library would take threads."""
+
 N, T = ctypes.c_char(b"N"), ctypes.c_char(b"T")
 ONE, ZERO = ctypes.c_float(1.0), ctypes.c_float(0.0)
 Dimension = ctypes.c_int64
@@ -65,7 +69,7 @@ def product(x: Any, y: Any, bias: Any = None) -> Any:
     found = library()
     fits = x.shape[1] == y.shape[0]
     if fits and len(x) < FEW_ROWS and y.flags.f_contiguous and loops.is_available():
-        return _of_few_rows(x, y, bias)
+        return of_few_rows(x, y.T, bias)
     if found is None or not fits or min(len(x), y.shape[1]) < FEW_ROWS:
         out = x.dot(y)
         if bias is not None:
@@ -85,12 +89,26 @@ def product(x: Any, y: Any, bias: Any = None) -> Any:
     return out
 
 
-def _of_few_rows(x: Any, y: Any, bias: Any) -> Any:
+def is_large_for_few(rows: Any, weight: Any) -> bool:
+    """Whether `rows` (n, k) are so few and `weight` (m, k) is so large that reading it from memory
+    sets the time of their product."""
+    return (
+        weight.size >= LEAST_WEIGHTS
+        and rows.ndim == 2
+        and len(rows) < FEW_ROWS
+        and rows.shape[1] == weight.shape[1]
+        and weight.flags.c_contiguous
+        and loops.is_available()
+    )
+
+
+def of_few_rows(rows: Any, weight: Any, bias: Any) -> Any:
+    """rows @ weight.T + bias in float32 for `rows` of it; weight may be bfloat16."""
     from ..loops import few_rows
 
     if bias is not None:
-        bias = np.ascontiguousarray(np.broadcast_to(bias, y.shape[1:]))
-    return few_rows.product(np.ascontiguousarray(x), y.T, bias)
+        bias = np.ascontiguousarray(np.broadcast_to(bias, len(weight)))
+    return few_rows.product(np.ascontiguousarray(rows), weight, bias)
 
 
 def _sgemm(found: Library, x: Any, y: Any, out: Any, beta: Any) -> None:
@@ -175,7 +193,9 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     if input.ndim > 2:
         rows = input.reshape(math.prod(input.shape[:-1]), input.shape[-1])
     is_large = rows.size > FEW and rows.size * len(weight) >= LEAST
-    if is_large and rows.ndim == 2 and rows.dtype == FLOAT32 == weight.dtype:
+    if is_large_for_few(rows, weight) and rows.dtype == FLOAT32 == weight.dtype:
+        out = of_few_rows(rows, weight, bias)
+    elif is_large and rows.ndim == 2 and rows.dtype == FLOAT32 == weight.dtype:
         out = product(rows, weight.T, bias)
     else:
         out = rows.dot(weight.T)

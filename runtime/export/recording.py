@@ -1,0 +1,363 @@
+"""One run of a function, written down: each operation with its attributes and where values came
+from.
+
+Writes in place become values of their own: a tensor that was written is from then on what was
+written, its base and its views with it. Values that Python reads become constants, which is told.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..core import callsite, observers
+from ..core.dispatch import operations
+from ..core.tensor import Tensor
+from ..errors import FlambeauError
+
+__all__ = ["Constant", "ExportError", "Input", "Record", "Recording", "Result", "TracerWarning"]
+
+
+class ExportError(FlambeauError, RuntimeError):
+    """A model that cannot be traced or written in another format, and why."""
+
+
+class TracerWarning(UserWarning):
+    """A value that the trace holds as a constant, though it may depend on the inputs."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """The tensor input number `index`."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A tensor that no recorded operation made: a parameter, a buffer, or other data."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """One result of the record number `record`."""
+
+    record: int
+    index: int
+
+
+Reference = Input | Constant | Result
+
+
+@dataclass
+class Record:
+    """One operation: its arguments by name, with references for tensors and index arrays."""
+
+    operation: Any
+    arguments: dict[str, Any]
+    shapes: list[tuple[int, ...]]
+    dtypes: list[Any]
+    place: Any = None
+
+    @property
+    def where(self) -> str:
+        """The user's line, in words; empty if it is not known."""
+        return "" if self.place is None else f" ({callsite.shown(self.place)})"
+
+
+@dataclass
+class _Known:
+    """What a tensor is in the trace, as of a version of its memory."""
+
+    reference: Reference
+    version: int
+    parent: Tensor | None = None  # of a view, what it shows
+    record: int = -1  # and the operation that made it
+
+
+SAME = frozenset(["copied", "detached", "pass_through"])
+"""Operations whose result has the values of the input: no step of a trace."""
+
+
+@dataclass(eq=False)
+class Recording(observers.Observer):
+    """An observer that writes down what a thread computes from `inputs`.
+
+    `names` tells parameters and buffers by id. After the run `finish(results)` gives references to
+    the results.
+    """
+
+    inputs: list[Tensor]
+    names: dict[int, str] = field(default_factory=dict)
+    warns: bool = True
+    records: list[Record] = field(default_factory=list)
+    constants: list[Tensor] = field(default_factory=list)
+
+    traces = True
+
+    def __post_init__(self) -> None:
+        self.thread = threading.get_ident()
+        self._known: dict[int, _Known] = {}
+        self._by_array: dict[int, Reference] = {}
+        self._synced: dict[int, int] = {}  # versions of memories that were written, as followed
+        self._told: set[Any] = set()
+        self._alive: list[Any] = []  # so that no id means two things
+        for k, tensor in enumerate(self.inputs):
+            self._note(tensor, Input(k))
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """The block whose operations are recorded."""
+        with observers.observing(self), _reads_told(self):
+            yield
+
+    # -- events ----------------------------------------------------------------------------------
+
+    def operation_applied(
+        self, operation: Any, arguments: dict[str, Any], outputs: tuple[Tensor, ...]
+    ) -> None:
+        """Write the operation down."""
+        if threading.get_ident() != self.thread:
+            return
+        outputs = tuple(outputs[0]) if isinstance(outputs[0], list | tuple) else tuple(outputs)
+        first = operation.array_names[0]
+        if operation.name in SAME:
+            sources = arguments[first] if operation.takes_list else [arguments[first]]
+            for source, out in zip(sources, outputs, strict=True):
+                parent = source if out._writes is source._writes else None
+                self._note(out, self.reference(source), parent)
+            return
+        read = {n: self._argument(n, v, operation) for n, v in arguments.items()}
+        shapes = [tuple(map(int, o.shape)) for o in outputs]
+        record = Record(operation, read, shapes, [o.dtype for o in outputs], current_place())
+        self.records.append(record)
+        number = len(self.records) - 1
+        for k, out in enumerate(outputs):
+            source = arguments[first] if operation.is_view else None
+            self._note(out, Result(number, k), source, number)
+
+    def tensor_written(self, tensor: Tensor, result: Tensor) -> None:
+        """From now on `tensor` is what `result` is."""
+        if threading.get_ident() != self.thread:
+            return
+        memory, version = id(tensor._writes), tensor._version
+        known = self._known.get(id(tensor))
+        reference = self.reference(result)
+        if known is None and tensor._base is None:  # a constant until now
+            self.reference(tensor, before_write=True)
+            known = self._known[id(tensor)]
+        self._synced[memory] = version
+        self._alive.append(tensor._writes)
+        while known is not None:
+            known.reference, known.version = reference, version
+            if known.parent is None:
+                break
+            parent, made = known.parent, known.record
+            before = self._known[id(parent)]
+            whole = self._current(parent, before, version)
+            reference = self._put(whole, parent, made, known, reference)
+            tensor, known = parent, before
+        self._by_array[id(tensor._array)] = reference
+
+    def value_read(self, tensor: Tensor) -> None:
+        """Tell of a value that Python comes to know, once for each place."""
+        if threading.get_ident() != self.thread or not self.warns:
+            return
+        place = current_place()
+        if id(tensor) in self._known and place not in self._told:
+            self._told.add(place)
+            _warn_of_read(tensor, place)
+
+    # -- what tensors are ------------------------------------------------------------------------
+
+    def _note(
+        self, tensor: Tensor, reference: Reference, parent: Tensor | None = None, record: int = -1
+    ) -> None:
+        self._known[id(tensor)] = _Known(reference, tensor._version, parent, record)
+        self._by_array[id(tensor._array)] = reference
+        self._alive += [tensor, tensor._array]
+
+    def reference(self, tensor: Tensor, before_write: bool = False) -> Reference:
+        """What `tensor` is in the trace; a constant if nothing recorded made it."""
+        known = self._known.get(id(tensor))
+        if known is None:
+            found = self._by_array.get(id(tensor._array))
+            if found is None:
+                found = Constant(len(self.constants))
+                self.constants.append(tensor)
+            self._note(tensor, found)
+            return found
+        if before_write:
+            return known.reference
+        return self._current(tensor, known, self._synced.get(id(tensor._writes), known.version))
+
+    def _current(self, tensor: Tensor, known: _Known, version: int) -> Reference:
+        """The reference to `tensor` as of `version` of its memory."""
+        if tensor._version > version:
+            raise ExportError(
+                f"Export: expected writes in place that can be followed. A tensor of shape "
+                f"{tuple(tensor.shape)} was written by {callsite.last_write(tensor._writes)}. "
+                "Use the out-of-place function."
+            )
+        if known.version < version and known.parent is not None:
+            parent = self._known[id(known.parent)]
+            source = self._current(known.parent, parent, version)
+            known.reference = self._seen_again(source, known)
+        known.version = version
+        return known.reference
+
+    def _seen_again(self, source: Reference, known: _Known) -> Reference:
+        """The view again, of what its parent holds now."""
+        if known.record < 0:
+            return source
+        made = self.records[known.record]
+        arguments = {**made.arguments, made.operation.array_names[0]: source}
+        self.records.append(Record(made.operation, arguments, made.shapes, made.dtypes, made.place))
+        index = known.reference.index if isinstance(known.reference, Result) else 0
+        return Result(len(self.records) - 1, index)
+
+    def _put(
+        self, whole: Reference, parent: Tensor, made: int, known: _Known, written: Reference
+    ) -> Reference:
+        """The parent with what was written to its view."""
+        if made < 0:
+            return written
+        record = self.records[made]
+        index = known.reference.index if isinstance(known.reference, Result) else 0
+        name, attributes = record.operation.name, record.arguments
+        shape = tuple(parent.shape)
+        if name == "transpose":
+            again = {"dim0": attributes["dim0"], "dim1": attributes["dim1"]}
+            return self._add("transpose", {"input": written, **again}, parent)
+        if name == "permute_dims":
+            inverse = tuple(int(k) for k in np.argsort(attributes["dims"]))
+            return self._add("permute_dims", {"input": written, "dims": inverse}, parent)
+        if name == "view_as_shape":
+            return self._add("view_as_shape", {"input": written, "shape": shape}, parent)
+        place = _index_of(name, attributes, index, len(shape))
+        if place is None:
+            raise ExportError(
+                "Export: expected writes in place that can be followed. Got one to a view made by "
+                f"{record.operation.label}{record.where}. Write to the tensor itself, by index, or "
+                "use the out-of-place function."
+            )
+        arguments = {"input": whole, "values": written, "index": place, "accumulate": False}
+        return self._add("index_put_values", arguments, parent)
+
+    def _add(self, name: str, arguments: dict[str, Any], like: Tensor) -> Reference:
+        shape = tuple(map(int, like.shape))
+        self.records.append(
+            Record(operations[name], arguments, [shape], [like.dtype], current_place())
+        )
+        return Result(len(self.records) - 1, 0)
+
+    def _argument(self, name: str, value: Any, operation: Any) -> Any:
+        """`value` with references for tensors; arrays occur in indices, where tensors gave them."""
+        if isinstance(value, Tensor):
+            return self.reference(value)
+        if isinstance(value, np.ndarray):
+            found = self._by_array.get(id(value))
+            if found is None:
+                from ..core.creation import as_tensor
+
+                return self.reference(as_tensor(value))
+            return found
+        if isinstance(value, list | tuple):
+            return type(value)([self._argument(name, v, operation) for v in value])
+        return value
+
+
+def _index_of(name: str, arguments: dict[str, Any], index: int, ndim: int) -> Any:
+    """The index of the parent that shows what the view shows; None if there is none."""
+    if name == "slice_view":
+        return arguments["index"]
+    before = (slice(None),) * (arguments["dim"] % ndim) if "dim" in arguments else ()
+    if name == "select_at":
+        return (*before, arguments["index"])
+    if name == "narrow":
+        return (*before, slice(arguments["start"], arguments["start"] + arguments["length"]))
+    if name == "unbind":
+        return (*before, index)
+    if name == "split_sizes":
+        start = sum(arguments["sizes"][:index])
+        return (*before, slice(start, start + arguments["sizes"][index]))
+    return None
+
+
+def current_place() -> Any:
+    """The innermost place that is not the runtime's own; models it brings along are not."""
+    frame: Any = sys._getframe(2)
+    while frame is not None and _is_inner(frame.f_globals.get("__name__", "")):
+        frame = frame.f_back
+    return None if frame is None else (frame.f_code, frame.f_lasti)
+
+
+MODELS = ("flambeau.text.", "flambeau.vision.")
+"""Packages whose code is shown like the user's."""
+
+
+def _is_inner(name: str) -> bool:
+    return name.startswith("flambeau.") and not name.startswith(MODELS)
+
+
+READS = ("item", "numpy_values")
+"""The methods of tensors by which Python comes to know their values."""
+
+
+_reading: list[Recording] = []
+_originals: dict[str, Callable[[Tensor], Any]] = {}
+_lock = threading.Lock()
+
+
+@contextmanager
+def _reads_told(recording: Recording) -> Iterator[None]:
+    """In this block, values that Python reads are told about; several threads may be in one."""
+    with _lock:
+        if not _reading:
+            for name in READS:
+                _originals[name] = getattr(Tensor, name)
+                setattr(Tensor, name, _telling(_originals[name]))
+        _reading.append(recording)
+    try:
+        yield
+    finally:
+        with _lock:
+            _reading.remove(recording)
+            if not _reading:
+                for name in READS:
+                    setattr(Tensor, name, _originals[name])
+
+
+def _telling(original: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
+    def read(self: Tensor) -> Any:
+        for recording in tuple(_reading):
+            recording.value_read(self)
+        return original(self)
+
+    return read
+
+
+def _warn_of_read(tensor: Tensor, place: Any) -> None:
+    where = "" if place is None else f" at {callsite.shown(place)}"
+    warn_at(
+        place,
+        f"Export: the value of a tensor of shape {tuple(tensor.shape)} is read{where}. It becomes "
+        "a constant of the exported model, and what depends on it is as it was in this run. Use "
+        "torch.where or another operation on tensors instead.",
+    )
+
+
+def warn_at(place: Any, message: str) -> None:
+    """Warn of a constant, at a place of the user's program."""
+    code, instruction = place or (warn_at.__code__, 0)
+    line = list(code.co_positions())[instruction // 2][0] or code.co_firstlineno
+    warnings.warn_explicit(message, TracerWarning, code.co_filename, line)

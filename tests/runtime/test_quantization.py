@@ -1,0 +1,171 @@
+"""Quantized models: against PyTorch's recorded ones, their state, training, and errors."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import flambeau as torch
+from flambeau import nn
+from flambeau.ao import nn as ao_nn
+from flambeau.ao import quantization
+
+from .quantization_cases import network, normal, results, static
+
+RECORDED: Any = json.loads((Path(__file__).parent / "recorded/quantization.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, Any]:
+    return results(torch)
+
+
+@pytest.mark.parametrize("name", RECORDED["results"])
+def test_scales_and_outputs_are_those_of_pytorch(name: str, found: dict[str, Any]) -> None:
+    expected = np.asarray(RECORDED["results"][name])
+    assert np.allclose(np.asarray(found[name]), expected, rtol=1e-6, atol=1e-6)
+
+
+def loaded(name: str) -> Any:
+    return torch.load(io.BytesIO(base64.b64decode(RECORDED[name])))
+
+
+def test_files_of_pytorch_with_quantized_tensors_are_read_and_printed_alike() -> None:
+    for name, q in loaded("tensors").items():
+        assert q.int_repr().tolist() == RECORDED["codes"][name]
+        assert repr(q) == RECORDED["printed"][name]
+
+
+def test_a_state_dict_of_pytorchs_quantized_model_loads() -> None:
+    x = normal(torch, 4, 3, 16, 16, seed=7)
+    model = static(torch)
+    blank = quantization.convert(calibrated(network(torch)))
+    assert not torch.equal(blank(x), model(x))
+    assert str(blank.load_state_dict(loaded("state"))) == "<All keys matched successfully>"
+    assert blank(x).tolist() == model(x).tolist()
+
+
+def calibrated(model: Any) -> Any:
+    model.eval().qconfig = quantization.get_default_qconfig("x86")
+    fused = quantization.fuse_modules(model, [["conv1", "bn", "relu"]])
+    prepared = quantization.prepare(fused)
+    prepared(torch.ones(2, 3, 16, 16))
+    return prepared
+
+
+def test_quantized_models_are_copied_and_saved(tmp_path: Path) -> None:
+    model, x = static(torch), normal(torch, 4, 3, 16, 16)
+    assert copy.deepcopy(model)(x).equal(model(x))
+    torch.save(model.state_dict(), tmp_path / "state.pt")
+    torch.save(model.state_dict(), tmp_path / "state.safetensors")
+    for name in ("state.pt", "state.safetensors"):
+        blank = quantization.convert(calibrated(network(torch)))
+        blank.load_state_dict(torch.load(tmp_path / name))
+        assert blank(x).equal(model(x))
+
+
+def test_training_with_rounded_weights_learns_and_converts() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 2)
+    )
+    model = quantization.QuantWrapper(model)
+    model.qconfig = quantization.get_default_qat_qconfig("x86")
+    fused = quantization.fuse_modules_qat(model, ["module.0", "module.1", "module.2"])
+    trained = quantization.prepare_qat(fused)
+    x = torch.randn(64, 1, 8, 8)
+    y = (x.mean((1, 2, 3)) > 0).long()
+    x = x + (2.0 * y - 1)[:, None, None, None]
+    optimizer = torch.optim.Adam(trained.parameters(), lr=0.02)
+    losses = []
+    for _ in range(15):
+        loss = nn.functional.cross_entropy(trained(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] / 5
+    weight = trained.module[0].weight_fake_quant
+    trained.apply(quantization.disable_observer)
+    before = weight.scale.clone()
+    trained(x * 10)
+    assert weight.scale.equal(before)
+    converted = quantization.convert(trained.eval())
+    assert type(converted.module[0]) is ao_nn.intrinsic.quantized.ConvReLU2d
+    assert (converted(x).argmax(1) == y).float().mean() > 0.95
+
+
+def test_one_line_quantization_keeps_the_answers_and_a_quarter_of_the_bytes() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(256, 512), nn.GELU(), nn.Linear(512, 64))
+    x = torch.randn(12, 256)
+    expected = net(x)
+    for config in (
+        quantization.Int8WeightOnlyConfig(), quantization.Int8DynamicActivationInt8WeightConfig()
+    ):  # fmt: skip
+        small = copy.deepcopy(net)
+        quantization.quantize_(small, config, lambda module, name: True)
+        assert small[0].weight.dtype is torch.int8
+        error = (small(x) - expected).norm() / expected.norm()
+        assert error < 0.02
+        size = sum(t.nbytes for t in small.state_dict().values())
+        assert size < 0.27 * sum(t.nbytes for t in net.state_dict().values())
+        again = copy.deepcopy(small)
+        again.load_state_dict(small.state_dict())
+        assert again(x[:1]).allclose(small(x)[:1], atol=1e-5)
+
+
+def test_gradients_pass_through_weights_of_8_bits() -> None:
+    net = nn.Sequential(nn.Linear(8, 4))
+    quantization.quantize_(net, quantization.Int8WeightOnlyConfig())
+    x = torch.randn(3, 8, requires_grad=True)
+    net(x).sum().backward()
+    wide = net[0].weight.float() * net[0].scale[:, None]
+    assert x.grad.allclose(wide.sum(0).expand(3, 8), atol=1e-6)
+    assert net[0].bias.grad.tolist() == [3.0] * 4
+
+
+def test_layers_without_integer_arithmetic_quantize_their_results() -> None:
+    model = nn.Sequential(nn.LayerNorm(16), nn.Hardswish(), nn.Sigmoid())
+    model = quantization.QuantWrapper(model).eval()
+    model.qconfig = quantization.get_default_qconfig("x86")
+    prepared = quantization.prepare(model)
+    x = torch.randn(8, 16)
+    expected = prepared(x)
+    converted = quantization.convert(prepared)
+    assert "QuantizedLayerNorm" in repr(converted)
+    assert (converted(x) - expected).abs().max() < 0.05
+
+
+def test_models_that_are_not_ready_say_what_to_do() -> None:
+    with pytest.raises(RuntimeError, match=r"prepare: expected a model with settings"):
+        quantization.prepare(nn.Sequential(nn.Linear(2, 2)))
+    with pytest.raises(AssertionError, match=r"in evaluation. Call eval"):
+        quantization.fuse_modules(nn.Sequential(nn.Linear(2, 2), nn.ReLU()), ["0", "1"])
+    with pytest.raises(NotImplementedError, match=r"Got ReLU, Linear"):
+        quantization.fuse_modules(nn.Sequential(nn.ReLU(), nn.Linear(2, 2)).eval(), ["0", "1"])
+    with pytest.raises(ValueError, match=r"Got a module, which every layer would share"):
+        quantization.QConfig(quantization.MinMaxObserver(), quantization.MinMaxObserver)
+    with pytest.raises(TypeError, match=r"expected dtype qint8"):
+        quantization.MinMaxObserver(dtype=torch.float32)
+    with pytest.warns(UserWarning, match="no values have passed yet"):
+        quantization.MinMaxObserver().calculate_qparams()
+    model = nn.Sequential(nn.Linear(2, 2))
+    model.qconfig = quantization.get_default_qconfig()
+    with pytest.raises(RuntimeError, match=r"expected a Linear with calibration. Got one without"):
+        quantization.convert(with_settings(model))
+    layer = quantization.convert(calibrated(network(torch))).linear
+    with pytest.raises(RuntimeError, match=r"Got torch.float32. Put a QuantStub before"):
+        layer(torch.ones(1, 72))
+
+
+def with_settings(model: Any) -> Any:
+    quantization.propagate_qconfig_(model)
+    return model
