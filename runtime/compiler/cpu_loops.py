@@ -59,7 +59,10 @@ class FusedLoop:
         self.inputs = group.inputs()
         self.real = group.real
         self.ways = [self._way(v) for v in self.inputs]
-        self.tables = [_offsets(v, shape, self.depth) for v in self.inputs]
+        self.tables = [
+            None if way == "row" else _offsets(v, shape, self.depth)
+            for v, way in zip(self.inputs, self.ways, strict=True)
+        ]
         has_parts = any(self.kind(v) in FINAL for v in outputs)
         self.chunk = max(1, CHUNK // self.columns, -(-self.rows // MOST_PARTS) if has_parts else 1)
         self.parts = -(-self.rows // self.chunk)
@@ -99,11 +102,10 @@ class FusedLoop:
         shape, depth = self.group.shape, self.depth
         if value.size == 1 and self.size != 1:
             return "scalar"
+        if _is_plain(value) and self.group.is_of_rows(value, depth):
+            return "row"
         if is_scattered(value, shape, depth) or (value.shape == shape and _is_plain(value)):
             return "plain"
-        rows = shape[: len(shape) - depth]
-        if _is_plain(value) and value.shape in (rows, rows + (1,) * depth):
-            return "row"
         own = (1,) * (len(shape) - len(value.shape)) + value.shape
         is_one = all(n == 1 for n in own[-depth:])
         if not is_one and all(n == 1 for n in own[:-depth]):
@@ -251,8 +253,7 @@ def _offsets(value: Value, shape: tuple[int, ...], depth: int) -> Any:
     own = (1,) * (len(shape) - len(value.shape)) + value.shape
     leading = own[: len(shape) - depth]
     rows = shape[: len(shape) - depth]
-    is_plain = _is_plain(value)
-    if is_plain and (value.shape == shape or value.shape in (rows, rows + (1,) * depth)):
+    if _is_plain(value) and value.shape == shape:
         return None
     if all(n == 1 for n in leading):
         return None

@@ -22,7 +22,8 @@ LEAST_COLUMNS = 16
 """Columns that fill a vector; rows of fewer leave most of its lanes idle."""
 
 REDUCTIONS = {"sum_over": "sum", "mean_over": "mean", "amax": "max", "amin": "min"}
-SPREADS = frozenset(["expand_reduced", "expand_mean", "expand_to", "expand_shape"])
+SPREADS_OF_REDUCED = frozenset(["expand_reduced", "expand_mean"])
+SPREADS = SPREADS_OF_REDUCED | {"expand_to", "expand_shape"}
 FINAL = frozenset(["columns", "total"])
 """Kinds of values that are there when the loop has ended only."""
 
@@ -61,6 +62,27 @@ class Group:
         if self.depth and value.shape == self.rows_shape:
             return "row"
         return "full"
+
+    def is_of_rows(self, value: Value, depth: int) -> bool:
+        """Whether an input of the loop has a number for each row of `depth` dimensions of columns:
+        by its sizes of 1 or, without those, as a spread over the last dimensions reads it. Anything
+        else sees the same shape along the last dimensions."""
+        rows = self.shape[: len(self.shape) - depth]
+        if value.shape == rows + (1,) * depth:
+            return True
+        return value.shape == rows and self.is_read(value, as_rows=True)
+
+    def is_read(self, value: Value, as_rows: bool) -> bool:
+        """Whether a step reads `value` as numbers of rows, or in another way."""
+        return any(
+            value in step.read() and self._reads_rows(step) == as_rows for step in self.steps
+        )
+
+    def _reads_rows(self, step: Step) -> bool:
+        if step.operation.name not in SPREADS_OF_REDUCED:
+            return False
+        dims, ndim = _reduced(step, len(self.shape)), len(self.shape)
+        return dims == tuple(range(ndim - len(dims), ndim))
 
     def inputs(self) -> list[Value]:
         """The values from outside that the steps read."""
@@ -227,7 +249,8 @@ class Fusion:
         kinds = [group.kind_of(v) for v in inputs]
         if shape == group.shape:
             for v, kind in zip(inputs, kinds, strict=True):
-                if v.number in group.kinds and kind == "row" and v.shape != group.rows_shape:
+                is_row = kind == "row" or group.is_read(v, as_rows=True)
+                if is_row and len(v.shape) < len(group.shape):
                     return None  # without its sizes of 1 it is seen along other dimensions
             return "full"
         is_of_rows = group.depth is not None and shape == group.rows_shape
@@ -277,9 +300,11 @@ class Fusion:
         if len(dims) == ndim:
             found = "scalar" if x.size == 1 else None
         elif dims == tuple(range(len(dims))) and made is None:
-            found = "full"
+            is_row = len(x.shape) < ndim and group.is_read(x, as_rows=True)
+            found = None if is_row else "full"
         elif dims == tuple(range(ndim - len(dims), ndim)) and self._has_depth(group, len(dims)):
-            found = "row"
+            is_full = len(x.shape) < ndim and group.is_read(x, as_rows=False)
+            found = None if is_full else "row"
         return found if made in (None, found) else None
 
     def _has_depth(self, group: Group, depth: int) -> bool:

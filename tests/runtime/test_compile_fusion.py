@@ -89,6 +89,20 @@ def test_layer_norm_with_what_stands_before_it_is_one_loop_each_way() -> None:
     assert stage.saved == ()  # all is computed again from what the caller holds
 
 
+@pytest.mark.parametrize("name", ["formulas", "spread rows", "spread columns", "both"])
+def test_vectors_go_along_rows_or_columns_of_squares_as_each_step_sees_them(name: str) -> None:
+    def rows(x: Tensor, m: Tensor) -> Tensor:
+        return (x * x).mean(-1).exp().sum() + m.sum()
+
+    functions: dict[str, Callable[..., Any]] = {
+        "formulas": lambda x, m: (x * 2, x - m, (x * x).mean(0) + x),
+        "spread rows": lambda x, m: ((x * m).sum(-1).tanh() * 3).sum() + rows(x, m),
+        "spread columns": lambda x, m: ((x * m).sum(0).tanh() * 3).sum() + rows(x, m),
+        "both": lambda x, m: (x * x.sum(-1).sin()).amax(-1) + (x * x.sum(0)).amax(0) * m,
+    }
+    assert_alike(functions[name], leaf(40, 40), leaf(40, seed=1), tolerance=1e-4)
+
+
 def test_infinities_and_nan_go_through_loops_as_through_kernels() -> None:
     odd = torch.tensor([[np.inf, 1.0, -np.inf, 2.0], [np.nan, 0.0, 1.0, -0.0]] * 3)
     for name in ("softmax", "log_softmax", "extremes", "huber"):
