@@ -210,10 +210,11 @@ class BertModel(BertPreTrainedModel):
         check_tokens(self, input_ids, attention_mask, self.config.max_position_embeddings)
         x = self.embeddings(input_ids, token_type_ids, position_ids)
         mask = padding_mask(attention_mask, x.dtype)
-        states = [x]
+        states = [x] if output_hidden_states else []  # else each is free after the next
         for layer in self.encoder.layer:
             x = self.run_layer(layer, x, mask)
-            states.append(x)
+            if output_hidden_states:
+                states.append(x)
         return ModelOutput(
             last_hidden_state=x,
             pooler_output=None if self.pooler is None else self.pooler(x),

@@ -55,10 +55,11 @@ class DecoderModel(PreTrainedModel):
             position_ids = places_of(attention_mask, n, past, input_ids.device)
         x, rotation = self.embed(input_ids, position_ids)
         mask, is_causal = causal_mask(attention_mask, n, past, x, config.sliding_window)
-        states = [x]
+        states = [x] if output_hidden_states else []  # else each is free after the next
         for k, block in enumerate(self.blocks):
             x = self.run_layer(block, x, mask, is_causal, rotation, cache, k)
-            states.append(x)
+            if output_hidden_states:
+                states.append(x)
         if cache is not None:
             cache.advance(n)
         return ModelOutput(

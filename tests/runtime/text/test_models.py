@@ -125,6 +125,21 @@ def test_waves_longer_than_the_first_training_are_stretched_as_llama_3_1_s() -> 
         frequencies(llama_config(rope_scaling={"type": "yarn", "factor": 2.0}))
 
 
+def test_hidden_states_are_kept_where_asked_for() -> None:
+    tokens = torch.tensor(TOKENS)
+    for kind, config in ((text.BertModel, bert_config), (text.LlamaModel, llama_config)):
+        model = drawn(kind, config())
+        asked = model(tokens, output_hidden_states=True)
+        assert [s.shape for s in asked.hidden_states] == [(2, 8, 16)] * 3
+        plain = model(tokens)
+        assert plain.hidden_states is None
+        assert "hidden_states" not in plain
+        assert torch.equal(plain[0], asked[0])
+        last = asked.hidden_states[-1]
+        expected = last if kind is text.BertModel else model.norm(last)
+        assert torch.equal(expected, asked.last_hidden_state)
+
+
 def test_losses_are_the_cross_entropy_of_what_is_asked() -> None:
     tokens = torch.tensor(TOKENS)
     labels = tokens.clone()
