@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..backends.quantized import quantized_key
-from ..core import dtypes
+from ..core import dtypes, observers
 from ..core.devices import device
 from ..core.dispatch import key_of
 from ..core.quantized_arrays import QuantizedArray, qscheme
@@ -171,7 +171,16 @@ def quantize_per_tensor_dynamic(
 
 def dynamic_parameters(input: Tensor, low: int, high: int) -> tuple[float, int]:
     """The scale and the zero point with which codes from `low` to `high` cover input's values and
-    0, which is a code itself."""
+    0, which is a code itself.
+
+    Raises: RuntimeError in a trace, which would keep the range of one input for all.
+    """
+    if observers.is_traced():
+        raise RuntimeError(
+            "Dynamic quantization: expected no trace, as the range of each input is read by "
+            "Python. Export the model before it is quantized, and give the program to "
+            "torch.onnx.quantized."
+        )
     if not input.numel():
         return 1.0, 0
     array = input.detach()._array

@@ -175,8 +175,11 @@ def test_a_forked_process_multiplies_after_its_parent_did() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="OpenMP leaves its files there")
-def test_a_forked_process_leaves_no_file_in_shared_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onednn, "_threads", None)
+@pytest.mark.parametrize("threads", [None, 1])
+def test_a_forked_process_leaves_no_file_in_shared_memory(
+    threads: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onednn, "_threads", threads)
     x = uniform(200, 200)
     products.matmul(x, x)
     process = multiprocessing.get_context("fork").Process(target=products.matmul, args=(x, x))

@@ -301,3 +301,9 @@ def test_two_threads_export_at_once_and_leave_tensors_as_they_were() -> None:
     for model, program in zip(models, programs, strict=True):
         assert torch.allclose(program(x), model(x), atol=1e-6)
     assert torch.Tensor.item is before
+
+
+def test_a_range_that_python_reads_is_no_constant_of_the_exported_model() -> None:
+    model = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(4, 2)), {nn.Linear})
+    with pytest.raises(RuntimeError, match=r"torch\.onnx\.quantized"):
+        torch.onnx.export(model, (torch.randn(2, 4),))

@@ -53,9 +53,8 @@ class Library:
     def set_threads(self, count: int | None) -> None:
         """Use `count` threads from the calling thread on; as many as OpenMP likes if None."""
         if self.openmp is not None:
-            if count is None:
-                self.openmp.omp_get_max_threads()  # in a forked child it only registers now
-            else:
+            self.openmp.omp_get_max_threads()  # in a forked child it only registers now
+            if count is not None:
                 self.openmp.omp_set_num_threads(count)
             _forget_registration()
 
