@@ -139,7 +139,8 @@ def _routed(operation: Operation, arguments: dict[str, Any], kind: type, module:
     if operation.takes_list:
         name = operation.array_names[0]
         arguments[name] = _listed(operation, name, arguments[name])
-    special = [t for t in _tensors(operation, arguments) if t._array.__class__ is kind]
+    # A lazy tensor is dense, and has no array yet.
+    special = [t for t in _tensors(operation, arguments) if vars(t).get("_array").__class__ is kind]
     if not special:
         return NotImplemented
     rule = module.rules.get(operation.name)

@@ -7,7 +7,6 @@ tensors and scales as numbers or tensors beside them; what users see are quantiz
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any
 
@@ -116,7 +115,7 @@ def dequantize_codes_loop(input: Any, scale: float, zero_point: int) -> Any:
     return _in_order_of_memory(quantization.dequantized, input, scale, zero_point)
 
 
-@primitive
+@primitive(moves=True)  # reads halves as they are: scales made of a copy would be rounded to them
 def quantize_rows(input: Spec) -> tuple[Spec, Spec]:
     """Each row of input (..., k) as codes (..., k) of int8 from -127 to 127, and its scale (...,)
     in float32: its largest magnitude / 127, at least 1e-5."""
@@ -131,10 +130,6 @@ def quantize_rows_array(xp: Any, input: Any) -> tuple[Any, Any]:
     scale = xp.maximum(largest / SINGLE.type(LIMIT), SINGLE.type(LEAST_SCALE))
     whole = xp.rint(wide * (SINGLE.type(1) / scale)[..., None])
     return xp.fmin(xp.fmax(whole, -LIMIT), LIMIT).astype(np.int8), xp.asarray(scale)
-
-
-for _half in ("float16", "bfloat16"):  # read as they are: what comes of it would be rounded to them
-    kernel(quantize_rows, "cpu", dtype=_half)(functools.partial(quantize_rows_array, np))
 
 
 @kernel(quantize_rows, "cpu", when=lambda input: input.dtype == SINGLE and _has_loop(input))
