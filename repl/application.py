@@ -252,11 +252,12 @@ class Repl:
                     asked_after, answers = last, status is not None
 
     async def _keep_toolbar(self) -> None:
-        shown = self._toolbar()
+        shown = self._toolbar(), self._prompt_number()
         while True:
             await asyncio.sleep(TOOLBAR_REFRESH)
-            if self._toolbar() != shown:
-                shown = self._toolbar()
+            seen = self._toolbar(), self._prompt_number()
+            if seen != shown:
+                shown = seen
                 self._prompt.refresh()
 
     def _hang_up(self, task: asyncio.Task[Any]) -> None:
