@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import observers
+from .locks import module_lock
 
 if TYPE_CHECKING:
     from ..ops.operation import Operation
@@ -44,7 +45,7 @@ class _State(threading.local):
 state = _State()
 in_use = 0
 """How many regions run, in whatever threads."""
-_lock = threading.Lock()
+_lock = module_lock()
 
 
 def enter(region: Region | None) -> Region | None:
