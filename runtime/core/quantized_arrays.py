@@ -160,7 +160,7 @@ class QuantizedArray:
         return QuantizedArray, parts
 
 
-def refusal(what: str, shape: Any, dtype: Any = "a quantized dtype") -> DTypeError:
+def refusal(what: str, shape: Any = (), dtype: Any = "a quantized dtype") -> DTypeError:
     """The error for an operation that quantized tensors do not have."""
     return DTypeError(
         f"{what}: not there for quantized tensors. Expected numbers. Got {dtype}"
