@@ -297,11 +297,11 @@ def _multiplies(input: Any, weight: Any, scale: Any, bias: Any = None) -> bool:
 @kernel(int8_weight_linear, "cpu", when=_multiplies)
 def int8_weight_linear_loop(input: Any, weight: Any, scale: Any, bias: Any = None) -> Any:
     """A few rows with the codes as they are; for more the weight is widened first."""
-    from ..backends.cpu.loops import quantization
+    from ..backends.cpu.loops import few_rows, quantization
 
     rows = input.reshape(math.prod(input.shape[:-1]), input.shape[-1])
     if len(rows) <= FEW_ROWS:
-        out = quantization.product(rows, weight, scale, bias)
+        out = few_rows.product(rows, weight, bias, scale)
     else:
         out = products.linear(rows, quantization.dequantized_rows(weight, scale), bias)
     return out.reshape(*input.shape[:-1], len(weight))

@@ -23,27 +23,32 @@ CHUNK = 16_384
 """Elements of the matrix that a thread takes at a time."""
 
 REAL = "float32"
-KINDS = {np.dtype(np.float32): REAL, np.dtype(ml_dtypes.bfloat16): "int16"}
+KINDS = {np.dtype(np.float32): REAL, np.dtype(ml_dtypes.bfloat16): "int16", np.dtype("i1"): "int8"}
 """How programs hold the matrix: bfloat16 by its bits, the upper half of a float32's."""
 
 
-def product(x: Any, weight: Any, bias: Any = None) -> Any:
-    """x @ weight.T + bias for contiguous float32 (n, k), (m, k), (m,) -> (n, m). Each row of the
-    matrix is read from memory once, whatever n; it may be bfloat16, which takes half the time."""
+def product(x: Any, weight: Any, bias: Any = None, scales: Any = None) -> Any:
+    """x @ weight.T * scales + bias for contiguous float32 (n, k), (m, k), (m,), (m,) -> (n, m).
+
+    Each row of the matrix is read from memory once, whatever n; it may be bfloat16 or int8, which
+    take a half and a quarter of the bytes, and is widened in registers.
+    """
     (rows, columns), outputs = x.shape, len(weight)
     out = np.empty((rows, outputs), x.dtype)
-    arrays = [x, weight, out, *(() if bias is None else (bias,))]
+    arrays = [x, weight, out, *[a for a in (bias, scales) if a is not None]]
     words = struct.pack(f"={len(arrays) + 3}q", rows, columns, outputs, *map(id, arrays))
-    pool.run(_code(bias is not None, KINDS[weight.dtype]), words, outputs, max(1, CHUNK // columns))
+    code = _code(KINDS[weight.dtype], bias is not None, scales is not None)
+    pool.run(code, words, outputs, max(1, CHUNK // columns))
     return out
 
 
 @cache
-def _code(has_bias: bool, kind: str) -> Code:
+def _code(kind: str, has_bias: bool, has_scales: bool) -> Code:
     program = Program("products_of_few_rows")
     rows, columns, outputs = (program.word(k) for k in range(3))
     x, weight, out = (program.array(k) for k in range(3, 6))
     bias = program.array(6) if has_bias else None
+    scales = program.array(6 + has_bias) if has_scales else None
     passes = Passes(program, columns)
     length = columns * SIZES[REAL]
     with program.loop(program.begin, program.end) as output:
@@ -51,11 +56,16 @@ def _code(has_bias: bool, kind: str) -> Code:
 
         def factor(at: Position) -> Value:
             found = factors[at]
-            return found if kind == REAL else (found.to("int32") << 16).as_float()
+            if kind == REAL:
+                return found
+            whole = found.to("int32")
+            return whole.to(REAL) if kind == "int8" else (whole << 16).as_float()
 
         with program.loop(program.constant(0), rows) as n:
             row = Row(program, x + n * length, REAL)
             total = passes.sum(lambda at: row[at] * factor(at))
+            if scales is not None:
+                total = total * program.load(scales, output, REAL)
             if bias is not None:
                 total = total + program.load(bias, output, REAL)
             program.store(total, out, n * outputs + output)

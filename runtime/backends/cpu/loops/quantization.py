@@ -1,6 +1,4 @@
-"""Quantization in fused loops: numbers to 8-bit codes, codes to numbers, and products of a few rows
-with a matrix of codes, which stay codes until they are in registers.
-"""
+"""Quantization in fused loops: numbers to 8-bit codes, and codes to numbers."""
 
 from __future__ import annotations
 
@@ -133,35 +131,3 @@ def scale_rows(out: Any, scales: Any, bias: Any = None) -> None:
         SCALE_ROWS([out, scales], *out.shape)
     else:
         SCALE_ROWS_AND_ADD([out, scales, np.ascontiguousarray(bias)], *out.shape)
-
-
-def product(x: Any, codes: Any, scales: Any, bias: Any = None) -> Any:
-    """x @ (codes * scales).T + bias: float32 (n, k), int8 (m, k), float32 (m,) -> (n, m).
-
-    Each row of codes is read from memory once, whatever n; so it is for few rows.
-    """
-    (rows, columns), outputs = x.shape, len(codes)
-    out = np.empty((rows, outputs), SINGLE)
-    given = [x, codes, scales, out, *(() if bias is None else (bias,))]
-    words = struct.pack(f"={len(given) + 3}q", rows, columns, outputs, *map(id, given))
-    pool.run(_multiplying(bias is not None), words, outputs, max(1, CHUNK // columns))
-    return out
-
-
-@cache
-def _multiplying(has_bias: bool) -> Code:
-    program = Program("products_of_codes")
-    rows, columns, outputs = (program.word(k) for k in range(3))
-    x, codes, scales, out = (program.array(k) for k in range(3, 7))
-    bias = program.array(7) if has_bias else None
-    passes = Passes(program, columns)
-    with program.loop(program.begin, program.end) as output:
-        weight = Row(program, codes + output * columns, "int8")
-        scale = program.load(scales, output, "float32")
-        with program.loop(program.constant(0), rows) as n:
-            row = Row(program, x + n * columns * SIZES["float32"], "float32")
-            total = scale * passes.sum(lambda at: row[at] * weight[at].to("int32").to("float32"))
-            if bias is not None:
-                total = total + program.load(bias, output, "float32")
-            program.store(total, out, n * outputs + output)
-    return Code(program.name, program.text())
