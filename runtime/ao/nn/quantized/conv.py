@@ -12,7 +12,12 @@ from ....ops.int8 import int8_convolution
 from ....ops.padding import pad
 from ....ops.quantized import codes_of, quantize_per_tensor
 from ..weights import WeightedLayer, quantized_weight
-from .linear import output_parameters, requantized, require_quantized
+from .linear import (
+    output_parameters,
+    requantized,
+    require_quantized,
+    save_output_parameters,
+)
 
 __all__ = ["Conv1d", "Conv2d", "Conv3d"]
 
@@ -88,8 +93,7 @@ class _ConvNd(WeightedLayer):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         destination[prefix + "weight"], destination[prefix + "bias"] = self.weight(), self._bias
-        destination[prefix + "scale"] = tensor(self.scale)
-        destination[prefix + "zero_point"] = tensor(self.zero_point)
+        save_output_parameters(self, destination, prefix)
 
     def _load_from_state_dict(
         self, state_dict: Any, prefix: str, metadata: Any, strict: bool, missing: Any,

@@ -12,7 +12,7 @@ from ....ops.activations import relu
 from ....ops.joins import cat
 from ....ops.linalg import matmul
 from ....ops.quantized import dequantize, is_quantized, quantize_per_tensor
-from .linear import output_parameters
+from .linear import load_output_parameters, output_parameters, save_output_parameters
 
 __all__ = ["FXFloatFunctional", "FloatFunctional", "QFunctional"]
 
@@ -110,18 +110,13 @@ class QFunctional(_Functional):
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
-        destination[prefix + "scale"] = tensor(self.scale)
-        destination[prefix + "zero_point"] = tensor(self.zero_point)
+        save_output_parameters(self, destination, prefix)
 
     def _load_from_state_dict(
         self, state_dict: Any, prefix: str, metadata: Any, strict: bool, missing: Any,
         unexpected: Any, errors: Any,
     ) -> None:  # fmt: skip
-        for name, kind in (("scale", float), ("zero_point", int)):
-            if prefix + name in state_dict:
-                setattr(self, name, kind(state_dict[prefix + name]))
-            else:
-                missing.append(prefix + name)
+        load_output_parameters(self, state_dict, prefix, missing)
 
     def extra_repr(self) -> str:
         """Scale and zero point."""

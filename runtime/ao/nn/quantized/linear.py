@@ -85,19 +85,14 @@ class _Linear(WeightedLayer):
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
-        destination[prefix + "scale"] = tensor(self.scale)
-        destination[prefix + "zero_point"] = tensor(self.zero_point)
+        save_output_parameters(self, destination, prefix)
         PackedParameters.save(self, destination, prefix)
 
     def _load_from_state_dict(
         self, state_dict: Any, prefix: str, metadata: Any, strict: bool, missing: Any,
         unexpected: Any, errors: Any,
     ) -> None:  # fmt: skip
-        for name, kind in (("scale", float), ("zero_point", int)):
-            if prefix + name in state_dict:
-                setattr(self, name, kind(state_dict[prefix + name]))
-            else:
-                missing.append(prefix + name)
+        load_output_parameters(self, state_dict, prefix, missing)
         PackedParameters.load(self, state_dict, prefix, missing)
         used = {f"{prefix}_packed_params.{n}" for n in ("dtype", "_packed_params")}
         used |= {prefix + "scale", prefix + "zero_point"}
@@ -164,6 +159,21 @@ def output_parameters(mod: Any) -> tuple[float, int]:
         )
     scale, zero_point = observer.calculate_qparams()
     return float(scale), int(zero_point)
+
+
+def save_output_parameters(mod: Any, destination: Any, prefix: str) -> None:
+    """Write the scale and the zero point of a layer's outputs into a state dict."""
+    destination[prefix + "scale"] = tensor(mod.scale)
+    destination[prefix + "zero_point"] = tensor(mod.zero_point)
+
+
+def load_output_parameters(mod: Any, state_dict: Any, prefix: str, missing: Any) -> None:
+    """Read them; those that are not there are `missing`."""
+    for name, kind in (("scale", float), ("zero_point", int)):
+        if prefix + name in state_dict:
+            setattr(mod, name, kind(state_dict[prefix + name]))
+        else:
+            missing.append(prefix + name)
 
 
 class DynamicLinear(_Linear):
