@@ -80,6 +80,10 @@ class RoutedKey(DispatchKey):
         return self.backend.as_array(value, None, self.device.index)
 
 
+_backends: dict[tuple[device, type[RoutedBackend]], RoutedBackend] = {}
+_keys: dict[tuple[device, type[RoutedKey], dtypes.dtype], RoutedKey] = {}
+
+
 def key_maker(
     backend_class: type[RoutedBackend],
     key_class: type[RoutedKey],
@@ -87,17 +91,17 @@ def key_maker(
 ) -> Callable[[device, dtypes.dtype], RoutedKey]:
     """The function that gives the one key of such tensors of a device and dtype; keys of their
     arrays are found by it from now on."""
-    backends: dict[device, RoutedBackend] = {}
-    keys: dict[tuple[device, dtypes.dtype], RoutedKey] = {}
 
     def key(place: device, dtype: dtypes.dtype) -> RoutedKey:
-        found = keys.get((place, dtype))
+        found = _keys.get((place, key_class, dtype))
         if found is None:
             plain = key_of(place, dtype_of_parts(dtype))
             # Equal to the plain device but not the same: fast paths tell the two apart by that.
             own = device(place.type, place.index)
-            backend = backends.setdefault(place, backend_class(plain.backend, own))
-            found = keys.setdefault((place, dtype), key_class(plain, dtype, backend))
+            backend = backend_class(plain.backend, own)
+            backend = _backends.setdefault((place, backend_class), backend)
+            found = key_class(plain, dtype, backend)
+            found = _keys.setdefault((place, key_class, dtype), found)
         return found
 
     dispatch.key_makers[backend_class.array_class] = key

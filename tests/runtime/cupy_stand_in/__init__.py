@@ -149,7 +149,7 @@ def installed(devices: int = 2) -> Iterator[None]:
     """The stand-in where `import cupy` finds it, with so many devices, and nothing left of it
     afterwards."""
     from flambeau.autograd import placement
-    from flambeau.backends import batched, sparse
+    from flambeau.backends import batched, routed
     from flambeau.backends.cuda import cublaslt, ways
     from flambeau.core import dispatch
 
@@ -166,10 +166,10 @@ def installed(devices: int = 2) -> Iterator[None]:
             del sys.modules[name]
         else:
             sys.modules[name] = module
-    keys: list[tuple[dict[Any, Any], int]] = [(dispatch._keys, 0), (sparse._keys, 0)]
+    keys: list[tuple[dict[Any, Any], int]] = [(dispatch._keys, 0), (routed._keys, 0)]
     for table, place in [*keys, (batched._keys, 1)]:
         for identity in [i for i in table if i[place].type == "cuda"]:
             del table[identity]
-    sparse._backends.clear()
+    routed._backends.clear()
     dispatch.backends["cuda"].has_choice = False  # type: ignore[attr-defined]
     placement._switches.of.clear()
