@@ -62,6 +62,22 @@ def test_what_only_other_results_read_may_change_before_the_pass() -> None:
             second.sum().backward()
 
 
+def test_each_result_may_have_a_pass_of_its_own_as_far_as_nothing_is_shared() -> None:
+    def function(x: Tensor, w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        trunk = (x @ x).exp()
+        return (w @ w).exp(), trunk * 2, trunk * trunk
+
+    for run in both(function):
+        x, w = (torch.eye(2).requires_grad_() for _ in "xw")
+        apart, first, second = run(x, w)
+        apart.sum().backward()
+        torch.testing.assert_close(w.grad, 2 * torch.eye(2).exp())
+        second.sum().backward()
+        for again in (apart, first):
+            with pytest.raises(RuntimeError, match=r"freed by an earlier.*retain_graph=True"):
+                again.sum().backward()
+
+
 def test_a_recorded_pass_refuses_inputs_that_changed_since() -> None:
     """It computes the results again from them, which the plain one need not."""
 
