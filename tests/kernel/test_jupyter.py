@@ -98,9 +98,7 @@ def test_top_level_await_and_its_interrupt(kernel: LiveKernel) -> None:
 
 
 def test_the_debugger_begins_at_the_users_line(kernel: LiveKernel) -> None:
-    code = (
-        "def f(x):\n    factor = 3\n    return x @ torch.ones(factor)\nf(torch.ones(2))"
-    )
+    code = "def f(x):\n    factor = 3\n    return x @ torch.ones(factor)\nf(torch.ones(2))"
     assert kernel.run(code).error is not None
     identity = kernel.send("%debug", allow_stdin=True)
     for command in ("p factor * 100", "q"):
