@@ -58,6 +58,7 @@ def save(ep: ExportedProgram, f: str | os.PathLike[str], **options: Any) -> None
         "open": [{str(d): n for d, n in by_dim.items()} for by_dim in traced.opened.names],
         "parameters": [name for name, _ in traced.module.named_parameters()],
         "training": traced.module.training,
+        "updates": traced.updates,
         "tensors": {name: tensor.detach() for name, tensor in tensors.items()},
     }
     data = packed(content)
@@ -85,7 +86,10 @@ def load(f: str | os.PathLike[str], **options: Any) -> ExportedProgram:
     opened = OpenDims([{int(d): n for d, n in by_dim.items()} for by_dim in content["open"]])
     inputs, outputs = (_tree_read(t) for t in content["trees"])
     fixed = [[None if x is None else tuple(x) for x in xs] for xs in content["fixed"]]
-    traced = Traced(module, content["input_names"], inputs, fixed[0], outputs, fixed[1], opened, [])
+    traced = Traced(
+        module, content["input_names"], inputs, fixed[0], outputs, fixed[1], opened, [],
+        content.get("updates", []),
+    )  # fmt: skip
     return ExportedProgram(traced)
 
 

@@ -206,8 +206,8 @@ class Merged:
         found = self._nodes.get(key)
         if found is not None:
             return found
-        tensors = [r.constants[k] for r, k in zip(self.runs, key, strict=True)]
-        name = self.first.names.get(id(tensors[0]))
+        name = self.first.names.get(id(self.first.constants[key[0]]))
+        tensors = [r.values.get(k, r.constants[k]) for r, k in zip(self.runs, key, strict=True)]
         if name is None and not all(t is tensors[0] for t in tensors):
             open_one = self._open_constant(tensors, record)
             if open_one is not None:

@@ -21,6 +21,7 @@ from ..core import callsite, observers
 from ..core.dispatch import operations
 from ..core.tensor import Tensor
 from ..errors import FlambeauError
+from ..nn import Parameter
 
 __all__ = ["Constant", "ExportError", "Input", "Record", "Recording", "Result", "TracerWarning"]
 
@@ -101,6 +102,8 @@ class Recording(observers.Observer):
     warns: bool = True
     records: list[Record] = field(default_factory=list)
     constants: list[Tensor] = field(default_factory=list)
+    values: dict[int, Tensor] = field(default_factory=dict)
+    """By number of a constant that the run may write to, its values from before."""
 
     traces = True
 
@@ -194,6 +197,9 @@ class Recording(observers.Observer):
             if found is None:
                 found = Constant(len(self.constants))
                 self.constants.append(tensor)
+                if id(tensor) not in self.names and not isinstance(tensor, Parameter):
+                    with observers.unobserved():
+                        self.values[found.index] = tensor.detach().clone()
             self._note(tensor, found)
             return found
         if before_write:

@@ -84,7 +84,8 @@ class OpenDims:
 
 
 def resized(inputs: Sequence[Tensor], opened: OpenDims, sizes: dict[str, int]) -> list[Tensor]:
-    """The inputs with open dimensions of other sizes: repeated from the beginning, or cut."""
+    """Copies of the inputs, with open dimensions of other sizes: repeated from the beginning, or
+    cut."""
     found = []
     for tensor, by_dim in zip(inputs, opened.names, strict=True):
         for dim, name in by_dim.items():
@@ -93,7 +94,7 @@ def resized(inputs: Sequence[Tensor], opened: OpenDims, sizes: dict[str, int]) -
                 continue
             places = arange(sizes[name], device=tensor.device) % here
             tensor = tensor.index_select(dim, places)
-        found.append(tensor.detach().requires_grad_(tensor.requires_grad))
+        found.append(tensor.detach().clone().requires_grad_(tensor.requires_grad))
     return found
 
 
