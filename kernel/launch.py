@@ -8,6 +8,7 @@ import stat
 import sys
 import tempfile
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def running_connection(name: str) -> str:
         raise OSError(f"There is no kernel to attach to: {sought}.") from None
 
 
-def listens(connection: dict[str, Any]) -> bool:
+def listens(connection: Mapping[str, Any]) -> bool:
     """Whether a process listens where a connection file says that a kernel's heart beats: at once,
     and also of one that is too busy to answer."""
     ip, port = connection["ip"], connection["hb_port"]
