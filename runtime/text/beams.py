@@ -95,16 +95,17 @@ class BeamSearch:
         """Whether all prompts have their texts."""
         return all(self.settled)
 
-    def results(self, tokens: Tensor, count: int) -> list[list[int]]:
-        """The `count` best texts of each prompt; open ones (rows of tokens) count as they are."""
+    def results(self, tokens: Tensor, count: int) -> list[tuple[float, list[int]]]:
+        """The `count` best texts of each prompt with their scores; open ones (rows of tokens) count
+        as they are."""
         assert self.sums is not None
         length = tokens.shape[1] - self.start
-        found: list[list[int]] = []
+        found: list[tuple[float, list[int]]] = []
         for prompt, finished in enumerate(self.finished):
             if not self.settled[prompt]:
                 for beam, total in enumerate(self.sums[prompt].tolist()):
                     if total > -math.inf:
                         text = tokens[prompt * self.beams + beam].tolist()
                         finished.add(self._scaled(total, length), text)
-            found += [text for _, text in finished.texts[:count]]
+            found += finished.texts[:count]
         return found

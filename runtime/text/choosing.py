@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..core import dtypes
-from ..core.creation import zeros
+from ..core.creation import tensor, zeros
 from ..core.tensor import Tensor
 from ..nn import functional as F
 from ..ops.sampling import multinomial
@@ -40,9 +40,8 @@ class Scores:
             scores = self._penalized(scores, tokens)
         if options.no_repeat_ngram_size:
             scores = _without_repeats(scores, tokens, options.no_repeat_ngram_size)
-        if tokens.shape[1] < self.prompt_length + options.min_new_tokens:
-            for end in options.ends:
-                scores[:, end] = -math.inf
+        if options.ends and tokens.shape[1] < self.prompt_length + options.min_new_tokens:
+            scores = scores.index_fill(1, tensor(options.ends, device=scores.device), -math.inf)
         for process in self.processors:
             scores = process(tokens, scores)
         return scores
@@ -70,6 +69,7 @@ class Scores:
 
 def _without_repeats(scores: Tensor, tokens: Tensor, size: int) -> Tensor:
     """-inf for what would end a run of `size` tokens that was there before."""
+    scores = scores.clone()
     for row, text in enumerate(tokens.tolist()):
         last = text[len(text) - size + 1 :] if size > 1 else []
         banned = [

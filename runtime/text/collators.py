@@ -99,12 +99,7 @@ class DataCollatorForLanguageModeling(DataCollatorWithPadding):
     ) -> tuple[Tensor, Tensor]:
         """The tokens with some masked, and what they were."""
         if special is None:
-            numbers = [
-                self.tokenizer.convert_tokens_to_ids(token)
-                for token in self.tokenizer.special.values()
-                if token is not None
-            ]
-            special = (tokens[..., None] == tensor(numbers)).any(-1)
+            special = (tokens[..., None] == tensor(self.tokenizer.all_special_ids)).any(-1)
         may = is_real & special.bool().logical_not()
         asked = may & (rand(*tokens.shape) < self.mlm_probability)
         labels = tokens.masked_fill(asked.logical_not(), IGNORED)

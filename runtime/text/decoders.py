@@ -48,7 +48,7 @@ class DecoderModel(PreTrainedModel):
         config = self.config
         cache, n = past_key_values, input_ids.shape[-1]
         if use_cache and cache is None:
-            cache = self.make_cache(input_ids.shape[0], config.longest)
+            cache = self.make_cache(input_ids.shape[0], config.longest, room=2 * n)
         past = 0 if cache is None else cache.length
         check_tokens(self, input_ids, attention_mask, config.longest, past)
         if position_ids is None:
@@ -68,11 +68,12 @@ class DecoderModel(PreTrainedModel):
             hidden_states=tuple(states) if output_hidden_states else None,
         )
 
-    def make_cache(self, batch: int, longest: int) -> StaticCache:
-        """Memory for the keys and values of `batch` texts of at most `longest` tokens."""
+    def make_cache(self, batch: int, longest: int, room: int | None = None) -> StaticCache:
+        """Memory for the keys and values of `batch` texts of at most `longest` tokens; with `room`
+        for so many at first."""
         config = self.config
         sizes = config.depth, batch, config.key_heads, longest, config.head_width
-        return StaticCache(*sizes, dtype=self.dtype, device=self.device)
+        return StaticCache(*sizes, dtype=self.dtype, device=self.device, room=room)
 
 
 class CausalLM(GenerationMixin, PreTrainedModel):
@@ -88,9 +89,10 @@ class CausalLM(GenerationMixin, PreTrainedModel):
         """The map to words."""
         return self.lm_head
 
-    def make_cache(self, batch: int, longest: int) -> StaticCache:
-        """Memory for the keys and values of `batch` texts of at most `longest` tokens."""
-        return self.base_model.make_cache(batch, longest)
+    def make_cache(self, batch: int, longest: int, room: int | None = None) -> StaticCache:
+        """Memory for the keys and values of `batch` texts of at most `longest` tokens; with `room`
+        for so many at first."""
+        return self.base_model.make_cache(batch, longest, room)
 
     def forward(
         self,

@@ -7,13 +7,14 @@ from typing import Any
 
 from ..autograd.grad_mode import no_grad
 from ..core import dtypes
-from ..core.creation import empty, full, ones, tensor, zeros
+from ..core.creation import empty, ones, tensor, zeros
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from .beams import BeamSearch
 from .choosing import Scores, choose
 from .configuration import read_json, write_json
 from .generation_options import GENERATION_FILE, GenerationConfig
+from .outputs import ModelOutput
 from .streaming import GrowingText
 
 
@@ -27,14 +28,15 @@ class _Writing:
         mask: Tensor | None,
         options: GenerationConfig,
         processors: Sequence[Any] = (),
+        past: Any = None,
     ) -> None:
         self.model, self.options = model, options
         batch, self.length = prompt.shape
         self.longest = options.longest(self.length, model.config.longest)
         # Continuations of one prompt share its reading.
         times = options.num_beams if options.num_beams > 1 else options.num_return_sequences
-        cache = model.make_cache(batch, self.longest)
-        self.logits = self._read(prompt, mask, cache).repeat_interleave(times, 0)
+        cache = model.make_cache(batch, self.longest) if past is None else past
+        self.logits = self._read(_unread(prompt, cache), mask, cache).repeat_interleave(times, 0)
         self.cache = cache.repeat(times)
         rows, device = batch * times, prompt.device
         self.tokens = empty(rows, self.longest, dtype=dtypes.int64, device=device)
@@ -45,6 +47,7 @@ class _Writing:
             self.mask = ones(rows, self.longest, dtype=dtypes.int64, device=device)
             self.mask[:, : self.length] = mask
         self.scores = Scores(options, self.text, mask, processors)
+        self.chosen_by: list[Tensor] = []
         self.has_ended = zeros(rows, dtype=dtypes.bool_, device=device)
         self.ends = tensor(options.ends, device=device) if options.ends else None
         pad = options.pad_token_id
@@ -85,7 +88,17 @@ class _Writing:
     @no_grad()
     def choose(self, generator: Any) -> Tensor:
         """The next token of each text."""
-        return choose(self.scores(self.logits, self.text), self.options, generator)
+        scores = self.scores(self.logits, self.text)
+        if self.options.output_scores:
+            self.chosen_by.append(scores)
+        return choose(scores, self.options, generator)
+
+    def result(self) -> Any:
+        """The texts, or the dict around them that was asked for."""
+        texts = self.text.clone()
+        if not self.options.return_dict_in_generate:
+            return texts
+        return ModelOutput(sequences=texts, scores=tuple(self.chosen_by) or None)
 
     @no_grad()
     def search(self, beams: BeamSearch) -> Tensor:
@@ -140,12 +153,13 @@ class GenerationMixin:
         streamer: Any = None,
         tokenizer: Any = None,
         generator: Any = None,
+        past_key_values: Any = None,
         logits_processor: Sequence[Any] = (),
         stopping_criteria: Sequence[Any] = (),
         **options: Any,
-    ) -> Tensor:
+    ) -> Any:
         """Continue texts: input_ids (batch, n) -> (batch * num_return_sequences, n + new), the
-        prompt first.
+        prompt first; a `ModelOutput` around them with `return_dict_in_generate`.
 
         Texts of unequal length are padded on the left, which `attention_mask` tells. `options` are
         those of `GenerationConfig`: `max_new_tokens=`, `do_sample=True`, `temperature=`, `top_p=`,
@@ -153,7 +167,8 @@ class GenerationMixin:
         gets the tokens as they come; Ctrl-C then ends the text, and what came is returned.
         `logits_processor` are functions of the texts (rows, n) and scores (rows, vocabulary) that
         give other scores, `stopping_criteria` such that tell which texts end, (rows,), or whether
-        all do. Dropout is off meanwhile.
+        all do. What `past_key_values`, a cache, holds of the prompt's beginning is not read again;
+        it then holds all but the last token. Dropout is off meanwhile.
         Raises: ValueError, TypeError or ShapeError for what makes no sense.
         """
         given = self._options(generation_config, options)
@@ -163,11 +178,15 @@ class GenerationMixin:
                 raise ValueError(
                     "generate: expected no streamer with beams, which change the text."
                 )
-            return self._beams(prompt, mask, given, logits_processor, stopping_criteria)
+            return self._beams(
+                prompt, mask, given, logits_processor, stopping_criteria, past_key_values
+            )
         if streamer is not None:
             streamer.put(prompt)
         functions = logits_processor, stopping_criteria
-        steps = self._steps(prompt, mask, given, tokenizer, generator, *functions)
+        steps = self._steps(
+            prompt, mask, given, tokenizer, generator, *functions, past=past_key_values
+        )
         writing = next(steps)
         try:
             for tokens in steps:
@@ -180,7 +199,7 @@ class GenerationMixin:
             steps.close()
         if streamer is not None:
             streamer.end()
-        return writing.text.clone()
+        return writing.result()
 
     def stream(
         self,
@@ -190,6 +209,7 @@ class GenerationMixin:
         tokenizer: Any,
         generation_config: GenerationConfig | None = None,
         generator: Any = None,
+        past_key_values: Any = None,
         skip_special_tokens: bool = True,
         **options: Any,
     ) -> Iterator[str]:
@@ -203,7 +223,7 @@ class GenerationMixin:
         if prompt.shape[0] * given.num_return_sequences != 1 or given.num_beams > 1:
             raise ValueError("stream: expected one text without beams.")
         growing = GrowingText(tokenizer, skip_special_tokens)
-        steps = self._steps(prompt, mask, given, tokenizer, generator)
+        steps = self._steps(prompt, mask, given, tokenizer, generator, past=past_key_values)
         next(steps)
         for tokens in steps:
             if piece := growing.add(tokens.item()):
@@ -230,6 +250,7 @@ class GenerationMixin:
         generator: Any,
         processors: Sequence[Any] = (),
         criteria: Sequence[Any] = (),
+        past: Any = None,
     ) -> Iterator[Any]:
         """First the `_Writing`, then each step's tokens (rows,)."""
         stops = _Stops(tokenizer, options, prompt.shape[1], criteria)
@@ -238,7 +259,7 @@ class GenerationMixin:
         model.eval()
         try:
             with no_grad():
-                writing = _Writing(model, prompt, mask, options, processors)
+                writing = _Writing(model, prompt, mask, options, processors, past)
             yield writing
             while True:
                 tokens = writing.write(writing.choose(generator))
@@ -258,14 +279,15 @@ class GenerationMixin:
         options: GenerationConfig,
         processors: Sequence[Any],
         criteria: Sequence[Any],
-    ) -> Tensor:
+        past: Any,
+    ) -> Any:
         if options.stops or criteria:
             raise ValueError("generate: expected no stop_strings or criteria with beams.")
         model: Any = self
         was_training = model.training
         model.eval()
         try:
-            writing = _Writing(model, prompt, mask, options, processors)
+            writing = _Writing(model, prompt, mask, options, processors, past)
             beams = BeamSearch(options, *prompt.shape)
             writing.ends = None  # the search itself knows which texts have ended
             while True:
@@ -276,11 +298,13 @@ class GenerationMixin:
         finally:
             model.train(was_training)
         found = beams.results(writing.text, options.num_return_sequences)
-        longest = max(len(text) for text in found)
-        out = full((len(found), longest), writing.filler, dtype=dtypes.int64, device=prompt.device)
-        for row, text in enumerate(found):
-            out[row, : len(text)] = tensor(text, device=prompt.device)
-        return out
+        longest = max(len(text) for _, text in found)
+        rows = [[*text, *[writing.filler] * (longest - len(text))] for _, text in found]
+        out = tensor(rows, device=prompt.device)
+        if not options.return_dict_in_generate:
+            return out
+        scores = tensor([score for score, _ in found]) if options.output_scores else None
+        return ModelOutput(sequences=out, sequences_scores=scores)
 
     def read_beside(self, folder: Any) -> None:
         """Take the folder's generation_config.json over, if it has one."""
@@ -292,6 +316,17 @@ class GenerationMixin:
         """Write generation_config.json, if there are options of the model's own."""
         if self.generation_config is not None:
             write_json(folder / GENERATION_FILE, self.generation_config.to_dict())
+
+
+def _unread(prompt: Tensor, cache: Any) -> Tensor:
+    """The tokens of the prompt behind those that the cache holds. Raises: ValueError if all are
+    there, as scores come of reading the last one."""
+    if cache.length >= prompt.shape[1]:
+        raise ValueError(
+            f"generate: expected input_ids that go on after the {cache.length} tokens of "
+            f"past_key_values. Got {prompt.shape[1]}. past_key_values.crop(n) keeps the first n."
+        )
+    return prompt[:, cache.length :]
 
 
 def _checked(input_ids: Any, attention_mask: Tensor | None) -> tuple[Tensor, Tensor | None]:

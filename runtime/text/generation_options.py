@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import ShapeError
+
 GENERATION_FILE = "generation_config.json"
 
 
@@ -25,7 +27,9 @@ class GenerationConfig:
       by length ** `length_penalty`; with `early_stopping` as soon as there are so many;
     - `num_return_sequences` continuations of each prompt;
     - `eos_token_id` (or several) ends a text, any of `stop_strings` too; what ended is filled up
-      with `pad_token_id`.
+      with `pad_token_id`;
+    - `return_dict_in_generate`: a `ModelOutput` with the texts as `sequences`, with `output_scores`
+      also what each step chose by, `scores`, or the sums of beams, `sequences_scores`.
     """
 
     max_new_tokens: int | None = None
@@ -46,6 +50,8 @@ class GenerationConfig:
     pad_token_id: int | None = None
     bos_token_id: int | None = None
     stop_strings: str | list[str] | None = None
+    return_dict_in_generate: bool = False
+    output_scores: bool = False
 
     def __post_init__(self) -> None:
         for name, holds, wanted in (
@@ -57,6 +63,11 @@ class GenerationConfig:
             ("num_beams", self.num_beams >= 1, "1 or more"),
             ("num_return_sequences", self.num_return_sequences >= 1, "1 or more"),
             ("max_new_tokens", self.max_new_tokens is None or self.max_new_tokens > 0, "above 0"),
+            (
+                "output_scores",
+                self.return_dict_in_generate or not self.output_scores,
+                "with return_dict_in_generate=True, which has a place for them",
+            ),
         ):
             if not holds:
                 raise ValueError(f"generate: expected {name} {wanted}. Got {getattr(self, name)}.")
@@ -76,12 +87,14 @@ class GenerationConfig:
 
     def changed(self, changes: Mapping[str, Any]) -> GenerationConfig:
         """A copy with `changes`. Raises: TypeError for a name that is no option."""
+        changes = {k: v for k, v in changes.items() if k not in UNNEEDED}
         names = [f.name for f in dataclasses.fields(self)]
         unknown = sorted(set(changes) - set(names))
         if unknown:
             raise TypeError(
                 f"generate: {unknown[0]} is no option. There are: input_ids, attention_mask, "
-                f"streamer, tokenizer, generator, {', '.join(names)}."
+                f"streamer, tokenizer, generator, logits_processor, stopping_criteria, "
+                f"{', '.join(names)}."
             )
         if "max_new_tokens" in changes and "max_length" not in changes:
             changes = {**changes, "max_length": None}
@@ -106,7 +119,13 @@ class GenerationConfig:
         return [given] if isinstance(given, str) else list(given or [])
 
     def longest(self, prompt: int, limit: int) -> int:
-        """Tokens in all, at most what the model has places for."""
+        """Tokens in all, at most what the model has places for. Raises: ShapeError if the prompt
+        takes all of them."""
+        if prompt >= limit:
+            raise ShapeError(
+                f"generate: expected at most {limit - 1} tokens in the prompt, as the model has "
+                f"places for {limit} and writes one at least. Got {prompt}. Truncate it."
+            )
         if self.max_new_tokens is not None:
             return min(prompt + self.max_new_tokens, limit)
         if self.max_length is not None:
@@ -121,3 +140,6 @@ class GenerationConfig:
 
 DEFAULT_NEW = 128
 """New tokens if nobody says how many: a paragraph."""
+
+UNNEEDED = {"use_cache"}
+"""What examples also say: here keys and values are always kept."""

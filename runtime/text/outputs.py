@@ -19,6 +19,9 @@ class ModelOutput(dict[str, Any]):
         "pooler_output",
         "past_key_values",
         "hidden_states",
+        "sequences",
+        "scores",
+        "sequences_scores",
     )
 
     def __init__(self, *args: Any, **results: Any) -> None:

@@ -303,7 +303,12 @@ def _wanted(dtype: Any) -> Any:
     if dtype == "auto":
         return None
     if isinstance(dtype, str):
-        return getattr(dtypes, dtype)
+        found = getattr(dtypes, dtype, None)
+        if not isinstance(found, dtypes.dtype):
+            raise ValueError(
+                f"from_pretrained: expected a dtype such as 'bfloat16', or 'auto'. Got {dtype!r}."
+            )
+        return found
     return dtypes.float32 if dtype is None else dtype
 
 

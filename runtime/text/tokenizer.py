@@ -18,6 +18,15 @@ from .tokenizer_files import SPECIAL
 
 __all__ = ["AutoTokenizer", "BatchEncoding", "Tokenizer"]
 
+COLUMNS = {
+    "input_ids": "ids",
+    "token_type_ids": "type_ids",
+    "attention_mask": "attention_mask",
+    "special_tokens_mask": "special_tokens_mask",
+    "offset_mapping": "offsets",
+}
+"""What a batch may have for each text, and what the library calls it."""
+
 
 class BatchEncoding(dict[str, Any]):
     """What a tokenizer gives: `input_ids`, `attention_mask` and what was asked for, as a dict to
@@ -151,6 +160,16 @@ class Tokenizer:
         """How many tokens there are, without added ones."""
         return int(self.backend.get_vocab_size(with_added_tokens=False))
 
+    @property
+    def all_special_tokens(self) -> list[str]:
+        """The special tokens of all roles, each once."""
+        return list(dict.fromkeys(t for t in self.special.values() if t is not None))
+
+    @property
+    def all_special_ids(self) -> list[int]:
+        """Their numbers."""
+        return [self.backend.token_to_id(token) for token in self.all_special_tokens]
+
     def get_vocab(self) -> dict[str, int]:
         """The number of each token."""
         found: dict[str, int] = self.backend.get_vocab()
@@ -173,6 +192,7 @@ class Tokenizer:
         is_split_into_words: bool = False,
         return_tensors: str | None = None,
         return_token_type_ids: bool | None = None,
+        return_attention_mask: bool = True,
         return_special_tokens_mask: bool = False,
         return_offsets_mapping: bool = False,
         return_overflowing_tokens: bool = False,
@@ -189,7 +209,8 @@ class Tokenizer:
             raise TypeError(
                 f"Tokenizer: expected a text or a list of texts. Got {type(text).__name__}."
             )
-        is_one = isinstance(text, str) or (is_split_into_words and isinstance(text[0], str))
+        is_words = is_split_into_words and bool(text) and isinstance(text[0], str)
+        is_one = isinstance(text, str) or is_words
         texts: list[Any] = [text] if is_one else list(text)
         self._truncate(truncation, max_length, stride)
         self._pad(padding, max_length, pad_to_multiple_of, padding_side)
@@ -199,26 +220,22 @@ class Tokenizer:
         if return_overflowing_tokens:
             sources = [k for k, e in enumerate(found) for _ in range(1 + len(e.overflowing))]
             found = [part for e in found for part in (e, *e.overflowing)]
-        has_kinds = self.special["cls_token"] is not None
-        columns = {
-            "input_ids": [e.ids for e in found],
-            "token_type_ids": [e.type_ids for e in found],
-            "attention_mask": [e.attention_mask for e in found],
-            "special_tokens_mask": [e.special_tokens_mask for e in found],
-            "offset_mapping": [e.offsets for e in found],
-            "overflow_to_sample_mapping": sources,
+        if return_token_type_ids is None:
+            return_token_type_ids = self.special["cls_token"] is not None
+        is_wanted = {
+            "input_ids": True,
+            "token_type_ids": return_token_type_ids,
+            "attention_mask": return_attention_mask,
+            "special_tokens_mask": return_special_tokens_mask,
+            "offset_mapping": return_offsets_mapping,
         }
-        for name, is_wanted in (
-            (
-                "token_type_ids",
-                has_kinds if return_token_type_ids is None else return_token_type_ids,
-            ),
-            ("special_tokens_mask", return_special_tokens_mask),
-            ("offset_mapping", return_offsets_mapping),
-            ("overflow_to_sample_mapping", return_overflowing_tokens),
-        ):
-            if not is_wanted:
-                del columns[name]
+        columns = {
+            name: [getattr(e, attribute) for e in found]
+            for name, attribute in COLUMNS.items()
+            if is_wanted[name]
+        }
+        if return_overflowing_tokens:
+            columns["overflow_to_sample_mapping"] = sources
         is_alone = is_one and return_tensors is None and not return_overflowing_tokens
         made = BatchEncoding(
             {k: v[0] if is_alone else _as(return_tensors, k, v) for k, v in columns.items()}
@@ -231,7 +248,7 @@ class Tokenizer:
     ) -> list[Any]:
         """What the library makes of the texts, as it was set for this call; then it is unset."""
         try:
-            inputs = texts if pairs is None else list(zip(texts, pairs, strict=True))
+            inputs = texts if pairs is None else _pairs(texts, pairs)
             found: list[Any] = self.backend.encode_batch(
                 inputs, is_pretokenized=is_split, add_special_tokens=adds_special
             )
@@ -309,9 +326,8 @@ class Tokenizer:
 
     def convert_ids_to_tokens(self, ids: Any) -> Any:
         """The token of a number, or of each of many."""
-        if isinstance(ids, int):
-            return self.backend.id_to_token(ids)
-        return [self.backend.id_to_token(k) for k in _numbers(ids)]
+        found = [self.backend.id_to_token(k) for k in _numbers(ids)]
+        return found[0] if isinstance(ids, int) else found
 
     # -- and back --------------------------------------------------------------------------------
 
@@ -372,11 +388,22 @@ class Tokenizer:
 AutoTokenizer = Tokenizer
 
 
+def _pairs(texts: Sequence[Any], others: Sequence[Any]) -> list[tuple[Any, Any]]:
+    if len(texts) != len(others):
+        raise ValueError(
+            f"Tokenizer: expected a text_pair for each text. Got {len(texts)} texts and "
+            f"{len(others)} pairs."
+        )
+    return list(zip(texts, others, strict=True))
+
+
 def _numbers(ids: Any) -> list[int]:
-    if isinstance(ids, int):
-        return [ids]
-    found = ids.tolist() if isinstance(ids, Tensor | np.ndarray) else list(ids)
-    if found and not isinstance(found[0], int):
+    """One number or many, of Python, NumPy or a tensor. Raises: ShapeError for a batch of many."""
+    found = ids.tolist() if hasattr(ids, "tolist") else ids
+    if isinstance(found, int):
+        return [found]
+    found = [k.item() if hasattr(k, "item") and not k.shape else k for k in found]
+    if not all(isinstance(k, int) for k in found):
         raise ShapeError(
             "decode: expected the tokens of one text, (n,). Got a batch; batch_decode takes those."
         )

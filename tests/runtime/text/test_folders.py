@@ -206,3 +206,10 @@ def test_what_examples_say_beside_the_path_is_understood(tmp_path: Path) -> None
     (tmp_path / "config.json").write_text('{"model_type": "t5"}')
     with pytest.raises(RuntimeError, match=r"expected a model_type of bert, gpt2, .* Got 't5'"):
         text.AutoModel.from_pretrained(tmp_path)
+
+
+def test_a_dtype_of_no_such_name_is_refused(tmp_path: Path) -> None:
+    MODELS["bert"]().save_pretrained(tmp_path)
+    for name in ("bfloat61", "iinfo"):
+        with pytest.raises(ValueError, match=f"expected a dtype such as 'bfloat16'.*'{name}'"):
+            text.AutoModelForMaskedLM.from_pretrained(tmp_path, dtype=name)

@@ -77,7 +77,7 @@ def test_lengths_are_bounded_by_options_and_by_the_model() -> None:
     assert model.generate(PROMPTS).shape == (2, 40)
     with pytest.raises(ValueError, match="expected max_length above the 5 tokens"):
         model.generate(PROMPTS, max_length=5)
-    with pytest.raises(RuntimeError, match="expected at most 40 tokens"):
+    with pytest.raises(RuntimeError, match="expected at most 39 tokens in the prompt"):
         model.generate(torch.zeros(1, 41, dtype=torch.int64))
 
 
@@ -221,13 +221,19 @@ def test_functions_of_the_caller_change_scores_and_end_texts() -> None:
     assert model.generate(PROMPTS, max_new_tokens=8, stopping_criteria=all_end).shape == (2, 7)
 
 
-def test_a_chat_remembers_what_was_said(capsys: pytest.CaptureFixture[str]) -> None:
+def chat_of(name: str, **sizes: Any) -> text.Chat:
+    """One that reads and writes letters of a small tokenizer."""
     pytest.importorskip("tokenizers")
     pytest.importorskip("jinja2")
     tokenizer = byte_pairs()
     tokenizer.chat_template = "{% for m in messages %}<{{ m.role[0] }}>{{ m.content }}{% endfor %}"
-    sizes = {"vocab_size": len(tokenizer), "n_positions": 200, "eos_token_id": None}
-    chat = text.Chat(MODELS["gpt2"](**sizes), tokenizer, system="sat", max_new_tokens=6)
+    model = MODELS[name](vocab_size=len(tokenizer), eos_token_id=None, **sizes)
+    return text.Chat(model, tokenizer, system="sat", max_new_tokens=6)
+
+
+def test_a_chat_remembers_what_was_said(capsys: pytest.CaptureFixture[str]) -> None:
+    chat = chat_of("gpt2", n_positions=200)
+    tokenizer = chat.tokenizer
     chat("the cat")
     said = capsys.readouterr().out
     assert [m["role"] for m in chat.messages] == ["system", "user", "assistant"]
@@ -281,3 +287,97 @@ def test_options_without_sense_are_refused() -> None:
         model.generate(PROMPTS[0])
     with pytest.raises(RuntimeError, match=r"expected input_ids .* Got <class 'str'>"):
         model.generate("Once upon a time")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_prompt_that_fills_the_model_is_refused_by_its_length(name: str) -> None:
+    model = MODELS[name]()
+    full = torch.ones(1, 40, dtype=torch.int64)
+    for options in ({}, {"num_beams": 2}):
+        with pytest.raises(RuntimeError, match=r"at most 39 tokens in the prompt.*Got 40"):
+            model.generate(full, max_new_tokens=1, **options)
+    assert model.generate(full[:, 1:], max_new_tokens=5, eos_token_id=[]).shape == (1, 40)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_cache_of_the_beginning_is_not_read_again(name: str) -> None:
+    model = MODELS[name](eos_token_id=None)
+    lengths: list[int] = []
+    model.base_model.register_forward_pre_hook(lambda _, args: lengths.append(args[0].shape[1]))
+    expected = model.generate(PROMPTS, max_new_tokens=6)
+    cache = model.make_cache(2, 40, room=3)
+    lengths.clear()
+    first = model.generate(PROMPTS[:, :3], max_new_tokens=2, past_key_values=cache)
+    assert (cache.length, first.shape[1], lengths) == (4, 5, [3, 1])
+    with pytest.raises(ValueError, match="expected input_ids that go on after the 4 tokens"):
+        model.generate(PROMPTS[:, :4], past_key_values=cache)
+    cache.crop(3)
+    lengths.clear()
+    found = model.generate(PROMPTS, max_new_tokens=6, past_key_values=cache)
+    assert lengths == [2, 1, 1, 1, 1, 1]
+    assert torch.equal(found, expected)
+    cache.crop(2)
+    beams = model.generate(PROMPTS, max_new_tokens=4, num_beams=3, past_key_values=cache)
+    assert torch.equal(beams, model.generate(PROMPTS, max_new_tokens=4, num_beams=3))
+
+
+def test_scores_come_with_the_texts_where_they_are_asked_for() -> None:
+    model = MODELS["gpt2"](eos_token_id=None)
+    asked = {"return_dict_in_generate": True, "output_scores": True, "use_cache": True}
+    out = model.generate(PROMPTS, max_new_tokens=3, repetition_penalty=1.3, **asked)
+    assert len(out.scores) == 3
+    assert [s.argmax(-1).tolist() for s in out.scores] == out.sequences[:, 5:].mT.tolist()
+    out = model.generate(PROMPTS, max_new_tokens=3, num_beams=4, num_return_sequences=2, **asked)
+    for text_found, score in zip(out.sequences, out.sequences_scores.tolist(), strict=True):
+        shares = model(text_found[None]).logits[0].log_softmax(-1)
+        total = sum(shares[k - 1, text_found[k]].item() for k in range(5, 8))
+        assert score == pytest.approx(total / 3, rel=1e-5)
+    assert model.generate(PROMPTS, return_dict_in_generate=True).scores is None
+    with pytest.raises(ValueError, match="expected output_scores with return_dict_in_generate"):
+        model.generate(PROMPTS, output_scores=True)
+
+
+def test_a_chat_reads_each_message_once_until_the_weights_change() -> None:
+    chat = chat_of("llama", max_position_embeddings=200)
+    lengths: list[int] = []
+    chat.model.model.register_forward_pre_hook(lambda _, args: lengths.append(args[0].shape[1]))
+
+    def asked(question: str) -> tuple[int, int]:
+        """Tokens of the prompt that were read, and all of them."""
+        lengths.clear()
+        said = "".join(chat.answer(question))
+        read = lengths[0]
+        fresh = text.Chat(chat.model, chat.tokenizer, max_new_tokens=6)
+        fresh.messages = chat.messages[:-2]
+        lengths.clear()
+        assert "".join(fresh.answer(question)) == said
+        return read, lengths[0]
+
+    read, first = asked("the cat")
+    assert read == first
+    read, second = asked("the dog")
+    assert read == second - first
+    with torch.no_grad():
+        chat.model.lm_head.weight.mul_(-1)
+    read, third = asked("on the mat")
+    assert read == third
+    chat.messages.clear()
+    read, whole = asked("the mat")
+    assert read >= whole - 1  # "<" at most is as it was
+
+
+def test_a_chat_longer_than_the_model_leaves_the_oldest_messages_out() -> None:
+    chat = chat_of("gpt2", n_positions=40)
+    said = [{"role": role, "content": "the mat, the dog"} for role in ("user", "assistant")]
+    chat.messages += said * 2
+    of_all = chat.tokenizer.apply_chat_template([*chat.messages, *said[:1]], return_tensors="pt")
+    assert of_all.shape[1] > 40 - 6
+    with pytest.warns(UserWarning, match="no longer reads the oldest 2 messages"):
+        answer = "".join(chat.answer("the dog"))
+    assert len(chat.messages) == 7
+    fresh = text.Chat(chat.model, chat.tokenizer, max_new_tokens=6)
+    fresh.messages = [chat.messages[0], *said]
+    assert "".join(fresh.answer("the dog")) == answer
+    fresh.messages.clear()
+    with pytest.raises(RuntimeError, match="at most 39 tokens in the prompt"):
+        list(fresh.answer("the cat sat on the mat; " * 9))

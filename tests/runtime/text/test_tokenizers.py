@@ -240,3 +240,26 @@ def test_without_the_library_the_error_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     with pytest.raises(ImportError, match=r"pip install 'flambeau\[text\]'"):
         text.Tokenizer.from_pretrained(tmp_path)
+
+
+def test_numbers_of_any_library_are_decoded(tmp_path: Path) -> None:
+    t = word_pieces(tmp_path)
+    for ids in ([13, 6], np.array([13, 6]), torch.tensor([13, 6]), list(np.array([13, 6])),
+                list(torch.tensor([13, 6])), (13, 6)):  # fmt: skip
+        assert t.decode(ids) == "a cat"
+    for one in (6, np.int64(6), torch.tensor(6), np.array(6)):
+        assert t.decode(one) == "cat"
+    assert t.convert_ids_to_tokens(6) == "cat"
+    assert t.convert_ids_to_tokens(torch.tensor([13, 6])) == ["a", "cat"]
+    for batch in ([[13, 6]], torch.tensor([[13, 6]]), [torch.tensor([13, 6])]):
+        with pytest.raises(RuntimeError, match="batch_decode takes those"):
+            t.decode(batch)
+
+
+def test_special_tokens_are_listed_and_columns_are_those_asked_for(tmp_path: Path) -> None:
+    t = word_pieces(tmp_path)
+    assert t.all_special_tokens == ["[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"]
+    assert t.all_special_ids == [1, 3, 0, 2, 4]
+    assert set(t("a", return_attention_mask=False, return_token_type_ids=False)) == {"input_ids"}
+    with pytest.raises(ValueError, match=r"a text_pair for each text. Got 2 texts and 1 pairs"):
+        t(["a", "cat"], ["mat"])
