@@ -53,10 +53,12 @@ class Mesh:
             try:
                 for peer in range(rank):
                     theirs, *where = self._told(store, f"at/{peer}", peer).decode().split()
-                    for kind in (LANE, POST):
-                        hello = token, size, rank, kind
-                        found[peer, kind] = _connected(where, hello, peer, deadline)
-                    self._require_size(peer, int(theirs))  # which that one now knows too
+                    try:
+                        for kind in (LANE, POST):
+                            hello = token, size, rank, kind
+                            found[peer, kind] = _connected(where, hello, peer, deadline)
+                    finally:  # told the other one, which may have left for that reason
+                        self._require_size(peer, int(theirs))
                 while len(found) < 2 * (size - 1):
                     self._accept(listener, token, deadline, found)
             except BaseException:
