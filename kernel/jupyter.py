@@ -52,24 +52,22 @@ class FlambeauKernel(IPythonKernel):
         return self._session
 
     async def do_execute(self, code: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Run a cell in the session."""
-        if self._session is None and self._begin():
-            code = "raise KeyboardInterrupt"
+        """Run a cell in the session, which begins with the first."""
+        self.workbench  # noqa: B018 - it begins when it is asked for
         reply: dict[str, Any] = await super().do_execute(code, *args, **kwargs)
         return reply
 
-    def _begin(self) -> bool:
-        """Begin the session; whether Ctrl-C came meanwhile, which would leave it half loaded and
-        the request without a reply."""
-        came: list[Any] = []
-        in_main = threading.current_thread() is threading.main_thread()
-        before = signal.signal(signal.SIGINT, lambda *_: came.append(True)) if in_main else None
-        try:
-            self.workbench  # noqa: B018 - it begins when it is asked for
-        finally:
-            if in_main:
-                signal.signal(signal.SIGINT, before)
-        return bool(came)
+    def pre_handler_hook(self) -> None:
+        """A request of the main thread begins; from here Ctrl-C goes to the gate."""
+        if threading.current_thread() is threading.main_thread():
+            request = self.get_parent("shell")["header"]["msg_type"]
+            self.shell.gate.begin(is_cell=request == "execute_request")
+            self.saved_sigint_handler = signal.signal(signal.SIGINT, self.shell.gate.handle)
+
+    def post_handler_hook(self) -> None:
+        """The reply is sent."""
+        if threading.current_thread() is threading.main_thread():
+            super().post_handler_hook()
 
     @property
     def kernel_info(self) -> dict[str, Any]:
@@ -117,7 +115,8 @@ class FlambeauKernel(IPythonKernel):
 
     @contextmanager
     def _cancel_on_sigint(self, future: asyncio.Future[Any]) -> Iterator[None]:
-        """Ctrl-C cancels an awaiting cell at once.
+        """Ctrl-C cancels an awaiting cell at once, and interrupts the code of one that does not
+        await just then.
 
         ipykernel schedules that from the signal handler in a way that does not wake a loop that
         sleeps; it then waits for the next message.
@@ -125,6 +124,9 @@ class FlambeauKernel(IPythonKernel):
         loop = asyncio.get_running_loop()
 
         def cancel(*signal_and_frame: Any) -> None:
+            if self.shell.gate.is_open and asyncio.current_task(loop) is future:
+                raise KeyboardInterrupt
+            self.shell.gate.cancels = True
             loop.call_soon_threadsafe(future.cancel)
 
         before = signal.signal(signal.SIGINT, cancel)

@@ -13,6 +13,7 @@ from ipykernel.zmqshell import ZMQInteractiveShell
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+from .interrupts import Gate
 from .tracebacks import without_our_frames
 
 
@@ -48,20 +49,24 @@ class Workbench(InteractiveShell):
     def __init__(self, **options: Any) -> None:
         # ipykernel names its own compiler class, whatever default the shell has.
         super().__init__(**{**options, "compiler_class": PlacedCompiler})
+        self.gate = Gate()
 
     async def run_ast_nodes(
         self, nodelist: Any, cell_name: Any, *args: Any, result: Any = None, **options: Any
     ) -> bool:
         """Run a cell's statements, then wait for the GPU: what failed there is told at the cell
-        that asked for it."""
-        failed = await super().run_ast_nodes(nodelist, cell_name, *args, result=result, **options)
-        is_main = threading.current_thread() is threading.main_thread()
-        cuda = sys.modules.get("flambeau.cuda")  # a kernel that waits has not loaded the runtime
-        if not is_main or cuda is None or not cuda.is_initialized():
-            return bool(failed)
+        that asked for it. Here Ctrl-C is let through."""
+        failed, may_interrupt = False, self.gate.is_open
         try:
-            cuda.synchronize()
+            with self.gate.opened():
+                failed = await super().run_ast_nodes(
+                    nodelist, cell_name, *args, result=result, **options
+                )
+                _wait_for_gpu()
+            if failed and result is not None:
+                result.error_in_exec = self.gate.told(result.error_in_exec)
         except BaseException as error:
+            self.gate.is_open = may_interrupt  # Ctrl-C may have come while it was shut
             if failed:  # the first error tells more
                 return True
             if result is not None:
@@ -70,21 +75,47 @@ class Workbench(InteractiveShell):
             return True
         return bool(failed)
 
+    @property
+    def debugger_cls(self) -> Any:
+        """What `%debug` begins; `pdb` is not loaded before."""
+        from .debugger import Debugger
+
+        return Debugger
+
+    def user_expressions(self, expressions: dict[str, str]) -> dict[str, Any]:
+        """The values that a front end asks for beside a cell; Ctrl-C ends this, too."""
+        may_interrupt = self.gate.is_open
+        try:
+            with self.gate.opened():
+                found: dict[str, Any] = super().user_expressions(expressions)
+                return found
+        except KeyboardInterrupt:
+            self.gate.is_open = may_interrupt
+            return {name: self._user_obj_error() for name in expressions}
+
     def _get_exc_info(self, exc_tuple: Any = None) -> Any:
         """The exception with the runtime's own frames cut off below the user's last line.
 
         `%xmode Verbose` shows them all.
         """
-        kind, value, traceback = super()._get_exc_info(exc_tuple)
+        _, value, traceback = super()._get_exc_info(exc_tuple)
+        value = self.gate.told(value)
         if self.InteractiveTB.mode != "Verbose":
             traceback = without_our_frames(traceback)
-        return kind, value, traceback
+        return type(value), value, traceback
 
     def _showtraceback(self, kind: Any, value: Any, text: list[str]) -> None:
         """Show a traceback with the explanation below it, as one message."""
         if self.session is not None and self.InteractiveTB.mode != "Minimal":
             text = [*text, *self.session.explain(value)]
         super()._showtraceback(kind, value, text)
+
+
+def _wait_for_gpu() -> None:
+    is_main = threading.current_thread() is threading.main_thread()
+    cuda = sys.modules.get("flambeau.cuda")  # a kernel that waits has not loaded the runtime
+    if is_main and cuda is not None and cuda.is_initialized():
+        cuda.synchronize()
 
 
 class FlambeauShell(Workbench, ZMQInteractiveShell):

@@ -252,12 +252,11 @@ class Repl:
                     asked_after, answers = last, status is not None
 
     async def _keep_toolbar(self) -> None:
-        shown = self._toolbar(), self._prompt_number()
+        shown = self._toolbar()
         while True:
             await asyncio.sleep(TOOLBAR_REFRESH)
-            seen = self._toolbar(), self._prompt_number()
-            if seen != shown:
-                shown = seen
+            if self._toolbar() != shown:
+                shown = self._toolbar()
                 self._prompt.refresh()
 
     def _hang_up(self, task: asyncio.Task[Any]) -> None:

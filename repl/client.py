@@ -260,7 +260,7 @@ class Client:
     def answer(self, question: Message, text: str) -> None:
         """Send what the user typed to an input_request."""
         message = self._channels.session.msg("input_reply", {"value": text}, parent=question)
-        self._channels.stdin_channel.send(message)
+        post(self._channels.stdin_channel, message)
 
     def _ask(
         self, channel: str, message_type: str, content: Content, **header: str
@@ -275,7 +275,7 @@ class Client:
     def _send(self, channel: str, message_type: str, content: Content, **header: str) -> str:
         message = self._channels.session.msg(message_type, content)
         message["header"].update(header)
-        getattr(self._channels, f"{channel}_channel").send(message)
+        post(getattr(self._channels, f"{channel}_channel"), message)
         return str(message["header"]["msg_id"])
 
     def _listen(self, channel: Any, take: Callable[[Message], None]) -> None:
@@ -313,3 +313,16 @@ class Client:
         self.busy_since = time.monotonic() if state == "busy" else None
         if self.execution is not None and parent["msg_id"] == self.execution.message_id:
             self.execution.note_state(state)
+
+
+def post(channel: Any, message: Message) -> None:
+    """Send `message`, and see to it that what arrives meanwhile is received.
+
+    The descriptor by which ZMQ wakes the event loop tells once of a message. Sending takes that
+    word, too, and jupyter-client sends behind the back of zmq.asyncio: a reply that has come just
+    then, and every one after it, would lie there for ever. So zmq.asyncio is told to look.
+    """
+    import zmq  # not before the first prompt
+
+    channel.send(message)
+    channel.socket.get(zmq.EVENTS)

@@ -15,7 +15,7 @@ meta = MetaBackend()
 for backend in (cpu, cuda, meta):
     backends[backend.type] = backend
 
-LIBRARIES = ("cudnn", "mkl", "mkldnn", "mps", "openmp")
+LIBRARIES = ("cudnn", "mkl", "mkldnn", "mps", "openmp", "quantized")
 """Modules with the switches of libraries, under PyTorch's names."""
 
 

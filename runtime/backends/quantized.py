@@ -1,22 +1,10 @@
-"""Dispatch keys of quantized tensors; the rules of their operations are
-`core.quantized_arrays.rules`."""
+"""`torch.backends.quantized`: which kernels quantized layers run on. Here all engines are one, so
+the name chosen is kept and changes nothing."""
 
 from __future__ import annotations
 
-from ..core import dtypes
-from ..core.quantized_arrays import QuantizedArray, refusal
-from .routed import RoutedBackend, RoutedKey, key_maker
+engine = "x86"
+"""The engine chosen; `get_default_qconfig(torch.backends.quantized.engine)` has its settings."""
 
-
-class QuantizedBackend(RoutedBackend):
-    """The backend of quantized arrays on one device."""
-
-    array_class = QuantizedArray
-    refused = staticmethod(refusal)
-
-
-class QuantizedKey(RoutedKey):
-    """The key of the quantized tensors of one device and dtype; `plain` is that of their codes."""
-
-
-quantized_key = key_maker(QuantizedBackend, QuantizedKey, dtypes.codes_of)
+supported_engines = ["qnnpack", "none", "onednn", "x86", "fbgemm"]
+"""The names that are taken."""

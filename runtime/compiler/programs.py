@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from ..core.dispatch import DispatchKey, key_of
+from ..core.locks import module_lock
 from .executables import Executable
 from .gradients import Stage, stages_of
 
@@ -18,7 +18,7 @@ MOST_PROGRAMS = 512
 """Programs that are kept; then the one that was not used for longest goes."""
 
 _programs: OrderedDict[Any, Program] = OrderedDict()
-_lock = threading.Lock()
+_lock = module_lock()
 
 
 def find(pending: Pending, outputs: tuple[int, ...]) -> Program:
@@ -26,12 +26,14 @@ def find(pending: Pending, outputs: tuple[int, ...]) -> Program:
     identity = pending.tensors[0]._key.device, tuple(pending.signature), outputs
     with _lock:
         program = _programs.get(identity)
-        if program is None:
-            program = _programs[identity] = Program(pending, outputs)
-            if len(_programs) > MOST_PROGRAMS:
-                _programs.popitem(last=False)
-        else:
+        if program is not None:
             _programs.move_to_end(identity)
+            return program
+    program = Program(pending, outputs)  # of two threads that come at once each makes its own
+    with _lock:
+        _programs[identity] = program
+        if len(_programs) > MOST_PROGRAMS:
+            _programs.popitem(last=False)
     return program
 
 

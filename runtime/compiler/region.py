@@ -113,6 +113,7 @@ class Pending:
         alive = {n: t for n, t in alive.items() if t.__class__ is LazyTensor}
         if not alive:
             return
+        alive = {**self._owners(alive), **alive}
         self._require_unchanged()
         outputs = tuple(alive)
         program = programs.find(self, outputs)
@@ -124,8 +125,8 @@ class Pending:
             deferral.enter(before)
         for number, tensor in alive.items():
             tensor.become_plain(arrays[number])
-            if number in self.views:
-                self._become_view(tensor, number)
+        for number in self.views.keys() & alive.keys():
+            self._become_view(alive[number], number)
         for stage in program.stages:
             node = CompiledNode.of(self, stage, arrays, alive)
             node.attach([alive[n] for n in stage.wanted])
@@ -141,16 +142,36 @@ class Pending:
                     "function had been left by an exception. Compute the result again."
                 )
 
-    def _become_view(self, tensor: Tensor, number: int) -> None:
-        """Let a view know the tensor whose memory it shows, if that is still there."""
+    def _owners(self, alive: dict[int, LazyTensor]) -> dict[int, LazyTensor]:
+        """Tensors for memory that several of `alive` show and whose own is gone: what is written to
+        one changes the gradients of the others through it."""
+        found: dict[int, LazyTensor] = {}
+        shown: set[int] = set()
+        there = {*alive, *[v.number for v in self.graph.inputs]}
+        for number, view in alive.items():
+            root = self._root(number)
+            if root in shown and root not in found:
+                owner = self._lazy(self.graph.values[root], view._key, root in self.requiring)
+                owner._writes = view._writes
+                found[root] = owner
+            if root not in there:
+                shown.add(root)
+        return found
+
+    def _root(self, number: int) -> int:
+        """The number of the value whose memory the value `number` shows: itself, if no view."""
         while number in self.views:
             number = self.views[number]
+        return number
+
+    def _become_view(self, tensor: Tensor, number: int) -> None:
+        """Let a view know the tensor whose memory it shows, if that is still there."""
+        root = self._root(number)
         inputs = [v.number for v in self.graph.inputs]
-        reference = self.results.get(number)
-        found = reference() if reference else None
-        owner: Tensor | None = found
-        if number in inputs:
-            owner = self.tensors[inputs.index(number)]
+        reference = self.results.get(root)
+        owner: Tensor | None = reference() if reference else None
+        if root in inputs:
+            owner = self.tensors[inputs.index(root)]
         if owner is not None:
             owner = owner if owner._base is None else owner._base
             tensor._base = owner

@@ -9,8 +9,6 @@ from .loss import DistillationLoss, fixed, mean_over, wide
 
 __all__ = ["AttentionMapLoss", "attention_map_loss"]
 
-__all__ = ["AttentionMapLoss", "attention_map_loss"]
-
 METRICS = ("kl", "mse")
 
 

@@ -19,6 +19,10 @@ from ..errors import ShapeError
 
 Array = np.ndarray[Any, Any]
 
+FACTS, KNOWN = "cache.json", "known.npy"
+"""Files of a folder: size, dtypes and whose outputs they are; which samples are known. Each column
+is a file of its number."""
+
 
 class TeacherCache:
     """Rows of the teacher's values by the number of the sample, from 0 to `size` - 1.
@@ -26,7 +30,8 @@ class TeacherCache:
     In memory, or in `folder`, which then serves later programs and all processes of one machine
     (files are mapped into memory: a data set may be larger than it). Good for inputs that are the
     same in each epoch: a sample that is augmented at random is another sample each time.
-    Raises: ValueError for a folder that holds the outputs of another teacher, or for other terms.
+    Raises: ValueError for a folder that holds the outputs of another teacher, or for other terms,
+    or files that are no cache.
 
     Example:
         >>> cache = distillation.TeacherCache(len(train), "teacher-outputs")
@@ -52,11 +57,18 @@ class TeacherCache:
         return f"TeacherCache({len(self)} of {self.size} samples in {where}, {nbytes:,} bytes)"
 
     def clear(self) -> None:
-        """Forget all, for another teacher; the folder goes."""
+        """Forget all, for another teacher; the cache's files go, and their folder unless it holds
+        others."""
         self._columns, self._signature = [], None
         self._known = np.zeros(self.size, np.uint8)
-        if self.folder is not None and self.folder.exists():
-            shutil.rmtree(self.folder)
+        if self.folder is None or not (self.folder / FACTS).exists():
+            return
+        (self.folder / FACTS).unlink()  # first: without it there is no cache
+        for path in [self.folder / KNOWN, *self.folder.glob("*.npy")]:
+            if path.name == KNOWN or path.stem.isdecimal():
+                path.unlink(missing_ok=True)
+        if not any(self.folder.iterdir()):
+            self.folder.rmdir()
 
     def fetch(
         self,
@@ -100,21 +112,27 @@ class TeacherCache:
 
     def _read_folder(self) -> None:
         assert self.folder is not None
-        try:
-            facts = json.loads((self.folder / "cache.json").read_text())
-        except FileNotFoundError:
+        if not (self.folder / FACTS).exists():
             return
-        if facts["size"] != self.size:
+        try:
+            facts = json.loads((self.folder / FACTS).read_text())
+            size, signature = facts["size"], facts["signature"]
+            opened = [
+                np.load(self.folder / f"{k}.npy", mmap_mode="r+").view(_named_dtype(name))
+                for k, name in enumerate(facts["dtypes"])
+            ]
+            known = np.load(self.folder / KNOWN, mmap_mode="r+")
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(
-                f"TeacherCache: expected {facts['size']} samples, as {self.folder} holds. Got size "
+                f"TeacherCache: expected the files of a cache in {self.folder}. Got some that "
+                f"cannot be read: {error}. Call cache.clear() to begin anew."
+            ) from error
+        if size != self.size:
+            raise ValueError(
+                f"TeacherCache: expected {size} samples, as {self.folder} holds. Got size "
                 f"{self.size}."
             )
-        opened = [
-            np.load(self.folder / f"{k}.npy", mmap_mode="r+").view(_named_dtype(name))
-            for k, name in enumerate(facts["dtypes"])
-        ]
-        self._known = np.load(self.folder / "known.npy", mmap_mode="r+")
-        self._columns, self._signature = opened, facts["signature"]
+        self._columns, self._known, self._signature = opened, known, signature
 
     def _store(self, ids: Array, values: Sequence[Tensor], signature: str) -> None:
         rows = [np.asarray(value.detach().cpu().numpy()) for value in values]
@@ -152,14 +170,24 @@ class TeacherCache:
         try:
             for k, (shape, array) in enumerate(zip(shapes, rows, strict=True)):
                 _new_file(made / f"{k}.npy", shape, _plain_dtype(array.dtype))
-            _new_file(made / "known.npy", (self.size,), np.dtype(np.uint8))
-            (made / "cache.json").write_text(json.dumps(facts))
-            made.rename(self.folder)  # at once: of several processes the first one makes it
-        except OSError:
+            _new_file(made / KNOWN, (self.size,), np.dtype(np.uint8))
+            (made / FACTS).write_text(json.dumps(facts))
+            _put(made, self.folder)
+        finally:
             shutil.rmtree(made, ignore_errors=True)
-            if not (self.folder / "cache.json").exists():
-                raise
         self._open(signature)
+
+
+def _put(made: Path, folder: Path) -> None:
+    """Move a new cache to its place at once: of several processes the first one makes it."""
+    try:
+        made.rename(folder)
+    except OSError as error:
+        if not (folder / FACTS).exists():
+            raise ValueError(
+                f"TeacherCache: expected a folder that is empty or not there yet. Got {folder}, "
+                f"which holds something else ({error.strerror}). Name a folder of the cache's own."
+            ) from error
 
 
 def _new_file(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import functools
-import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, Self
-
-import numpy as np
 
 from ..autograd.grad_mode import inference_mode
 from ..core.creation import tensor
@@ -16,6 +13,7 @@ from ..nn.modules.container import ModuleDict
 from ..nn.modules.module import Module
 from ..utils._pytree import tree_leaves, tree_map
 from .cache import TeacherCache
+from .fingerprint import Fingerprint
 from .loss import TeacherValue
 from .report import Report, Tally
 from .taps import Taps
@@ -70,7 +68,7 @@ class Distiller(Module):
         self.terms = ModuleDict(_named(terms))
         self.cache = cache
         self._tally = Tally()
-        self._signed: tuple[Any, str] | None = None
+        self._fingerprint = Fingerprint()
         self._student_taps = self._taps("student", student)
         self._teacher_taps = self._taps("teacher", teacher)
 
@@ -180,16 +178,8 @@ class Distiller(Module):
 
     def _signature(self) -> str:
         """Which teacher, by its values, and which of its outputs."""
-        held = [*self.teacher.parameters(), *self.teacher.buffers()]
-        state = sum(t._version for t in held), [id(t) for t in held]
-        if self._signed is None or self._signed[0] != state:
-            checksum = 0
-            for t in held:
-                values = np.ascontiguousarray(t.detach().cpu().numpy())
-                checksum = zlib.crc32(values.view(np.uint8).reshape(-1).data, checksum)
-            self._signed = state, f"{checksum:08x}"
         reads = [term.reads(k) for term in self.terms.values() for k in range(len(term.pairs))]
-        return f"{self._signed[1]} {'; '.join(reads)}"
+        return f"{self._fingerprint.of(self.teacher)} {'; '.join(reads)}"
 
 
 def _is_batch(x: Any, count: int) -> bool:

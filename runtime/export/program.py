@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.tensor import Tensor
@@ -23,6 +23,8 @@ class ExportGraphSignature:
     user_outputs: tuple[str, ...]
     parameters: tuple[str, ...]
     buffers: tuple[str, ...]
+    buffers_to_mutate: dict[str, str] = field(default_factory=dict)
+    """By the name of what the graph computes, the buffer that takes it."""
 
 
 class ExportedModule(Module):
@@ -67,11 +69,14 @@ class ExportedProgram:
         output = self.graph.find_nodes(op="output")[0]
         read = [str(n.target) for n in self.graph.find_nodes(op="get_attr")]
         parameters = dict(self.traced.module.named_parameters())
+        updates = self.traced.updates
+        names = [n.name for n in output.args[0]]
         return ExportGraphSignature(
             tuple(self.traced.input_names),
-            tuple(n.name for n in output.args[0]),
+            tuple(names[len(updates) :]),
             tuple(n for n in read if n in parameters),
             tuple(n for n in read if n not in parameters),
+            dict(zip(names, updates, strict=False)),
         )
 
     @property

@@ -57,23 +57,17 @@ def opened_by_shapes(
 ) -> Opening:
     """By argument, in the shape of the arguments: per tensor None, a dict from dimension to Dim,
     name or None, or a sequence of those."""
-    called = function.forward if isinstance(function, Module) else function
+    given = given_arguments(function, args, kwargs)
     if isinstance(shapes, Mapping):
-        try:
-            bound = inspect.signature(called).bind(*args, **kwargs)
-        except (TypeError, ValueError):
-            given = dict(kwargs)
-        else:
-            given = dict(bound.arguments)
-        unknown = set(shapes) - set(given)
+        unknown = set(shapes) - {name for name, _ in given}
         if unknown:
             raise ValueError(
-                f"dynamic_shapes: expected names of arguments ({', '.join(given)}). Got "
-                f"{', '.join(map(str, unknown))}."
+                f"dynamic_shapes: expected names of arguments "
+                f"({', '.join(name for name, _ in given)}). Got {', '.join(map(str, unknown))}."
             )
-        pairs = [(value, shapes.get(name)) for name, value in given.items()]
+        pairs = [(value, shapes.get(name)) for name, value in given]
     else:
-        pairs = list(zip([*args, *kwargs.values()], shapes, strict=False))
+        pairs = list(zip([value for _, value in given], shapes, strict=False))
     tensors: list[tuple[Tensor, Any]] = []
     for value, shape in pairs:
         _collect(value, shape, tensors)
@@ -91,6 +85,23 @@ def opened_by_shapes(
         return opening
 
     return opened
+
+
+def given_arguments(
+    function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> list[tuple[str, Any]]:
+    """The arguments of a call, in its order, with the names that the function has for them; what
+    `*args` takes is numbered."""
+    called = function.forward if isinstance(function, Module) else function
+    try:
+        parameters = list(inspect.signature(called).parameters.values())
+    except (TypeError, ValueError):
+        parameters = []
+    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "input")
+    first = len(named) if parameters else 0
+    names = [named[k] if k < first else f"{rest}_{k - first}" for k in range(len(args))]
+    return [*zip(names, args, strict=True), *kwargs.items()]
 
 
 def _collect(value: Any, shape: Any, found: list[tuple[Tensor, Any]]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..export.program import ExportedProgram
+from ..export.recording import TracerWarning
 from ..export.shapes import opened_by_axes, opened_by_shapes
 from ..export.tracing import trace
 from .builder import OnnxExporterError
@@ -80,6 +81,13 @@ def export(
             model, positional, keywords, opened=opened, names=input_names or (),
             keeps_mode=bool(training),
         )  # fmt: skip
+    if traced.updates:
+        warnings.warn(
+            f"torch.onnx.export: {', '.join(traced.updates)} change while the model runs. An ONNX "
+            "model keeps no state: each run begins with the values of now.",
+            TracerWarning,
+            stacklevel=2,
+        )
     program = ONNXProgram.of(traced, list(output_names or ()), opset, do_constant_folding)
     if keep_initializers_as_inputs:
         program.initializers_as_inputs()

@@ -52,9 +52,10 @@ class _Lowering:
         inputs = [n for n in graph.nodes if n.op == "placeholder"]
         for node in graph.nodes:
             if node.op == "output":
-                results = [self.values[n] for n in node.args[0]]
+                made = node.args[0][len(self.traced.updates) :]
+                results = [self.values[n] for n in made]
                 names = self._named_outputs(results)
-                described = list(zip(names, node.args[0], results, strict=True))
+                described = list(zip(names, made, results, strict=True))
             else:
                 self.values[node] = self._value(node)
         return assembled(self.b, self.traced, inputs, described)
@@ -124,6 +125,8 @@ class _Lowering:
         operation = node.meta["operation"]
         if operation.name == "view_as_shape":
             kwargs, args = {"shape": args[1]}, args[:1]
+        if operation.name == "gather":
+            kwargs, args = {**kwargs, "dim": args[1]}, (args[0], args[2])
         short = _single(self.b, operation, args, kwargs)
         if short is not None:
             return short

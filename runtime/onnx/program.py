@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from ..core.creation import from_numpy
-from ..core.tensor import Tensor
 from ..export.tracing import Traced
 from ..serialization.replacing import replace_file
 from ..utils import _pytree
@@ -36,7 +35,12 @@ class ONNXProgram:
     def of(cls, traced: Traced, names: list[str], opset: int, folds: bool = True) -> ONNXProgram:
         """The program of a traced graph, its outputs called `names`, or output, output_1, ..."""
         node = traced.module.graph.find_nodes(op="output")[0]
-        count = len(node.args[0])
+        count = len(node.args[0]) - len(traced.updates)
+        if len(names) > count:
+            raise ValueError(
+                f"torch.onnx.export: expected at most {count} output_names, one for each tensor. "
+                f"Got {len(names)}: {', '.join(names)}."
+            )
         taken = set(traced.input_names)
         given = names + [f"output_{k}" if k else "output" for k in range(len(names), count)]
         chosen = [f"{n}_out" if n in taken else n for n in given[:count]]
@@ -112,8 +116,7 @@ class ONNXProgram:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What onnxruntime computes, as the exported model returns it."""
         session = self.initialize_inference_session()
-        leaves = _pytree.tree_leaves((args, kwargs))
-        tensors = [x for x in leaves if isinstance(x, Tensor)]
+        tensors = self.traced.tensors_of(args, kwargs)
         used = {i.name for i in session.get_inputs()}
         feeds = {
             name: x.detach().contiguous().numpy_values()

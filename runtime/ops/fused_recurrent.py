@@ -52,7 +52,8 @@ def lstm(
     from ..backends.cpu.loops import recurrent
 
     gates, times = np.ascontiguousarray(gates), times_of(batch_sizes, reverse)
-    return recurrent.lstm(gates, state, cell, weight, projection, times)
+    by_weight = recurrent.multiplier(weight, times)
+    return recurrent.lstm(gates, state, cell, by_weight, projection, times)
 
 
 def _is_lstm_gradient(
@@ -98,7 +99,7 @@ def gru(
 
     gates, times = np.ascontiguousarray(gates), times_of(batch_sizes, reverse)
     bias = None if bias is None else np.ascontiguousarray(bias)
-    return recurrent.gru(gates, state, weight, bias, times)
+    return recurrent.gru(gates, state, recurrent.multiplier(weight, times), bias, times)
 
 
 def _is_gru_gradient(

@@ -39,6 +39,30 @@ FEW_ROWS = 8
 """Up to which a product reads codes once and widens them in registers; for more it is cheaper to
 widen the whole weight and multiply it by oneDNN."""
 SINGLE = np.dtype(np.float32)
+SMALLEST_SCALE = 1 / float(np.finfo(np.float32).max)
+"""The scale whose reciprocal float32 just holds."""
+
+
+def range_parameters(least: float, most: float, low: int, high: int) -> tuple[float, int]:
+    """The scale and the zero point with which codes from `low` to `high` cover the values from
+    `least` to `most`, and 0, which is a code itself.
+
+    Raises: RuntimeError for ends that are not finite.
+    """
+    if not (math.isfinite(least) and math.isfinite(most)):
+        raise RuntimeError(
+            f"Dynamic quantization: expected finite values. Got some from {least} to {most}. Look "
+            "for what makes them with torch.isfinite, or clamp them before the quantized layer."
+        )
+    least, most = min(least, 0.0), max(most, 0.0)
+    scale = (most - least) / (high - low)
+    if not SMALLEST_SCALE < scale < float("inf"):
+        scale = 0.1
+    # From the end of the range whose own rounding error is smaller.
+    from_low, from_high = low - least / scale, high - most / scale
+    errors = abs(low) + abs(least / scale), abs(high) + abs(most / scale)
+    zero_point = from_low if errors[0] < errors[1] else from_high
+    return scale, min(max(round(zero_point), low), high)
 
 
 # -- numbers to codes and back ---------------------------------------------------------------------

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.quantized import quantized_key
+from ..backends.quantized_keys import quantized_key
 from ..core import dtypes, observers
 from ..core.devices import device
 from ..core.dispatch import key_of
 from ..core.quantized_arrays import QuantizedArray, qscheme
 from ..core.tensor import Tensor, wrap, wrap_view
 from ..errors import DTypeError, ShapeError
-from .int8 import dequantize_codes, quantize_codes
+from .int8 import dequantize_codes, quantize_codes, range_parameters
 from .shapes import normalized_dim
 
 __all__ = [
@@ -35,8 +35,6 @@ __all__ = [
     "quantize_per_tensor_dynamic",
 ]
 
-SMALLEST_SCALE = 1 / float(np.finfo(np.float32).max)
-"""The scale whose reciprocal float32 just holds."""
 QUANTIZED = (dtypes.qint8, dtypes.quint8, dtypes.qint32)
 
 
@@ -173,7 +171,8 @@ def dynamic_parameters(input: Tensor, low: int, high: int) -> tuple[float, int]:
     """The scale and the zero point with which codes from `low` to `high` cover input's values and
     0, which is a code itself.
 
-    Raises: RuntimeError in a trace, which would keep the range of one input for all.
+    Raises: RuntimeError in a trace, which would keep the range of one input for all, and for
+    values that are not finite.
     """
     if observers.is_traced():
         raise RuntimeError(
@@ -184,15 +183,7 @@ def dynamic_parameters(input: Tensor, low: int, high: int) -> tuple[float, int]:
     if not input.numel():
         return 1.0, 0
     array = input.detach()._array
-    least, most = min(float(array.min()), 0.0), max(float(array.max()), 0.0)
-    scale = (most - least) / (high - low)
-    if not SMALLEST_SCALE < scale < float("inf"):
-        scale = 0.1
-    # From the end of the range whose own rounding error is smaller.
-    from_low, from_high = low - least / scale, high - most / scale
-    errors = abs(low) + abs(least / scale), abs(high) + abs(most / scale)
-    zero_point = from_low if errors[0] < errors[1] else from_high
-    return scale, min(max(round(zero_point), low), high)
+    return range_parameters(float(array.min()), float(array.max()), low, high)
 
 
 def _make_per_tensor_quantized_tensor(input: Tensor, scale: float, zero_point: int) -> Tensor:
@@ -230,10 +221,16 @@ def dequantize(input: Any) -> Any:
     array, codes = input._array, codes_of(input).detach()
     if array.axis is None:
         return dequantize_codes(codes, scale=array.scale, zero_point=array.zero_point)
+    return wrap(dequantized(array), key_of(input.device, dtypes.float32))
+
+
+def dequantized(array: QuantizedArray) -> Any:
+    """The values of a quantized array as a bare array of float32."""
     along = tuple(-1 if d == array.axis else 1 for d in range(array.ndim))
-    difference = array.codes.astype(np.float64) - array.zero_point.reshape(along)
-    values = difference.astype(np.float32) * array.scale.astype(np.float32).reshape(along)
-    return wrap(values, key_of(input.device, dtypes.float32))
+    zero, scale = array.zero_point, array.scale
+    if array.axis is not None:
+        zero, scale = zero.reshape(along), scale.astype(np.float32).reshape(along)
+    return (array.codes.astype(np.float64) - zero).astype(np.float32) * scale
 
 
 def int_repr(input: Tensor) -> Tensor:

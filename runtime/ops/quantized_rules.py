@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.quantized import quantized_key
+from ..backends.quantized_keys import quantized_key
 from ..core.creation import tensor
 from ..core.devices import device
 from ..core.dispatch import operations
@@ -40,7 +40,7 @@ split_sizes strided index_elements flip_along roll_along gather pad_around
 """Operations that move codes."""
 
 REQUANTIZED = """
-avg_pool adaptive_avg_pool mean_over max_pool clamp_numbers hardtanh leaky_relu elu hardswish
+avg_pool adaptive_avg_pool mean_over max_pool clamp_numbers gelu hardtanh leaky_relu elu hardswish
 resample
 """
 """Operations whose result is quantized as their input was."""

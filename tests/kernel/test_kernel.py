@@ -128,6 +128,32 @@ def test_an_interrupt_by_message_stops_a_cell(kernel: LiveKernel) -> None:
     assert found.error["ename"] == "KeyboardInterrupt"
 
 
+@pytest.mark.parametrize("name", ["init_metadata", "finish_metadata"])
+def test_an_interrupt_before_or_behind_the_code_of_a_cell_leaves_its_reply(
+    kernel: LiveKernel, name: str
+) -> None:
+    kernel.run(
+        "import signal\nhost = get_ipython().kernel\n"
+        f"def pressed(*args, own=host.{name}):\n"
+        f"    vars(host).pop('{name}', None)\n"
+        "    signal.raise_signal(signal.SIGINT)\n"
+        "    return own(*args)"
+    )
+    reply = kernel.run(f"host.{name} = pressed; ran = False").reply
+    if name == "init_metadata":  # of the next cell, which ends before its first line
+        reply = kernel.run("ran = True").reply
+    assert reply.get("ename") == ("KeyboardInterrupt" if name == "init_metadata" else None)
+    assert kernel.run("ran").text == "False"
+
+
+def test_an_interrupt_stops_code_behind_an_await(kernel: LiveKernel) -> None:
+    cell = kernel.send("import asyncio\nawait asyncio.sleep(0)\nprint('on')\nwhile True: pass")
+    kernel.wait_for_output(cell, "on")
+    kernel.manager.interrupt_kernel()
+    assert kernel.outcome(cell).reply["ename"] == "KeyboardInterrupt"
+    assert kernel.run("1 + 1").text == "2"
+
+
 def test_input_asks_the_front_end(kernel: LiveKernel) -> None:
     cell = kernel.send("print('hello', input('name? '))", allow_stdin=True)
     question = kernel.client.get_stdin_msg(timeout=PATIENCE)

@@ -30,7 +30,9 @@ class Wire:
         self.session = SimpleNamespace(
             msg=lambda kind, content: {"header": {"msg_id": kind}, "content": content}
         )
-        self.shell_channel = self.control_channel = SimpleNamespace(send=self.sent.append)
+        socket = SimpleNamespace(get=lambda option: 0)
+        channel = SimpleNamespace(send=self.sent.append, socket=socket)
+        self.shell_channel = self.control_channel = channel
 
 
 def reply(to: str, **content: Any) -> dict[str, Any]:

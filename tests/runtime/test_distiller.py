@@ -13,6 +13,7 @@ import flambeau as torch
 import flambeau.nn.functional as F
 from flambeau import distillation as kd
 from flambeau import nn
+from flambeau.ao.quantization import quantize_dynamic
 from flambeau.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from flambeau.utils.data import DataLoader, TensorDataset
 
@@ -304,6 +305,65 @@ def test_a_cache_of_another_teacher_is_refused(pair: Any, tmp_path: Path) -> Non
         kd.Distiller(
             teacher, student, soft(), cache=kd.TeacherCache(6, tmp_path / "outputs")
         )(x, y, ids=range(5))  # fmt: skip
+
+
+@pytest.mark.parametrize("change", ["data", "numpy", "layer"])
+def test_a_cache_sees_changes_that_no_version_counts(pair: Any, change: str) -> None:
+    teacher, student, x, y = pair
+    distiller = kd.Distiller(teacher, student, soft(), cache=kd.TeacherCache(5))
+    distiller(x, y, ids=range(5))
+    if change == "data":
+        teacher.head.weight.data.mul_(3.0)
+    elif change == "numpy":
+        teacher.head.weight.detach().numpy()[:] = 1.0
+    else:
+        teacher.layers[1][2] = nn.Tanh()
+    with pytest.raises(ValueError, match="teacher changed"):
+        distiller(x, y, ids=range(5))
+
+
+def test_a_cache_tells_quantized_teachers_apart(tmp_path: Path) -> None:
+    x, student = torch.randn(5, 4), nn.Linear(4, 3)
+    for seed in range(2):
+        torch.manual_seed(seed)
+        teacher = quantize_dynamic(nn.Sequential(nn.Linear(4, 3)))
+        cache = kd.TeacherCache(5, tmp_path / "outputs")
+        distiller = kd.Distiller(teacher, student, soft(), cache=cache)
+        if seed == 0:
+            distiller(x, ids=range(5))
+    with pytest.raises(ValueError, match="expected the teacher, and the terms"):
+        distiller(x, ids=range(5))
+
+
+def test_a_cache_leaves_files_of_others_alone(pair: Any, tmp_path: Path) -> None:
+    teacher, student, x, y = pair
+    (tmp_path / "thesis.txt").write_text("years of work")
+    cache = kd.TeacherCache(5, tmp_path)
+    distiller = kd.Distiller(teacher, student, soft(), cache=cache)
+    with pytest.raises(ValueError, match="a folder that is empty or not there yet"):
+        distiller(x, y, ids=range(5))
+    cache.clear()
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    cache = kd.TeacherCache(5, tmp_path / "own")
+    kd.Distiller(teacher, student, soft(), cache=cache)(x, y, ids=range(5))
+    (tmp_path / "own" / "notes.npy").write_text("more of it")
+    cache.clear()
+    assert [path.name for path in (tmp_path / "own").iterdir()] == ["notes.npy"]
+
+
+def test_files_of_a_cache_that_cannot_be_read_are_named(pair: Any, tmp_path: Path) -> None:
+    teacher, student, x, y = pair
+    for name in ("cache.json", "0.npy"):
+        kept = kd.Distiller(teacher, student, soft(), cache=kd.TeacherCache(5, tmp_path / "own"))
+        kept(x, y, ids=range(5))
+        (tmp_path / "own" / name).write_text("{")
+        cache = kd.TeacherCache(5, tmp_path / "own")
+        again = kd.Distiller(teacher, student, soft(), cache=cache)
+        with pytest.raises(ValueError, match=r"cannot be read.*cache.clear\(\)"):
+            again(x, y, ids=range(5))
+        cache.clear()
+        again(x, y, ids=range(5))
+        cache.clear()
 
 
 def test_a_failed_teacher_leaves_no_row_behind(pair: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -62,6 +63,86 @@ def test_writes_in_place_reach_the_tensor_its_base_and_its_views() -> None:
 
     x = torch.randn(4, 3)
     same(torch.export.export(model, (x,)), model, torch.randn(4, 3))
+
+
+def test_data_made_in_the_model_and_written_starts_as_it_was_made() -> None:
+    def model(x: Any) -> Any:
+        y = torch.zeros(4, 3)
+        y[:, 0] = x[:, 0]
+        y[:, 1] += 5
+        return y
+
+    x = torch.randn(4, 3)
+    same(torch.export.export(model, (x,)), model, torch.randn(4, 3))
+
+
+class Counting(nn.Module):
+    """A counter written in place, a mean that is bound anew, an argument that is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("count", torch.zeros(()))
+        self.register_buffer("mean", torch.zeros(3))
+        self.norm = nn.BatchNorm1d(3)
+
+    def forward(self, x: Any) -> Any:
+        self.count += 1
+        self.mean = 0.5 * self.mean + 0.5 * x.mean(0)
+        x *= 2
+        return self.norm(x) * self.count + self.mean
+
+
+@pytest.mark.parametrize("shapes", [None, ({0: BATCH},)])
+def test_export_changes_no_buffer_no_argument_and_no_stream_of_numbers(shapes: Any) -> None:
+    model, x = Counting().train(), torch.randn(4, 3)
+    model.norm.train(shapes is None)  # its variance is corrected by n / (n - 1), a fixed number
+    before, given = copy.deepcopy(model.state_dict()), x.clone()
+    held, random = model.mean, torch.get_rng_state()
+    torch.export.export(model, (x,), dynamic_shapes=shapes)
+    with pytest.warns(TracerWarning, match="count, mean"):
+        torch.onnx.export(model, (x,), dynamic_shapes=shapes, training=True)
+    after = model.state_dict()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+    assert model.mean is held
+    assert torch.equal(x, given)
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+def test_a_program_updates_the_buffers_that_the_model_updates(tmp_path: Any) -> None:
+    model, x = Counting().train(), torch.randn(4, 3)
+    program = torch.export.export(copy.deepcopy(model), (x.clone(),))
+    torch.export.save(program, tmp_path / "model.pt2")
+    assert set(program.graph_signature.buffers_to_mutate.values()) >= {"count", "norm.running_var"}
+    for again in (program.module(), torch.export.load(tmp_path / "model.pt2").module()):
+        fresh = copy.deepcopy(model)
+        for _ in range(3):
+            given = torch.randn(4, 3)
+            assert torch.allclose(again(given.clone()), fresh(given), atol=1e-6)
+        kept = again.state_dict()
+        for name, wanted in fresh.state_dict().items():
+            assert torch.allclose(kept[name], wanted, atol=1e-6), name
+
+
+def test_keyword_arguments_come_in_any_order_and_under_their_own_names() -> None:
+    def model(x: Any, scale: Any = None, **more: Any) -> Any:
+        return (x * scale + more["shift"]).sum(1)
+
+    x, scale, shift = torch.ones(2, 3), torch.tensor([[2.0], [5.0]]), torch.zeros(2, 3)
+    shapes = {"x": {0: BATCH}, "shift": {0: BATCH}, "scale": {0: BATCH}}
+    given = {"shift": shift, "scale": scale}
+    program = torch.export.export(model, (x,), given, dynamic_shapes=shapes)
+    assert program.graph_signature.user_inputs == ("x", "shift", "scale")
+    more = {"scale": torch.ones(4, 1), "shift": torch.randn(4, 3)}
+    found = program.module()(torch.ones(4, 3), **more)
+    assert torch.equal(found, model(torch.ones(4, 3), **more))
+
+
+def test_a_call_in_another_form_is_told_both() -> None:
+    program = torch.export.export(lambda x, *, y: x + y, (torch.ones(2),), {"y": torch.ones(2)})
+    with pytest.raises(TypeError, match=r"a dict of y\. Got a dict of z"):
+        program.module()(torch.ones(2), z=torch.ones(2))
+    with pytest.raises(TypeError, match=r"a tensor as y\. Got int"):
+        program.module()(torch.ones(2), y=3)
 
 
 def test_a_value_that_python_reads_is_told_with_its_line() -> None:

@@ -60,7 +60,8 @@ def test_values_equal_numpy(name: str, sample: Sample) -> None:
     expected = expected if isinstance(expected, list) else [expected]
     assert len(result) == len(expected)
     for found, wanted in zip(result, expected, strict=True):
-        np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-12, atol=1e-12)
+        near = 1e-5 if found.dtype is torch.float32 else 1e-12  # whatever the arguments are
+        np.testing.assert_allclose(found.numpy(), wanted, rtol=near, atol=near)
         assert tuple(found.shape) == np.shape(wanted)
 
 

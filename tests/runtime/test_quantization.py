@@ -144,6 +144,93 @@ def test_layers_without_integer_arithmetic_quantize_their_results() -> None:
     assert (converted(x) - expected).abs().max() < 0.05
 
 
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+@pytest.mark.parametrize("hidden", [5, 160])  # by arrays, and by oneDNN and loops
+def test_recurrent_layers_take_packed_sequences(kind: str, hidden: int) -> None:
+    torch.manual_seed(0)
+    layer = getattr(nn, kind)(7, hidden, 2, bidirectional=True, batch_first=True)
+    small = quantization.quantize_dynamic(nn.Sequential(layer))[0]
+    rows, lengths = torch.randn(4, 9, 7), torch.tensor([5, 9, 2, 7])
+    packed = nn.utils.rnn.pack_padded_sequence(
+        rows, lengths, batch_first=True, enforce_sorted=False
+    )
+    for given in (packed, rows, rows[0]):
+        (wanted, states), (out, found) = layer(given), small(given)
+        for a, b in ((wanted, out), (states[0], found[0])):
+            a, b = a.data, b.data
+            assert a.shape == b.shape
+            assert (a - b).abs().max() < 0.05
+
+
+def test_a_linear_layer_trains_with_its_normalization() -> None:
+    torch.manual_seed(0)
+    model = quantization.QuantWrapper(nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5)))
+    model.qconfig = quantization.get_default_qat_qconfig()
+    fused = quantization.fuse_modules_qat(model, ["module.0", "module.1"])
+    trained = quantization.prepare_qat(fused)
+    assert type(trained.module[0]) is ao_nn.intrinsic.qat.LinearBn1d
+    x = torch.randn(64, 6)
+    for _ in range(200):  # for running statistics of the batch
+        trained(x)
+    expected = trained.eval()(x)
+    assert (quantization.convert(trained)(x) - expected).abs().max() < 0.06
+
+
+def test_training_begins_where_a_normalization_weighs_nothing() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    nn.init.zeros_(model[1].weight)
+    model.qconfig = quantization.get_default_qat_qconfig()
+    trained = quantization.prepare_qat(quantization.fuse_modules_qat(model, ["0", "1"]))
+    trained(torch.randn(2, 1, 5, 5)).sum().backward()
+    assert trained[0].weight.grad.isfinite().all()
+    assert trained[0].bn.weight.grad.isfinite().all()
+
+
+def test_frozen_statistics_stay_frozen_in_the_next_epoch() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    model.qconfig = quantization.get_default_qat_qconfig()
+    trained = quantization.prepare_qat(quantization.fuse_modules_qat(model, ["0", "1"]))
+    trained.apply(ao_nn.intrinsic.qat.freeze_bn_stats)
+    before = trained[0].bn.running_mean.clone()
+    trained.train()(torch.randn(2, 1, 5, 5))
+    assert trained[0].bn.running_mean.equal(before)
+    trained.apply(ao_nn.intrinsic.qat.update_bn_stats)
+    trained(torch.randn(2, 1, 5, 5))
+    assert not trained[0].bn.running_mean.equal(before)
+
+
+def test_transposed_convolutions_and_joined_normalizations_convert() -> None:
+    torch.manual_seed(0)
+    layers = (
+        nn.ConvTranspose2d(3, 4, 3, 2, 1, 1), nn.BatchNorm2d(4), nn.MaxPool2d(2),
+        nn.BatchNorm2d(4), nn.ReLU(),
+    )  # fmt: skip
+    model = quantization.QuantWrapper(nn.Sequential(*layers)).eval()
+    for norm in (model.module[1], model.module[3]):
+        norm.running_mean.normal_()
+    x = torch.randn(2, 3, 8, 8)
+    expected = model(x)
+    groups = [["module.0", "module.1"], ["module.3", "module.4"]]
+    model.qconfig = quantization.get_default_qconfig("qnnpack")
+    prepared = quantization.prepare(quantization.fuse_modules(model, groups))
+    prepared(x)
+    converted = quantization.convert(prepared)
+    names = [type(layer).__name__ for layer in converted.module]
+    assert names == ["ConvTranspose2d", "Identity", "MaxPool2d", "BNReLU2d", "Identity"]
+    assert (converted(x) - expected).abs().max() < 0.06
+    blank = copy.deepcopy(converted)
+    blank.module[0].scale = 9.0
+    blank.load_state_dict(converted.state_dict())
+    assert blank(x).equal(converted(x))
+
+
+def test_values_that_are_not_finite_are_told_of() -> None:
+    model = quantization.quantize_dynamic(nn.Sequential(nn.Linear(2, 2)))
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(RuntimeError, match=r"expected finite values.*torch.isfinite"):
+            model(torch.tensor([[1.0, value]]))
+
+
 def test_models_that_are_not_ready_say_what_to_do() -> None:
     with pytest.raises(RuntimeError, match=r"prepare: expected a model with settings"):
         quantization.prepare(nn.Sequential(nn.Linear(2, 2)))

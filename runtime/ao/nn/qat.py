@@ -6,9 +6,10 @@ from typing import Any
 
 from ...core.tensor import Tensor
 from ...nn import modules as nn
+from ...nn.functional import embedding, embedding_bag
 from ...ops.linalg import linear
 
-__all__ = ["Conv1d", "Conv2d", "Conv3d", "Embedding", "Linear"]
+__all__ = ["Conv1d", "Conv2d", "Conv3d", "Embedding", "EmbeddingBag", "Linear"]
 
 
 def take(made: Any, mod: Any, qconfig: Any) -> Any:
@@ -92,6 +93,19 @@ class Embedding(_Trained, nn.Embedding):
 
     def forward(self, input: Tensor) -> Tensor:
         """(...) -> (..., embedding_dim)."""
-        from ...nn.functional import embedding
-
         return embedding(input, self.weight_fake_quant(self.weight), self.padding_idx)
+
+
+class EmbeddingBag(_Trained, nn.EmbeddingBag):
+    """`nn.EmbeddingBag` whose table is rounded by `weight_fake_quant`."""
+
+    plain = nn.EmbeddingBag
+    weight_fake_quant: Any
+
+    def forward(self, input: Tensor, offsets: Any = None, per_sample_weights: Any = None) -> Tensor:
+        """The bags of indices: (bags, embedding_dim)."""
+        return embedding_bag(
+            input, self.weight_fake_quant(self.weight), offsets,
+            mode=self.mode, per_sample_weights=per_sample_weights,
+            include_last_offset=self.include_last_offset, padding_idx=self.padding_idx,
+        )  # fmt: skip

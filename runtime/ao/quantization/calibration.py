@@ -84,8 +84,12 @@ class UniformQuantizationObserverBase(ObserverBase):
 
     `reduce_range` leaves the upper half of the codes unused, which older processors need: they add
     two products of codes in 16 bits.
-    Raises: TypeError for a dtype without codes, ValueError for limits that dtype does not hold.
+    Raises: TypeError for a dtype without codes, ValueError for limits that dtype does not hold,
+    NotImplementedError for a scheme of the other sort, per tensor or per channel.
     """
+
+    per_channel: bool | None = None
+    """Whether there is a scale for each channel; None where either is fine."""
 
     def __init__(
         self,
@@ -97,14 +101,10 @@ class UniformQuantizationObserverBase(ObserverBase):
         factory_kwargs: Any = None,
         eps: float = EPSILON,
         is_dynamic: bool = False,
+        **options: Any,
     ) -> None:
         super().__init__(dtype, is_dynamic)
-        name = type(self).__name__
-        if dtype not in RANGES:
-            raise TypeError(
-                f"{name}: expected dtype qint8, quint8, qint32 or the integers of their codes. "
-                f"Got {dtype}."
-            )
+        self._require_fit(dtype, qscheme)
         self.qscheme, self.reduce_range = qscheme, reduce_range
         self.register_buffer("eps", tensor([eps], dtype=dtypes.float32))
         self.has_customized_qrange = quant_min is not None and quant_max is not None
@@ -112,13 +112,27 @@ class UniformQuantizationObserverBase(ObserverBase):
         if self.has_customized_qrange:
             if not low <= quant_min < quant_max <= high:  # type: ignore[operator]
                 raise ValueError(
-                    f"{name}: expected quant_min below quant_max, both among {low} to {high}, the "
-                    f"codes of {dtype}. Got {quant_min} and {quant_max}."
+                    f"{type(self).__name__}: expected quant_min below quant_max, both among {low} "
+                    f"to {high}, the codes of {dtype}. Got {quant_min} and {quant_max}."
                 )
             low, high = quant_min, quant_max  # type: ignore[assignment]
         if reduce_range:
             low, high = (low // 2, high // 2)
         self.quant_min, self.quant_max = low, high
+        self.reset_min_max_vals()
+
+    def _require_fit(self, dtype: dtypes.dtype, scheme: qscheme) -> None:
+        name = type(self).__name__
+        if dtype not in RANGES:
+            raise TypeError(
+                f"{name}: expected dtype qint8, quint8, qint32 or the integers of their codes. "
+                f"Got {dtype}."
+            )
+        if self.per_channel is not None and self.per_channel is not (scheme in PER_CHANNEL):
+            sort, other = ("channel", "") if self.per_channel else ("tensor", "PerChannel")
+            raise NotImplementedError(
+                f"{name}: expected a scheme per {sort}. Got {scheme}. Use {other}MinMaxObserver."
+            )
 
     def _calculate_qparams(self, min_val: Tensor, max_val: Tensor) -> tuple[Tensor, Tensor]:
         """Scales float32 and zero points int64 (int32 for one), each of one dimension."""
@@ -155,7 +169,6 @@ class UniformQuantizationObserverBase(ObserverBase):
 
     def reset_min_max_vals(self) -> None:
         """Forget what was seen."""
-        raise NotImplementedError(f"{type(self).__name__} does not keep extremes.")
 
 
 class MinMaxObserver(UniformQuantizationObserverBase):
@@ -171,28 +184,7 @@ class MinMaxObserver(UniformQuantizationObserverBase):
     min_val: Any
     max_val: Any
 
-    def __init__(
-        self,
-        dtype: dtypes.dtype = dtypes.quint8,
-        qscheme: qscheme = per_tensor_affine,
-        reduce_range: bool = False,
-        quant_min: int | None = None,
-        quant_max: int | None = None,
-        factory_kwargs: Any = None,
-        eps: float = EPSILON,
-        is_dynamic: bool = False,
-        **options: Any,
-    ) -> None:
-        if qscheme in PER_CHANNEL:
-            raise NotImplementedError(
-                f"{type(self).__name__}: expected a scheme per tensor. Got {qscheme}. Use "
-                "PerChannelMinMaxObserver."
-            )
-        super().__init__(
-            dtype, qscheme, reduce_range, quant_min, quant_max, factory_kwargs, eps, is_dynamic
-        )
-        self.register_buffer("min_val", tensor(float("inf")))
-        self.register_buffer("max_val", tensor(float("-inf")))
+    per_channel = False
 
     def forward(self, x: Tensor) -> Tensor:
         """x itself, whose range counts."""
@@ -211,7 +203,8 @@ class MinMaxObserver(UniformQuantizationObserverBase):
 
     def reset_min_max_vals(self) -> None:
         """Forget what was seen."""
-        self.min_val, self.max_val = tensor(float("inf")), tensor(float("-inf"))
+        self.register_buffer("min_val", tensor(float("inf")))
+        self.register_buffer("max_val", tensor(float("-inf")))
 
     def extra_repr(self) -> str:
         """The range."""
@@ -226,9 +219,10 @@ class MovingAverageMinMaxObserver(MinMaxObserver):
         averaging_constant: float = 0.01,
         dtype: dtypes.dtype = dtypes.quint8,
         qscheme: qscheme = per_tensor_affine,
+        *args: Any,
         **options: Any,
     ) -> None:
-        super().__init__(dtype, qscheme, **options)
+        super().__init__(dtype, qscheme, *args, **options)
         self.averaging_constant = averaging_constant
 
     def _take(self, least: Tensor, most: Tensor) -> None:
@@ -246,29 +240,18 @@ class PerChannelMinMaxObserver(UniformQuantizationObserverBase):
     min_val: Any
     max_val: Any
 
+    per_channel = True
+
     def __init__(
         self,
         ch_axis: int = 0,
         dtype: dtypes.dtype = dtypes.quint8,
         qscheme: qscheme = per_channel_affine,
-        reduce_range: bool = False,
-        quant_min: int | None = None,
-        quant_max: int | None = None,
-        factory_kwargs: Any = None,
-        eps: float = EPSILON,
-        is_dynamic: bool = False,
+        *args: Any,
         **options: Any,
     ) -> None:
-        if qscheme not in PER_CHANNEL:
-            raise NotImplementedError(
-                f"{type(self).__name__}: expected a scheme per channel. Got {qscheme}. Use "
-                "MinMaxObserver."
-            )
-        super().__init__(
-            dtype, qscheme, reduce_range, quant_min, quant_max, factory_kwargs, eps, is_dynamic
-        )
+        super().__init__(dtype, qscheme, *args, **options)
         self.ch_axis = ch_axis
-        self.reset_min_max_vals()
 
     def forward(self, x: Tensor) -> Tensor:
         """x itself, the ranges of whose channels count."""
@@ -311,9 +294,10 @@ class MovingAveragePerChannelMinMaxObserver(PerChannelMinMaxObserver):
         ch_axis: int = 0,
         dtype: dtypes.dtype = dtypes.quint8,
         qscheme: qscheme = per_channel_affine,
+        *args: Any,
         **options: Any,
     ) -> None:
-        super().__init__(ch_axis, dtype, qscheme, **options)
+        super().__init__(ch_axis, dtype, qscheme, *args, **options)
         self.averaging_constant = averaging_constant
 
     def _take(self, least: Tensor, most: Tensor) -> None:

@@ -183,7 +183,7 @@ def swap_module(
     kind = mapping.get(type(mod))
     if kind is None or getattr(mod, "qconfig", None) is None:
         return mod
-    if isinstance(mod, fused_qat._ConvBn):
+    if isinstance(mod, fused_qat._WithBn):
         mod = _with_settings(mod.folded(), mod)
     hooks = [hook for hook in mod._forward_hooks.values() if hook is not _seen]
     made = kind.from_float(mod)

@@ -37,6 +37,15 @@ def _conv_relu(layers: Layers, training: bool) -> Module:
     return _kind("ConvReLU", *layers)(*layers)
 
 
+def _transposed_bn(layers: Layers, training: bool) -> Module:
+    if training:
+        raise NotImplementedError(
+            "fuse_modules_qat: expected a convolution that is not transposed, as these do not "
+            "train with rounded weights. Fuse it after training, with fuse_modules."
+        )
+    return fuse_conv_bn_eval(*layers, transpose=True)
+
+
 def _linear_bn(layers: Layers, training: bool) -> Module:
     return intrinsic.LinearBn1d(*layers) if training else fuse_linear_bn_eval(*layers)
 
@@ -50,11 +59,13 @@ def _bn_relu(layers: Layers, training: bool) -> Module:
 
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 NORMALIZATIONS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 RULES = (
     ((CONVOLUTIONS, NORMALIZATIONS, nn.ReLU), _conv_bn_relu),
     ((CONVOLUTIONS, NORMALIZATIONS), _conv_bn),
     ((CONVOLUTIONS, nn.ReLU), _conv_relu),
+    ((TRANSPOSED, NORMALIZATIONS), _transposed_bn),
     ((nn.Linear, nn.BatchNorm1d), _linear_bn),
     ((nn.Linear, nn.ReLU), _linear_relu),
     (((nn.BatchNorm2d, nn.BatchNorm3d), nn.ReLU), _bn_relu),

@@ -13,7 +13,7 @@ from ...core.quantized_arrays import per_tensor_affine, qscheme
 from ...core.ranges import linspace
 from ...core.tensor import Tensor
 from ...ops.histograms import histc
-from .calibration import EPSILON, PER_CHANNEL, UniformQuantizationObserverBase
+from .calibration import UniformQuantizationObserverBase
 
 FINER = 16
 """Parts into which each bin is cut before it goes into wider ones."""
@@ -29,6 +29,7 @@ class HistogramObserver(UniformQuantizationObserverBase):
     quantization library, as PyTorch documents it.
     """
 
+    per_channel = False
     min_val: Any
     max_val: Any
     histogram: Any
@@ -38,23 +39,15 @@ class HistogramObserver(UniformQuantizationObserverBase):
         bins: int = 2048,
         dtype: dtypes.dtype = dtypes.quint8,
         qscheme: qscheme = per_tensor_affine,
-        reduce_range: bool = False,
-        quant_min: int | None = None,
-        quant_max: int | None = None,
-        factory_kwargs: Any = None,
-        eps: float = EPSILON,
-        is_dynamic: bool = False,
+        *args: Any,
         **options: Any,
     ) -> None:
-        if qscheme in PER_CHANNEL or is_dynamic:
+        if options.get("is_dynamic"):
             raise NotImplementedError(
-                f"HistogramObserver: expected a static scheme per tensor. Got {qscheme}"
-                f"{', dynamic' * is_dynamic}."
+                "HistogramObserver: expected a static scheme. Got is_dynamic=True."
             )
-        super().__init__(dtype, qscheme, reduce_range, quant_min, quant_max, factory_kwargs, eps)
-        self.bins = bins
-        self.dst_nbins = 2 ** (8 * dtype.itemsize)
-        self.reset_min_max_vals()
+        self.bins, self.dst_nbins = bins, 2 ** (8 * dtype.itemsize)
+        super().__init__(dtype, qscheme, *args, **options)
 
     def reset_min_max_vals(self) -> None:
         """Forget what was seen."""

@@ -16,13 +16,17 @@ from .stubs import DeQuantStub, QuantStub
 STATIC: dict[type[nn.Module], Any] = {
     QuantStub: quantized.Quantize, DeQuantStub: quantized.DeQuantize,
     nn.Conv1d: quantized.Conv1d, nn.Conv2d: quantized.Conv2d, nn.Conv3d: quantized.Conv3d,
+    nn.ConvTranspose1d: quantized.ConvTranspose1d, nn.ConvTranspose2d: quantized.ConvTranspose2d,
+    nn.ConvTranspose3d: quantized.ConvTranspose3d,
     nn.Linear: quantized.Linear, NonDynamicallyQuantizableLinear: quantized.Linear,
     nn.Embedding: quantized.Embedding, nn.EmbeddingBag: quantized.EmbeddingBag,
     quantized.FloatFunctional: quantized.QFunctional,
     intrinsic.ConvReLU1d: fused.ConvReLU1d, intrinsic.ConvReLU2d: fused.ConvReLU2d,
     intrinsic.ConvReLU3d: fused.ConvReLU3d, intrinsic.LinearReLU: fused.LinearReLU,
+    intrinsic.BNReLU2d: fused.BNReLU2d, intrinsic.BNReLU3d: fused.BNReLU3d,
     qat.Linear: quantized.Linear, qat.Conv1d: quantized.Conv1d, qat.Conv2d: quantized.Conv2d,
     qat.Conv3d: quantized.Conv3d, qat.Embedding: quantized.Embedding,
+    qat.EmbeddingBag: quantized.EmbeddingBag, fused_qat.LinearBn1d: quantized.Linear,
     fused_qat.LinearReLU: fused.LinearReLU, fused_qat.ConvReLU1d: fused.ConvReLU1d,
     fused_qat.ConvReLU2d: fused.ConvReLU2d, fused_qat.ConvReLU3d: fused.ConvReLU3d,
     fused_qat.ConvBn1d: quantized.Conv1d, fused_qat.ConvBn2d: quantized.Conv2d,
@@ -34,7 +38,8 @@ STATIC: dict[type[nn.Module], Any] = {
 
 TRAINED: dict[type[nn.Module], Any] = {
     nn.Linear: qat.Linear, nn.Conv1d: qat.Conv1d, nn.Conv2d: qat.Conv2d, nn.Conv3d: qat.Conv3d,
-    nn.Embedding: qat.Embedding, NonDynamicallyQuantizableLinear: qat.Linear,
+    nn.Embedding: qat.Embedding, nn.EmbeddingBag: qat.EmbeddingBag,
+    NonDynamicallyQuantizableLinear: qat.Linear,
     **{
         getattr(intrinsic, name): getattr(fused_qat, name)
         for name in fused_qat.__all__ if hasattr(intrinsic, name)

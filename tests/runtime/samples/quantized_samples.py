@@ -83,6 +83,54 @@ def fake(x: Any, scale: Any, zero_point: Any, quant_min: float, quant_max: float
     return (np.clip(code, quant_min, quant_max) - zero_point) * scale
 
 
+def by_codes(h: Any, w: Any, scale: Any, bias: Any) -> Any:
+    """h @ (w * scale).T + bias with h rounded to 128 steps over its range and 0."""
+    least, most = min(h.min(), 0), max(h.max(), 0)
+    step = (most - least) / 127 or 0.1
+    zero = round(-least / step) if abs(least) < 127 * step + most else round(127 - most / step)
+    whole = np.clip(np.rint(h / step) + zero, 0, 255) - zero
+    return whole @ w.T.astype(float) * step * scale + bias
+
+
+def sigmoid(x: Any) -> Any:
+    return 1 / (1 + np.exp(-x))
+
+
+def steps(
+    cell: Any, gates: Any, states: list[Any], rest: Any, batch_sizes: Any, reverse: bool
+) -> Any:
+    out, starts = np.zeros((len(gates), states[0].shape[1])), np.cumsum((0, *batch_sizes))
+    times = list(zip(starts, batch_sizes, strict=False))
+    for start, count in times[::-1] if reverse else times:
+        now = cell(gates[start : start + count], *(s[:count] for s in states), rest)
+        for state, new in zip(states, now, strict=True):
+            state[:count] = new
+        out[start : start + count] = now[0]
+    return [x.astype(np.float32) for x in (out, *states)]
+
+
+def lstm(g: Any, h: Any, c: Any, w: Any, scale: Any, bias: Any, **how: Any) -> Any:
+    def cell(rows: Any, h: Any, c: Any, rest: Any) -> Any:
+        i, f, g, o = np.split(rows + by_codes(h, *rest), 4, 1)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        return sigmoid(o) * np.tanh(c), c
+
+    return steps(cell, g, [h.astype(float), c.astype(float)], (w, scale, bias), **how)
+
+
+def gru(g: Any, h: Any, w: Any, scale: Any, bias: Any, **how: Any) -> Any:
+    def cell(rows: Any, h: Any, rest: Any) -> Any:
+        (a, b, c), (d, e, f) = np.split(rows, 3, 1), np.split(by_codes(h, *rest), 3, 1)
+        n, z = np.tanh(c + sigmoid(a + d) * f), sigmoid(b + e)
+        return ((1 - z) * n + z * h,)
+
+    return steps(cell, g, [h.astype(float)], (w, scale, bias), **how)
+
+
+def single(*shape: int) -> Any:
+    return array(*shape).astype(np.float32)
+
+
 SCALES = np.asarray([0.5, 0.25, 0.125], np.float32)
 BIAS = np.asarray([1.0, -2.0, 0.5], np.float32)
 GROUP_SCALES = np.asarray([[0.5, 2.0], [0.25, -1.0], [0.125, 1.0]])
@@ -123,6 +171,14 @@ SAMPLES: dict[str, list[Sample]] = {
     "int8_convolution": [
         Sample((codes(2, 2, 4, 5, dtype=np.uint8), codes(3, 2, 3, 2), SCALES, BIAS), HOW | OUT, convolution, False),
         Sample((codes(2, 2, 4, 5, dtype=np.uint8), codes(3, 2, 3, 2), SCALES, BIAS), HOW | {"zero_point": 9}, convolution, False),
+    ],
+    "int8_lstm_steps": [
+        Sample((single(5, 8), single(3, 2), single(3, 2), codes(8, 2), np.full(8, 0.01, np.float32), single(8)), {"batch_sizes": (3, 2), "reverse": reverse}, lstm, False)
+        for reverse in (False, True)
+    ],
+    "int8_gru_steps": [
+        Sample((single(5, 6), single(3, 2), codes(6, 2), np.full(6, 0.01, np.float32), single(6)), {"batch_sizes": (3, 2), "reverse": reverse}, gru, False)
+        for reverse in (False, True)
     ],
     "fake_quantize": [
         Sample((array(3, 4) * 3, np.asarray(0.25), np.asarray(4.0)), {"quant_min": 0, "quant_max": 15}, fake, False),

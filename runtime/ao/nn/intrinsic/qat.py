@@ -1,6 +1,6 @@
 """Fused layers for training with fake quantization.
 
-A convolution followed by a normalization rounds the weight that evaluation will use, w * gamma /
+A layer followed by a normalization rounds the weight that evaluation will use, w * gamma /
 running deviation, and takes that factor back before the normalization of the batch.
 Source: arXiv:1806.08342, section 3.2.2.
 """
@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from ....core.creation import ones_like
 from ....core.tensor import Tensor
 from ....nn import modules as nn
 from ....nn.utils.fusion import fuse_conv_bn_weights
 from ....ops.activations import relu
 from ....ops.elementary import rsqrt
+from ....ops.linalg import linear
+from ....ops.searching import where
 from .. import qat
 from . import fused
 
@@ -27,6 +30,7 @@ __all__ = [
     "ConvReLU1d",
     "ConvReLU2d",
     "ConvReLU3d",
+    "LinearBn1d",
     "LinearReLU",
     "freeze_bn_stats",
     "update_bn_stats",
@@ -76,10 +80,11 @@ class ConvReLU3d(_WithReLU, qat.Conv3d):
     to_fused = fused.ConvReLU3d
 
 
-class _ConvBn:
-    """A convolution, its normalization `bn`, and ReLU if `has_relu`."""
+class _WithBn:
+    """A layer, its normalization `bn`, and ReLU if `has_relu`."""
 
     has_relu = False
+    freeze_bn = False
     to_fused: Any
 
     @classmethod
@@ -91,32 +96,45 @@ class _ConvBn:
         made.training = mod.training
         return made
 
+    def _product(self, input: Tensor, weight: Tensor) -> Tensor:
+        own: Any = self
+        return own._conv_forward(input, weight, None)
+
     def forward(self, input: Tensor) -> Tensor:
-        """(N, in_channels, ...) -> (N, out_channels, ...)."""
+        """(N, in, ...) -> (N, out, ...)."""
         own: Any = self
         bn = own.bn
-        factor = bn.weight * rsqrt(bn.running_var + bn.eps)
+        factor = rsqrt(bn.running_var + bn.eps)
+        factor = factor if bn.weight is None else bn.weight * factor
+        factor = where(factor == 0, ones_like(factor), factor)  # as residual blocks may begin
         along = [-1] + [1] * (own.weight.ndim - 1)
         weight = own.weight_fake_quant(own.weight * factor.reshape(along))
         channels = [1, *along[:-1]]
-        out = own._conv_forward(input, weight, None) / factor.reshape(channels)
+        out = own._product(input, weight) / factor.reshape(channels)
         out = bn(out if own.bias is None else out + own.bias.reshape(channels))
         return relu(out) if self.has_relu else out
 
+    def train(self, mode: bool = True) -> Any:
+        """Training or evaluation; a normalization whose statistics are frozen keeps them."""
+        own: Any = super()
+        made = own.train(mode)
+        made.bn.training = mode and not self.freeze_bn
+        return made
+
     def freeze_bn_stats(self) -> Any:
-        """Normalize by the running statistics from now on, which stay."""
+        """Normalize by the running statistics from now on, which stay, whatever `train` says."""
         own: Any = self
-        own.bn.training = False
+        own.freeze_bn, own.bn.training = True, False
         return self
 
     def update_bn_stats(self) -> Any:
         """Normalize by the batch again."""
         own: Any = self
-        own.bn.training = True
+        own.freeze_bn, own.bn.training = False, own.training
         return self
 
     def folded(self) -> Any:
-        """The convolution of evaluation: of a weight and a bias with the normalization in them."""
+        """The layer of evaluation: of a weight and a bias with the normalization in them."""
         own: Any = self
         bn = own.bn
         made = own.to_float()
@@ -131,22 +149,31 @@ class _ConvBn:
         return made
 
 
-class ConvBn1d(_ConvBn, qat.Conv1d):
+class ConvBn1d(_WithBn, qat.Conv1d):
     """A convolution with a rounded weight and its normalization."""
 
     to_fused = fused.ConvBn1d
 
 
-class ConvBn2d(_ConvBn, qat.Conv2d):
+class ConvBn2d(_WithBn, qat.Conv2d):
     """A convolution with a rounded weight and its normalization."""
 
     to_fused = fused.ConvBn2d
 
 
-class ConvBn3d(_ConvBn, qat.Conv3d):
+class ConvBn3d(_WithBn, qat.Conv3d):
     """A convolution with a rounded weight and its normalization."""
 
     to_fused = fused.ConvBn3d
+
+
+class LinearBn1d(_WithBn, qat.Linear):
+    """A linear map with a rounded weight and its normalization."""
+
+    to_fused = fused.LinearBn1d
+
+    def _product(self, input: Tensor, weight: Tensor) -> Tensor:
+        return linear(input, weight)
 
 
 class ConvBnReLU1d(ConvBn1d):
@@ -173,11 +200,11 @@ class ConvBnReLU3d(ConvBn3d):
 def freeze_bn_stats(mod: nn.Module) -> None:
     """`model.apply(freeze_bn_stats)`: normalizations keep their statistics, as for the last epochs
     of training."""
-    if isinstance(mod, _ConvBn):
+    if isinstance(mod, _WithBn):
         mod.freeze_bn_stats()
 
 
 def update_bn_stats(mod: nn.Module) -> None:
     """`model.apply(update_bn_stats)`: normalizations take those of each batch again."""
-    if isinstance(mod, _ConvBn):
+    if isinstance(mod, _WithBn):
         mod.update_bn_stats()

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from ..quantized import conv, linear
+from ..quantized import conv, linear, requantizing
+from . import fused
 
-__all__ = ["ConvReLU1d", "ConvReLU2d", "ConvReLU3d", "LinearReLU"]
+__all__ = ["BNReLU2d", "BNReLU3d", "ConvReLU1d", "ConvReLU2d", "ConvReLU3d", "LinearReLU"]
+
+
+class BNReLU2d(requantizing._Requantizing):
+    """A normalization of images and ReLU."""
+
+    plain = fused.BNReLU2d
+
+
+class BNReLU3d(requantizing._Requantizing):
+    """A normalization of volumes and ReLU."""
+
+    plain = fused.BNReLU3d
 
 
 class ConvReLU1d(conv.Conv1d):

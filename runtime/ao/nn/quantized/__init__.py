@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from ....nn.modules import Dropout, MaxPool2d, ReLU6
 from . import dynamic as dynamic
 from .conv import Conv1d, Conv2d, Conv3d
+from .conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from .ends import DeQuantize, Embedding, EmbeddingBag, Quantize
 from .functional_modules import FloatFunctional, FXFloatFunctional, QFunctional
 from .linear import Linear
@@ -11,6 +13,7 @@ from .requantizing import *
 from .requantizing import __all__ as _requantizing
 
 __all__ = [
-    "Conv1d", "Conv2d", "Conv3d", "DeQuantize", "Embedding", "EmbeddingBag", "FXFloatFunctional",
-    "FloatFunctional", "Linear", "QFunctional", "Quantize", *_requantizing,
+    "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d",
+    "DeQuantize", "Dropout", "Embedding", "EmbeddingBag", "FXFloatFunctional", "FloatFunctional",
+    "Linear", "MaxPool2d", "QFunctional", "Quantize", "ReLU6", *_requantizing,
 ]  # fmt: skip

@@ -1,5 +1,5 @@
-"""Recurrent layers with weights of 8 bits: both products of each step by `DynamicLinear`, the gates
-in float32.
+"""Recurrent layers with weights of 8 bits: both products of each step by codes, the gates in
+float32.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from ....nn.modules.module import Module
 from ....nn.utils.rnn import PackedSequence
 from ....ops.activations import relu
 from ....ops.elementary import sigmoid, tanh
+from ....ops.int8_recurrent import int8_gru_steps, int8_lstm_steps
 from ....ops.joins import cat, stack
 from ..weights import quantized_weight
 from .linear import DynamicLinear, weight_observer
@@ -19,123 +20,30 @@ from .linear import DynamicLinear, weight_observer
 __all__ = ["GRU", "LSTM", "GRUCell", "LSTMCell", "RNNCell"]
 
 States = tuple[Tensor, ...]
-Step = Callable[[Tensor, Tensor, States], States]
 
 
-def _lstm(x: Tensor, h: Tensor, states: States) -> States:
-    i, f, g, o = (x + h).chunk(4, -1)
-    c = sigmoid(f) * states[1] + sigmoid(i) * tanh(g)
-    return sigmoid(o) * tanh(c), c
+class _Dynamic(Module):
+    """Made by `from_float` of the layer of `nn`, whose products become a `DynamicLinear` each."""
 
-
-def _gru(x: Tensor, h: Tensor, states: States) -> States:
-    (xr, xz, xn), (hr, hz, hn) = x.chunk(3, -1), h.chunk(3, -1)
-    n, z = tanh(xn + sigmoid(xr + hr) * hn), sigmoid(xz + hz)
-    return (n + z * (states[0] - n),)
-
-
-def _tanh(x: Tensor, h: Tensor, states: States) -> States:
-    return (tanh(x + h),)
-
-
-def _relu(x: Tensor, h: Tensor, states: States) -> States:
-    return (relu(x + h),)
-
-
-def _product(weight: Tensor, bias: Tensor | None, observer: Any) -> DynamicLinear:
-    made = DynamicLinear(weight.shape[1], weight.shape[0], bias is not None)
-    made.set_weight_bias(quantized_weight(weight, observer), bias)
-    return made
-
-
-class _Recurrent(Module):
-    """What the layers share; made by `from_float` of the layer of `nn`. Inputs and results as
-    there, but for packed sequences. Dropout is off, as the layer is for evaluation."""
-
-    step: Step
     count = 1  # of states
 
     def __init__(self, mod: Any) -> None:
         super().__init__()
-        if getattr(mod, "proj_size", 0):
-            raise NotImplementedError(
-                f"{type(self).__name__}: expected a layer without a projection. Got proj_size "
-                f"{mod.proj_size}. Leave it out: quantize_dynamic(model, {{nn.Linear}})."
-            )
-        for name in ("input_size", "hidden_size", "num_layers", "batch_first", "bidirectional"):
-            setattr(self, name, getattr(mod, name))
+        self.hidden_size = mod.hidden_size
+        self.training = mod.training
         self._description = mod.extra_repr()
-        self._names = []
-        for names in mod._all_weights:
-            found = {n[: n.index("_l")]: n for n in names}
-            suffix = names[0][names[0].index("_l") :]
-            for side in ("ih", "hh"):
-                weight = getattr(mod, found[f"weight_{side}"])
-                bias = getattr(mod, found[f"bias_{side}"]) if mod.bias else None
-                product = _product(weight, bias, weight_observer(mod))
-                self.add_module(f"product_{side}{suffix}", product)
-            self._names.append(suffix)
 
     @classmethod
     def from_float(cls, mod: Any, use_precomputed_fake_quant: bool = False) -> Any:
         """The dynamic layer of `mod`."""
-        made = cls(mod)
-        made.training = mod.training
-        return made
+        return cls(mod)
 
-    def forward(self, input: Any, hx: Any = None) -> Any:
-        """(T, B, I), (B, T, I) if batch_first, or (T, I) -> outputs and last states."""
-        if isinstance(input, PackedSequence):
-            raise TypeError(
-                f"{self._get_name()}: expected a tensor. Got a packed sequence. Pad it with "
-                "torch.nn.utils.rnn.pad_packed_sequence."
-            )
-        own: Any = self
-        is_batched, first = input.ndim == 3, own.batch_first
-        rows = input if is_batched else input.unsqueeze(1)
-        rows = rows.transpose(0, 1) if first and is_batched else rows
-        states = self._begin(rows, hx, is_batched)
-        out, last = self._layers(rows, states)
-        out = out.transpose(0, 1) if first and is_batched else out
-        if not is_batched:
-            out, last = out.squeeze(1), [s.squeeze(1) for s in last]
-        return out, tuple(last) if self.count > 1 else last[0]
-
-    def _begin(self, rows: Tensor, hx: Any, is_batched: bool) -> list[Tensor]:
-        own: Any = self
-        if hx is None:
-            shape = (len(self._names), rows.shape[1], own.hidden_size)
-            return [rows.new_zeros(shape)] * self.count
-        states = list(hx) if self.count > 1 else [hx]
-        return states if is_batched else [s.unsqueeze(1) for s in states]
-
-    def _layers(self, rows: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        own: Any = self
-        ends: list[States] = []
-        directions = 2 if own.bidirectional else 1
-        for layer in range(own.num_layers):
-            outs = []
-            for direction in range(directions):
-                k = layer * directions + direction
-                begin = tuple(state[k] for state in states)
-                out, end = self._over_time(rows, self._names[k], begin, direction == 1)
-                outs.append(out)
-                ends.append(end)
-            rows = outs[0] if len(outs) == 1 else cat(outs, -1)
-        return rows, [stack([end[k] for end in ends]) for k in range(self.count)]
-
-    def _over_time(
-        self, rows: Tensor, suffix: str, states: States, is_reversed: bool
-    ) -> tuple[Tensor, States]:
-        own: Any = self
-        by_input = own._modules[f"product_ih{suffix}"](rows)
-        by_state = own._modules[f"product_hh{suffix}"]
-        outs = []
-        times = range(len(rows))
-        for t in reversed(times) if is_reversed else times:
-            states = type(self).step(by_input[t], by_state(states[0]), states)
-            outs.append(states[0])
-        return stack(outs[::-1] if is_reversed else outs), states
+    def _take(self, mod: Any, name: str, side: str, suffix: str = "") -> None:
+        """Make `name` the product by the weight and bias of mod's `side`, ih or hh."""
+        weight, bias = (getattr(mod, f"{kind}_{side}{suffix}", None) for kind in ("weight", "bias"))
+        made = DynamicLinear(weight.shape[1], weight.shape[0], bias is not None)
+        made.set_weight_bias(quantized_weight(weight, weight_observer(mod)), bias)
+        self.add_module(name, made)
 
     def extra_repr(self) -> str:
         """The sizes, and what differs from the defaults."""
@@ -145,71 +53,152 @@ class _Recurrent(Module):
         return f"DynamicQuantized{type(self).__name__}"
 
 
+# -- layers ----------------------------------------------------------------------------------------
+
+
+class _Recurrent(_Dynamic):
+    """What the layers share. Inputs and results as those of the layers of `nn`, packed sequences
+    among them. Dropout is off, as the layer is for evaluation."""
+
+    steps: Callable[..., States]
+
+    def __init__(self, mod: Any) -> None:
+        super().__init__(mod)
+        if getattr(mod, "proj_size", 0):
+            raise NotImplementedError(
+                f"{type(self).__name__}: expected a layer without a projection. Got proj_size "
+                f"{mod.proj_size}. Leave it out: quantize_dynamic(model, {{nn.Linear}})."
+            )
+        for name in ("input_size", "num_layers", "batch_first", "bidirectional"):
+            setattr(self, name, getattr(mod, name))
+        first = [names[0] for names in mod._all_weights]
+        self._suffixes = [name[name.index("_l") :] for name in first]
+        for suffix in self._suffixes:
+            for side in ("ih", "hh"):
+                self._take(mod, f"product_{side}{suffix}", side, suffix)
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        """(T, B, I), (B, T, I) if batch_first, (T, I) or packed -> outputs and last states."""
+        if isinstance(input, PackedSequence):
+            return self._packed(input, hx)
+        own: Any = self
+        is_batched, turns = input.ndim == 3, own.batch_first and input.ndim == 3
+        rows = input if is_batched else input.unsqueeze(1)
+        rows = rows.transpose(0, 1) if turns else rows
+        times, batch = rows.shape[:2]
+        given = None if hx is None else (hx if self.count > 1 else (hx,))
+        if given is not None and not is_batched:
+            given = [s.unsqueeze(1) for s in given]
+        out, last = self._layers(rows.reshape(times * batch, -1), given, (batch,) * times)
+        out = out.reshape(times, batch, out.shape[-1])
+        if not is_batched:
+            return out.squeeze(1), self._joined([s.squeeze(1) for s in last])
+        return out.transpose(0, 1) if turns else out, self._joined(last)
+
+    def _packed(self, input: PackedSequence, hx: Any) -> Any:
+        order, back = input.sorted_indices, input.unsorted_indices
+        given = None if hx is None else list(hx if self.count > 1 else (hx,))
+        if given is not None and order is not None:
+            given = [s.index_select(1, order) for s in given]
+        out, last = self._layers(input.data, given, tuple(input.batch_sizes.tolist()))
+        if back is not None:
+            last = [s.index_select(1, back) for s in last]
+        return PackedSequence(out, input.batch_sizes, order, back), self._joined(last)
+
+    def _joined(self, states: list[Tensor]) -> Any:
+        return tuple(states) if self.count > 1 else states[0]
+
+    def _layers(
+        self, rows: Tensor, given: Any, sizes: tuple[int, ...]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Packed rows -> packed outputs, and the last states of all layers and directions."""
+        own: Any = self
+        if given is None:
+            shape = (len(self._suffixes), max(sizes, default=0), self.hidden_size)
+            given = [rows.new_zeros(shape)] * self.count
+        ends: list[States] = []
+        directions = 2 if own.bidirectional else 1
+        for layer in range(own.num_layers):
+            outs = []
+            for k in range(layer * directions, (layer + 1) * directions):
+                begin = [state[k].contiguous() for state in given]
+                out, *end = self._over_time(rows, k, begin, sizes)
+                outs.append(out)
+                ends.append(tuple(end))
+            rows = outs[0] if len(outs) == 1 else cat(outs, -1)
+        return rows, [stack([end[k] for end in ends]) for k in range(self.count)]
+
+    def _over_time(
+        self, rows: Tensor, k: int, states: list[Tensor], sizes: tuple[int, ...]
+    ) -> States:
+        own: Any = self
+        by_input, by_state = (
+            own._modules[f"product_{side}{self._suffixes[k]}"] for side in ("ih", "hh")
+        )
+        weight = by_state._weight
+        weight.announce()
+        return type(self).steps(
+            by_input(rows), *(s.detach().float() for s in states), weight.codes, weight.scale,
+            by_state.bias(), batch_sizes=sizes, reverse=own.bidirectional and k % 2 == 1,
+        )  # fmt: skip
+
+
 class LSTM(_Recurrent):
     """`nn.LSTM` with weights of 8 bits."""
 
-    step = staticmethod(_lstm)
+    steps = staticmethod(int8_lstm_steps)
     count = 2
 
 
 class GRU(_Recurrent):
     """`nn.GRU` with weights of 8 bits."""
 
-    step = staticmethod(_gru)
+    steps = staticmethod(int8_gru_steps)
 
 
-class _Cell(Module):
-    """One step; made by `from_float` of the cell of `nn`."""
+# -- single steps ----------------------------------------------------------------------------------
 
-    step: Step
-    count = 1
+
+class _Cell(_Dynamic):
+    """One step; `_step` makes new states of the products and the old ones."""
 
     def __init__(self, mod: Any) -> None:
-        super().__init__()
-        self.hidden_size = mod.hidden_size
-        self._description = mod.extra_repr()
-        observer = weight_observer
-        self.product_ih = _product(mod.weight_ih, mod.bias_ih, observer(mod))
-        self.product_hh = _product(mod.weight_hh, mod.bias_hh, observer(mod))
+        super().__init__(mod)
+        for side in ("ih", "hh"):
+            self._take(mod, f"product_{side}", side)
 
-    @classmethod
-    def from_float(cls, mod: Any, use_precomputed_fake_quant: bool = False) -> Any:
-        """The dynamic cell of `mod`."""
-        made = cls(mod)
-        made.training = mod.training
-        return made
-
-    def _step(self) -> Step:
-        return type(self).step
+    def _step(self, x: Tensor, h: Tensor, states: States) -> States:
+        raise NotImplementedError
 
     def forward(self, input: Tensor, hx: Any = None) -> Any:
         """(B, I) or (I,), and states (B, H) or (H,) -> the next states."""
+        own: Any = self
         if hx is None:
             zeros = input.new_zeros((*input.shape[:-1], self.hidden_size))
             hx = (zeros,) * self.count if self.count > 1 else zeros
         states = tuple(hx) if self.count > 1 else (hx,)
-        found = self._step()(self.product_ih(input), self.product_hh(states[0]), states)
+        found = self._step(own.product_ih(input), own.product_hh(states[0]), states)
         return found if self.count > 1 else found[0]
-
-    def extra_repr(self) -> str:
-        """The sizes, and what differs from the defaults."""
-        return self._description
-
-    def _get_name(self) -> str:
-        return f"DynamicQuantized{type(self).__name__}"
 
 
 class LSTMCell(_Cell):
     """`nn.LSTMCell` with weights of 8 bits."""
 
-    step = staticmethod(_lstm)
     count = 2
+
+    def _step(self, x: Tensor, h: Tensor, states: States) -> States:
+        i, f, g, o = (x + h).chunk(4, -1)
+        c = sigmoid(f) * states[1] + sigmoid(i) * tanh(g)
+        return sigmoid(o) * tanh(c), c
 
 
 class GRUCell(_Cell):
     """`nn.GRUCell` with weights of 8 bits."""
 
-    step = staticmethod(_gru)
+    def _step(self, x: Tensor, h: Tensor, states: States) -> States:
+        (xr, xz, xn), (hr, hz, hn) = x.chunk(3, -1), h.chunk(3, -1)
+        n, z = tanh(xn + sigmoid(xr + hr) * hn), sigmoid(xz + hz)
+        return (n + z * (states[0] - n),)
 
 
 class RNNCell(_Cell):
@@ -219,5 +208,5 @@ class RNNCell(_Cell):
         super().__init__(mod)
         self.nonlinearity = mod.nonlinearity
 
-    def _step(self) -> Step:
-        return _relu if self.nonlinearity == "relu" else _tanh
+    def _step(self, x: Tensor, h: Tensor, states: States) -> States:
+        return ((relu if self.nonlinearity == "relu" else tanh)(x + h),)

@@ -6,6 +6,7 @@ of all times. Products with the state are oneDNN's, with a weight arranged once 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -20,9 +21,18 @@ Times = list[tuple[int, int]]
 """First row and number of rows of each time, in the order of the walk."""
 
 
+Product = Callable[[Any, Any], Any]
+"""Writes the product of states with a weight, its first argument (rows, H), into its second."""
+
+
 def _counts(times: Times) -> list[int]:
     """The number of rows of each time."""
     return [count for _, count in times]
+
+
+def multiplier(weight: Any, times: Times) -> Product:
+    """The product with the transposed weight for the rows of each time."""
+    return Multiplier(weight.T, _counts(times))
 
 
 def _before(kept: Any, first: Any, times: Times, k: int) -> Any:
@@ -97,15 +107,15 @@ def _lstm_gradient(has_g: bool) -> RowLoop:
 LSTM = RowLoop(_lstm, "real", "four real", "four real", "real", "real", "real")
 
 
-def lstm(gates: Any, state: Any, cell: Any, weight: Any, projection: Any, times: Times) -> Any:
+def lstm(
+    gates: Any, state: Any, cell: Any, by_weight: Product, projection: Any, times: Times
+) -> Any:
     """What `ops.recurrent.lstm_steps` returns."""
     width = cell.shape[1]
     h, c = state.copy(), cell.copy()
     out = np.empty((len(gates), state.shape[1]), gates.dtype)
     cells, acts = np.empty((len(gates), width), gates.dtype), np.empty_like(gates)
-    counts = _counts(times)
-    by_weight = Multiplier(weight.T, counts)
-    narrow = None if projection is None else Multiplier(projection.T, counts)
+    narrow = None if projection is None else multiplier(projection, times)
     inner = h if narrow is None else np.empty_like(c)  # the states before projection
     shown = out if narrow is None else np.empty_like(cells)
     for start, count in times:
@@ -211,13 +221,13 @@ def _gru_gradient(has_g: bool) -> RowLoop:
     return RowLoop(gru_gradient, *kinds, *["real"] * has_g)
 
 
-def gru(gates: Any, state: Any, weight: Any, bias: Any, times: Times) -> Any:
+def gru(gates: Any, state: Any, by_weight: Product, bias: Any, times: Times) -> Any:
     """What `ops.recurrent.gru_steps` returns."""
     width = state.shape[1]
     h, out = state.copy(), np.empty((len(gates), width), gates.dtype)
     acts = np.empty((len(gates), 4 * width), gates.dtype)
     product = np.empty((len(state), 3 * width), gates.dtype)
-    by_weight, loop = Multiplier(weight.T, _counts(times)), _gru(bias is not None)
+    loop = _gru(bias is not None)
     more = [] if bias is None else [bias]
     for start, count in times:
         rows = slice(start, start + count)
