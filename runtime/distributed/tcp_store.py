@@ -100,11 +100,18 @@ class _Server:
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
+        will: list[Any] = []
         with connection, contextlib.suppress(Exception):  # a client that is gone, or is none
             keep_watch(connection)
             while True:
                 name, *arguments = receive_frame(connection)
-                send_frame(connection, [REQUESTS[name](self, *arguments)])
+                if name == "will":
+                    will, answer = arguments, None
+                else:
+                    answer = REQUESTS[name](self, *arguments)
+                send_frame(connection, [answer])
+        with contextlib.suppress(Exception):
+            self.set(*will)
 
     def _with_table(self, change: Callable[[Table], Any]) -> Any:
         with self._changed:
@@ -292,6 +299,11 @@ class TCPStore(Store):
     def local_address(self) -> str | None:
         own = str(self._connection.getsockname()[0])
         return None if is_loopback(own) and not is_loopback(self.host) else own
+
+    def leave_behind(self, key: str, value: str | bytes) -> None:
+        """Let `key` be set to `value` when this process is gone, however it ends: the last one that
+        was said counts. A machine that does not answer any more is gone after 30 s."""
+        self._ask("will", [key], [bytes_of(value)])
 
     def close(self) -> None:
         """Leave; the master's store ends for all."""
