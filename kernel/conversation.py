@@ -8,8 +8,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from .launch import connect_stdin
+
 POLL = 0.2  # s between two looks at whether the kernel lives
-PATIENCE = 5.0  # s for an interrupted cell to stop
+READY_LOOK = 1.0  # s of them while it is not ready
+PATIENCE = 10.0  # s for an interrupted cell to stop
 
 Listener = Callable[[str, dict[str, Any]], None]
 """Hears of each output: the message's type and its content."""
@@ -34,6 +37,7 @@ class Conversation:
         self.client, self.is_alive, self.may_ask = client, is_alive, may_ask
         self.deadline: float | None = None  # of the monotonic clock
         self._heeds_deadline = True
+        self._has_begun = False
         self._cell = ""
 
     def execute(
@@ -44,31 +48,45 @@ class Conversation:
 
         Raises: KernelGoneError, or OutOfTimeError at the deadline; the cell then still runs.
         """
-        self._heeds_deadline = not silent
+        self._heeds_deadline, self._has_begun = not silent, False
         self._cell = self.client.execute(
             source, silent=silent, store_history=not silent, allow_stdin=self.may_ask
         )
         while True:
             self._answer_questions()
-            message = self._next(self.client.iopub_channel)
-            if message is None or message["parent_header"].get("msg_id") != self._cell:
+            message = self._next_of_cell()
+            if message is None:
                 continue
             if is_idle(message):
                 return self._reply(self._cell)
             if listener is not None:
                 listener(message["msg_type"], message["content"])
 
-    def hear_out(self, listener: Listener) -> None:
-        """After an interrupt: the rest of what the cell says, as long as it stops soon."""
+    def stop(self, interrupt: Callable[[], Any], listener: Listener) -> None:
+        """Interrupt the cell, and hear the rest of what it says, as long as it stops soon.
+
+        It is interrupted once, and not before it has begun: the kernel would not heed it.
+        """
         self._heeds_deadline = False
-        ends = time.monotonic() + PATIENCE
+        ends, is_told = time.monotonic() + PATIENCE, False
         while time.monotonic() < ends:
-            message = self._next(self.client.iopub_channel)
-            if message is None or message["parent_header"].get("msg_id") != self._cell:
+            if self._has_begun and not is_told:
+                is_told = True
+                interrupt()
+            message = self._next_of_cell()
+            if message is None:
                 continue
             if is_idle(message):
                 return
             listener(message["msg_type"], message["content"])
+
+    def _next_of_cell(self) -> dict[str, Any] | None:
+        """What the cell says next; None if that was nothing for a while."""
+        message = self._next(self.client.iopub_channel)
+        if message is None or message["parent_header"].get("msg_id") != self._cell:
+            return None
+        self._has_begun = self._has_begun or message["msg_type"] == "execute_input"
+        return message
 
     def _reply(self, identity: str) -> dict[str, Any]:
         while True:
@@ -99,6 +117,27 @@ class Conversation:
             self.client.input(ask(content["prompt"]))
         except EOFError:
             self.client.input("\x04")
+
+
+def join(client: Any, is_alive: Callable[[], bool]) -> None:
+    """Wait until the kernel answers and its output arrives here, for what it publishes earlier is
+    lost; behind the cells of others, if there are any.
+
+    Raises: KernelGoneError if it ends instead.
+    """
+    while True:
+        try:
+            client.wait_for_ready(timeout=READY_LOOK)
+            break
+        except RuntimeError:
+            if not is_alive():
+                raise KernelGoneError from None
+    import zmq
+
+    connect_stdin(client)
+    while not client.stdin_channel.socket.poll(1000 * POLL, zmq.POLLOUT):
+        if not is_alive():
+            raise KernelGoneError
 
 
 def is_idle(message: dict[str, Any]) -> bool:

@@ -6,15 +6,18 @@ import argparse
 import contextlib
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from .cells import Cell, notebook_cells, python_cells
-from .conversation import Conversation, KernelGoneError, OutOfTimeError, exit_status
-from .launch import connect_stdin
+from .conversation import Conversation, KernelGoneError, OutOfTimeError, exit_status, join
+from .launch import connection_file
 from .outputs import show
 from .scripts import FAILED, INTERRUPTED, OUT_OF_TIME, STDIN, UNUSABLE, seconds
-from .serve import DEFAULT, connect
+from .serve import DEFAULT, PREFIX, served
+
+STOP_PATIENCE = 30.0  # s for the session to say that it ends
 
 QUIET = "__import__('warnings').filterwarnings('ignore', message='To exit: use')"
 """What ends by `sys.exit()` need not be told how to leave a prompt."""
@@ -38,22 +41,30 @@ def run(options: argparse.Namespace) -> int:
     except (OSError, ValueError) as error:
         print(f"flambeau exec: {error}", file=sys.stderr)
         return UNUSABLE
-    client = connect(options.name)
-    if client is None:
+    path = connection_file(PREFIX + options.name)
+    if not served(path):
         print(
             f"flambeau exec: no session {options.name!r} answers. Start it with `flambeau serve"
             f"{'' if options.name == DEFAULT else f' --name {options.name}'}`.",
             file=sys.stderr,
         )
         return UNUSABLE
+    from jupyter_client.blocking.client import BlockingKernelClient
+
+    client = BlockingKernelClient(connection_file=str(path))
     try:
+        client.load_connection_file()
+        client.start_channels(stdin=False, hb=False)
         if options.stop:
-            client.shutdown(reply=True, timeout=5)
+            client.shutdown(reply=True, timeout=STOP_PATIENCE)
             return 0
-        return _execute(client, cells, options)
-    except KernelGoneError:
-        print("flambeau exec: the session ended.", file=sys.stderr)
+        return _execute(client, cells, options, lambda: served(path))
+    except (KernelGoneError, TimeoutError) as error:
+        what = "ended" if isinstance(error, KernelGoneError) else "does not answer"
+        print(f"flambeau exec: the session {what}.", file=sys.stderr)
         return FAILED
+    except KeyboardInterrupt:  # before its first cell
+        return INTERRUPTED
     finally:
         client.stop_channels()
 
@@ -67,15 +78,16 @@ def _cells(options: argparse.Namespace) -> list[Cell]:
     return [Cell(sys.stdin.read() if options.code == STDIN else options.code, 1)]
 
 
-def _execute(client: Any, cells: list[Cell], options: argparse.Namespace) -> int:
-    client.wait_for_ready(timeout=None)  # behind the cells of other calls
-    connect_stdin(client, wait=True)
+def _execute(
+    client: Any, cells: list[Cell], options: argparse.Namespace, is_alive: Callable[[], bool]
+) -> int:
+    join(client, is_alive)
     may_ask = options.code != STDIN and sys.stdin is not None and sys.stdin.isatty()
-    conversation = Conversation(client, client.is_alive, may_ask)
-    if options.timeout is not None:
-        conversation.deadline = time.monotonic() + options.timeout
+    conversation = Conversation(client, is_alive, may_ask)
     try:
         conversation.execute(QUIET, silent=True)
+        if options.timeout is not None:
+            conversation.deadline = time.monotonic() + options.timeout
         for cell in cells:
             status, words = exit_status(conversation.execute(cell.source, show)["content"])
             if words:
@@ -92,7 +104,7 @@ def _execute(client: Any, cells: list[Cell], options: argparse.Namespace) -> int
 
 def _interrupt(client: Any, conversation: Conversation, status: int) -> int:
     """Stop the cell, not the session, and print where it stood."""
-    client.control_channel.send(client.session.msg("interrupt_request", {}))
+    request = client.session.msg("interrupt_request", {})
     with contextlib.suppress(KeyboardInterrupt, KernelGoneError):
-        conversation.hear_out(show)
+        conversation.stop(lambda: client.control_channel.send(request), show)
     return status

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import sys
 import tempfile
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ AS_TORCH = "FLAMBEAU_AS_TORCH"
 LONGEST_SOCKET_PATH = 100
 """Bytes of a socket's path; the address structure holds 104 on macOS, 108 on Linux."""
 
+LISTENING_PATIENCE = 2.0
+"""Seconds for a connection to a kernel's socket, which the system makes, not the kernel."""
 
 TEXT_DOOR = "FLAMBEAU_TEXT_DOOR"
 """Environment variable: set to 1, the front end is a terminal or a log and shows no widgets."""
@@ -91,12 +95,26 @@ def running_connection(name: str) -> str:
         raise OSError(f"There is no kernel to attach to: {sought}.") from None
 
 
-def connect_stdin(client: Any, wait: bool = False) -> None:
+def listens(connection: Mapping[str, Any]) -> bool:
+    """Whether a process listens where a connection file says that a kernel's heart beats: at once,
+    and also of one that is too busy to answer."""
+    ip, port = connection["ip"], connection["hb_port"]
+    over_tcp = connection["transport"] == "tcp"
+    try:
+        with socket.socket(socket.AF_INET if over_tcp else socket.AF_UNIX) as end:
+            end.settimeout(LISTENING_PATIENCE)
+            end.connect((ip, port) if over_tcp else f"{ip}-{port}")
+    except OSError:
+        return False
+    return True
+
+
+def connect_stdin(client: Any) -> None:
     """Start the stdin channel of a client whose kernel has answered on another.
 
-    Poll its socket for POLLOUT before running a cell (or let this `wait`): made with ZMQ_IMMEDIATE,
-    it becomes writable when the connection stands. Until then the kernel's questions are lost, and
-    it would wait for their answers for ever.
+    Poll its socket for POLLOUT before running a cell: made with ZMQ_IMMEDIATE, it becomes writable
+    when the connection stands. Until then the kernel's questions are lost, and it would wait for
+    their answers for ever.
     """
     import zmq
 
@@ -106,8 +124,6 @@ def connect_stdin(client: Any, wait: bool = False) -> None:
     finally:
         client.context.setsockopt(zmq.IMMEDIATE, 0)
     client.allow_stdin = True
-    if wait:
-        client.stdin_channel.socket.poll(None, zmq.POLLOUT)
 
 
 def _transport(sockets: Path, identity: str) -> dict[str, str]:

@@ -17,9 +17,16 @@ from pathlib import Path
 from typing import IO, Any
 
 from .cells import Cell, notebook_cells, python_cells
-from .conversation import Conversation, KernelGoneError, Listener, OutOfTimeError, exit_status
+from .conversation import (
+    Conversation,
+    KernelGoneError,
+    Listener,
+    OutOfTimeError,
+    exit_status,
+    join,
+)
 from .expectations import Expectation, expectation
-from .launch import AS_TORCH, connect_stdin, manager
+from .launch import AS_TORCH, manager
 from .notebooks import ExecutedNotebook
 from .outputs import Recorder, show
 from .run_log import RunLog, receipt_of
@@ -187,7 +194,9 @@ class ScriptRun:
         """The exit status of the cells, one after another."""
         try:
             self.manager.start_kernel()
-            self._connect()
+            self.client = self.manager.client()
+            self.client.start_channels(stdin=False)
+            join(self.client, self.manager.is_alive)
             return self._run_cells(
                 Conversation(self.client, self.manager.is_alive, self._may_ask())
             )
@@ -201,19 +210,6 @@ class ScriptRun:
             # What is left in the buffer would fail once more when Python ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return UNHEARD
-
-    def _connect(self) -> None:
-        """Until the kernel answers and its output arrives: what it publishes earlier is lost.
-
-        Raises: KernelGoneError if it ends instead.
-        """
-        self.client = self.manager.client()
-        self.client.start_channels(stdin=False)
-        try:
-            self.client.wait_for_ready(timeout=None)
-        except RuntimeError:
-            raise KernelGoneError from None
-        connect_stdin(self.client, wait=True)
 
     def _may_ask(self) -> bool:
         return self.script.path != STDIN and sys.stdin is not None and sys.stdin.isatty()
@@ -285,8 +281,7 @@ class ScriptRun:
         """Interrupt the cell and print where it stood."""
         # Asked twice, or gone already: then it is only to be cleared away.
         with contextlib.suppress(KeyboardInterrupt, KernelGoneError, RuntimeError):
-            self.manager.interrupt_kernel()
-            conversation.hear_out(listen)
+            conversation.stop(self.manager.interrupt_kernel, listen)
         return status
 
     def _close(self) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import sys
 import time
-from typing import Any
+from pathlib import Path
 
-from .launch import connection_file, manager
+from .launch import connection_file, listens, manager
 
 POLL = 0.5  # s between two looks at whether the kernel lives
-ANSWER_PATIENCE = 3.0  # s for the heartbeat of a session that is there
+START_POLL = 0.05  # s between two looks at whether it listens yet
 DEFAULT = "session"
 PREFIX = "served-"
 
@@ -25,25 +26,24 @@ def run(options: argparse.Namespace) -> int:
     """Serve until Ctrl-C, SIGTERM or `flambeau exec --stop`; 1 if the kernel died, 2 if there is a
     session of this name already."""
     path = connection_file(PREFIX + options.name)
-    if path.exists():
-        client = connect(options.name)
-        if client is not None:
-            client.stop_channels()
-            print(
-                f"flambeau serve: expected a new name. A session {options.name!r} is served "
-                "already: end it with `flambeau exec --stop`, or give another --name.",
-                file=sys.stderr,
-            )
-            return 2
-        path.unlink()  # its kernel was killed
-    return _serve(options.name)
+    if served(path):
+        print(
+            f"flambeau serve: expected a new name. A session {options.name!r} is served "
+            "already: end it with `flambeau exec --stop`, or give another --name.",
+            file=sys.stderr,
+        )
+        return 2
+    path.unlink(missing_ok=True)  # its kernel was killed
+    return _serve(options.name, path)
 
 
-def _serve(name: str) -> int:
+def _serve(name: str, path: Path) -> int:
     kernel = manager(name=PREFIX + name)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         kernel.start_kernel()
+        while kernel.is_alive() and not served(path):
+            time.sleep(START_POLL)
         named = "" if name == DEFAULT else f" --name {name}"
         print(f"Serving. `flambeau exec{named} CODE` runs code here; Ctrl-C ends it.", flush=True)
         while kernel.is_alive():
@@ -59,21 +59,9 @@ def _serve(name: str) -> int:
         kernel.shutdown_kernel(now=not kernel.is_alive())
 
 
-def connect(name: str) -> Any:
-    """A client of the session of this name, its heart beating; None if none answers."""
-    from jupyter_client.blocking.client import BlockingKernelClient
-
-    path = connection_file(PREFIX + name)
-    if not path.exists():
-        return None
-    client = BlockingKernelClient(connection_file=str(path))
-    client.load_connection_file()
-    client.start_channels(stdin=False)
-    client.hb_channel.unpause()
-    ends = time.monotonic() + ANSWER_PATIENCE
-    while time.monotonic() < ends:
-        if client.hb_channel._beating and client.is_alive():
-            return client
-        time.sleep(0.05)
-    client.stop_channels()
-    return None
+def served(path: Path) -> bool:
+    """Whether the kernel of this connection file listens."""
+    try:
+        return listens(json.loads(path.read_text()))
+    except (OSError, ValueError):  # there is none, or it is being written
+        return False

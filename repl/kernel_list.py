@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-HEARTBEAT = 0.5  # s; a kernel that lives answers in a few milliseconds, running a cell or not
+from flambeau.kernel.launch import listens
+
+HEARTBEAT = 5.0  # s; a kernel that lives answers in a few milliseconds, on a busy machine later
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ async def running_kernels() -> list[Running]:
 async def _look(path: Path) -> Running | None:
     with contextlib.suppress(OSError, ValueError, KeyError):
         connection = json.loads(path.read_text())
-        if await _beats(connection):
+        if listens(connection) and await _beats(connection):
             return Running(path, time.time() - path.stat().st_mtime)
     return None
 

@@ -10,14 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flambeau.kernel.launch import manager, running_connection
+from flambeau.kernel.launch import listens, manager, running_connection
 
 from .client import Client, KernelDiedError, Message
 
 if TYPE_CHECKING:
     from jupyter_client.asynchronous.client import AsyncKernelClient
 
-ANSWER_PATIENCE = 5.0  # s for a running kernel to answer at all
 SHUTDOWN_PATIENCE = 4.0  # s from the request to SIGTERM to SIGKILL
 LIFE_CHECK = 0.25  # s between two looks at the process
 HEARTBEATS_MISSED = 5  # in a row, one a second, before a kernel elsewhere counts as dead
@@ -46,6 +45,19 @@ class Kernel(ABC):
     @abstractmethod
     async def death(self) -> str:
         """Wait for the end of the kernel; one sentence of how it ended."""
+
+    async def _open_client(self) -> None:
+        """Wait until the kernel answers, as long as it lives."""
+        opening = asyncio.ensure_future(self.client.open())
+        ending = asyncio.ensure_future(self.death())
+        try:
+            await asyncio.wait({opening, ending}, return_when=asyncio.FIRST_COMPLETED)
+            if not opening.done():
+                raise KernelDiedError(f"{ending.result()} It had not answered yet.")
+            opening.result()
+        finally:
+            opening.cancel()
+            ending.cancel()
 
     @abstractmethod
     async def interrupt(self) -> None:
@@ -79,16 +91,7 @@ class OwnKernel(Kernel):
         await self._manager.start_kernel(stdout=self._log, stderr=self._log)
         self.has_process.set()
         self.client = Client(self._manager.client(), on_output, on_question)
-        opening = asyncio.ensure_future(self.client.open())
-        ending = asyncio.ensure_future(self.death())
-        try:
-            await asyncio.wait({opening, ending}, return_when=asyncio.FIRST_COMPLETED)
-            if not opening.done():
-                raise KernelDiedError(f"{ending.result()} It had not answered yet.")
-            opening.result()
-        finally:
-            opening.cancel()
-            ending.cancel()
+        await self._open_client()
         self._is_ready = True
 
     async def death(self) -> str:
@@ -147,10 +150,7 @@ class RunningKernel(Kernel):
         self.has_process.set()
         self.client = Client(self._channels, on_output, on_question)
         self._channels.hb_channel.start()
-        try:
-            await asyncio.wait_for(self.client.open(), ANSWER_PATIENCE)
-        except TimeoutError:
-            raise KernelDiedError(f"No kernel answers at {name}: it has probably ended.") from None
+        await self._open_client()
 
     async def death(self) -> str:
         missed = 0
@@ -176,6 +176,8 @@ def _connect(connection: str | None) -> tuple[AsyncKernelClient, str]:
         raise KernelDiedError(str(error)) from None
     channels = AsyncKernelClient(connection_file=path)
     channels.load_connection_file()
+    if not listens(channels.get_connection_info()):
+        raise KernelDiedError(f"No kernel answers at {path}: it has ended.")
     return channels, path
 
 

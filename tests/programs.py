@@ -14,14 +14,16 @@ PATIENCE = 120.0  # s; a loaded machine may be slow, a hang is longer
 
 
 @contextlib.contextmanager
-def running(*command: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
+def running(
+    *command: str, patience: float = PATIENCE, **options: Any
+) -> Iterator[subprocess.Popen[str]]:
     """The program, with pipes, in a session of its own. It and all that it started are killed at
-    the end of the block, or after `PATIENCE`: then whatever is read from it ends."""
+    the end of the block, or after `patience`: then whatever is read from it ends."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(
         command, text=True, start_new_session=True, **{**pipes, **options}
     ) as process:
-        guard = threading.Timer(PATIENCE, kill, (process.pid,))
+        guard = threading.Timer(patience, kill, (process.pid,))
         guard.start()
         try:
             yield process

@@ -85,8 +85,10 @@ class Pass:
                 following = None
             if edge.prehooks:
                 g, fresh = self._run_prehooks(edge, g, fresh)
-            if self.wanted is not None and self._capture(edge, g):
-                continue
+            if self.wanted is not None:
+                if self._capture(edge, g):
+                    continue
+                fresh = fresh and edge not in self.wanted
             if edge.__class__ is AccumulateGrad:
                 if self.wanted is None:
                     self.accumulate(edge, g, fresh, self.create_graph)
@@ -128,8 +130,10 @@ class Pass:
         if anomaly.state.enabled:
             anomaly.inspect(node, grads)
         if not self.retain_graph and node.saves_arrays:
-            node.saved = None
-            if g.__class__ is not list:
+            if g.__class__ is list:
+                node.release(g)
+            else:
+                node.saved = None
                 node.result_shape = g.shape
         return grads, freshness
 

@@ -92,15 +92,21 @@ class Node:
     def check(self) -> None:
         """Raises: GradientError if what was saved is gone or was changed in place."""
         if self.saved is None:
-            raise GradientError(
-                f"backward: expected the values saved for {self.name()}. They were freed by an "
-                "earlier "
-                "backward pass through this graph. Pass retain_graph=True to that earlier one."
-            )
+            raise self._freed()
         versions = self.versions
         for k in range(0, len(versions), 2):
             if versions[k][0] != versions[k + 1] and self.saved[k // 2].__class__ is not tuple:
                 raise self._changed(k // 2)
+
+    def release(self, gs: list[Any]) -> None:
+        """Let go of what was saved, after a pass in which the outputs had the gradients `gs`."""
+        self.saved = None
+
+    def _freed(self) -> GradientError:
+        return GradientError(
+            f"backward: expected the values saved for {self.name()}. They were freed by an earlier "
+            "backward pass through this graph. Pass retain_graph=True to that earlier one."
+        )
 
     def _changed(self, k: int) -> GradientError:
         names = [*self.operation.array_names, "its result"]

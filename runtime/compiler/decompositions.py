@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..core.dispatch import operations
 from .graph import Graph, Step, Tracer, Value
 
 if TYPE_CHECKING:
@@ -65,14 +66,17 @@ class _Apart(Tracer):
 
 
 def taken_apart(
-    graph: Graph, steps: list[Step], may: Callable[[Step], bool]
+    graph: Graph, steps: list[Step], targets: list[int], may: Callable[[Step], bool]
 ) -> tuple[list[Step], dict[int, Value]]:
     """`steps` with those taken apart that can be and that `may`, equal ones made once; and by
-    number of a value the one that stands for it now."""
+    number of a value the one that stands for it now. Targets keep memory of their own: of two
+    equal ones the second is a copy."""
     scratch = Graph()
     scratch.values, scratch.constants = graph.values, graph.constants
     F = _Apart(scratch)
     instead: dict[int, Value] = {}
+    own = _owners(steps, targets)
+    taken: set[int] = set()
 
     def current(x: Any) -> Any:
         if x.__class__ is list:
@@ -88,5 +92,27 @@ def taken_apart(
         out = F.call(operation, args, dict(step.attributes))
         outs = out if isinstance(out, tuple) else (out,)
         for old, new in zip(step.outputs, outs, strict=True):
+            if old.number in own:
+                new = (
+                    scratch.append(operations["copied"], (new,), {}) if new.number in taken else new
+                )
+                taken.add(new.number)
             instead[old.number] = new
     return scratch.steps, instead
+
+
+def _owners(steps: list[Step], targets: list[int]) -> set[int]:
+    """Numbers of the values whose memory `targets` show: their own, or that of which they are
+    views."""
+    shown = {
+        v.number: step.inputs[0].number
+        for step in steps
+        if step.operation.is_view
+        for v in step.outputs
+    }
+    found = set()
+    for number in targets:
+        while number in shown:
+            number = shown[number]
+        found.add(number)
+    return found

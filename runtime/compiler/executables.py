@@ -81,7 +81,7 @@ class Executable:
         if on_cpu:
             from .cpu_loops import is_fit  # and with it LLVM
 
-            steps, instead = taken_apart(self.graph, steps, _pays)
+            steps, instead = taken_apart(self.graph, steps, targets, _pays)
             targets = [instead[n].number if n in instead else n for n in targets]
             steps = _needed(steps, self.sources, targets)
         else:

@@ -61,7 +61,7 @@ def _described(program: Program) -> list[str]:
         lines += [
             f"  backward, from {read} of {len(inputs)} inputs and {len(kept)} results "
             f"kept ({size:.1f} MB); {len(stage.recomputed)} operations run again",
-            *_units(stage.backward),
+            *_units(stage.backward().executable),
         ]
     return lines
 

@@ -6,13 +6,12 @@ others: then gradients may be asked for in between, and each stage of outputs is
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..core.dispatch import operations
 from .executables import Executable
 from .graph import Graph, Step, Tracer, Value
-from .saving import chosen
+from .saving import chosen, reached
 
 if TYPE_CHECKING:
     from ..core.devices import device
@@ -87,6 +86,17 @@ def stages_of(graph: Graph, wanted: tuple[int, ...]) -> list[tuple[int, ...]]:
     return [tuple([n for n in wanted if stage.get(n) == k]) for k in range(count)]
 
 
+class Label:
+    """How a graph is called where others ask the operation of a node."""
+
+    takes_list = False
+
+    def __init__(self, graph: Graph) -> None:
+        names = list(dict.fromkeys(s.operation.label for s in graph.steps))
+        self.label = f"compiled({', '.join(names[:6])}{', ...' if len(names) > 6 else ''})"
+        self.array_names = [f"input {k}" for k in range(len(graph.inputs))]
+
+
 class Stage:
     """The gradients of the outputs `wanted` by the inputs and by the outputs of earlier stages,
     `cut`."""
@@ -101,38 +111,39 @@ class Stage:
         place: device,
     ) -> None:
         self.graph, self.wanted, self.cut, self.place = graph, wanted, cut, place
-        self.whole, self.incoming, self.found = joint(graph, wanted, cut, requiring)
-        own = self.whole.steps[len(graph.steps) :]
-        made = {v.number for s in own for v in s.outputs} | {v.number for v in self.incoming}
-        needed = {v.number for s in own for v in s.read()}
-        needed |= {v.number for v in self.found.values()}
-        needed -= made | set(self.whole.constants)
-        self.saved, again, self.reads = chosen(graph, needed, outputs, cut)
-        self.recomputed = again
-        self._steps = [*again, *own]
+        self.requiring = requiring
+        self.label = Label(graph)
+        whole, incoming, found = joint(graph, wanted, cut, requiring)
+        own = whole.steps[len(graph.steps) :]
+        made = {v.number for s in own for v in s.outputs} | {v.number for v in incoming}
+        needed = {v.number for s in own for v in s.read()} | {v.number for v in found.values()}
+        needed -= made | set(whole.constants)
+        self.saved, self.recomputed = chosen(graph, needed, outputs, cut)
+        self.reads = reached(graph, needed, {*self.given, *self.saved})
+        self.led_by = reached(graph, needed, set(self.given))
+        self._backwards: dict[tuple[int, ...], Backward] = {}
 
     @property
     def given(self) -> list[int]:
         """The numbers of the values that gradients are of."""
         return [*[v.number for v in self.graph.inputs], *self.cut]
 
-    @cached_property
-    def backward(self) -> Executable:
-        """From given and saved values and incoming gradients to the gradients."""
-        sources = [*self.given, *self.saved, *[v.number for v in self.incoming]]
-        targets = [v.number for v in self.found.values()]
-        return Executable(self.whole, self._steps, sources, targets, self.place)
+    @property
+    def held(self) -> list[int]:
+        """The numbers of the values that a node keeps: those given, and the saved ones."""
+        return [*self.given, *self.saved]
 
-    def gradients(self, gs: list[Any], saved: list[Any]) -> tuple[list[Any], tuple[Any, ...]]:
-        """Gradients of the given values, None where there is none; and which are new memory."""
-        backward = self.backward
-        found = dict(zip(self.found, backward([*saved, *gs]), strict=True))
-        fresh = dict(zip(self.found, backward.fresh, strict=True))
-        given = self.given
-        return [found.get(n) for n in given], tuple([fresh.get(n, False) for n in given])
+    def backward(self, wanted: tuple[int, ...] | None = None) -> Backward:
+        """The gradients of those of the outputs `wanted` (all), made when they are first asked
+        for."""
+        wanted = self.wanted if wanted is None else wanted
+        found = self._backwards.get(wanted)
+        if found is None:  # of two threads that come at once each makes its own
+            found = self._backwards[wanted] = Backward(self, wanted)
+        return found
 
-    def replay(self, tensors: list[Any]) -> list[Any]:
-        """The outputs by operations that the tape records, from the given values."""
+    def replay(self, tensors: list[Any], wanted: tuple[int, ...]) -> list[Any]:
+        """The outputs `wanted` by operations that the tape records, from the given values."""
         known: dict[int, Any] = dict(zip(self.given, tensors, strict=True))
         for step in self.graph.steps:
             inputs = [None if x is None else known[x.number] for x in step.inputs]
@@ -142,4 +153,24 @@ class Stage:
             outs = out if isinstance(out, tuple) else (out,)
             for value, tensor in zip(step.outputs, outs, strict=True):
                 known.setdefault(value.number, tensor if step.is_recorded else tensor.detach())
-        return [known[n] for n in self.wanted]
+        return [known[n] for n in wanted]
+
+
+class Backward:
+    """The gradients of some outputs of a stage, `wanted`; the values that only others follow from
+    get none."""
+
+    def __init__(self, stage: Stage, wanted: tuple[int, ...]) -> None:
+        whole, incoming, self.found = joint(stage.graph, wanted, stage.cut, stage.requiring)
+        self.given = stage.given
+        sources = [*self.given, *stage.saved, *[v.number for v in incoming]]
+        targets = [v.number for v in self.found.values()]
+        self.executable = Executable(whole, whole.steps, sources, targets, stage.place)
+        self.reads = {*targets, *[n for reads in self.executable.reads for n in reads]}
+
+    def __call__(self, gs: list[Any], saved: list[Any]) -> tuple[list[Any], tuple[Any, ...]]:
+        """Gradients of the given values, None where there is none; and which are new memory."""
+        executable = self.executable
+        found = dict(zip(self.found, executable([*saved, *gs]), strict=True))
+        fresh = dict(zip(self.found, executable.fresh, strict=True))
+        return [found.get(n) for n in self.given], tuple([fresh.get(n, False) for n in self.given])

@@ -10,22 +10,10 @@ from ..autograd.node import Node, OutputEdge, tick
 from ..core import deferral
 from ..core.dispatch import operations
 from ..core.tensor import Tensor, wrap
-from .graph import Graph
 
 if TYPE_CHECKING:
     from .gradients import Stage
     from .region import Pending
-
-
-class Label:
-    """How a graph is called where others ask the operation of a node."""
-
-    takes_list = False
-
-    def __init__(self, graph: Graph) -> None:
-        names = list(dict.fromkeys(s.operation.label for s in graph.steps))
-        self.label = f"compiled({', '.join(names[:6])}{', ...' if len(names) > 6 else ''})"
-        self.array_names = [f"input {k}" for k in range(len(graph.inputs))]
 
 
 class CompiledNode(Node):
@@ -37,6 +25,8 @@ class CompiledNode(Node):
 
     operation: Any
     saves_arrays = True
+    passed: frozenset[int] | set[int] = frozenset()
+    """Numbers of the outputs from which a pass has gone that freed what it read."""
     _stage: Stage
 
     @classmethod
@@ -44,27 +34,23 @@ class CompiledNode(Node):
         """The node of a stage of `pending`, which has been computed: `arrays` by number of the
         value, `alive` the tensors of its outputs, those of earlier stages with their edges."""
         node = cls()
-        node.operation = Label(pending.graph)
+        node.operation = stage.label
         node._stage = stage
         node.edges = (*pending.edges, *[alive[n]._edge for n in stage.cut])
         node.key = pending.tensors[0]._key
-        numbers = [v.number for v in pending.graph.inputs]
-        held = [*numbers, *stage.cut, *stage.saved]
+        numbers = [v.number for v in stage.graph.inputs]
         known = {**arrays, **dict(zip(numbers, pending.arrays, strict=True))}
-        node.saved = tuple([known[n] for n in held])
+        node.saved = tuple([known[n] for n in stage.held])
         versions: list[Any] = []
         tensors = {**dict(zip(numbers, pending.tensors, strict=True)), **alive}
-        for n in held:
-            tensor = tensors.get(n) if n in stage.reads else None
+        for n in stage.held:
+            tensor = tensors.get(n)
             versions += ([0], 0) if tensor is None else (tensor._writes, tensor._writes[0])
         node.versions = tuple(versions)
         node.sequence = tick()
         node.outputs = len(stage.wanted)
-        shapes = tuple([pending.graph.values[n].shape for n in stage.wanted])
-        if node.outputs > 1:
-            node.output_shapes = shapes
-        else:
-            node.result_shape = shapes[0]
+        if node.outputs == 1:
+            node.result_shape = stage.graph.values[stage.wanted[0]].shape
         return node
 
     def name(self) -> str:
@@ -76,22 +62,53 @@ class CompiledNode(Node):
         for k, tensor in enumerate(tensors):
             tensor._edge = self if self.outputs == 1 else OutputEdge(self, k)
 
+    def _require(self, wanted: list[int], reads: set[int]) -> None:
+        """Raises: GradientError if a pass over the outputs `wanted` was there before, or if the
+        values that it `reads` are gone or were changed in place."""
+        if self.saved is None or not self.passed.isdisjoint(wanted):
+            raise self._freed()
+        for k, n in enumerate(self._stage.held):
+            if n in reads and self.saved[k] is None:
+                raise self._freed()
+            if n in reads and self.versions[2 * k][0] != self.versions[2 * k + 1]:
+                raise self._changed(k)
+
     def apply(self, g: Any) -> Any:
         """Bare gradients, one per edge."""
-        self.check()
-        gs = [g] if self.outputs == 1 else list(g)
-        return self._stage.gradients(gs, list(self.saved))
+        wanted, gs = self._reached(g)
+        backward = self._stage.backward(tuple(wanted))
+        self._require(wanted, backward.reads)
+        return backward(gs, list(self.saved))
+
+    def _reached(self, g: Any) -> tuple[list[int], list[Any]]:
+        """The numbers of the outputs that gradients came to, and these."""
+        gs = [g] if self.outputs == 1 else g
+        pairs = [(n, x) for n, x in zip(self._stage.wanted, gs, strict=True) if x is not None]
+        return [n for n, _ in pairs], [x for _, x in pairs]
+
+    def release(self, gs: list[Any]) -> None:
+        """Let go of what led to the outputs with gradients; others may have a pass of their own."""
+        stage = self._stage
+        wanted, _ = self._reached(gs)
+        self.passed = self.passed | set(wanted)
+        if len(self.passed) == self.outputs:
+            self.saved = None
+            return
+        gone = (stage.backward(tuple(wanted)).reads & stage.requiring) - set(stage.given)
+        held = zip(stage.held, self.saved, strict=True)
+        self.saved = tuple([None if n in gone else array for n, array in held])
 
     def apply_recorded(self, g: Any) -> Any:
         """The same by operations that the tape records: the graph runs again on it."""
-        self.check()
+        wanted, gs = self._reached(g)
+        self._require(wanted, self._stage.led_by)  # all is computed again from these
         before = deferral.enter(None)  # else it would lead here again
         try:
-            return self._replayed(list(g) if self.outputs > 1 else [g])
+            return self._replayed(tuple(wanted), gs)
         finally:
             deferral.enter(before)
 
-    def _replayed(self, gs: list[Any]) -> list[Any]:
+    def _replayed(self, outputs: tuple[int, ...], gs: list[Any]) -> list[Any]:
         # Seen once more, so that the gradients by them do not count what earlier ones lead to.
         again = operations["view_as_shape"].function
         with enable_grad():
@@ -99,7 +116,7 @@ class CompiledNode(Node):
                 again(wrap(a, self.key.of_array(a), edge), shape=a.shape)
                 for a, edge in zip(self.saved, self.edges, strict=False)
             ]
-            outputs = self._stage.replay(given)
+            reached = self._stage.replay(given, outputs)
         wanted = [x for x in given if x._edge is not None]
-        found = iter(grad(outputs, wanted, gs, create_graph=True, allow_unused=True))
+        found = iter(grad(reached, wanted, gs, create_graph=True, allow_unused=True))
         return [None if x._edge is None else next(found) for x in given]

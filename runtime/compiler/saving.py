@@ -14,9 +14,9 @@ def _is_cheap(step: Step) -> bool:
 
 def chosen(
     graph: Graph, needed: set[int], outputs: set[int], cut: tuple[int, ...]
-) -> tuple[tuple[int, ...], list[Step], set[int]]:
+) -> tuple[tuple[int, ...], list[Step]]:
     """Of the values `needed` by gradients: those to save besides the inputs and the values `cut`,
-    the steps that compute the others again from these, and the numbers of all that is read.
+    and the steps that compute the others again from these.
 
     A value that follows cheaply is kept only where it is smaller than all it follows from.
     """
@@ -44,14 +44,13 @@ def chosen(
         else:
             saved.update(found)
     ends = {*given, *saved}
-    reached = _reached(needed, maker, ends)
-    made = reached - ends
-    again = [s for s in graph.steps if any(v.number in made for v in s.outputs)]
-    return tuple(saved), again, reached
+    made = reached(graph, needed, ends) - ends
+    return tuple(saved), [s for s in graph.steps if any(v.number in made for v in s.outputs)]
 
 
-def _reached(needed: set[int], maker: dict[int, Step], ends: set[int]) -> set[int]:
+def reached(graph: Graph, needed: set[int], ends: set[int]) -> set[int]:
     """Numbers of the values that `needed` ones follow from, as far as `ends`."""
+    maker = {v.number: s for s in graph.steps for v in s.outputs}
     found: set[int] = set()
     waiting = list(needed)
     while waiting:

@@ -47,6 +47,11 @@ class Observer:
     ) -> None:
         """The same event in full: the declared `operation`, its arguments by name, conformed."""
 
+    def step_taken(self, step: Any, result: Any) -> Any:
+        """What `step`, a function that is one step of a trace, shall return: its result, or what
+        it might as well have been; an observer that traces tries how a program follows."""
+        return result
+
     def tensor_written(self, tensor: Tensor, result: Tensor) -> None:
         """`tensor` was written in place and holds the values of `result` now."""
 

@@ -18,6 +18,7 @@ from ..core.spec import Spec
 from ..core.tensor import Tensor
 from ..errors import CheckpointError
 from ..fx import Graph, GraphModule, Node
+from ..ops.steps import Step, steps
 from ..serialization import load as load_file
 from ..serialization.replacing import replace_file
 from ..serialization.safetensors_files import packed
@@ -100,7 +101,7 @@ def _written(node: Node, names: dict[Any, str]) -> dict[str, Any]:
     target: Any = node.target
     operation = node.meta.get("operation")
     if not isinstance(target, str):
-        own = getattr(target, "operation", None)
+        own = getattr(target, "operation", None) or _step_of(operation, target)
         target = f"op.{own.name}" if own is not None else names.get(target)
         if target is None:
             raise ExportError(f"torch.export.save: {node.target} cannot be written to a file.")
@@ -118,7 +119,7 @@ def _read(graph: Graph, words: dict[str, Any], known: dict[str, Node]) -> Node:
     target: Any = words["target"]
     if words["op"] == "call_function":
         name = target.removeprefix("op.")
-        found = operations.get(name) if target.startswith("op.") else FUNCTIONS.get(target)
+        found = _operation(name) if target.startswith("op.") else FUNCTIONS.get(target)
         if found is None:
             raise CheckpointError(f"torch.export.load: no operation is called {name!r} here.")
         target = found.function if target.startswith("op.") else found
@@ -134,8 +135,17 @@ def _read(graph: Graph, words: dict[str, Any], known: dict[str, Node]) -> Node:
         ]
         node.meta.update(vals=vals, val=vals[0], shapes=shapes, dims=dims, place=words["place"])
     if words["operation"] is not None:
-        node.meta["operation"] = operations[words["operation"]]
+        node.meta["operation"] = _operation(words["operation"])
     return node
+
+
+def _operation(name: str) -> Any:
+    """What is called so: an operation, or a function that is one step; None if nothing is."""
+    return operations.get(name) or steps.get(name)
+
+
+def _step_of(operation: Any, target: Any) -> Any:
+    return operation if isinstance(operation, Step) and operation.function is target else None
 
 
 # -- arguments -------------------------------------------------------------------------------------

@@ -72,8 +72,7 @@ class Merged:
             name: self._merged([r.arguments[name] for r in records], record, name)
             for name in record.arguments
         }
-        arrays = [arguments.pop(n) for n in record.operation.array_names]
-        function, args, kwargs = _called(record.operation, tuple(arrays), arguments)
+        function, args, kwargs = _called(record.operation, arguments)
         node = self.graph.call_function(function, args, kwargs, name=record.operation.label)
         count = len(record.shapes)
         if any(len(r.shapes) != count for r in records):
@@ -86,6 +85,9 @@ class Merged:
             self._nodes[Result(number, 0)] = node
         else:
             self._nodes[number] = node
+        if record.sized_by_values:  # other numbers may follow from these sizes
+            for dim, values in enumerate(zip(*shapes[0], strict=True)):
+                self.symbols.append(Source(Result(number, 0), dim, tuple(values)))
 
     def _describe(self, node: fx.Node, shapes: list[list[tuple[int, ...]]], dtypes: Any) -> None:
         """Note what is known of the node's results: Specs of the first run, open sizes as None."""
@@ -102,12 +104,12 @@ class Merged:
 
     # -- arguments -------------------------------------------------------------------------------
 
-    def _merged(self, values: list[Any], record: Record, name: str) -> Any:
+    def _merged(self, values: list[Any], record: Record | None, name: str) -> Any:
         """One argument from those of all runs."""
         first = values[0]
         if isinstance(first, Input | Constant | Result):
             return self.node(values, record)
-        if name == "batch_sizes" and record.operation.name in RECURRENT:
+        if name == "batch_sizes" and record is not None and record.operation.name in RECURRENT:
             return self._batch_sizes(values, record)
         if isinstance(first, list | tuple):
             if any(type(v) is not type(first) or len(v) != len(first) for v in values):
@@ -135,7 +137,7 @@ class Merged:
             return values[0]
         return self.graph.call_function(operator.mul, ((batch,), steps))
 
-    def _fitted(self, values: list[int], record: Record, name: str) -> Any:
+    def _fitted(self, values: list[int], record: Record | None, name: str) -> Any:
         """An int, or a node that computes it from sizes."""
         found = fit(values, [*self.symbols, *self._sources(record)])
         if found is None:
@@ -227,13 +229,13 @@ class Merged:
         arrays = [t.detach().numpy_values() for t in tensors]
         if all(a.shape == arrays[0].shape and _same(a, arrays[0]) for a in arrays):
             return None
-        shape = self._merged([a.shape for a in arrays], record, "shape") if record else ()
+        shape = self._merged([a.shape for a in arrays], record, "shape")
         options: dict[str, Any] = {"dtype": tensors[0].dtype, "device": tensors[0].device}
         numbers = [a.flat[0].item() if a.size else 0 for a in arrays]
         if all(_same(a, np.full_like(a, n)) for a, n in zip(arrays, numbers, strict=True)):
             number: Any = numbers[0]
             if any(n != number for n in numbers):
-                if not all(float(n).is_integer() for n in numbers) or record is None:
+                if not all(float(n).is_integer() for n in numbers):
                     raise self._unfitted(numbers, record, "a number")
                 number = self._fitted([int(n) for n in numbers], record, "a number")
             args, function = (shape, number), creation.full
@@ -257,9 +259,9 @@ class Merged:
             f"{v} at {s}" for v, s in list(zip(values, self.sizes, strict=False))[:3]
         )
         return ExportError(
-            f"Export: {operation}{where} was given a value ({name}) that depends on an open size "
-            f"in a way that is not known: {listed}. Compute it from the shape of a tensor by +, * "
-            "and //, or leave the dimension fixed."
+            f"Export: {operation}{where} was given a value ({name}) that depends on an open size, "
+            f"or on values, in a way that is not known: {listed}. Compute it from the shape of a "
+            "tensor by +, * and //, or leave the dimension fixed."
         )
 
 
@@ -282,12 +284,17 @@ FUNCTIONS = {"index_elements": getitem, "index_put_values": put}
 
 
 def _called(
-    operation: Any, arrays: tuple[Any, ...], attributes: dict[str, Any]
+    operation: Any, arguments: dict[str, Any]
 ) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
     """The function of a graph that does `operation`, and its arguments."""
+    names = list(operation.array_names)
     if operation.name == "view_as_shape":  # which must not depend on how memory lies
-        return Tensor.reshape, (*arrays, attributes["shape"]), {}
-    return FUNCTIONS.get(operation.name, operation.function), arrays, attributes
+        return Tensor.reshape, (arguments["input"], arguments["shape"]), {}
+    if operation.name == "gather":  # whose dimension stands before the index
+        names = ["input", "dim", "index"]
+    rest = {name: a for name, a in arguments.items() if name not in names}
+    function = FUNCTIONS.get(operation.name, operation.function)
+    return function, tuple(arguments[name] for name in names), rest
 
 
 def opened_names(opened: Any) -> list[str]:

@@ -22,6 +22,7 @@ from ..core.dispatch import operations
 from ..core.tensor import Tensor
 from ..errors import FlambeauError
 from ..nn import Parameter
+from .strided import shown_elements
 
 __all__ = ["Constant", "ExportError", "Input", "Record", "Recording", "Result", "TracerWarning"]
 
@@ -68,6 +69,8 @@ class Record:
     shapes: list[tuple[int, ...]]
     dtypes: list[Any]
     place: Any = None
+    sized_by_values: bool = False
+    """Whether values decide how many elements the results have."""
 
     @property
     def where(self) -> str:
@@ -81,10 +84,33 @@ class _Known:
 
     reference: Reference
     version: int
-    parent: Tensor | None = None  # of a view, what it shows
-    record: int = -1  # and the operation that made it
+    shape: tuple[int, ...]
+    parent: Tensor | None = None  # of a view, what it shows,
+    record: int = -1  # the operation that made it
+    index: int = 0  # and which of its results it was
 
 
+SIZED_BY_VALUES = frozenset(
+    ["nonzero", "nonzero.parts", "unique", "unique.parts", "unique_consecutive",
+     "unique_consecutive.parts", "bincount", "nms"]
+)  # fmt: skip
+"""Operations whose results have as many elements as values say."""
+
+
+SHORTENED = frozenset(["nonzero", "nonzero.parts", "nms"])
+"""Those of which any beginning would do."""
+
+
+def _has_mask(arguments: dict[str, Any]) -> bool:
+    """Whether there is an index with truth values, which picks out as many elements as are true."""
+    index = arguments.get("index")
+    items = index if isinstance(index, tuple) else ()
+    return any(
+        getattr(i, "ndim", 0) and i.dtype.kind == "b" for i in items if hasattr(i, "strides")
+    )
+
+
+STRIDED = frozenset(["strided", "strided_by_element"])
 SAME = frozenset(["copied", "detached", "pass_through"])
 """Operations whose result has the values of the input: no step of a trace."""
 
@@ -102,6 +128,7 @@ class Recording(observers.Observer):
     warns: bool = True
     records: list[Record] = field(default_factory=list)
     constants: list[Tensor] = field(default_factory=list)
+    shortens: bool = False  # whether choices are of one element less than values say
     values: dict[int, Tensor] = field(default_factory=dict)
     """By number of a constant that the run may write to, its values from before."""
 
@@ -110,12 +137,27 @@ class Recording(observers.Observer):
     def __post_init__(self) -> None:
         self.thread = threading.get_ident()
         self._known: dict[int, _Known] = {}
-        self._by_array: dict[int, Reference] = {}
+        self._owners: dict[int, Tensor] = {}  # of arrays, by id, the first tensor
         self._synced: dict[int, int] = {}  # versions of memories that were written, as followed
         self._told: set[Any] = set()
         self._alive: list[Any] = []  # so that no id means two things
         for k, tensor in enumerate(self.inputs):
             self._note(tensor, Input(k))
+
+    @property
+    def operations(self) -> list[Any]:
+        """What was done, in order."""
+        return [r.operation for r in self.records]
+
+    @property
+    def value_sizes(self) -> list[Any]:
+        """The shapes that values decided about."""
+        return [r.shapes for r in self.records if r.sized_by_values]
+
+    @property
+    def told(self) -> bool:
+        """Whether Python came to know values."""
+        return bool(self._told)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -144,32 +186,42 @@ class Recording(observers.Observer):
         record = Record(operation, read, shapes, [o.dtype for o in outputs], current_place())
         self.records.append(record)
         number = len(self.records) - 1
+        if operation.name in SIZED_BY_VALUES or _has_mask(arguments):
+            record.sized_by_values = True
         for k, out in enumerate(outputs):
             source = arguments[first] if operation.is_view else None
             self._note(out, Result(number, k), source, number)
+
+    def step_taken(self, step: Any, result: Any) -> Any:
+        """One element less, if asked, of as many as values say."""
+        if not self.shortens or step.name not in SHORTENED:
+            return result
+        with observers.unobserved():
+            parts = [x[: max(1, len(x) - 1)] for x in (result if step.outputs > 1 else [result])]
+        return tuple(parts) if step.outputs > 1 else parts[0]
 
     def tensor_written(self, tensor: Tensor, result: Tensor) -> None:
         """From now on `tensor` is what `result` is."""
         if threading.get_ident() != self.thread:
             return
-        memory, version = id(tensor._writes), tensor._version
         known = self._known.get(id(tensor))
         reference = self.reference(result)
-        if known is None and tensor._base is None:  # a constant until now
+        if known is None and tensor._base is None:  # a constant until now, or another's alias
             self.reference(tensor, before_write=True)
             known = self._known[id(tensor)]
-        self._synced[memory] = version
-        self._alive.append(tensor._writes)
+        written = tensor
         while known is not None:
+            self._synced[id(written._writes)] = version = written._version
+            self._alive.append(written._writes)
             known.reference, known.version = reference, version
             if known.parent is None:
                 break
-            parent, made = known.parent, known.record
+            parent = known.parent
             before = self._known[id(parent)]
-            whole = self._current(parent, before, version)
-            reference = self._put(whole, parent, made, known, reference)
-            tensor, known = parent, before
-        self._by_array[id(tensor._array)] = reference
+            whole = self._current(parent, before, parent._version)
+            reference = self._put(whole, parent, known, reference)
+            written, known = parent, before
+        self._owners[id(tensor._array)] = written if written._array is tensor._array else tensor
 
     def value_read(self, tensor: Tensor) -> None:
         """Tell of a value that Python comes to know, once for each place."""
@@ -185,26 +237,42 @@ class Recording(observers.Observer):
     def _note(
         self, tensor: Tensor, reference: Reference, parent: Tensor | None = None, record: int = -1
     ) -> None:
-        self._known[id(tensor)] = _Known(reference, tensor._version, parent, record)
-        self._by_array[id(tensor._array)] = reference
+        shape, index = tuple(tensor.shape), getattr(reference, "index", 0)
+        self._known[id(tensor)] = _Known(
+            reference, tensor._version, shape, parent, record, index if record >= 0 else 0
+        )
+        if parent is None or parent._array is not tensor._array:
+            self._owners[id(tensor._array)] = tensor
         self._alive += [tensor, tensor._array]
 
     def reference(self, tensor: Tensor, before_write: bool = False) -> Reference:
         """What `tensor` is in the trace; a constant if nothing recorded made it."""
         known = self._known.get(id(tensor))
         if known is None:
-            found = self._by_array.get(id(tensor._array))
-            if found is None:
-                found = Constant(len(self.constants))
-                self.constants.append(tensor)
-                if id(tensor) not in self.names and not isinstance(tensor, Parameter):
-                    with observers.unobserved():
-                        self.values[found.index] = tensor.detach().clone()
-            self._note(tensor, found)
+            owner = self._owners.get(id(tensor._array))
+            if owner is None:
+                found: Reference = self._constant(tensor)
+            else:
+                found = self.reference(owner, before_write)
+            self._note(tensor, found, owner)
             return found
+        if known.shape != tuple(tensor.shape):
+            raise ExportError(
+                f"Export: expected tensors that keep their shape. One of shape {known.shape} got "
+                f"{tuple(tensor.shape)} in place. Use the out-of-place function."
+            )
         if before_write:
             return known.reference
         return self._current(tensor, known, self._synced.get(id(tensor._writes), known.version))
+
+    def _constant(self, tensor: Tensor) -> Constant:
+        """A new constant, with the values from before the run writes to it."""
+        found = Constant(len(self.constants))
+        self.constants.append(tensor)
+        if id(tensor) not in self.names and not isinstance(tensor, Parameter):
+            with observers.unobserved():
+                self.values[found.index] = tensor.detach().clone()
+        return found
 
     def _current(self, tensor: Tensor, known: _Known, version: int) -> Reference:
         """The reference to `tensor` as of `version` of its memory."""
@@ -216,7 +284,8 @@ class Recording(observers.Observer):
             )
         if known.version < version and known.parent is not None:
             parent = self._known[id(known.parent)]
-            source = self._current(known.parent, parent, version)
+            since = self._synced.get(id(known.parent._writes), parent.version)
+            source = self._current(known.parent, parent, since)
             known.reference = self._seen_again(source, known)
         known.version = version
         return known.reference
@@ -228,28 +297,29 @@ class Recording(observers.Observer):
         made = self.records[known.record]
         arguments = {**made.arguments, made.operation.array_names[0]: source}
         self.records.append(Record(made.operation, arguments, made.shapes, made.dtypes, made.place))
-        index = known.reference.index if isinstance(known.reference, Result) else 0
-        return Result(len(self.records) - 1, index)
+        return Result(len(self.records) - 1, known.index)
 
     def _put(
-        self, whole: Reference, parent: Tensor, made: int, known: _Known, written: Reference
+        self, whole: Reference, parent: Tensor, known: _Known, written: Reference
     ) -> Reference:
         """The parent with what was written to its view."""
-        if made < 0:
+        if known.record < 0:
             return written
-        record = self.records[made]
-        index = known.reference.index if isinstance(known.reference, Result) else 0
+        record = self.records[known.record]
         name, attributes = record.operation.name, record.arguments
         shape = tuple(parent.shape)
         if name == "transpose":
             again = {"dim0": attributes["dim0"], "dim1": attributes["dim1"]}
-            return self._add("transpose", {"input": written, **again}, parent)
+            return self._add("transpose", {"input": written, **again}, shape, parent.dtype)
         if name == "permute_dims":
             inverse = tuple(int(k) for k in np.argsort(attributes["dims"]))
-            return self._add("permute_dims", {"input": written, "dims": inverse}, parent)
+            arguments = {"input": written, "dims": inverse}
+            return self._add("permute_dims", arguments, shape, parent.dtype)
         if name == "view_as_shape":
-            return self._add("view_as_shape", {"input": written, "shape": shape}, parent)
-        place = _index_of(name, attributes, index, len(shape))
+            return self._reshaped(written, shape, parent)
+        if name in STRIDED and attributes["geometry"] is not None:
+            return self._put_strided(whole, parent, attributes, written)
+        place = _index_of(name, attributes, known.index, shape)
         if place is None:
             raise ExportError(
                 "Export: expected writes in place that can be followed. Got one to a view made by "
@@ -257,13 +327,30 @@ class Recording(observers.Observer):
                 "use the out-of-place function."
             )
         arguments = {"input": whole, "values": written, "index": place, "accumulate": False}
-        return self._add("index_put_values", arguments, parent)
+        return self._add("index_put_values", arguments, shape, parent.dtype)
 
-    def _add(self, name: str, arguments: dict[str, Any], like: Tensor) -> Reference:
-        shape = tuple(map(int, like.shape))
-        self.records.append(
-            Record(operations[name], arguments, [shape], [like.dtype], current_place())
-        )
+    def _put_strided(
+        self, whole: Reference, parent: Tensor, view: dict[str, Any], written: Reference
+    ) -> Reference:
+        """The parent with what was written to a view by strides, such as a diagonal."""
+        from ..core.creation import as_tensor
+
+        shown = shown_elements(view["geometry"], view["size"], view["stride"], view["offset"])
+        index = (self.reference(as_tensor(shown.reshape(-1))),)
+        flat = self._reshaped(whole, (parent.numel(),), parent)
+        values = self._reshaped(written, (shown.size,), parent)
+        arguments = {"input": flat, "values": values, "index": index, "accumulate": False}
+        put = self._add("index_put_values", arguments, (parent.numel(),), parent.dtype)
+        return self._reshaped(put, tuple(parent.shape), parent)
+
+    def _reshaped(self, x: Reference, shape: tuple[int, ...], like: Tensor) -> Reference:
+        return self._add("view_as_shape", {"input": x, "shape": shape}, shape, like.dtype)
+
+    def _add(
+        self, name: str, arguments: dict[str, Any], shape: tuple[int, ...], dtype: Any
+    ) -> Reference:
+        place = current_place()
+        self.records.append(Record(operations[name], arguments, [shape], [dtype], place))
         return Result(len(self.records) - 1, 0)
 
     def _argument(self, name: str, value: Any, operation: Any) -> Any:
@@ -271,26 +358,30 @@ class Recording(observers.Observer):
         if isinstance(value, Tensor):
             return self.reference(value)
         if isinstance(value, np.ndarray):
-            found = self._by_array.get(id(value))
-            if found is None:
+            owner = self._owners.get(id(value))
+            if owner is None:
                 from ..core.creation import as_tensor
 
                 return self.reference(as_tensor(value))
-            return found
+            return self.reference(owner)
         if isinstance(value, list | tuple):
             return type(value)([self._argument(name, v, operation) for v in value])
         return value
 
 
-def _index_of(name: str, arguments: dict[str, Any], index: int, ndim: int) -> Any:
-    """The index of the parent that shows what the view shows; None if there is none."""
+def _index_of(
+    name: str, arguments: dict[str, Any], index: int, shape: tuple[int, ...]
+) -> tuple[Any, ...] | None:
+    """The index of a parent of that shape that shows what the view shows; None if there is none."""
     if name == "slice_view":
         return arguments["index"]
-    before = (slice(None),) * (arguments["dim"] % ndim) if "dim" in arguments else ()
+    dim = arguments["dim"] % len(shape) if "dim" in arguments else 0
+    before = (slice(None),) * dim
     if name == "select_at":
         return (*before, arguments["index"])
     if name == "narrow":
-        return (*before, slice(arguments["start"], arguments["start"] + arguments["length"]))
+        start = arguments["start"] % max(1, shape[dim])
+        return (*before, slice(start, start + arguments["length"]))
     if name == "unbind":
         return (*before, index)
     if name == "split_sizes":

@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
+from ..core.creation import as_tensor
 from ..core.ranges import arange
 from ..core.tensor import Tensor
 from .recording import ExportError
 
-__all__ = ["Dim", "OpenDims", "resized", "variations"]
+__all__ = ["Dim", "OpenDims", "resized", "revalued", "variations"]
 
 
 class Dim:
@@ -95,6 +98,24 @@ def resized(inputs: Sequence[Tensor], opened: OpenDims, sizes: dict[str, int]) -
             places = arange(sizes[name], device=tensor.device) % here
             tensor = tensor.index_select(dim, places)
         found.append(tensor.detach().clone().requires_grad_(tensor.requires_grad))
+    return found
+
+
+def revalued(inputs: Sequence[Tensor], seed: int) -> list[Tensor]:
+    """The inputs with other values of the same kind: numbers with signs turned here and there,
+    integers in another order, truth values turned."""
+    draw = np.random.default_rng(seed)
+    found = []
+    for tensor in inputs:
+        array = tensor.detach().numpy_values()
+        turned = draw.random(array.shape) < (0.35, 0.65)[seed % 2]
+        if array.dtype.kind == "b":
+            array = array ^ turned
+        elif tensor.is_floating_point() or tensor.is_complex():
+            array = np.where(turned, -array, array).astype(array.dtype)
+        else:
+            array = draw.permutation(array.reshape(-1)).reshape(array.shape)
+        found.append(as_tensor(array, dtype=tensor.dtype, device=tensor.device))
     return found
 
 

@@ -18,11 +18,14 @@ from ..utils._pytree import LEAF, TreeSpec
 from .merging import Merged, merge
 from .recording import ExportError, Recording, Reference, current_place, warn_at
 from .shapes import given_arguments
-from .sizes import OpenDims, resized, variations
+from .sizes import OpenDims, resized, revalued, variations
 from .state import State
 
 __all__ = ["Traced", "rooted", "trace"]
 
+
+OTHER_VALUES = 8
+"""How many times inputs are given other values until sizes that follow from them change."""
 
 RANDOM = (
     "Export: random numbers are drawn while the model runs. They become constants of the exported "
@@ -95,6 +98,7 @@ def trace(
     with _mode(call.root, keeps_mode), no_grad(), tracing():
         first = opening.sizes(call.examples)
         runs = variations(opening, first, lambda sizes: call.run(opening, sizes))
+        runs += call.runs_at_other_values(opening, *runs[0])
     values, spec = runs[0][1].values, runs[0][1].spec
     if not any(isinstance(x, Tensor) for x in values):
         raise ExportError(
@@ -150,13 +154,38 @@ class _Call:
             function if isinstance(function, Module) else getattr(function, "__self__", None)
         )
 
-    def run(self, opening: OpenDims, sizes: dict[str, int]) -> _Run:
-        """The function on copies of the examples, with these open sizes."""
+    def runs_at_other_values(
+        self, opening: OpenDims, sizes: dict[str, int], first: _Run
+    ) -> list[tuple[dict[str, int], _Run]]:
+        """Where values decide about sizes, such as how many boxes stay, up to two runs in which
+        they are others; none where the model does other things then, or Python looks at values."""
+        if not first.recording.value_sizes or first.recording.told:
+            return []
+        found: list[tuple[dict[str, int], _Run]] = []
+        seen = [first.recording.value_sizes]
+        for seed in range(OTHER_VALUES):
+            try:
+                run = self.run(opening, sizes, seed)
+            except Exception:  # values that the model does not take, whatever it says
+                continue
+            is_alike = run.recording.operations == first.recording.operations
+            if is_alike and run.recording.value_sizes not in seen:
+                seen.append(run.recording.value_sizes)
+                found.append((sizes, run))
+            if len(found) == 2:
+                break
+        return found
+
+    def run(self, opening: OpenDims, sizes: dict[str, int], seed: int | None = None) -> _Run:
+        """The function on copies of the examples, with these open sizes, and with a seed at other
+        values."""
         inputs = resized(self.examples, opening, sizes)
+        inputs = inputs if seed is None else revalued(inputs, seed)
         filled = iter(inputs)
         values = [next(filled) if f is None else f[0] for f in self.fixed]
         args, kwargs = _pytree.tree_unflatten(values, self.spec)
-        recording = Recording(inputs, _names_of(self.root), self.warns)
+        shortens = seed is not None and seed % 2 == 0
+        recording = Recording(inputs, _names_of(self.root), self.warns, shortens=shortens)
         state, random = State(self.root), get_rng_state()
         try:
             with recording.running():

@@ -125,6 +125,8 @@ class _Lowering:
         operation = node.meta["operation"]
         if operation.name == "view_as_shape":
             kwargs, args = {"shape": args[1]}, args[:1]
+        if operation.name == "gather":
+            kwargs, args = {**kwargs, "dim": args[1]}, (args[0], args[2])
         short = _single(self.b, operation, args, kwargs)
         if short is not None:
             return short

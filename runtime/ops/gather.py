@@ -22,6 +22,7 @@ from .declare import Index, Spec, composite, primitive
 from .indexing import getitem
 from .numpy_names import numpy_names
 from .shapes import Shape, normalized_dim, require_values
+from .steps import step
 
 __all__ = [
     "gather",
@@ -320,6 +321,7 @@ def masked_select(input: Spec, mask: Spec) -> Spec:
     return named(getitem(input.expand(shape), mask.expand(shape)), "MaskedSelect")
 
 
+@step("input")
 @guarded
 def nonzero(input: Spec, *, as_tuple: bool = False) -> Any:
     """Positions of the nonzero elements: (n, ndim) int64, or a tuple of one tensor per

@@ -13,6 +13,7 @@ from ..errors import DTypeError, ShapeError
 from .declare import Spec
 from .return_types import return_type
 from .slicewise import slicewise
+from .steps import step
 
 __all__ = ["histc", "histogram", "histogramdd"]
 
@@ -33,6 +34,7 @@ def _range_of(
     return low, high
 
 
+@step("input")
 @slicewise
 @guarded
 def histc(input: Spec, bins: int = 100, min: float = 0, max: float = 0) -> Spec:

@@ -270,7 +270,8 @@ def unbind(input: Spec, dim: int = 0) -> tuple[Spec, ...]:
     """All slices of dimension `dim`, as views without it."""
     d = normalized_dim(dim, len(input.shape), "unbind")
     shape = input.shape[:d] + input.shape[d + 1 :]
-    return tuple(Spec(shape, input.dtype) for _ in range(input.shape[d]))
+    strides = (*input.stride()[:d], *input.stride()[d + 1 :])
+    return tuple(Spec(shape, input.dtype, strides) for _ in range(input.shape[d]))
 
 
 @unbind.array

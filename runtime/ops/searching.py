@@ -16,6 +16,7 @@ from .gather import nonzero
 from .shapes import normalized_dim, require_values
 from .slicewise import slicewise
 from .sorting import sort
+from .steps import step
 
 __all__ = [
     "argwhere",
@@ -60,6 +61,7 @@ def _unique_rows(input: Any, rows: Any, order: Any) -> tuple[Any, Any, Any]:
     return rows[first], inverse, xp.bincount(group, None, int(first.sum()))
 
 
+@step("input")
 @guarded
 def unique(
     input: Spec,
@@ -89,6 +91,7 @@ def unique(
     return _results(input, values, inverse, counts, wants)
 
 
+@step("input")
 @guarded
 def unique_consecutive(
     input: Spec, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
@@ -108,6 +111,7 @@ def unique_consecutive(
     return _results(input, values, inverse, counts, wants)
 
 
+@step("sorted_sequence", "input")
 @slicewise
 @guarded
 def searchsorted(
@@ -167,6 +171,7 @@ def bucketize(
     return searchsorted(boundaries, input, out_int32=out_int32, right=right)
 
 
+@step("elements", "test_elements")
 @slicewise
 def isin(
     elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False

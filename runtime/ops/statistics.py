@@ -20,6 +20,7 @@ from .return_types import SELECTIONS, return_type
 from .shapes import Dims, normalized_dim, require_values
 from .slicewise import slicewise
 from .sorting import argsort, rank_positions, sort
+from .steps import step
 
 __all__ = [
     "aminmax",
@@ -332,6 +333,7 @@ def corrcoef(input: Spec) -> Spec:
 
 
 @slicewise
+@step("input", "weights")
 @guarded
 def bincount(input: Spec, weights: Any = None, minlength: int = 0) -> Spec:
     """How often each of 0, 1, ... occurs in a vector of integers; with `weights` their sums.

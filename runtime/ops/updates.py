@@ -20,6 +20,7 @@ from .numpy_names import numpy_names
 from .scattering import scatter_reduced
 from .shapes import broadcast_sizes, normalized_dim
 from .slicewise import slicewise
+from .steps import step
 from .strided import as_strided, diagonal
 
 __all__ = [
@@ -225,6 +226,7 @@ def index_reduce(
     return scatter_reduce(input, d, wide, source, reduce, include_self=include_self)
 
 
+@step("input", "mask", "source")
 @slicewise
 def masked_scatter(input: Spec, mask: Spec, source: Spec) -> Spec:
     """input with the elements where `mask` holds replaced by those of source, in order.

@@ -185,7 +185,9 @@ def transpose(input: Spec, dim0: int, dim1: int) -> Spec:
 @transpose.array
 def transpose_array(xp: Any, input: Any, dim0: int, dim1: int) -> Any:
     """A transposed view."""
-    return input.swapaxes(dim0, dim1) if input.ndim else input[...]
+    if not input.ndim and {dim0, dim1} <= {-1, 0}:
+        return input[...]
+    return input.swapaxes(dim0, dim1)
 
 
 @transpose.vjp()

@@ -26,10 +26,21 @@ def test_stdin_is_writable_only_when_the_kernel_knows_it(tmp_path: Path) -> None
         kernel.setsockopt(zmq.ROUTER_MANDATORY, 1)  # an error instead of a loss
         kernel.bind(f"ipc://{tmp_path / 'k'}-1")
         assert channel.poll(10_000, zmq.POLLOUT) == zmq.POLLOUT
-        kernel.poll(100)
-        kernel.send_multipart([client.session.bsession, b"question"])
+        ask_once_it_is_known(kernel, client.session.bsession)
         assert channel.recv_multipart() == [b"question"]
     client.stop_channels()
+
+
+def ask_once_it_is_known(kernel: zmq.Socket[bytes], peer: bytes) -> None:
+    ends = time.monotonic() + PATIENCE
+    while time.monotonic() < ends:
+        try:
+            return kernel.send_multipart([peer, b"question"])
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            kernel.poll(10)
+    raise AssertionError("The kernel's side never hears of the connection.")
 
 
 def test_sockets_too_deep_in_a_home_lie_in_one_directory_that_is_the_users_alone(

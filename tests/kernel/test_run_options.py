@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ..programs import finished, running
+from ..programs import PATIENCE, finished, running
 from .test_scripts import FLAMBEAU, flambeau
 
 TRAINING = """import sys
@@ -168,7 +168,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exec]:
     def call(command: str, *arguments: str, input: str = "") -> subprocess.CompletedProcess[str]:
         return finished(FLAMBEAU, command, *arguments, input=input, env=environment)
 
-    with running(FLAMBEAU, "serve", env=environment) as server:
+    with running(FLAMBEAU, "serve", env=environment, patience=9 * PATIENCE) as server:
         assert server.stdout is not None
         assert "flambeau exec CODE" in server.stdout.readline()
         yield call
@@ -200,3 +200,12 @@ def test_a_name_is_served_once(served: Exec) -> None:
     second = served("serve")
     assert second.returncode == 2
     assert "is served already" in second.stderr
+
+
+def test_a_session_whose_kernel_was_killed_is_told_of(tmp_path: Path) -> None:
+    left = {"transport": "ipc", "ip": str(tmp_path / "gone"), "hb_port": 1}
+    (tmp_path / "kernel-served-session.json").write_text(json.dumps(left))
+    environment = {**os.environ, "JUPYTER_RUNTIME_DIR": str(tmp_path)}
+    done = finished(FLAMBEAU, "exec", "1", env=environment)
+    assert done.returncode == 2
+    assert "no session 'session' answers" in done.stderr

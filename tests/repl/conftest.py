@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pexpect
+import psutil
 import pyte
 import pytest
 
@@ -140,6 +141,16 @@ class Terminal:
 
     def close(self) -> None:
         self.process.close(force=True)
+
+
+def wait_until_gone(pid: int) -> None:
+    """Until a process has ended, whether or not its parent has asked how."""
+    try:
+        psutil.Process(pid).wait(PATIENCE)
+    except psutil.NoSuchProcess:
+        return
+    except psutil.TimeoutExpired:
+        raise AssertionError(f"Process {pid} still runs.") from None
 
 
 Open = Callable[..., Terminal]

@@ -7,24 +7,12 @@ import io
 import os
 import re
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from flambeau.repl.kernel_list import running_kernels
 
-from .conftest import PATIENCE, Open, Terminal
-
-
-def wait_until_gone(pid: int) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"process {pid} still runs")
+from .conftest import Open, Terminal, wait_until_gone
 
 
 def kernel_pid(repl: Terminal) -> int:
@@ -88,7 +76,6 @@ def test_a_kernel_that_is_left_is_found_again(terminal: Open) -> None:
     again.run(3, "kept + 1", "Out[3]: 42")
     again.line("exit")
     again.wait_for_end()
-    os.kill(pid, signal.SIGTERM)
     os.kill(pid, signal.SIGKILL)
     wait_until_gone(pid)
 

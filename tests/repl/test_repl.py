@@ -13,15 +13,7 @@ import pytest
 from flambeau.kernel.launch import manager
 from flambeau.repl.application import PROMPT_RETURNS
 
-from .conftest import Open
-
-
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+from .conftest import Open, wait_until_gone
 
 
 def test_the_three_lines_print_seven(terminal: Open) -> None:
@@ -167,13 +159,10 @@ def test_ctrl_d_leaves_and_takes_the_kernel_along(terminal: Open) -> None:
     repl = terminal()
     repl.run(1, "import os; print('kernel', os.getpid())", "\nkernel ")
     pid = int(repl.text.split("\nkernel ")[1].split()[0])
-    assert is_running(pid)
+    os.kill(pid, 0)
     repl.press("C-d")
     assert repl.wait_for_end() == 0
-    deadline = time.monotonic() + 20
-    while is_running(pid) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not is_running(pid)
+    wait_until_gone(pid)
 
 
 def test_a_dead_kernel_is_reported_and_restarted_on_request(terminal: Open) -> None:
@@ -251,10 +240,7 @@ def test_a_hangup_takes_the_kernel_along(terminal: Open) -> None:
     pid = int(repl.text.split("\nkernel ")[1].split()[0])
     repl.process.kill(signal.SIGHUP)
     repl.wait_for_end()
-    deadline = time.monotonic() + 20
-    while is_running(pid) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not is_running(pid)
+    wait_until_gone(pid)
 
 
 @pytest.mark.parametrize("word", ["exit", "quit", "exit()"])

@@ -1,4 +1,5 @@
-"""Every operation's samples in ONNX, run by onnxruntime: what it gives is what we give."""
+"""Every operation's samples in ONNX, run by onnxruntime: what it gives is what we give, and so is
+what the traced program gives."""
 
 from __future__ import annotations
 
@@ -58,7 +59,7 @@ REFUSED = {name for names in NOT_IN_ONNX.values() for name in names.split()}
 
 
 @pytest.mark.parametrize(("name", "sample"), CASES)
-def test_onnxruntime_gives_what_the_operation_gives(name: str, sample: Sample) -> None:
+def test_onnxruntime_and_the_program_give_the_same(name: str, sample: Sample) -> None:
     args: Any = tuple(sample.tensors(dtype=torch.float32))
     options = sample.options(torch.zeros(1))
     function = function_of(name)
@@ -76,6 +77,9 @@ def test_onnxruntime_gives_what_the_operation_gives(name: str, sample: Sample) -
         assert name in REFUSED, refusal
         assert ".py" in refusal, "names no line"
         return
+    again = leaves_of(program.exported_program.module()(*args, **options))
+    for one, wanted in zip(again, expected, strict=True):
+        np.testing.assert_array_equal(one.detach().numpy(), wanted.detach().numpy())
     found = leaves_of(program(*args, **options))
     assert [(t.shape, t.dtype) for t in found] == [(t.shape, t.dtype) for t in expected]
     for one, wanted in zip(found, expected, strict=True):

@@ -10,5 +10,6 @@ from . import (  # noqa: F401
     quantized,
     recurrent,
     reductions,
+    searching,
 )
 from .registry import RULES as RULES

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from ...core import dtypes
+from ...export.strided import places, shown_elements
 from ..builder import INT64_MAX, Builder, OnnxExporterError, Value
 from .registry import rule
 
@@ -86,7 +85,8 @@ def split(b: Builder, x: Value, *, sizes: Sequence[Any], dim: int) -> tuple[Valu
 def narrow(b: Builder, x: Value, *, dim: int, start: Any, length: Any) -> Value:
     """From start on, so many."""
     if isinstance(start, int) and isinstance(length, int):
-        return b.slice(x, start, start + length, dim % x.ndim)
+        reaches_end = start < 0 and start + length == 0
+        return b.slice(x, start, INT64_MAX if reaches_end else start + length, dim % x.ndim)
     ends = [n if isinstance(n, Value) else b.constant(n, dtypes.int64) for n in (start, length)]
     return b.slice(x, start, b.Add(*ends), dim % x.ndim)
 
@@ -241,10 +241,7 @@ def strided(
     """Elements by their place in memory, of which the sizes must be known."""
     if geometry is None or None in x.shape or any(isinstance(n, Value) for n in size):
         raise OnnxExporterError("ONNX: as_strided needs fixed sizes. Use slices and reshape.")
-    shown = places(*geometry, 0)
-    numbers = np.zeros(int(shown.max(initial=0)) + 1, np.int64)
-    numbers[shown] = np.arange(shown.size).reshape(shown.shape)
-    chosen = numbers[places(size, stride, offset)]
+    chosen = shown_elements(geometry, size, stride, offset)
     return b.Gather(b.Reshape(x, b.ints([-1])), b.constant(chosen), axis=0)
 
 
@@ -259,11 +256,3 @@ def moved_between(b: Builder, x: Value, *, source: Any, target: Any) -> Value:
     chosen = b.constant((there - first).reshape(-1))
     written = b.ScatterElements(memory, chosen, flat, axis=0, reduction="add")
     return b.Gather(written, b.constant(here - first), axis=0)
-
-
-def places(size: Sequence[int], stride: Sequence[int], offset: int) -> Any:
-    """The place of each element in memory."""
-    found = np.full(tuple(size), offset, np.int64)
-    for k, (n, step) in enumerate(zip(size, stride, strict=True)):
-        found += (np.arange(n) * step).reshape([n if j == k else 1 for j in range(len(size))])
-    return found

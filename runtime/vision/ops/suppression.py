@@ -12,6 +12,7 @@ from ...core.creation import from_numpy
 from ...core.tensor import Tensor
 from ...errors import ShapeError
 from ...ops.shapes import require_values
+from ...ops.steps import step
 from .boxes import checked
 
 __all__ = ["batched_nms", "nms"]
@@ -21,6 +22,7 @@ BLOCK = 1_024
 BIT_VALUES = (1 << np.arange(7, -1, -1)).astype(np.uint8)
 
 
+@step("boxes", "scores")
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     """(N, 4), (N,) -> (K,) int64: the places of the boxes that stay, best first.
 
