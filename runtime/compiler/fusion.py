@@ -211,6 +211,8 @@ class Fusion:
         inputs = list(step.read())
         if not inputs or any(group.kinds.get(v.number) in FINAL for v in inputs):
             return False
+        if any(v.strides != contiguous_strides(v.shape) for v in step.outputs):
+            return False  # loops write row by row
         reals = {v.dtype.name for v in (*inputs, *step.outputs) if v.dtype.is_floating_point}
         if len(reals) != 1 or not reals <= {group.real or "float32", group.real or "float64"}:
             return False
