@@ -12,7 +12,6 @@ from ..backends.cpu import loops
 from ..backends.cuda import launch
 from ..core import dtypes, observers
 from ..core.dispatch import key_of
-from ..core.spec import contiguous_strides
 from ..core.tensor import wrap
 from . import fusion
 from .decompositions import taken_apart
@@ -187,7 +186,7 @@ def _arranger(step: Step, value: Value, backend: Any) -> Callable[[Any], Any] | 
     """What brings an output of a kernel into the strides that are known for it; None for views."""
     if step.operation.is_view:
         return None
-    if value.strides == contiguous_strides(value.shape):
+    if value.is_plain:
         return lambda array: array if array.flags.c_contiguous else backend.row_major(array)
     strides = tuple([s * value.dtype.itemsize for s in value.strides])
     order = sorted(range(len(strides)), key=lambda k: -strides[k])

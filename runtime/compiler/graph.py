@@ -25,6 +25,11 @@ class Value(Spec):
         super().__init__(spec.shape, spec.dtype, spec.strides)
         self.number = number
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it lies row by row, without gaps."""
+        return self.strides == contiguous_strides(self.shape)
+
     __eq__ = object.__eq__  # type: ignore[assignment]
     __hash__ = object.__hash__  # type: ignore[assignment]
 
@@ -115,7 +120,7 @@ _BYTE = np.zeros(1, np.uint8)
 def _laid_out(spec: Spec, inputs: tuple[Value | None, ...]) -> Spec:
     """`spec` with the strides of what NumPy makes of `inputs` element by element."""
     values = [x for x in inputs if x is not None]
-    if 0 in spec.shape or all(v.strides == contiguous_strides(v.shape) for v in values):
+    if 0 in spec.shape or all(v.is_plain for v in values):
         return spec
     shown = [as_strided(_BYTE, v.shape, v.strides, writeable=False) for v in values]  # never read
     flags = [["readonly"]] * len(shown) + [["writeonly", "allocate"]]
