@@ -42,7 +42,9 @@ def tensors_on_line(
 def _users(traceback: TracebackType | None) -> list[TracebackType]:
     found = []
     while traceback is not None:
-        if not is_ours(traceback) and not _is_library(traceback.tb_frame.f_code.co_filename):
+        if not is_ours(traceback.tb_frame) and not _is_library(
+            traceback.tb_frame.f_code.co_filename
+        ):
             found.append(traceback)
         traceback = traceback.tb_next
     return found

@@ -57,8 +57,8 @@ class Frames:
         while traceback is not None:
             frames.append(traceback)
             traceback = traceback.tb_next
-        last = max((k for k, tb in enumerate(frames) if not is_ours(tb)), default=-1)
-        self.users = [tb for tb in frames[: last + 1] if not is_ours(tb)]
+        last = max((k for k, tb in enumerate(frames) if not is_ours(tb.tb_frame)), default=-1)
+        self.users = [tb for tb in frames[: last + 1] if not is_ours(tb.tb_frame)]
         self.ours = _without_asking([tb.tb_frame for tb in frames[last + 1 :]])
 
 

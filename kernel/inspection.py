@@ -10,6 +10,7 @@ from IPython.utils.tokenutil import token_at_cursor
 
 from flambeau import Tensor, nn
 from flambeau.magics.memory import bytes_text
+from flambeau.magics.statistics import values_of
 
 from .display import STATISTICS_LIMIT
 from .expressions import resolve
@@ -76,7 +77,7 @@ def _values(tensor: Any) -> list[str]:
     count = tensor.numel()
     if tensor.device.type != "cpu" or tensor.is_sparse or not 0 < count <= STATISTICS_LIMIT:
         return []
-    values = tensor.numpy_values()
+    values = values_of(tensor)
     with np.errstate(all="ignore"):
         nan = int(np.isnan(values).sum())
         if tensor.is_complex():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ class Gate:
     def __init__(self) -> None:
         self.is_open = False
         self._has_come = False
+        self.cancels = False  # whether Ctrl-C has cancelled a cell that was awaiting
 
     def handle(self, *signal_and_frame: Any) -> None:
         """The handler of SIGINT while a request is answered."""
@@ -29,7 +31,14 @@ class Gate:
 
     def begin(self, is_cell: bool) -> None:
         """A request begins; those that are no cells may be interrupted anywhere."""
-        self.is_open, self._has_come = not is_cell, False
+        self.is_open, self._has_come, self.cancels = not is_cell, False, False
+
+    def told(self, error: Any) -> Any:
+        """`error` as the user shall hear of it: of a cell that awaited, KeyboardInterrupt, which
+        asyncio.run makes of it, too."""
+        if not self.cancels or not isinstance(error, asyncio.CancelledError):
+            return error
+        return KeyboardInterrupt().with_traceback(error.__traceback__)
 
     @contextmanager
     def opened(self) -> Iterator[None]:

@@ -126,6 +126,7 @@ class FlambeauKernel(IPythonKernel):
         def cancel(*signal_and_frame: Any) -> None:
             if self.shell.gate.is_open and asyncio.current_task(loop) is future:
                 raise KeyboardInterrupt
+            self.shell.gate.cancels = True
             loop.call_soon_threadsafe(future.cancel)
 
         before = signal.signal(signal.SIGINT, cancel)

@@ -63,6 +63,8 @@ class Workbench(InteractiveShell):
                     nodelist, cell_name, *args, result=result, **options
                 )
                 _wait_for_gpu()
+            if failed and result is not None:
+                result.error_in_exec = self.gate.told(result.error_in_exec)
         except BaseException as error:
             self.gate.is_open = may_interrupt  # Ctrl-C may have come while it was shut
             if failed:  # the first error tells more
@@ -72,6 +74,13 @@ class Workbench(InteractiveShell):
             self.showtraceback()
             return True
         return bool(failed)
+
+    @property
+    def debugger_cls(self) -> Any:
+        """What `%debug` begins; `pdb` is not loaded before."""
+        from .debugger import Debugger
+
+        return Debugger
 
     def user_expressions(self, expressions: dict[str, str]) -> dict[str, Any]:
         """The values that a front end asks for beside a cell; Ctrl-C ends this, too."""
@@ -89,10 +98,11 @@ class Workbench(InteractiveShell):
 
         `%xmode Verbose` shows them all.
         """
-        kind, value, traceback = super()._get_exc_info(exc_tuple)
+        _, value, traceback = super()._get_exc_info(exc_tuple)
+        value = self.gate.told(value)
         if self.InteractiveTB.mode != "Verbose":
             traceback = without_our_frames(traceback)
-        return kind, value, traceback
+        return type(value), value, traceback
 
     def _showtraceback(self, kind: Any, value: Any, text: list[str]) -> None:
         """Show a traceback with the explanation below it, as one message."""

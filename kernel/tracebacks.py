@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import compress
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 
 import flambeau
 
@@ -15,15 +17,23 @@ LIBRARIES = ("cupy", "cupyx", "cupy_backends", "numpy", "scipy")
 """What the runtime calls; frames of theirs below one of its own tell users nothing."""
 
 
-def is_ours(traceback: TracebackType) -> bool:
+def is_ours(frame: FrameType) -> bool:
     """Whether the frame runs the runtime's code, written or generated."""
-    name = traceback.tb_frame.f_code.co_filename
-    return name.startswith((RUNTIME, "<flambeau "))
+    return frame.f_code.co_filename.startswith((RUNTIME, "<flambeau "))
 
 
-def _is_library(traceback: TracebackType) -> bool:
-    name = str(traceback.tb_frame.f_globals.get("__name__", ""))
+def _is_library(frame: FrameType) -> bool:
+    name = str(frame.f_globals.get("__name__", ""))
     return name.partition(".")[0] in LIBRARIES
+
+
+def are_users(frames: Iterable[FrameType]) -> Iterator[bool]:
+    """For each frame, the outermost first: whether it is neither the runtime's nor that of a
+    library which the runtime called."""
+    is_below = False  # the runtime
+    for frame in frames:
+        is_below = is_ours(frame) or (is_below and _is_library(frame))
+        yield not is_below
 
 
 def without_our_frames(traceback: TracebackType | None) -> TracebackType | None:
@@ -31,15 +41,12 @@ def without_our_frames(traceback: TracebackType | None) -> TracebackType | None:
 
     What raised stays untouched; a traceback of our frames alone is kept whole.
     """
-    frames, users = [], []
-    is_below = False  # the runtime
+    levels = []
     while traceback is not None:
-        frames.append(traceback)
-        is_below = is_ours(traceback) or (is_below and _is_library(traceback))
-        if not is_below:
-            users.append(traceback)
+        levels.append(traceback)
         traceback = traceback.tb_next
+    users = list(compress(levels, are_users(level.tb_frame for level in levels)))
     result = None
-    for frame in reversed(users or frames):
-        result = TracebackType(result, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
+    for level in reversed(users or levels):
+        result = TracebackType(result, level.tb_frame, level.tb_lasti, level.tb_lineno)
     return result

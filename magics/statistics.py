@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from flambeau import Tensor
+from flambeau.core.quantized_arrays import QuantizedArray
 from flambeau.core.sparse_arrays import SparseArray
 from flambeau.core.tensor import held
+from flambeau.ops.quantized import dequantized
 
 HEADINGS = ("shape", "norm", "mean", "min", "max", "zeros", "")
 """Of the columns that `Statistics.words` gives."""
@@ -93,6 +95,8 @@ def values_of(value: Any) -> Any:
         return values_of(value._array)
     if isinstance(value, SparseArray):
         return values_of(value.to_dense())
+    if isinstance(value, QuantizedArray):
+        return values_of(dequantized(value))
     if isinstance(value, np.ndarray):
         return value
     if hasattr(value, "get") and hasattr(value, "nbytes"):  # CuPy

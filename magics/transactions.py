@@ -28,6 +28,7 @@ import numpy as np
 import flambeau as torch
 from flambeau import Tensor
 from flambeau.autograd.node import AccumulateGrad, Node, OutputEdge
+from flambeau.core.quantized_arrays import QuantizedArray
 from flambeau.core.sparse_arrays import SparseArray
 from flambeau.nn.parameter import is_lazy
 
@@ -134,11 +135,11 @@ class Transaction:
 
     def _memory(self, array: Any) -> None:
         """Copy the elements, once for all that show the same ones."""
-        if isinstance(array, SparseArray):
-            parts = array.indices, array.values, array.is_coalesced
-            self._memory(array.indices)
-            self._memory(array.values)
-            self._undo.append(lambda: _set_parts(array, parts))
+        if isinstance(array, SparseArray | QuantizedArray):
+            for name in array.__slots__:
+                part = getattr(array, name)
+                self._memory(part)
+                self._undo.append(partial(setattr, array, name, part))
             return
         if not hasattr(array, "copy") or not getattr(array.flags, "writeable", True):
             return
@@ -252,7 +253,3 @@ def _restore_class(value: Any, kind: type) -> None:
     """A lazy layer, or its parameter, has another class once it is initialized."""
     if type(value) is not kind:
         value.__class__ = kind
-
-
-def _set_parts(array: SparseArray, parts: tuple[Any, ...]) -> None:
-    array.indices, array.values, array.is_coalesced = parts

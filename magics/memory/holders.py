@@ -17,6 +17,7 @@ from typing import Any
 
 from flambeau import Tensor
 from flambeau.autograd.node import Node
+from flambeau.core.quantized_arrays import QuantizedArray
 from flambeau.core.sparse_arrays import SparseArray
 from flambeau.nn import Module, Parameter
 from flambeau.optim import Optimizer
@@ -115,10 +116,11 @@ def living() -> Iterator[tuple[int, Block]]:
 
 
 def blocks_of(array: Any) -> Iterator[tuple[int, Block]]:
-    """The block (or for a sparse array the blocks) that `array` shows, by the id of its owner."""
-    if isinstance(array, SparseArray):
-        yield from blocks_of(array.indices)
-        yield from blocks_of(array.values)
+    """The block (or the blocks of a sparse or quantized array) that `array` shows, by the id of its
+    owner."""
+    if isinstance(array, SparseArray | QuantizedArray):
+        for name in array.__slots__:
+            yield from blocks_of(getattr(array, name))
         return
     owner = array
     while getattr(owner, "base", None) is not None and hasattr(owner.base, "nbytes"):

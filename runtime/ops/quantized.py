@@ -221,10 +221,16 @@ def dequantize(input: Any) -> Any:
     array, codes = input._array, codes_of(input).detach()
     if array.axis is None:
         return dequantize_codes(codes, scale=array.scale, zero_point=array.zero_point)
+    return wrap(dequantized(array), key_of(input.device, dtypes.float32))
+
+
+def dequantized(array: QuantizedArray) -> Any:
+    """The values of a quantized array as a bare array of float32."""
     along = tuple(-1 if d == array.axis else 1 for d in range(array.ndim))
-    difference = array.codes.astype(np.float64) - array.zero_point.reshape(along)
-    values = difference.astype(np.float32) * array.scale.astype(np.float32).reshape(along)
-    return wrap(values, key_of(input.device, dtypes.float32))
+    zero, scale = array.zero_point, array.scale
+    if array.axis is not None:
+        zero, scale = zero.reshape(along), scale.astype(np.float32).reshape(along)
+    return (array.codes.astype(np.float64) - zero).astype(np.float32) * scale
 
 
 def int_repr(input: Tensor) -> Tensor:

@@ -91,8 +91,21 @@ def test_top_level_await_and_its_interrupt(kernel: LiveKernel) -> None:
     identity = kernel.send("print('waits'); await asyncio.sleep(600)")
     kernel.wait_for_output(identity, "waits")
     kernel.manager.interrupt_kernel()
-    assert kernel.outcome(identity).error is not None
+    found = kernel.outcome(identity)
+    assert found.error is not None
+    assert found.error["ename"] == found.reply["ename"] == "KeyboardInterrupt"
     assert kernel.run("1 + 1").text == "2"
+
+
+def test_the_debugger_begins_at_the_users_line(kernel: LiveKernel) -> None:
+    code = "def f(x):\n    factor = 3\n    return x @ torch.ones(factor)\nf(torch.ones(2))"
+    assert kernel.run(code).error is not None
+    identity = kernel.send("%debug", allow_stdin=True)
+    for command in ("p factor * 100", "q"):
+        question = kernel.client.get_stdin_msg(timeout=PATIENCE)
+        kernel.client.input(command)
+        assert question["content"]["prompt"].startswith("ipdb>")
+    assert "300" in kernel.outcome(identity).stdout
 
 
 def test_the_kernel_reports_its_usage(kernel: LiveKernel) -> None:
