@@ -9,7 +9,8 @@ from typing import Any
 
 from ..core import deferral
 from ..nn import Module
-from . import programs
+from . import prefixes
+from .habits import Habit
 from .modules import OptimizedModule
 from .region import run
 
@@ -72,10 +73,11 @@ def _compiled(model: Any, fullgraph: bool, is_eager: bool) -> Any:
 
 def compiled(function: Callable[..., Any], fullgraph: bool = False) -> Callable[..., Any]:
     """`function` whose operations wait while it runs."""
+    habit = Habit()
 
     @functools.wraps(function, updated=())
     def call(*args: Any, **kwargs: Any) -> Any:
-        return run(function, args, kwargs, fullgraph)
+        return run(function, args, kwargs, fullgraph, habit=habit)
 
     call._torchdynamo_orig_callable = function  # type: ignore[attr-defined] # PyTorch's name
     return call
@@ -118,7 +120,7 @@ def is_compiling() -> bool:
 
 def reset() -> None:
     """Forget all programs; graphs that come again are compiled again."""
-    programs.forget()
+    prefixes.forget()
 
 
 def cudagraph_mark_step_begin() -> None:

@@ -12,7 +12,7 @@ from typing import Any as _Any
 __version__ = "0.28.0"
 """The release of torchvision whose names and results these are."""
 
-_LAZY_MODULES = ("datasets", "io", "models", "ops", "transforms", "utils")
+_LAZY_MODULES = ("datasets", "io", "models", "ops", "transforms", "tv_tensors", "utils")
 
 
 def __getattr__(name: str) -> _Any:

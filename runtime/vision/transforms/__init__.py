@@ -8,5 +8,7 @@ from .augmentation import *
 from .chance import *
 from .composition import *
 from .conversion import InterpolationMode as InterpolationMode
+from .crops import *
 from .fixed import *
+from .moves import *
 from .policies import *

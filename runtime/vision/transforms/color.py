@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-from ... import exp, linspace, stack, where
+from ... import exp, linspace, randn, randn_like, stack, where
 from ...core import dtypes
 from ...core.tensor import Tensor
 from ...nn.functional import conv2d
@@ -20,6 +21,7 @@ from .conversion import (
     to_pil_image,
 )  # fmt: skip
 from .geometry import computed
+from .kinds import typed
 
 __all__ = [
     "adjust_brightness",
@@ -32,7 +34,9 @@ __all__ = [
     "equalize",
     "erase",
     "gaussian_blur",
+    "gaussian_noise",
     "invert",
+    "permute_channels",
     "posterize",
     "rgb_to_grayscale",
     "solarize",
@@ -61,6 +65,7 @@ def _blended(img: Tensor, other: Any, ratio: float) -> Tensor:
     return (ratio * img + (1.0 - ratio) * other).clamp(0, most(img.dtype)).to(img.dtype)
 
 
+@typed(moves=False)
 def rgb_to_grayscale(img: Any, num_output_channels: int = 1) -> Any:
     """Grey in one channel, or the same in three."""
     if num_output_channels not in (1, 3):
@@ -76,11 +81,13 @@ def rgb_to_grayscale(img: Any, num_output_channels: int = 1) -> Any:
     return grey if num_output_channels == 1 else grey.expand(*img.shape[:-3], 3, *img.shape[-2:])
 
 
+@typed(moves=False)
 def to_grayscale(img: Any, num_output_channels: int = 1) -> Any:
     """The same for PIL images."""
     return rgb_to_grayscale(img, num_output_channels)
 
 
+@typed(moves=False)
 def adjust_brightness(img: Any, brightness_factor: float) -> Any:
     """Times a factor: 0 is black, 1 the image itself."""
     _factor("adjust_brightness", brightness_factor)
@@ -89,6 +96,7 @@ def adjust_brightness(img: Any, brightness_factor: float) -> Any:
     return _blended(img, 0.0, brightness_factor)
 
 
+@typed(moves=False)
 def adjust_contrast(img: Any, contrast_factor: float) -> Any:
     """Away from the mean grey: 0 is grey alone, 1 the image itself."""
     _factor("adjust_contrast", contrast_factor)
@@ -100,6 +108,7 @@ def adjust_contrast(img: Any, contrast_factor: float) -> Any:
     return _blended(img, grey.to(real).mean((-3, -2, -1), keepdim=True), contrast_factor)
 
 
+@typed(moves=False)
 def adjust_saturation(img: Any, saturation_factor: float) -> Any:
     """Away from grey: 0 has no colours, 1 is the image itself."""
     _factor("adjust_saturation", saturation_factor)
@@ -109,6 +118,7 @@ def adjust_saturation(img: Any, saturation_factor: float) -> Any:
     return img if img.shape[-3] == 1 else _blended(img, rgb_to_grayscale(img), saturation_factor)
 
 
+@typed(moves=False)
 def adjust_hue(img: Any, hue_factor: float) -> Any:
     """Hues moved on the circle of colours by `hue_factor` turns, -0.5 to 0.5."""
     if not -0.5 <= hue_factor <= 0.5:
@@ -146,6 +156,7 @@ def _rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
     return stack([stack(row).gather(0, which)[0] for row in rows], -3)
 
 
+@typed(moves=False)
 def adjust_gamma(img: Any, gamma: float, gain: float = 1) -> Any:
     """gain * x^gamma of values from 0 to 1."""
     _factor("adjust_gamma", gamma)
@@ -157,6 +168,7 @@ def adjust_gamma(img: Any, gamma: float, gain: float = 1) -> Any:
     return convert_image_dtype((gain * real**gamma).clamp(0, 1), img.dtype)
 
 
+@typed(moves=False)
 def adjust_sharpness(img: Any, sharpness_factor: float) -> Any:
     """Away from the blurred image: 0 is blurred, 1 the image itself, 2 sharper."""
     _factor("adjust_sharpness", sharpness_factor)
@@ -174,6 +186,7 @@ def adjust_sharpness(img: Any, sharpness_factor: float) -> Any:
     return _blended(img, blurred, sharpness_factor)
 
 
+@typed(moves=False)
 def invert(img: Any) -> Any:
     """White for black."""
     if is_pil(img):
@@ -182,6 +195,7 @@ def invert(img: Any) -> Any:
     return (white if img.dtype.is_floating_point else int(white)) - img
 
 
+@typed(moves=False)
 def posterize(img: Any, bits: int) -> Any:
     """Bytes with only their highest `bits`."""
     if is_pil(img):
@@ -191,6 +205,7 @@ def posterize(img: Any, bits: int) -> Any:
     return img & (256 - 2 ** (8 - bits))
 
 
+@typed(moves=False)
 def solarize(img: Any, threshold: float) -> Any:
     """What is as bright as `threshold` or brighter inverted."""
     if is_pil(img):
@@ -200,6 +215,7 @@ def solarize(img: Any, threshold: float) -> Any:
     return where(img >= threshold, invert(img), img)
 
 
+@typed(moves=False)
 def autocontrast(img: Any) -> Any:
     """Each channel stretched from black to white."""
     if is_pil(img):
@@ -213,6 +229,7 @@ def autocontrast(img: Any) -> Any:
     return ((real - where(flat, 0.0, low)) * scale).clamp(0, bound).to(img.dtype)
 
 
+@typed(moves=False)
 def equalize(img: Any) -> Any:
     """Each channel with all brightnesses about equally often."""
     if is_pil(img):
@@ -234,6 +251,7 @@ def _equalized(channel: Tensor) -> Tensor:
     return table[channel.long()].to(dtypes.uint8)
 
 
+@typed(moves=False)
 def gaussian_blur(img: Any, kernel_size: Any, sigma: Any = None) -> Any:
     """The image smoothed by a Gaussian `kernel_size` (width, height) wide, odd, of deviation
     `sigma`; without it 0.15 of the width and 0.35."""
@@ -262,6 +280,37 @@ def gaussian_blur(img: Any, kernel_size: Any, sigma: Any = None) -> Any:
     return to_pil_image(blurred, mode=img.mode) if is_pil(img) else blurred
 
 
+@typed(moves=False)
+def gaussian_noise(img: Tensor, mean: float = 0.0, sigma: float = 0.1, clip: bool = True) -> Tensor:
+    """Normal numbers added to each pixel of a tensor of floats from 0 to 1 or of bytes, with `mean`
+    and deviation `sigma` in shares of white; `clip` cuts off beyond black and white."""
+    if is_pil(img) or not (img.dtype.is_floating_point or img.dtype is dtypes.uint8):
+        got = img.dtype if isinstance(img, Tensor) else type(img)
+        raise TypeError(f"gaussian_noise: expected a tensor of floats or bytes. Got {got}.")
+    if sigma < 0:
+        raise ValueError(f"gaussian_noise: expected a deviation of 0 or more. Got {sigma}.")
+    if img.dtype.is_floating_point:
+        out = img + (mean + randn_like(img) * sigma)
+        return out.clamp(0, 1) if clip else out
+    noise = mean * 255 + randn(*img.shape, device=img.device) * (sigma * 255)
+    noisy = img.to(dtypes.int16) + noise.to(dtypes.int16)
+    return (noisy.clamp(0, 255) if clip else noisy).to(dtypes.uint8)
+
+
+@typed(moves=False)
+def permute_channels(img: Any, permutation: Sequence[int]) -> Any:
+    """The channels in another order."""
+    if is_pil(img):
+        return Image.merge(img.mode, [img.getchannel(k) for k in permutation])
+    if len(permutation) != img.shape[-3]:
+        raise ValueError(
+            f"permute_channels: expected a place for each of {img.shape[-3]} channels. Got "
+            f"{list(permutation)}."
+        )
+    return img[..., list(permutation), :, :]
+
+
+@typed(moves=False)
 def erase(img: Tensor, i: int, j: int, h: int, w: int, v: Any, inplace: bool = False) -> Tensor:
     """The rectangle from row i and column j on filled with `v`."""
     if not isinstance(img, Tensor):

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image as PIL
 
 from ... import from_numpy, get_default_dtype
 from ...core import dtypes
 from ...core.tensor import Tensor
 from ...errors import DTypeError, ShapeError
+from ..tv_tensors import Image, TVTensor, Video
+from .kinds import typed
 
 __all__ = [
     "InterpolationMode",
     "convert_image_dtype",
     "get_dimensions",
+    "get_image_num_channels",
     "get_image_size",
     "normalize",
     "pil_to_tensor",
+    "to_dtype",
+    "to_image",
     "to_pil_image",
     "to_tensor",
 ]
@@ -39,13 +43,13 @@ class InterpolationMode(Enum):
 
 
 PIL_MODES = {
-    InterpolationMode.NEAREST: Image.Resampling.NEAREST,
-    InterpolationMode.NEAREST_EXACT: Image.Resampling.NEAREST,
-    InterpolationMode.BILINEAR: Image.Resampling.BILINEAR,
-    InterpolationMode.BICUBIC: Image.Resampling.BICUBIC,
-    InterpolationMode.BOX: Image.Resampling.BOX,
-    InterpolationMode.HAMMING: Image.Resampling.HAMMING,
-    InterpolationMode.LANCZOS: Image.Resampling.LANCZOS,
+    InterpolationMode.NEAREST: PIL.Resampling.NEAREST,
+    InterpolationMode.NEAREST_EXACT: PIL.Resampling.NEAREST,
+    InterpolationMode.BILINEAR: PIL.Resampling.BILINEAR,
+    InterpolationMode.BICUBIC: PIL.Resampling.BICUBIC,
+    InterpolationMode.BOX: PIL.Resampling.BOX,
+    InterpolationMode.HAMMING: PIL.Resampling.HAMMING,
+    InterpolationMode.LANCZOS: PIL.Resampling.LANCZOS,
 }
 
 
@@ -58,7 +62,7 @@ def interpolation_of(mode: Any) -> InterpolationMode:
 
 def is_pil(image: Any) -> bool:
     """Whether `image` is Pillow's. Raises: TypeError for what is no image at all."""
-    if isinstance(image, Image.Image):
+    if isinstance(image, PIL.Image):
         return True
     if isinstance(image, Tensor) and image.ndim >= 2:
         return False
@@ -71,6 +75,11 @@ def get_dimensions(img: Any) -> list[int]:
     if is_pil(img):
         return [len(img.getbands()), img.height, img.width]
     return [1 if img.ndim == 2 else img.shape[-3], *img.shape[-2:]]
+
+
+def get_image_num_channels(img: Any) -> int:
+    """The channels."""
+    return get_dimensions(img)[0]
 
 
 def get_image_size(img: Any) -> list[int]:
@@ -90,14 +99,14 @@ def _array_of(image: Any) -> Any:
 
 def pil_to_tensor(pic: Any) -> Tensor:
     """A PIL image -> (C, H, W) with its values as they are."""
-    if not isinstance(pic, Image.Image):
+    if not isinstance(pic, PIL.Image):
         raise TypeError(f"pil_to_tensor: expected a PIL image. Got {type(pic)}.")
     return from_numpy(np.ascontiguousarray(_array_of(pic).transpose(2, 0, 1)))
 
 
 def to_tensor(pic: Any) -> Tensor:
     """A PIL image or an array (H, W, C) or (H, W) -> (C, H, W), bytes as floats from 0 to 1."""
-    if isinstance(pic, Image.Image):
+    if isinstance(pic, PIL.Image):
         array = _array_of(pic)
     elif isinstance(pic, np.ndarray) and pic.ndim in (2, 3):
         array = pic.reshape(*pic.shape[:2], -1)
@@ -117,6 +126,7 @@ def most(dtype: Any) -> float:
     return 1.0 if dtype.is_floating_point else float(np.iinfo(dtype.name).max)
 
 
+@typed(moves=False)
 def convert_image_dtype(image: Tensor, dtype: Any = dtypes.float32) -> Tensor:
     """The image in another type, with black and white as that type has them: floats from 0 to 1,
     integers from 0 to their largest."""
@@ -138,6 +148,23 @@ def convert_image_dtype(image: Tensor, dtype: Any = dtypes.float32) -> Tensor:
     if old > new:
         return image.floor_divide((old + 1) // (new + 1)).to(dtype)
     return image.to(dtype) * ((new + 1) // (old + 1))
+
+
+def to_dtype(inpt: Tensor, dtype: Any = dtypes.float32, scale: bool = False) -> Tensor:
+    """A tensor of any kind in another type; with `scale` an image's black and white with it."""
+    is_image = not isinstance(inpt, TVTensor) or isinstance(inpt, Image | Video)
+    return convert_image_dtype(inpt, dtype) if scale and is_image else inpt.to(dtype)
+
+
+def to_image(inpt: Any) -> Image:
+    """A PIL image, an array (H, W, C) or a tensor (..., C, H, W) as an `Image`, its values as they
+    are."""
+    if isinstance(inpt, np.ndarray):
+        array = inpt[..., None] if inpt.ndim == 2 else inpt
+        inpt = from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
+    elif not isinstance(inpt, Tensor | PIL.Image):
+        raise TypeError(f"to_image: expected a PIL image, an array or a tensor. Got {type(inpt)}.")
+    return Image(inpt)
 
 
 MODES = {1: {"uint8": "L", "int16": "I;16", "int32": "I", "float32": "F"}, 2: {"uint8": "LA"},
@@ -172,15 +199,14 @@ def to_pil_image(pic: Any, mode: str | None = None) -> Any:
     array = np.ascontiguousarray(array[..., 0] if channels == 1 and array.ndim == 3 else array)
     if found in ("YCbCr", "HSV", "CMYK", "RGBX"):
         size = (array.shape[1], array.shape[0])
-        return Image.frombytes(found, size, array.tobytes())
-    return Image.fromarray(array)
+        return PIL.frombytes(found, size, array.tobytes())
+    return PIL.fromarray(array)
 
 
-def normalize(
-    tensor: Tensor, mean: Sequence[float], std: Sequence[float], inplace: bool = False
-) -> Tensor:
-    """(..., C, H, W): (x - mean) / std, channel by channel. Raises: TypeError for integers,
-    ValueError for a deviation of 0."""
+@typed(moves=False)
+def normalize(tensor: Tensor, mean: Any, std: Any, inplace: bool = False) -> Tensor:
+    """(..., C, H, W): (x - mean) / std, channel by channel, or by one number for all. Raises:
+    TypeError for integers, ValueError for a deviation of 0."""
     if not isinstance(tensor, Tensor) or not tensor.dtype.is_floating_point:
         got = tensor.dtype if isinstance(tensor, Tensor) else type(tensor)
         raise TypeError(
@@ -189,9 +215,9 @@ def normalize(
         )
     if tensor.ndim < 3:
         raise ShapeError(f"normalize: expected (..., C, H, W). Got {tuple(tensor.shape)}.")
-    if any(s == 0 for s in std):
-        raise ValueError("normalize: expected deviations other than 0.")
-    centre, spread = (tensor.new_tensor(list(v)).reshape(-1, 1, 1) for v in (mean, std))
+    centre, spread = (tensor.new_tensor(v).reshape(-1, 1, 1) for v in (mean, std))
+    if (spread == 0).any():
+        raise ValueError(f"normalize: expected deviations other than 0. Got {std}.")
     if inplace:
         return tensor.sub_(centre).div_(spread)
     return (tensor - centre) / spread

@@ -1,7 +1,8 @@
-"""The transforms as functions, by torchvision's name of their module."""
+"""The transforms as functions, by torchvision's names, for all kinds of a sample."""
 
 from __future__ import annotations
 
 from .color import *
 from .conversion import *
 from .geometry import *
+from .places import *

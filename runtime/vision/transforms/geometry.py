@@ -9,17 +9,29 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from ... import cat, from_numpy, ones_like
+from ... import cat, from_numpy, ones_like, stack
 from ...core import dtypes
 from ...core.tensor import Tensor
+from ...errors import ShapeError
 from ...nn.functional import grid_sample, interpolate
 from ...nn.functional import pad as padded
-from .conversion import PIL_MODES, InterpolationMode, get_dimensions, interpolation_of, is_pil
+from .conversion import (
+    PIL_MODES,
+    InterpolationMode,
+    get_dimensions,
+    interpolation_of,
+    is_pil,
+    pil_to_tensor,
+    to_pil_image,
+)
+from .kinds import typed
 
 __all__ = [
     "affine",
     "center_crop",
     "crop",
+    "elastic",
+    "elastic_transform",
     "five_crop",
     "hflip",
     "pad",
@@ -63,26 +75,31 @@ def computed(img: Tensor) -> tuple[Tensor, Any]:
     return four, back
 
 
-def _sides(img: Any, size: Any, max_size: int | None) -> list[int]:
-    """(height, width) after resizing: of two sides both, of one the shorter."""
-    _, height, width = get_dimensions(img)
-    if not isinstance(size, int) and len(size) == 2:
+def resized_sides(height: int, width: int, size: Any, max_size: int | None) -> list[int]:
+    """(height, width) after resizing: of two sides both, of one the shorter; None: `max_size` is
+    the longer."""
+    short, long = sorted((height, width))
+    if size is None:
+        if max_size is None:
+            raise ValueError("resize: expected max_size where size is None.")
+        new_short, new_long = int(max_size * short / long), max_size
+    elif not isinstance(size, int) and len(size) == 2:
         if max_size is not None:
             raise ValueError("resize: expected max_size with one side alone.")
         return [int(n) for n in size]
-    short, long = sorted((height, width))
-    new_short = size if isinstance(size, int) else int(size[0])
-    new_long = int(new_short * long / short)
-    if max_size is not None:
-        if max_size <= new_short:
+    else:
+        new_short = size if isinstance(size, int) else int(size[0])
+        new_long = int(new_short * long / short)
+        if max_size is not None and max_size <= new_short:
             raise ValueError(
                 f"resize: expected max_size above the shorter side {new_short}. Got {max_size}."
             )
-        if new_long > max_size:
+        if max_size is not None and new_long > max_size:
             new_short, new_long = int(max_size * new_short / new_long), max_size
     return [new_long, new_short] if width <= height else [new_short, new_long]
 
 
+@typed(moves=True)
 def resize(
     img: Any,
     size: Any,
@@ -94,8 +111,9 @@ def resize(
     the longer one at most `max_size`. Pillow smooths before it makes images smaller, tensors do if
     `antialias`."""
     mode = interpolation_of(interpolation)
-    height, width = _sides(img, size, max_size)
-    if get_dimensions(img)[1:] == [height, width]:
+    _, rows, columns = get_dimensions(img)
+    height, width = resized_sides(rows, columns, size, max_size)
+    if (rows, columns) == (height, width):
         return img
     if is_pil(img):
         return img.resize((width, height), PIL_MODES[mode])
@@ -109,6 +127,7 @@ def resize(
     return back(out)
 
 
+@typed(moves=True)
 def crop(img: Any, top: int, left: int, height: int, width: int) -> Any:
     """A part of the image; black where it reaches beyond."""
     if is_pil(img):
@@ -122,6 +141,7 @@ def crop(img: Any, top: int, left: int, height: int, width: int) -> Any:
     return padded(inside, beyond) if any(beyond) else inside
 
 
+@typed(moves=True)
 def center_crop(img: Any, output_size: Any) -> Any:
     """The middle of the image, with black around it where it is smaller."""
     height, width = pair(output_size)
@@ -133,6 +153,7 @@ def center_crop(img: Any, output_size: Any) -> Any:
     return crop(img, round((rows - height) / 2), round((columns - width) / 2), height, width)
 
 
+@typed(moves=True)
 def resized_crop(
     img: Any, top: int, left: int, height: int, width: int, size: Any,
     interpolation: Any = InterpolationMode.BILINEAR, antialias: bool | None = True,
@@ -141,16 +162,19 @@ def resized_crop(
     return resize(crop(img, top, left, height, width), size, interpolation, None, antialias)
 
 
+@typed(moves=True)
 def hflip(img: Any) -> Any:
     """Left and right exchanged."""
     return img.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if is_pil(img) else img.flip(-1)
 
 
+@typed(moves=True)
 def vflip(img: Any) -> Any:
     """Top and bottom exchanged."""
     return img.transpose(Image.Transpose.FLIP_TOP_BOTTOM) if is_pil(img) else img.flip(-2)
 
 
+@typed(moves=True)
 def five_crop(img: Any, size: Any) -> tuple[Any, ...]:
     """The four corners, as read, and the middle."""
     height, width = pair(size)
@@ -162,11 +186,13 @@ def five_crop(img: Any, size: Any) -> tuple[Any, ...]:
     return (*corners, center_crop(img, (height, width)))
 
 
+@typed(moves=True)
 def ten_crop(img: Any, size: Any, vertical_flip: bool = False) -> tuple[Any, ...]:
     """`five_crop` of the image and of the flipped one."""
     return five_crop(img, size) + five_crop(vflip(img) if vertical_flip else hflip(img), size)
 
 
+@typed(moves=True)
 def pad(img: Any, padding: Any, fill: Any = 0, padding_mode: str = "constant") -> Any:
     """The image with `padding` around it: one number, (left and right, top and bottom), or (left,
     top, right, bottom). `padding_mode`: constant (`fill`), edge, reflect or symmetric."""
@@ -191,8 +217,15 @@ def pad(img: Any, padding: Any, fill: Any = 0, padding_mode: str = "constant") -
 
 def _padded_tensor(img: Tensor, sides: Any, fill: Any, mode: str) -> Tensor:
     if mode == "constant":
-        value = fill if isinstance(fill, int | float) else (fill or [0])[0]
-        return padded(img, sides, value=value)
+        values = [fill or 0] if isinstance(fill, int | float | None) else list(fill)
+        if len(set(values)) == 1:
+            return padded(img, sides, value=values[0])
+        if len(values) != img.shape[-3]:
+            raise ValueError(
+                f"pad: expected a fill for each of {img.shape[-3]} channels. Got {values}."
+            )
+        parts = [padded(x, sides, value=v) for x, v in zip(img.unbind(-3), values, strict=True)]
+        return stack(parts, -3)
     left, right, top, bottom = sides
     rows, columns = (
         np.pad(np.arange(n), around, NUMPY_PADDINGS[mode])
@@ -214,6 +247,11 @@ def pil_fill(img: Any, fill: Any) -> Any:
 
 
 # -- maps of the plane -----------------------------------------------------------------------------
+
+
+def sheared(shear: Any) -> list[float]:
+    """Degrees along x and y: of one number those along x, of a list of one both the same."""
+    return [shear, 0.0] if isinstance(shear, int | float) else [*shear, *shear][:2]
 
 
 def inverse_matrix(
@@ -254,6 +292,16 @@ def _sampled(img: Tensor, places: Any, mode: InterpolationMode, fill: Any) -> Te
     return back(out)
 
 
+def expanded(linear: Any, height: int, width: int) -> tuple[int, int]:
+    """(height, width) that hold all of an image whose pixels come from where the inverse map
+    `linear` (2, 3), around the middle, says."""
+    middle = np.array([width * 0.5, height * 0.5])
+    corners = middle * [[-1, -1], [-1, 1], [1, -1], [1, 1]]
+    ends = corners @ linear[:, :2].T + linear[:, 2] + middle
+    spans = np.ceil(ends.max(0).round(4)) - np.floor(ends.min(0).round(4))
+    return int(spans[1]), int(spans[0])
+
+
 def _centres(height: int, width: int) -> Any:
     """(height, width, 2): x and y of all pixels from the middle of the image."""
     x, y = np.arange(width) - 0.5 * width + 0.5, np.arange(height) - 0.5 * height + 0.5
@@ -269,6 +317,7 @@ def _of_tensors(mode: InterpolationMode, *allowed: str) -> InterpolationMode:
     return mode
 
 
+@typed(moves=True)
 def affine(
     img: Any, angle: float, translate: Sequence[float], scale: float, shear: Any,
     interpolation: Any = InterpolationMode.NEAREST, fill: Any = None, center: Any = None,
@@ -277,7 +326,7 @@ def affine(
     sheared by degrees along x and y, around `center` (the middle)."""
     if scale <= 0:
         raise ValueError(f"affine: expected a positive scale. Got {scale}.")
-    shears = [shear, 0.0] if isinstance(shear, int | float) else list(shear)
+    shears = sheared(shear)
     mode = interpolation_of(interpolation)
     _, height, width = get_dimensions(img)
     middle = [width * 0.5, height * 0.5]
@@ -293,6 +342,7 @@ def affine(
     return _sampled(img, places, _of_tensors(mode, "nearest", "bilinear"), fill)
 
 
+@typed(moves=True)
 def rotate(
     img: Any, angle: float, interpolation: Any = InterpolationMode.NEAREST, expand: bool = False,
     center: Any = None, fill: Any = None,
@@ -307,30 +357,32 @@ def rotate(
     origin = [c - m for c, m in zip(center or middle, middle, strict=True)]
     matrix = inverse_matrix(origin, -angle, [0.0, 0.0], 1.0, [0.0, 0.0])
     linear = np.array(matrix).reshape(2, 3)
-    size = (height, width)
-    if expand:
-        corners = np.array(
-            [[x, y] for x in (-middle[0], middle[0]) for y in (-middle[1], middle[1])]
-        )
-        ends = corners @ linear[:, :2].T + linear[:, 2] + middle
-        spans = np.ceil(ends.max(0).round(4)) - np.floor(ends.min(0).round(4))
-        size = (int(spans[1]), int(spans[0]))
+    size = expanded(linear, height, width) if expand else (height, width)
     places = _centres(*size) @ linear[:, :2].T + linear[:, 2]
     return _sampled(img, places, _of_tensors(mode, "nearest", "bilinear"), fill)
 
 
+def perspective_coefficients(
+    startpoints: Sequence[Sequence[float]], endpoints: Sequence[Sequence[float]]
+) -> Any:
+    """(8,) float32: a to h of ((a x + b y + c), (d x + e y + f)) / (g x + h y + 1), which maps the
+    four points `endpoints` to `startpoints`."""
+    rows = []
+    for (x, y), (u, v) in zip(endpoints, startpoints, strict=True):
+        rows.append([x, y, 1, 0, 0, 0, -u * x, -u * y])
+        rows.append([0, 0, 0, x, y, 1, -v * x, -v * y])
+    right = np.array(startpoints, float).reshape(-1)
+    return np.linalg.lstsq(np.array(rows, float), right, rcond=None)[0].astype(np.float32)
+
+
+@typed(moves=True)
 def perspective(
     img: Any, startpoints: Sequence[Sequence[float]], endpoints: Sequence[Sequence[float]],
     interpolation: Any = InterpolationMode.BILINEAR, fill: Any = None,
 ) -> Any:  # fmt: skip
     """The image with four points (x, y) moved to four others, and straight lines kept straight."""
     mode = interpolation_of(interpolation)
-    rows = []
-    for (x, y), (u, v) in zip(endpoints, startpoints, strict=True):
-        rows.append([x, y, 1, 0, 0, 0, -u * x, -u * y])
-        rows.append([0, 0, 0, x, y, 1, -v * x, -v * y])
-    right = np.array(startpoints, float).reshape(-1)
-    solved = np.linalg.lstsq(np.array(rows, float), right, rcond=None)[0].astype(np.float32)
+    solved = perspective_coefficients(startpoints, endpoints)
     if is_pil(img):
         return img.transform(
             img.size, PERSPECTIVE, solved.tolist(), PIL_MODES[mode], fillcolor=pil_fill(img, fill)
@@ -343,3 +395,27 @@ def perspective(
     above = np.stack((at @ [a, b] + c, at @ [d, e] + f), -1)
     return _sampled(img, above / below[..., None] - middle,
                     _of_tensors(mode, "nearest", "bilinear"), fill)  # fmt: skip
+
+
+@typed(moves=True)
+def elastic(
+    img: Any, displacement: Tensor, interpolation: Any = InterpolationMode.BILINEAR,
+    fill: Any = None,
+) -> Any:  # fmt: skip
+    """Each pixel from its place moved by `displacement` (1, H, W, 2): along x and y, in half
+    sides."""
+    if is_pil(img):
+        moved = elastic(pil_to_tensor(img), displacement, interpolation, fill)
+        return to_pil_image(moved, img.mode)
+    height, width = img.shape[-2:]
+    if tuple(displacement.shape) != (1, height, width, 2):
+        raise ShapeError(
+            f"elastic: expected a displacement (1, {height}, {width}, 2). Got shape "
+            f"{tuple(displacement.shape)}."
+        )
+    by = displacement[0].cpu().numpy() * np.array([0.5 * width, 0.5 * height])
+    mode = _of_tensors(interpolation_of(interpolation), "nearest", "bilinear")
+    return _sampled(img, _centres(height, width) + by, mode, fill)
+
+
+elastic_transform = elastic

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
-from ... import nn, randint
+from ... import float32, nn, randint
 from ...core.tensor import Tensor
 from ...distributions import Beta
 from ...errors import ShapeError
 from ...nn.functional import one_hot
+from ...utils._pytree import tree_flatten, tree_unflatten
+from .sanitizing import labels_in
 
 __all__ = ["CutMix", "MixUp"]
 
 
 class _Mix(nn.Module):
     """Images (N, C, H, W) and labels (N,) -> mixed images and shares of classes (N, num_classes):
-    each sample with the one before it in the batch, by a share drawn from Beta(alpha, alpha)."""
+    each sample with the one before it in the batch, by a share drawn from Beta(alpha, alpha).
 
-    def __init__(self, *, alpha: float = 1.0, num_classes: int) -> None:
+    Labels may be shares (N, num_classes) already; `labels_getter` finds them in other batches than
+    pairs and dicts with `labels`."""
+
+    def __init__(
+        self,
+        *,
+        alpha: float = 1.0,
+        num_classes: int | None = None,
+        labels_getter: Callable[[Any], Tensor] | str = "default",
+    ) -> None:
         super().__init__()
+        self.getter = labels_getter if callable(labels_getter) else None
         if alpha <= 0:
             raise ValueError(f"{type(self).__name__}: expected a positive alpha. Got {alpha}.")
         self.alpha, self.num_classes = float(alpha), num_classes
@@ -27,17 +41,31 @@ class _Mix(nn.Module):
         """The images, and the share that is left of each."""
         raise NotImplementedError
 
-    def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """A batch -> a batch."""
-        if images.ndim != 4 or labels.shape != images.shape[:1]:
+    def forward(self, *inputs: Any) -> Any:
+        """A batch, as two arguments, a pair or with its labels in a dict -> the same of a mixed
+        batch."""
+        batch = inputs if len(inputs) > 1 else inputs[0]
+        labels = labels_in(batch) if self.getter is None else self.getter(batch)
+        leaves, spec = tree_flatten(batch)
+        images = next((x for x in leaves if isinstance(x, Tensor) and x.ndim >= 4), None)
+        if images is None or labels.ndim not in (1, 2) or len(labels) != len(images):
+            shapes = [tuple(x.shape) for x in leaves if isinstance(x, Tensor)]
             raise ShapeError(
                 f"{type(self).__name__}: expected images (N, C, H, W) and labels (N,). Got "
-                f"{tuple(images.shape)} and {tuple(labels.shape)}."
+                f"{' and '.join(map(str, shapes)) or 'no tensors'}."
+            )
+        if labels.ndim == 1 and self.num_classes is None:
+            raise ValueError(
+                f"{type(self).__name__}: expected num_classes for labels that are numbers. Got "
+                "None."
             )
         share = float(Beta(self.alpha, self.alpha).sample())
-        images, share = self.mixed(images, share)
-        classes = one_hot(labels, self.num_classes).to(images.dtype)
-        return images, share * classes + (1 - share) * classes.roll(1, 0)
+        mixed, share = self.mixed(images, share)
+        classes = labels if labels.ndim == 2 else one_hot(labels, self.num_classes)
+        shares = classes.to(images.dtype if images.dtype.is_floating_point else float32)
+        shares = share * shares + (1 - share) * shares.roll(1, 0)
+        new = {id(images): mixed, id(labels): shares}
+        return tree_unflatten([new.get(id(x), x) for x in leaves], spec)
 
     def extra_repr(self) -> str:
         """The arguments."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any
 
-from ... import nn, rand, randint
-from .augmentation import OPERATIONS, SIGNED, magnitude_of
-from .chance import filled
-from .conversion import InterpolationMode, get_dimensions, interpolation_of
+from ... import rand, randint
+from .augmentation import SIGNED, Augment, magnitude_of, most_of
+from .conversion import InterpolationMode
 
 __all__ = ["AutoAugment", "AutoAugmentPolicy"]
 
@@ -62,13 +61,7 @@ def _pairs(table: str) -> list[list[tuple[str, float, int | None]]]:
     return found
 
 
-def _most(name: str, height: int, width: int) -> float:
-    table = {"ShearX": 0.3, "ShearY": 0.3, "Rotate": 30.0, "TranslateX": 150 / 331 * width,
-             "TranslateY": 150 / 331 * height, "Posterize": 4}  # fmt: skip
-    return table.get(name, 0.9)
-
-
-class AutoAugment(nn.Module):
+class AutoAugment(Augment):
     """One pair of the policy drawn at random, each operation with its probability, on PIL images or
     bytes. Source: arXiv:1805.09501."""
 
@@ -78,28 +71,26 @@ class AutoAugment(nn.Module):
         interpolation: Any = InterpolationMode.NEAREST,
         fill: Any = None,
     ) -> None:
-        super().__init__()
-        self.policy, self.fill = AutoAugmentPolicy(policy), fill
-        self.interpolation = interpolation_of(interpolation)
+        super().__init__(BINS, interpolation, fill)
+        self.policy = AutoAugmentPolicy(policy)
         self.policies = _pairs(TABLES[self.policy.value])
 
-    def forward(self, img: Any) -> Any:
-        """An image -> an image."""
-        _, height, width = get_dimensions(img)
+    def steps(self, height: int, width: int) -> list[tuple[str, float]]:
+        """See `Augment`."""
         pair = self.policies[int(randint(len(self.policies), (1,)))]
         chances, signs = rand(2).tolist(), randint(2, (2,)).tolist()
-        how = (self.interpolation, filled(img, self.fill))
+        found = []
         for (name, p, place), chance, sign in zip(pair, chances, signs, strict=True):
-            if chance > p:
-                continue
-            magnitude = 0.0
-            if place is not None:
-                magnitude = magnitude_of(name, _most(name, height, width), place, BINS)
-            if name in SIGNED and sign == 0:
-                magnitude = -magnitude
-            img = OPERATIONS[name](img, magnitude, how)
-        return img
+            if chance <= p:
+                magnitude = strength(name, place, height, width)
+                found.append((name, -magnitude if name in SIGNED and sign == 0 else magnitude))
+        return found
 
     def extra_repr(self) -> str:
         """The policy and the fill."""
         return f"policy={self.policy}, fill={self.fill}"
+
+
+def strength(name: str, place: int | None, height: int, width: int) -> float:
+    """The magnitude of a bin; 0 for operations that have none."""
+    return 0.0 if place is None else magnitude_of(name, most_of(name, height, width), place, BINS)

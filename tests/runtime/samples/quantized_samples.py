@@ -49,6 +49,20 @@ def linear(
     return finished(out, x.dtype, relu, out_scale, out_zero_point)
 
 
+def unpacked(codes: Any) -> Any:
+    """Codes of 4 bits column by column."""
+    places = [(k // 32 * 16 + k % 16, 4 * (k // 16 % 2)) for k in range(2 * codes.shape[1])]
+    return np.stack([codes[:, at] >> shift & 15 for at, shift in places], 1)
+
+
+def grouped(codes: Any, scales: Any, offsets: Any = None) -> Any:
+    """The weight by NumPy."""
+    codes = unpacked(codes) if codes.dtype == np.uint8 else codes
+    group = codes.shape[1] // scales.shape[1]
+    found = codes * scales.repeat(group, 1)
+    return found if offsets is None else found + offsets.repeat(group, 1)
+
+
 def convolution(
     x: Any, w: Any, scale: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int,
     zero_point: int = 0, relu: bool = False, out_scale: Any = None, out_zero_point: int = 0,
@@ -119,6 +133,7 @@ def single(*shape: int) -> Any:
 
 SCALES = np.asarray([0.5, 0.25, 0.125], np.float32)
 BIAS = np.asarray([1.0, -2.0, 0.5], np.float32)
+GROUP_SCALES = np.asarray([[0.5, 2.0], [0.25, -1.0], [0.125, 1.0]])
 OUT = {"zero_point": 3, "relu": True, "out_scale": 20.0, "out_zero_point": 7}
 HOW = {"stride": (1, 1), "padding": (1, 0), "dilation": (1, 1), "groups": 1}
 
@@ -139,6 +154,19 @@ SAMPLES: dict[str, list[Sample]] = {
     "int8_weight_linear": [
         Sample((array(4, 6), codes(3, 6), SCALES.astype(float), array(3)), {}, lambda x, w, scale, bias: x @ (w * scale[:, None]).T + bias),
         Sample((array(2, 2, 6), codes(3, 6), SCALES.astype(float)), {}, lambda x, w, scale: x @ (w * scale[:, None]).T),
+    ],
+    "unpacked_codes": [
+        Sample((codes(3, 32, dtype=np.uint8),), {}, lambda c: unpacked(c).astype(np.int8), False),
+        Sample((codes(3, 32),), {}, lambda c: c, False),
+    ],
+    "grouped_weight": [
+        Sample((codes(3, 16, dtype=np.uint8), GROUP_SCALES[:, :1], GROUP_SCALES[:, 1:]), {}, grouped),
+        Sample((codes(3, 32, dtype=np.uint8), GROUP_SCALES), {}, grouped),
+        Sample((codes(3, 32), GROUP_SCALES), {}, grouped),
+    ],
+    "grouped_linear": [
+        Sample((array(4, 64), codes(3, 32, dtype=np.uint8), GROUP_SCALES, GROUP_SCALES * 0.5, array(3)), {}, lambda x, c, s, o, b: x @ grouped(c, s, o).T + b),
+        Sample((array(2, 2, 32), codes(3, 32), GROUP_SCALES), {}, lambda x, c, s: x @ grouped(c, s).T),
     ],
     "int8_convolution": [
         Sample((codes(2, 2, 4, 5, dtype=np.uint8), codes(3, 2, 3, 2), SCALES, BIAS), HOW | OUT, convolution, False),
