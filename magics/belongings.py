@@ -21,8 +21,17 @@ from .transactions import SIMPLE, refill
 
 Names = dict[str, Any]
 
-MAPPINGS = (dict, OrderedDict, defaultdict, Counter)
-SEQUENCES = (list, deque, set)
+FILLING: dict[type, Callable[[Any, Any], None]] = {
+    dict: dict.update,
+    defaultdict: dict.update,
+    Counter: dict.update,  # its own would add
+    OrderedDict: OrderedDict.update,
+    list: list.extend,
+    deque: deque.extend,
+    set: set.update,
+}
+"""How containers take other contents, once they are empty."""
+
 LARGEST = 1 << 26
 """Bytes of a NumPy array up to which it is compared with what it was."""
 
@@ -105,12 +114,7 @@ class Belongings:
     def take_contents(self, address: int, data: bytes) -> None:
         """Fill a container with what it holds in the process that packed it."""
         container = self.objects[address]
-        contents = self.unpack(data)
-        fill: Callable[[Any, Any], None] = dict.update
-        if not isinstance(container, dict):
-            kind = next(k for k in SEQUENCES if isinstance(container, k))
-            fill = set.update if kind is set else kind.extend
-        refill(container, contents, fill)
+        refill(container, self.unpack(data), FILLING[type(container)])
 
 
 def pack_whole(value: Any) -> bytes:
@@ -121,7 +125,7 @@ def pack_whole(value: Any) -> bytes:
 
 
 def _is_container(value: Any) -> bool:
-    return type(value) in (*MAPPINGS, *SEQUENCES)
+    return type(value) in FILLING
 
 
 def _elements(container: Any) -> Iterator[Any]:
