@@ -164,7 +164,7 @@ def interpreted(code: list[tuple[str, int, int]], *leaves: Tensor) -> Tensor:
     return values[-1] + values[-2]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(instructions)
 def test_random_functions_give_what_they_give_eagerly(code: list[tuple[str, int, int]]) -> None:
     leaves = [leaf(6, 20), leaf(20, seed=1), leaf(6, 1, seed=2)]
