@@ -224,6 +224,14 @@ def test_transposed_convolutions_and_joined_normalizations_convert() -> None:
     assert blank(x).equal(converted(x))
 
 
+def test_relu_may_write_codes_in_place() -> None:
+    x = torch.quantize_per_tensor(torch.tensor([-1.0, 2.0]), 0.5, 9, torch.quint8)
+    assert nn.ReLU(inplace=True)(x) is x
+    assert x.dequantize().tolist() == [0.0, 2.0]
+    with pytest.raises(RuntimeError, match="writing in place: not there for quantized tensors"):
+        x[0] = 1.0
+
+
 def test_values_that_are_not_finite_are_told_of() -> None:
     model = quantization.quantize_dynamic(nn.Sequential(nn.Linear(2, 2)))
     for value in (float("nan"), float("inf")):
