@@ -16,7 +16,7 @@ from flambeau.backends.cpu.onednn import library as onednn
 from flambeau.backends.cpu.onednn import primitives, products
 from flambeau.backends.cpu.onednn.library import library
 
-from ..programs import PATIENCE, printed
+from ..programs import PATIENCE, finished, printed
 
 pytestmark = pytest.mark.skipif(library() is None, reason="oneDNN is not installed")
 GENERATOR = np.random.default_rng(0)
@@ -172,6 +172,27 @@ def test_a_forked_process_multiplies_after_its_parent_did() -> None:
         np.testing.assert_allclose(found, expected, atol=1e-3)
     process.join(60)
     assert process.exitcode == 0
+
+
+AFTER_JOBLIB = """
+import os, signal
+os.environ["KMP_INIT_AT_FORK"] = "FALSE"
+import flambeau as torch
+torch.set_num_threads(2)
+x = torch.ones(400, 400)
+x @ x
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    x @ x
+    os._exit(0)
+print(os.waitpid(child, 0)[1], os.environ["KMP_INIT_AT_FORK"])
+"""
+
+
+def test_a_forked_process_computes_where_joblib_forbids_openmp_to_begin_anew() -> None:
+    done = finished(sys.executable, "-c", AFTER_JOBLIB)
+    assert done.stdout.split() == ["0", "FALSE"], done.stderr
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="OpenMP leaves its files there")
