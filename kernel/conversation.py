@@ -120,8 +120,8 @@ class Conversation:
         poller = zmq.Poller()
         for socket in (output, questions):
             poller.register(socket, zmq.POLLIN)
-        ready = [socket for socket, _ in poller.poll(1000 * POLL)]
-        return ready == [questions] and not output.poll(1000 * OUTPUT_PRECEDES, zmq.POLLIN)
+        ready = [socket for socket, _ in poller.poll(int(1000 * POLL))]
+        return ready == [questions] and not output.poll(int(1000 * OUTPUT_PRECEDES), zmq.POLLIN)
 
     def _answer(self) -> None:
         """Answer a question from our own standard input."""
