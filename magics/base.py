@@ -16,6 +16,7 @@ from flambeau import Tensor
 
 __all__ = [
     "Instrument",
+    "TextReport",
     "UsageError",
     "count_text",
     "counted",
@@ -207,6 +208,13 @@ def preformatted(text: str) -> str:
     """`text` as HTML that keeps its columns: notebooks would break long lines and indent it."""
     style = "white-space:pre;overflow-x:auto;margin:0;padding:0"
     return f'<pre style="{style}">{escape(text)}</pre>'
+
+
+class TextReport:
+    """A report whose text, `str(self)`, stands in columns; in a notebook, too."""
+
+    def _repr_html_(self) -> str:
+        return preformatted(str(self))
 
 
 def table(rows: Sequence[tuple[str, ...]], align: str) -> list[str]:

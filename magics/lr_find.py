@@ -58,9 +58,10 @@ class LearningRates:
         if self.best is None:
             return f"{ends}\nThe loss fell at no learning rate; is the gradient right?"
         lowest = self.rates[self.losses.index(min(self.losses))]
+        beyond = "beyond which it rises" if lowest < self.rates[-1] else "the last that was tried"
         return (
             f"{ends}\nlr={self.best:.1e}: there the loss falls fastest; it is lowest at "
-            f"{lowest:.1e}, beyond which it rises. Everything is as before."
+            f"{lowest:.1e}, {beyond}. Everything is as before."
         )
 
     __repr__ = __str__

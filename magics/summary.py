@@ -19,7 +19,7 @@ from flambeau.nn import Embedding, Module, ModuleDict, ModuleList
 from flambeau.nn.parameter import is_lazy
 from flambeau.profiler.flops import flops
 
-from .base import Instrument, UsageError, count_text, shape_text, table
+from .base import Instrument, TextReport, UsageError, count_text, shape_text, table
 from .memory.pins import bytes_text
 
 DEPTH = 4  # levels of modules that are listed unless told otherwise
@@ -43,7 +43,7 @@ class Layer:
 
 
 @dataclass
-class Summary:
+class Summary(TextReport):
     """All layers in the order of the model, sums, and the error of the forward pass, if any."""
 
     layers: list[Layer]
@@ -90,10 +90,10 @@ class Summary:
         if self.frozen:
             text += f", {self.parameters - self.frozen:,} of them trained"
         if self.inputs:
-            whole = self.layers[0].flops
+            number, _, unit = count_text(self.layers[0].flops).partition(" ")
             text += (
                 f"; for {self.inputs}: {bytes_text(self.activation_bytes)} of outputs, "
-                f"{count_text(whole)}FLOP"
+                f"{number} {unit}FLOP"
             )
         return text + "."
 
