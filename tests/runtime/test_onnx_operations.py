@@ -48,7 +48,9 @@ NOT_IN_ONNX = {
     "bags of rows, and sparse matrices": """
         bag_of_rows weighted_bag bag_of_matrix bag_numbers place_product sampled_product
     """,
-    "sequences of several lengths": "rnn_steps lstm_results gru_results",
+    "sequences of several lengths": """
+        rnn_steps lstm_results gru_results int8_lstm_steps int8_gru_steps
+    """,
     "writes to diagonals": "diagonal_scatter",
     "positions of a pool's largest elements": "max_pool2d",
     "factors for some dimensions only": "resample",
