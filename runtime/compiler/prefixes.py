@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..core.spec import Spec
-from .graph import Graph, Step, Value
+from .graph import Graph, Step, Value, results_of
 
 if TYPE_CHECKING:
     from ..core.devices import device
@@ -65,8 +65,7 @@ class Prefix:
         key = operation, numbers, identity, is_recorded
         found = self.following.get(key)
         if found is None:
-            specs = operation.rule(*inputs, **attributes)
-            specs = specs if operation.outputs != 1 else (specs,)
+            specs = results_of(operation, inputs, attributes)
             outputs = tuple([Value(s, self.count + k) for k, s in enumerate(specs)])
             found = self._add(key, Step(operation, inputs, attributes, outputs, is_recorded))
         return found

@@ -105,7 +105,7 @@ class Pending:
         self.results[value.number] = weakref.ref(tensor)
         return tensor
 
-    def flush(self, reason: str) -> None:
+    def flush(self, reason: str, is_break: bool = False) -> None:
         """Compute what is still wanted, and make its tensors plain ones."""
         if self.region.pending is self:
             self.region.pending = None
@@ -117,7 +117,7 @@ class Pending:
         self._require_unchanged()
         outputs = tuple(alive)
         program = self.prefix.program(self, outputs)
-        self.region.note(self, program, outputs, reason)
+        self.region.note(program, reason, is_break)
         before = deferral.enter(None)
         try:
             arrays = program.run(self.arrays)
@@ -197,6 +197,16 @@ class Region:
 
     def capture(self, operation: Operation, arguments: dict[str, Any], key: DispatchKey) -> Any:
         """See `core.deferral`."""
+        out = self._captured(operation, arguments, key)
+        if out is NotImplemented and self.pending is not None:
+            for value in arguments.values():
+                for x in value if isinstance(value, tuple | list) else (value,):
+                    if x.__class__ is LazyTensor:
+                        self.flush(f"{operation.label} does not wait")
+                        return out
+        return out
+
+    def _captured(self, operation: Operation, arguments: dict[str, Any], key: DispatchKey) -> Any:
         if key.level or key.is_concealed or not is_capturable(operation, key):
             return NotImplemented
         if anomaly.state.records or _is_packing():
@@ -208,7 +218,7 @@ class Region:
         identity = frozen(attributes)
         if identity is None or not self._is_worthwhile(tensors, key):
             return NotImplemented
-        if operation.formula is not None and not lie_plainly(tensors):
+        if key.device.type != "cpu" and operation.formula is not None and not lie_plainly(tensors):
             return NotImplemented
         if self.pending is None:
             self.pending = Pending(self, key.device)
@@ -267,15 +277,17 @@ class Region:
         callsite.count_write(tensor._writes, operation)
         return True
 
-    def flush(self, reason: str) -> None:
-        """Compute what waits."""
+    def flush(self, reason: str, is_break: bool = False) -> None:
+        """See `core.deferral`."""
         if self.pending is not None:
-            self.pending.flush(reason)
+            self.pending.flush(reason, is_break)
 
-    def note(self, pending: Pending, program: Any, outputs: Any, reason: str) -> None:
+    def note(self, program: Any, reason: str, is_break: bool) -> None:
         """Remember a flush for `explain`. Raises: RuntimeError if there should be none."""
+        if not self.is_whole and self.record is None:
+            return
         place = callsite.current()
-        if self.is_whole and reason != "the end":
+        if self.is_whole and is_break:
             where = "" if place is None else f" at {callsite.shown(place)}"
             raise RuntimeError(
                 "compile: expected a function that reads no values, as fullgraph=True says. In "

@@ -125,6 +125,21 @@ def test_strided_and_broadcast_operands_are_read_where_they_lie() -> None:
         assert_alike(function, base, rows)
 
 
+def test_transposed_operands_are_fused_and_keep_the_order_of_their_memory() -> None:
+    def function(x: Tensor, y: Tensor) -> Any:
+        turned = x.transpose(0, 1) * 2
+        summed = (y + turned).tanh()
+        return turned, turned.transpose(0, 1).view(-1) + 1, summed.softmax(-1), turned.double()
+
+    x, y = leaf(3, 4, 5), leaf(4, 3, 5, seed=1)
+    assert_alike(function, x, y)
+    strides = [t.stride() for t in function(x, y)]
+    assert [t.stride() for t in torch.compile(function)(x, y)] == strides
+    made = torch.compiler.explain(function)(x, y)
+    assert made.graph_count == 1
+    assert "fused(add, tanh, amax, sub, exp, sum, reciprocal, mul)" in labels(made.graphs[0])
+
+
 def test_truth_values_of_large_tensors_are_stored_where_they_belong() -> None:
     """Results of 8 MB and more go past the caches, by whole aligned vectors of numbers."""
     x = torch.arange(2_200_003.0)

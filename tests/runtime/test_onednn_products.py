@@ -264,3 +264,22 @@ def test_few_rows_meet_each_row_of_the_matrix_once(
 def test_few_rows_that_do_not_fit_are_refused() -> None:
     with pytest.raises(torch.errors.ShapeError, match="linear"):
         torch.nn.functional.linear(torch.ones(2, 1000), torch.ones(3000, 999))
+
+
+def test_few_rows_each_of_an_exchanged_batch_are_one_product(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """128 products of 8 rows take six times as long as one of 1,024 after a copy."""
+    seen: list[Any] = []
+    product = products.product
+
+    def watched(x: Any, y: Any) -> Any:
+        seen.append(x.shape)
+        return product(x, y)
+
+    monkeypatch.setattr(products, "product", watched)
+    x = np.random.RandomState(0).randn(8, 60, 64).astype(np.float32).transpose(1, 0, 2)
+    y = np.random.RandomState(1).randn(64, 48).astype(np.float32)
+    wanted = np.matmul(x.astype(np.float64), y)
+    np.testing.assert_allclose(products.matmul(x, y), wanted, rtol=1e-4, atol=1e-4)
+    assert seen == [(480, 64)]
