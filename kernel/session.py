@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flambeau import initial_seed, is_grad_enabled
 from flambeau.backends.cuda import waits
+from flambeau.core import callsite
 from flambeau.magics.base import UsageError
 from flambeau.magics.safe import SafeCell
 
@@ -74,6 +75,7 @@ class Session:
         self._reports = Reports(shell.user_ns, SNAPSHOT_INTERVAL)
         self._cells = Cells(shell, lambda: self.policy.observe, self._cell_starts, self._cell_ends)
 
+        callsite.name_of = self.place  # for errors that tell where something began
         self.script = ScriptServices(self)
         if isinstance(shell, Workbench):
             shell.session = self
@@ -191,6 +193,8 @@ class Session:
         """Follow the shell no more, and let the instruments undo what outlasts a cell. A shell of
         the session's own ends too."""
         self._cells.stop()
+        if callsite.name_of == self.place:
+            callsite.name_of = str
         self.shell.extension_manager.unload_extension("flambeau.magics")
         if self._owns_shell:
             close_shell(self.shell)
