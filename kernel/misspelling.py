@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import re
 import sys
-from types import FrameType, ModuleType
+from types import ModuleType
 
 from flambeau import Tensor
 from flambeau.magics.check.spelling import closest, meant_attribute
@@ -36,12 +36,9 @@ def _is_harmless(owner: object) -> bool:
 
 def _names(error: BaseException) -> list[str]:
     """What could have been written where `error` was raised."""
-    level, frame = error.__traceback__, None
-    while level is not None:
-        level, frame = level.tb_next, level.tb_frame
-    return [*vars(builtins), *_of(frame)]
-
-
-def _of(frame: FrameType | None) -> list[str]:
-    names = [] if frame is None else [*frame.f_globals, *frame.f_locals]
+    names, level = list(vars(builtins)), error.__traceback__
+    while level is not None and level.tb_next is not None:
+        level = level.tb_next
+    if level is not None:
+        names += [*level.tb_frame.f_globals, *level.tb_frame.f_locals]
     return [name for name in names if not name.startswith("_")]
