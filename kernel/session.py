@@ -61,7 +61,7 @@ class Session:
         self.shell = shell = plain_shell() if shell is None else shell
         waits.let_interrupts_through()
         torch_alias.install(first=os.environ.get(AS_TORCH) == "1")
-        self._begin()
+        self.push_starting_names()
         display.register(shell.display_formatter)
         # jedi calls repr on big arrays, and takes seconds to start.
         shell.Completer.use_jedi = False
@@ -94,8 +94,8 @@ class Session:
         found = self.shell.compile.format_code_name(file)
         return file if found is None else str(found[1])
 
-    def _begin(self) -> None:
-        """The starting names, as names that were there before the user came."""
+    def push_starting_names(self) -> None:
+        """Bind the starting names, as names that were there before the user came."""
         self.shell.push(starting_names(), interactive=False)
 
     def _cell_starts(self, cell: CellSource, is_outermost: bool) -> None:
@@ -168,7 +168,7 @@ class Session:
             raise RuntimeError("restart: expected a session at rest. A cell runs: interrupt first.")
         self.shell.reset(new_session=True)
         self._origins.clear()
-        self._begin()
+        self.push_starting_names()
         self.policy.renew()
         self._changed()
 
