@@ -16,6 +16,7 @@ from . import (
     recurrent,
     small,
     terminal,
+    text,
     transformers,
 )
 from .case import Case, Measurable
@@ -29,6 +30,7 @@ TABLES: dict[str, list[Measurable]] = {
     "convolutions": [*convolutions.CASES],
     "images": [*images.CASES],
     "sequences": [*recurrent.CASES, *transformers.CASES],
+    "text": [*text.CASES],
     "optimizers": [*optimizers.CASES],
     "data": [*loading.CASES],
     "import": [*importing.CASES],
