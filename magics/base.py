@@ -48,15 +48,21 @@ class Instrument(Magics):
         return names
 
     def arguments(self, magic: Any, line: str) -> Any:
-        """The arguments of `magic`, a decorated method. Raises: UsageError."""
+        """The arguments of `magic`, a decorated method: expressions as they are written, files
+        without the quotes that a space in their names takes. Raises: UsageError."""
         try:
-            return parse_argstring(magic, line)
+            found = parse_argstring(magic, line)
         except UsageError as error:  # argparse's, which does not say whose
             name = magic.parser.prog
             name = ("%" if name in self.magics["line"] else "%%") + name
             raise UsageError(f"{name}: {error}. {name}? explains.") from None
         except ValueError as error:  # of the splitting into words
             raise UsageError(f"Cannot read the arguments {line!r}: {error}.") from None
+        for action in magic.parser._actions:
+            value = getattr(found, action.dest, None)
+            if action.metavar == "FILE" and value and value[0] == value[-1] in "'\"":
+                setattr(found, action.dest, value[1:-1])
+        return found
 
     def evaluate(self, magic: str, expression: str) -> Any:
         """The value of `expression` in the session. Raises: UsageError for one that has none."""

@@ -203,6 +203,12 @@ def test_the_drawing_goes_to_a_file(run: Run, tmp_path: Path) -> None:
     assert "exp" in (tmp_path / "g.txt").read_text()
 
 
+def test_a_file_whose_name_has_a_space_is_given_in_quotes(run: Run, tmp_path: Path) -> None:
+    run("x = torch.ones(2, requires_grad=True)")
+    run(f"%graph x.exp() -o '{tmp_path / 'of x.txt'}'")
+    assert "exp" in (tmp_path / "of x.txt").read_text()
+
+
 def test_colours_of_gradients_are_explained_below_the_drawing() -> None:
     w = torch.ones(3, requires_grad=True)
     loss = (w * 2).sum()
