@@ -65,22 +65,12 @@ def init_process_group(
             "destroy_process_group() first."
         )
     limit = seconds_of(timeout, TIMEOUT)
-    if store is None:
-        store, place, size = _found(init_method, rank, world_size, limit)
-    else:
-        place, size = rank, world_size
-    if not 0 <= place < size:
-        raise ValueError(
-            f"init_process_group: expected a rank from 0 to {size - 1}, as world_size is {size}. "
-            f"Got {place}."
-        )
     kind = Backend((backend or "gloo").split(",")[0].rpartition(":")[2])
-    ranks = list(range(size))
-    if store is None or size == 1:
-        _world = ProcessGroup(None, place, ranks, kind, limit)
-    else:
-        name = f"{group_name or 'world'}/{os.environ.get(RESTARTS, '0')}"
-        _world = _begun(PrefixStore(name, store), place, ranks, kind, limit)
+    if store is None:
+        store, rank, world_size = _found(init_method, rank, world_size, limit)
+    if store is not None and world_size > 1:
+        store = PrefixStore(f"{group_name or 'world'}/{os.environ.get(RESTARTS, '0')}", store)
+    _world = _begun(store, rank, world_size, kind, limit)
     _made = 0
 
 
@@ -96,11 +86,17 @@ def _found(
     return rendezvous(init_method or "env://", rank, world_size, limit)
 
 
-def _begun(
-    store: PrefixStore, rank: int, ranks: list[int], kind: Backend, limit: float
-) -> ProcessGroup:
-    """A group that finds itself in `store`, which may have served for others before: each process
-    counts the times that it came."""
+def _begun(store: Store | None, rank: int, size: int, kind: Backend, limit: float) -> ProcessGroup:
+    """The group of all, which finds itself in `store`. That may have served for others before: each
+    process counts the times that it came."""
+    if not 0 <= rank < size:
+        raise ValueError(
+            f"init_process_group: expected a rank from 0 to {size - 1}, as world_size is {size}. "
+            f"Got {rank}."
+        )
+    ranks = list(range(size))
+    if store is None or size == 1:
+        return ProcessGroup(None, rank, ranks, kind, limit)
     times = f"times/{rank}"
     place = str(store.add(times, 1))
     try:
