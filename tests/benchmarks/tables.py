@@ -18,6 +18,7 @@ from . import (
     recurrent,
     small,
     terminal,
+    text,
     transformers,
 )
 from .case import Case, Measurable
@@ -31,6 +32,7 @@ TABLES: dict[str, list[Measurable]] = {
     "convolutions": [*convolutions.CASES],
     "images": [*images.CASES],
     "sequences": [*recurrent.CASES, *transformers.CASES],
+    "text": [*text.CASES],
     "quantized": [*quantized.CASES],
     "optimizers": [*optimizers.CASES],
     "data": [*loading.CASES],
