@@ -11,7 +11,7 @@ from ... import cat, empty, nn, zeros
 from ...core.tensor import Tensor
 from ...errors import ShapeError
 from ..ops.blocks import MLP
-from .registry import register_model
+from .registry import register_model, weights_of_module
 
 __all__ = ["VisionTransformer", "vit_b_16", "vit_b_32", "vit_h_14", "vit_l_16", "vit_l_32"]
 
@@ -174,3 +174,6 @@ def vit_l_32(**options: Any) -> VisionTransformer:
 def vit_h_14(**options: Any) -> VisionTransformer:
     """ViT-H/14. Source: arXiv:2010.11929."""
     return _vit(14, HUGE, options)
+
+
+__getattr__ = weights_of_module(__name__)
