@@ -178,5 +178,7 @@ def _cut(model: nn.Module, tracer: _Tracer, named: dict[str, str]) -> fx.GraphMo
         if node.op == "output":
             graph.erase_node(node)
     graph.output(results)
-    graph.eliminate_dead_code()
+    for node in reversed(list(graph.nodes)):
+        if not node.users and node.op not in ("placeholder", "output"):
+            graph.erase_node(node)
     return fx.GraphModule(copy.copy(tracer.root), graph)

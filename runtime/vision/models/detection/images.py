@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from .... import empty, nn
 from ....core.tensor import Tensor
-from ....errors import DTypeError, ShapeError
+from ....errors import ShapeError
 from ....nn.functional import interpolate
 from .masks import paste_masks_in_image
 
@@ -118,7 +118,7 @@ def _checked(image: Tensor) -> Tensor:
             f"detection: expected a list of images (C, H, W). Got shape {tuple(image.shape)}."
         )
     if not image.dtype.is_floating_point:
-        raise DTypeError(f"detection: expected floats from 0 to 1. Got {image.dtype}.")
+        raise TypeError(f"detection: expected floats from 0 to 1. Got {image.dtype}.")
     return image
 
 

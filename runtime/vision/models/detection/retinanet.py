@@ -39,24 +39,22 @@ def _anchors() -> AnchorGenerator:
 
 
 class _Tower(nn.Module):
-    """Four 3x3 convolutions, and one more to `numbers` for each anchor of a place."""
+    """Four 3x3 convolutions, and one more, `last`, to `numbers` for each anchor of a place."""
 
     last: str
 
-    def __init__(self, channels: int, anchors: int, numbers: int, norm_layer: Norm | None) -> None:
+    def __init__(self, channels: int, numbers: int, norm_layer: Norm | None) -> None:
         super().__init__()
         layers = [Conv2dNormActivation(channels, channels, norm_layer=norm_layer)
                   for _ in range(4)]  # fmt: skip
         self.conv, self.numbers = nn.Sequential(*layers), numbers
-        self.add_module(self.last, nn.Conv2d(channels, anchors * numbers, 3, 1, 1))
 
-    def _initialize(self, *modules: nn.Module) -> None:
-        for module in modules:
-            for layer in module.modules():
-                if isinstance(layer, nn.Conv2d):
-                    nn.init.normal_(layer.weight, std=0.01)
-                    if layer.bias is not None:
-                        nn.init.zeros_(layer.bias)
+    def _initialize(self, module: nn.Module) -> None:
+        for layer in module.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.normal_(layer.weight, std=0.01)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
         if f"{prefix}conv.2.weight" in state_dict:  # every second of them was an activation
@@ -84,9 +82,11 @@ class RetinaNetClassificationHead(_Tower):
         prior_probability: float = PRIOR,
         norm_layer: Norm | None = None,
     ) -> None:
-        super().__init__(in_channels, num_anchors, num_classes, norm_layer)
+        super().__init__(in_channels, num_classes, norm_layer)
         self.num_classes, self.num_anchors = num_classes, num_anchors
-        self._initialize(self.conv, self.cls_logits)
+        self._initialize(self.conv)
+        self.cls_logits = nn.Conv2d(in_channels, num_anchors * num_classes, 3, 1, 1)
+        self._initialize(self.cls_logits)
         nn.init.constant_(self.cls_logits.bias, -math.log(1 / prior_probability - 1))
 
     def compute_loss(
@@ -111,8 +111,10 @@ class RetinaNetRegressionHead(_Tower):
     last = "bbox_reg"
 
     def __init__(self, in_channels: int, num_anchors: int, norm_layer: Norm | None = None) -> None:
-        super().__init__(in_channels, num_anchors, 4, norm_layer)
-        self._initialize(self.bbox_reg, self.conv)
+        super().__init__(in_channels, 4, norm_layer)
+        self.bbox_reg = nn.Conv2d(in_channels, num_anchors * 4, 3, 1, 1)
+        self._initialize(self.bbox_reg)
+        self._initialize(self.conv)
         self.box_coder, self._loss_type = BoxCoder((1.0, 1.0, 1.0, 1.0)), "l1"
 
     def compute_loss(
