@@ -17,19 +17,22 @@ import threading
 import time
 
 from .addresses import addresses
-from .failures import DistBackendError, DistNetworkError
+from .failures import DistBackendError, DistNetworkError, StoreTimeoutError
 from .store import Store
 from .tcp_store import keep_watch, receive
 
-HELLO = struct.Struct("<16sIB")  # the group's token, who connects, and for what
+HELLO = struct.Struct("<16sIIB")  # the group's token and size, who connects, and for what
 LANE, POST = 0, 1
+
+NEXT_ADDRESS_AFTER = 5.0
+"""Seconds for one of several addresses of a process: some may lead nowhere."""
 
 
 class Mesh:
     """The connections of the process with `rank` to the others of `size`, by their ranks.
 
     Raises: DistNetworkError for a process that cannot be reached, StoreTimeoutError for one that
-    does not come within `timeout` seconds.
+    does not come within `timeout` seconds, ValueError for ranks or sizes that do not fit together.
     """
 
     def __init__(self, store: Store, rank: int, size: int, timeout: float) -> None:
@@ -40,19 +43,22 @@ class Mesh:
         self.failed = threading.Event()
         self._lock = threading.Lock()
         deadline = time.monotonic() + timeout
-        token = self._agreed_token(store)
         store.set_timeout(timeout)
+        token = self._agreed_token(store)
         found: dict[tuple[int, int], socket.socket] = {}
         hosts = addresses(store)
         with _listener(hosts) as listener:
             port = listener.getsockname()[1]
-            store.set(f"at/{rank}", f"{port} {' '.join(hosts)}")
+            store.set(f"at/{rank}", f"{size} {port} {' '.join(hosts)}")
             try:
                 for peer in range(rank):
-                    where = store.get(f"at/{peer}").decode().split()
-                    for kind in (LANE, POST):
-                        hello = token, rank, kind
-                        found[peer, kind] = _connected(where, hello, peer, deadline)
+                    theirs, *where = self._told(store, f"at/{peer}", peer).decode().split()
+                    try:
+                        for kind in (LANE, POST):
+                            hello = token, size, rank, kind
+                            found[peer, kind] = _connected(where, hello, peer, deadline)
+                    finally:  # told the other one, which may have left for that reason
+                        self._require_size(peer, int(theirs))
                 while len(found) < 2 * (size - 1):
                     self._accept(listener, token, deadline, found)
             except BaseException:
@@ -69,7 +75,25 @@ class Mesh:
         """Sixteen bytes that only processes which reach the store know."""
         if self.rank == 0:
             store.set("token", secrets.token_bytes(16))
-        return store.get("token")
+        return self._told(store, "token", 0)
+
+    def _told(self, store: Store, key: str, peer: int) -> bytes:
+        """What rank `peer` says at `key`, which it does when it comes."""
+        try:
+            return store.get(key)
+        except StoreTimeoutError:
+            raise StoreTimeoutError(
+                f"init_process_group: expected rank {peer} within {self.timeout:g} s at rank "
+                f"{self.rank}. It did not come: it may not have started, have ended, have another "
+                "rank or use another store."
+            ) from None
+
+    def _require_size(self, peer: int, size: int) -> None:
+        if size != self.size:
+            raise ValueError(
+                f"init_process_group: expected one world_size in all processes. Got {self.size} at "
+                f"rank {self.rank} and {size} at rank {peer}."
+            )
 
     def _accept(
         self,
@@ -90,13 +114,21 @@ class Mesh:
             ) from None
         connection.settimeout(10.0)  # for the few bytes of the hello
         try:
-            theirs, peer, kind = HELLO.unpack(receive(connection, HELLO.size))
-        except (OSError, struct.error):
-            theirs, peer, kind = b"", -1, -1
-        if not secrets.compare_digest(theirs, token) or peer not in absent:
+            theirs, size, peer, kind = HELLO.unpack(receive(connection, HELLO.size))
+        except OSError:
+            theirs = b""
+        if not secrets.compare_digest(theirs, token):
             connection.close()  # not one of us
             return
-        found[peer, kind] = _prepared(connection, kind)
+        if size == self.size and peer in absent and (peer, kind) not in found:
+            found[peer, kind] = _prepared(connection, kind)
+            return
+        connection.close()
+        self._require_size(peer, size)
+        raise ValueError(
+            "init_process_group: expected each rank once. Two processes say that they are rank "
+            f"{peer}."
+        )
 
     def fail(self, error: DistBackendError) -> DistBackendError:
         """Keep `error` as what ended the group, if it is the first; wake whoever waits at a lane.
@@ -134,21 +166,23 @@ def _listener(hosts: list[str]) -> socket.socket:
 
 
 def _connected(
-    where: list[str], hello: tuple[bytes, int, int], peer: int, deadline: float
+    where: list[str], hello: tuple[bytes, int, int, int], peer: int, deadline: float
 ) -> socket.socket:
     port, *hosts = where
     errors = []
     for host in hosts:
         left = deadline - time.monotonic()
+        if host != hosts[-1]:
+            left = min(left, NEXT_ADDRESS_AFTER)
         try:
             connection = socket.create_connection((host, int(port)), timeout=max(0.001, left))
             connection.sendall(HELLO.pack(*hello))
         except OSError as error:
             errors.append(f"{host}:{port}: {error}")
             continue
-        return _prepared(connection, hello[2])
+        return _prepared(connection, hello[-1])
     raise DistNetworkError(
-        f"init_process_group: expected rank {peer} to be reached from rank {hello[1]}. Got "
+        f"init_process_group: expected rank {peer} to be reached from rank {hello[2]}. Got "
         f"{'; '.join(errors)}. GLOO_SOCKET_IFNAME names the network interface to use."
     )
 

@@ -154,8 +154,9 @@ class Graph:
             to_erase.args, to_erase.kwargs = (), {}
 
     def eliminate_dead_code(self, is_impure_node: Callable[[Node], bool] | None = None) -> bool:
-        """Erase nodes that nothing reads, but inputs and modules in training; whether any was."""
-        keeps = is_impure_node or (lambda n: n.op == "call_module")
+        """Erase nodes that nothing reads, unless they do something else, see `Node.is_impure`;
+        whether any was."""
+        keeps = is_impure_node or Node.is_impure
         found = False
         for node in reversed(self._nodes):
             if not node.users and node.op not in ("placeholder", "output") and not keeps(node):
@@ -181,6 +182,14 @@ class Graph:
                 return map_arg(node.args[0], val_map.__getitem__)
             val_map[node] = self.node_copy(node, val_map.__getitem__)
         return None
+
+    def output_node(self) -> Node:
+        """The node that says what the graph returns."""
+        return next(n for n in reversed(self._nodes) if n.op == "output")
+
+    def position(self, node: Node) -> int:
+        """The place of a node in the order of execution."""
+        return self._nodes.index(node)
 
     def find_nodes(self, *, op: str, target: Target | None = None, sort: bool = True) -> list[Node]:
         """The nodes of that kind, and if given of that target."""
@@ -241,7 +250,7 @@ class _Nodes:
 def _candidate(op: str, target: Target) -> str:
     """A name for a node that calls `target`, as short as it tells what it is."""
     if isinstance(target, str):
-        return target.replace(".", "_")
+        return target.lstrip("*").replace(".", "_")
     if isinstance(target, Tensor):
         return "tensor"
     name = getattr(target, "__name__", "call").strip("_")

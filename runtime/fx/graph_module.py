@@ -4,14 +4,45 @@ from __future__ import annotations
 
 import itertools
 import linecache
+from dataclasses import dataclass
 from typing import Any
 
+from ..core.dispatch import operations
 from ..nn import Module, Parameter
 from .graph import Graph
+from .node import Node, map_aggregate, map_arg
 
 __all__ = ["GraphModule"]
 
 _numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class _Named:
+    """In a pickled graph the node, or the operation, of that name."""
+
+    name: str
+
+
+def _worded(node: Node) -> tuple[Any, ...]:
+    """A node without links to others, as which long graphs would be nested deeply."""
+    operation = getattr(node.target, "operation", None)
+    target = node.target if operation is None else _Named(operation.name)
+    args, kwargs = map_arg((node.args, node.kwargs), lambda n: _Named(n.name))
+    return node.name, node.op, target, args, kwargs, node.type
+
+
+def _read(state: dict[str, Any], nodes: list[tuple[Any, ...]], name: str) -> GraphModule:
+    """The module of a pickled graph."""
+    held, graph, known = Module(), Graph(), {}
+    held.__dict__.update(state)
+    for own, op, target, args, kwargs, type_expr in nodes:
+        args, kwargs = map_aggregate(
+            (args, kwargs), lambda x: known[x.name] if isinstance(x, _Named) else x
+        )
+        called = operations[target.name].function if isinstance(target, _Named) else target
+        known[own] = graph.create_node(op, called, args, kwargs, own, type_expr)
+    return GraphModule(held, graph, name)
 
 
 class GraphModule(Module):
@@ -136,6 +167,11 @@ class GraphModule(Module):
         graph = Graph()
         graph.output(graph.graph_copy(self.graph, {}))
         return GraphModule(copied, graph, type(self).__name__)
+
+    def __reduce__(self) -> Any:
+        """Parameters and submodules, and the graph as plain words: functions by their names."""
+        state = {k: v for k, v in self.__dict__.items() if k not in ("_graph", "_code")}
+        return _read, (state, [_worded(n) for n in self.graph.nodes], type(self).__name__)
 
     def __str__(self) -> str:
         return f"{super().__str__()}\n\n\n{self.code}"

@@ -1,15 +1,19 @@
-"""Graphs run node by node, for passes that look at values or change what nodes do."""
+"""Graphs run node by node, for passes that look at values, or make another graph."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
+from ..core import overriding
 from ..nn import Module
 from .graph import Graph
-from .node import Node, map_arg
+from .graph_module import GraphModule
+from .node import Node, map_aggregate, map_arg
+from .proxy import Proxy
+from .tracer import Tracer
 
-__all__ = ["Interpreter"]
+__all__ = ["Interpreter", "Transformer"]
 
 
 class Interpreter:
@@ -98,3 +102,58 @@ class Interpreter:
         for part in target.split("."):
             here = getattr(here, part)
         return here
+
+
+class Transformer(Interpreter):
+    """Runs a GraphModule on proxies, which makes a new one: override `call_function` and its like
+    to say what becomes of each node.
+
+    Example:
+        >>> class Smooth(torch.fx.Transformer):
+        ...     def call_function(self, target, args, kwargs):
+        ...         target = torch.tanh if target is torch.relu else target
+        ...         return super().call_function(target, args, kwargs)
+        >>> traced = torch.fx.symbolic_trace(lambda x: torch.relu(x) + 1)
+        >>> Smooth(traced).transform()(torch.zeros(1))
+        tensor([1.])
+    """
+
+    def __init__(self, module: Module) -> None:
+        super().__init__(module)
+        self.new_graph = Graph()
+        self.tracer = Tracer()
+        self.tracer.root, self.tracer.graph = module, self.new_graph
+
+    def run_node(self, n: Node) -> Any:
+        """The proxy of the node's value, which keeps what was noted of the node."""
+        result = super().run_node(n)
+        if isinstance(result, Proxy) and not result.node.meta:
+            result.node.meta = dict(n.meta)
+        return result
+
+    def placeholder(self, target: Any, args: Any, kwargs: Any) -> Any:
+        """The same input."""
+        return self.tracer.create_proxy("placeholder", target, args, kwargs)
+
+    def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
+        """The same attribute."""
+        return self.tracer.create_proxy("get_attr", target, args, kwargs)
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        """A call of the same function; its result where no argument is a proxy."""
+        found: list[Any] = []
+        map_aggregate((args, kwargs), lambda x: found.append(x) if isinstance(x, Proxy) else x)
+        if not found:
+            return target(*args, **kwargs)
+        return self.tracer.create_proxy("call_function", target, args, kwargs)
+
+    def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
+        """A call of the same submodule."""
+        return self.tracer.create_proxy("call_module", target, args, kwargs)
+
+    def transform(self) -> GraphModule:
+        """The new module."""
+        overriding.switch_on()
+        result = self.run()
+        self.new_graph.output(self.tracer.create_arg(result))
+        return GraphModule(self.module, self.new_graph, type(self.module).__name__)

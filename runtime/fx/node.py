@@ -15,6 +15,11 @@ Target = Callable[..., Any] | str
 Argument = Any
 """Numbers, strings, tensors, dtypes and nodes, also in tuples, lists, dicts and slices."""
 
+SIDE_EFFECTS = frozenset(
+    "_assert print setitem iadd isub imul itruediv ifloordiv imod ipow imatmul".split()
+)
+"""Names of functions that are called for what they do, such as writing to an argument."""
+
 KINDS = ("placeholder", "get_attr", "call_function", "call_method", "call_module", "output")
 
 
@@ -100,6 +105,10 @@ class Node:
         for new in self._inputs:
             new.users[self] = None
 
+    def insert_arg(self, idx: int, arg: Argument) -> None:
+        """Put `arg` before what is at position `idx`."""
+        self.args = (*self.args[:idx], arg, *self.args[idx:])
+
     def update_arg(self, idx: int, arg: Argument) -> None:
         """Put `arg` at position `idx`."""
         self.args = (*self.args[:idx], arg, *self.args[idx + 1 :])
@@ -124,6 +133,32 @@ class Node:
         for user in readers:
             user.replace_input_with(self, replace_with)
         return readers
+
+    @property
+    def stack_trace(self) -> str | None:
+        """Where the user's program made the value, if `meta["stack_trace"]` tells."""
+        return self.meta.get("stack_trace")
+
+    def is_impure(self) -> bool:
+        """Whether the node does more than give a value: inputs, outputs, assertions, methods that
+        write in place, and modules in training that have buffers, such as batch norms."""
+        if self.op in ("placeholder", "output"):
+            return True
+        if self.op == "call_method":
+            return str(self.target).endswith("_") and not str(self.target).startswith("__")
+        if self.op == "call_function":
+            return getattr(self.target, "__name__", "") in SIDE_EFFECTS
+        owner = self.graph.owning_module
+        if self.op != "call_module" or owner is None:
+            return False
+        module = owner.get_submodule(str(self.target))
+        return bool(getattr(module, "_is_impure", False)) or (
+            module.training and next(iter(module.buffers()), None) is not None
+        )
+
+    def __lt__(self, other: Node) -> bool:
+        """Whether this node stands before `other`."""
+        return self.graph.position(self) < self.graph.position(other)
 
     @property
     def next(self) -> Node:

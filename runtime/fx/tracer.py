@@ -5,12 +5,15 @@ from __future__ import annotations
 import builtins
 import functools
 import inspect
+import operator
 import sys
 import threading
+import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ..checks import _assert
 from ..core import overriding
 from ..core.tensor import Tensor
 from ..nn import Module, Sequential
@@ -61,32 +64,39 @@ class Tracer:
         }
         self._read: dict[str, Any] = {}
         called = root.forward if is_module else root
-        args, kwargs = self._inputs(called, concrete_args or {})
+        inputs = self._inputs(called, concrete_args or {})
+        called, in_order = _with_plain_parameters(called)
         with self._watching():
-            result = called(*args, **kwargs)
+            result = called(*[inputs.pop(name) for name in in_order], **inputs)
         self.graph.output(self.create_arg(result))
         return self.graph
 
-    def _inputs(self, called: Any, concrete: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-        args: list[Any] = []
-        kwargs: dict[str, Any] = {}
-        for name, p in inspect.signature(called).parameters.items():
+    def _inputs(self, called: Any, concrete: dict[str, Any]) -> dict[str, Any]:
+        """By parameter its proxy, or the value that `concrete` fixes it to; that stays an input,
+        which may be left out, and is checked to be that value."""
+        parameters = inspect.signature(called).parameters
+        optional = {n for n, p in parameters.items() if p.default is not p.empty or n in concrete}
+        found: dict[str, Any] = {}
+        checked: list[tuple[str, Any, Any]] = []
+        for name, p in parameters.items():
+            value = concrete.get(name)
+            if name in concrete and not _is_plain(value):
+                found[name] = value
+                continue
+            default = () if p.default is p.empty else (p.default,)
+            later = list(parameters.values())[list(parameters).index(name) + 1 :]
+            if name in concrete and all(q.kind is not p.kind or q.name in optional for q in later):
+                default = (value,)
+            stars = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
+            found[name] = self.create_proxy("placeholder", f"{stars}{name}", default, {})
             if name in concrete:
-                value = concrete[name]
-            else:
-                stars = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
-                default = () if p.default is p.empty else (p.default,)
-                value = self.create_proxy("placeholder", f"{stars}{name}", default, {})
-            if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
-                raise TraceError(
-                    f"symbolic_trace: expected named arguments. Got {stars}{name}. Trace a "
-                    "function that takes as many as you mean."
-                )
-            if p.kind is p.KEYWORD_ONLY:
-                kwargs[name] = value
-            else:
-                args.append(value)
-        return args, kwargs
+                checked.append((name, found[name], value))
+                found[name] = value
+        for name, proxy, value in checked:
+            same = self.create_proxy("call_function", operator.eq, (proxy, value), {})
+            message = f"{name} was fixed to {value!r} when the graph was traced"
+            self.create_proxy("call_function", _assert, (same, message), {})
+        return found
 
     @contextmanager
     def _watching(self) -> Iterator[None]:
@@ -201,6 +211,40 @@ class Tracer:
             self.root.register_buffer(name, x, persistent=False)
             self._names[id(x)] = name
         return self.create_node("get_attr", name, (), {})
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def _with_plain_parameters(called: Any) -> tuple[Any, list[str]]:
+    """The function, and the names of its parameters that are given by position. One with *args or
+    **kwargs is called like one that has plain parameters of these names, so that proxies can be
+    them."""
+    kinds = {n: p.kind for n, p in inspect.signature(called).parameters.items()}
+    stars = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    keywords = [n for n, k in kinds.items() if k is inspect.Parameter.KEYWORD_ONLY]
+    plain = [n for n, k in kinds.items() if n not in keywords and k not in stars]
+    starred = [n for kind in stars for n, k in kinds.items() if k is kind]
+    if not starred:
+        return called, plain
+    function = getattr(called, "__func__", called)
+    code = getattr(function, "__code__", None)
+    if code is None or not code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS):
+        raise TraceError(
+            f"symbolic_trace: expected a Python function with {', '.join(starred)} of its own. Got "
+            f"{function!r}. Trace a function that names its arguments."
+        )
+    count = code.co_argcount + code.co_kwonlyargcount + len(starred)
+    made = types.FunctionType(
+        code.replace(
+            co_flags=code.co_flags & ~(inspect.CO_VARARGS | inspect.CO_VARKEYWORDS),
+            co_argcount=count, co_kwonlyargcount=0,
+        ),
+        function.__globals__, function.__name__, None, function.__closure__,
+    )  # fmt: skip
+    owner = getattr(called, "__self__", None)
+    return made if owner is None else types.MethodType(made, owner), [*plain, *keywords, *starred]
 
 
 def symbolic_trace(root: Any, concrete_args: dict[str, Any] | None = None) -> GraphModule:

@@ -12,10 +12,12 @@ from . import (
     optimizers,
     perceptrons,
     pointwise,
+    processes,
     products,
     recurrent,
     small,
     terminal,
+    text,
     transformers,
 )
 from .case import Case, Measurable
@@ -29,8 +31,10 @@ TABLES: dict[str, list[Measurable]] = {
     "convolutions": [*convolutions.CASES],
     "images": [*images.CASES],
     "sequences": [*recurrent.CASES, *transformers.CASES],
+    "text": [*text.CASES],
     "optimizers": [*optimizers.CASES],
     "data": [*loading.CASES],
+    "processes": [*processes.CASES],
     "import": [*importing.CASES],
     "kernel": [*kernel.CASES],
     "terminal": [*terminal.CASES],

@@ -132,3 +132,24 @@ def test_options_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     for words, arguments in cases.items():
         with pytest.raises(ValueError, match=words):
             launch_of(parser().parse_known(arguments))
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_launcher_that_is_killed_ends_those_of_other_nodes(lost: int, tmp_path: Path) -> None:
+    script = tmp_path / "waits.py"
+    script.write_text("import time\nprint('here', flush=True)\ntime.sleep(600)\n")
+    with socket.create_server(("localhost", 0)) as free:
+        port = free.getsockname()[1]
+    nodes = [
+        started("--nnodes=2", f"--node-rank={k}", f"--master-port={port}", str(script))
+        for k in range(2)
+    ]
+    for node in nodes:
+        assert node.stdout is not None
+        assert node.stdout.readline() == "here\n"
+    nodes[lost].kill()
+    _, errors = nodes[1 - lost].communicate(timeout=PATIENCE)
+    nodes[lost].communicate(timeout=PATIENCE)
+    assert nodes[1 - lost].returncode == 1
+    whose = "that keeps the store" if lost == 0 else "of node 1"
+    assert f"the launcher {whose} is gone: it has ended, or the network" in errors

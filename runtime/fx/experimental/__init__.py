@@ -1,0 +1,1 @@
+"""`optimization`: graphs made faster for inference."""
