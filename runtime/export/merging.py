@@ -18,7 +18,7 @@ from .recording import Constant, ExportError, Input, Record, Recording, Referenc
 
 __all__ = ["Merged", "merge", "sym_size"]
 
-RECURRENT = frozenset(["rnn_steps", "lstm_steps", "gru_steps"])
+RECURRENT = frozenset(["rnn_steps", "lstm_steps", "gru_steps", "int8_lstm_steps", "int8_gru_steps"])
 
 
 def sym_size(input: Tensor, dim: int) -> int:

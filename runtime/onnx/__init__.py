@@ -10,6 +10,7 @@ import enum
 from ..jit import is_tracing
 from .builder import OnnxExporterError as OnnxExporterError
 from .exporting import export as export
+from .importing import load as load
 from .phones import quantized as quantized
 from .phones import save_ort as save_ort
 from .program import ONNXProgram as ONNXProgram
@@ -17,7 +18,7 @@ from .web import web_page as web_page
 
 __all__ = [
     "ONNXProgram", "OnnxExporterError", "OperatorExportTypes", "TrainingMode", "export",
-    "is_in_onnx_export", "quantized", "save_ort", "web_page",
+    "is_in_onnx_export", "load", "quantized", "save_ort", "web_page",
 ]  # fmt: skip
 
 

@@ -307,3 +307,22 @@ def test_a_range_that_python_reads_is_no_constant_of_the_exported_model() -> Non
     model = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(4, 2)), {nn.Linear})
     with pytest.raises(RuntimeError, match=r"torch\.onnx\.quantized"):
         torch.onnx.export(model, (torch.randn(2, 4),))
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_recurrent_steps_of_int8_weights_keep_their_codes(kind: str) -> None:
+    from flambeau.core.dispatch import operations
+
+    blocks = {"lstm": 4, "gru": 3}[kind]
+    steps = operations[f"int8_{kind}_steps"].function
+    codes = torch.randint(-127, 128, (blocks * 3, 3), dtype=torch.int8)
+    scale, bias = torch.rand(blocks * 3) / 127, torch.randn(blocks * 3)
+
+    def model(gates: Any, *states: Any) -> Any:
+        return steps(gates, *states, codes, scale, bias, batch_sizes=(2,) * 4, reverse=True)
+
+    args = (torch.randn(8, blocks * 3), *[torch.randn(2, 3)] * (blocks - 2))
+    program = torch.onnx.export(model, args)
+    assert kind.upper() in kinds(program)
+    for one, wanted in zip(program(*args), model(*args), strict=True):
+        assert torch.allclose(one, wanted, atol=2e-2)

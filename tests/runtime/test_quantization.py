@@ -140,8 +140,15 @@ def test_layers_without_integer_arithmetic_quantize_their_results() -> None:
     x = torch.randn(8, 16)
     expected = prepared(x)
     converted = quantization.convert(prepared)
-    assert "QuantizedLayerNorm" in repr(converted)
+    assert "QuantizedLayerNorm((16,), eps=1e-05" in repr(converted)
     assert (converted(x) - expected).abs().max() < 0.05
+    names = ["weight", "bias", "scale", "zero_point"]  # as PyTorch's
+    state = converted.state_dict()
+    assert [name for name in state if ".0." in name] == [f"module.0.{name}" for name in names]
+    state["module.0.scale"] = state["module.0.scale"].reshape(1) * 2  # as some of its layers do
+    converted.load_state_dict(state)
+    assert converted.module[0].scale.shape == ()
+    assert (converted(x) - expected).abs().max() < 0.1
 
 
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])

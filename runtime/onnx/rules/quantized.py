@@ -44,7 +44,7 @@ def quantize_rows(b: Builder, x: Value) -> tuple[Value, Value]:
     return b.cast(b.Clip(whole, *limits), dtypes.int8), b.squeeze(scale, x.ndim - 1)
 
 
-def _weight(b: Builder, weight: Value, scale: Value) -> Value:
+def by_codes(b: Builder, weight: Value, scale: Value) -> Value:
     """The weight by its codes and the scale of each output."""
     points = b.Expand(b.constant(0, dtypes.int8), b.ints([weight.size(0)]))
     out = b.DequantizeLinear(weight, scale, points, axis=0, dtype=dtypes.float32)
@@ -70,7 +70,7 @@ def int8_linear(
     """A product of integers where rows have scales, else one between two dequantizations."""
     if row_scale is None:
         wide = dequantize(b, x, scale=1.0, zero_point=zero_point)
-        out = b.MatMul(wide, b.permuted(_weight(b, weight, scale), [1, 0]))
+        out = b.MatMul(wide, b.permuted(by_codes(b, weight, scale), [1, 0]))
     else:
         point = _point(b, zero_point, x.dtype)
         turned = b.permuted(weight, [1, 0])
@@ -86,7 +86,7 @@ def int8_weight_linear(
     b: Builder, x: Value, weight: Value, scale: Value, bias: Value | None = None
 ) -> Value:
     """The weight stays int8 in the file."""
-    wide = b.cast(_weight(b, weight, b.cast(scale, dtypes.float32)), x.dtype)
+    wide = b.cast(by_codes(b, weight, b.cast(scale, dtypes.float32)), x.dtype)
     out = b.MatMul(x, b.permuted(wide, [1, 0]))
     return out if bias is None else b.Add(out, bias)
 
@@ -136,5 +136,5 @@ def int8_convolution(
     """A convolution between dequantizations."""
     wide = dequantize(b, x, scale=1.0, zero_point=zero_point)
     how = {"stride": stride, "padding": [(p, p) for p in padding], "dilation": dilation}
-    out = convolution(b, wide, _weight(b, weight, scale), bias, groups=groups, **how)
+    out = convolution(b, wide, by_codes(b, weight, scale), bias, groups=groups, **how)
     return _finished(b, out, x, relu, out_scale, out_zero_point)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ... import fx
 from ..builder import Builder, OnnxExporterError, Value
+from .quantized import by_codes
 from .registry import rule
 
 
@@ -118,3 +119,27 @@ def gru(
         linear_before_reset=1,
     )  # fmt: skip
     return out, h, None
+
+
+@rule("int8_lstm_steps")
+def int8_lstm(
+    b: Builder, gates: Value, state: Value, cell: Value, weight: Value, scale: Value,
+    bias: Value | None = None, *, batch_sizes: Any, reverse: bool,
+) -> Any:  # fmt: skip
+    """LSTM with a weight that stays int8 in the file."""
+    wide = by_codes(b, weight, scale)
+    states = [state, cell]
+    return _network(b, "LSTM", gates, states, wide, bias, batch_sizes, reverse, [0, 3, 1, 2])
+
+
+@rule("int8_gru_steps")
+def int8_gru(
+    b: Builder, gates: Value, state: Value, weight: Value, scale: Value, bias: Value | None = None,
+    *, batch_sizes: Any, reverse: bool,
+) -> Any:  # fmt: skip
+    """GRU likewise."""
+    wide = by_codes(b, weight, scale)
+    return _network(
+        b, "GRU", gates, [state], wide, bias, batch_sizes, reverse, [1, 0, 2],
+        linear_before_reset=1,
+    )  # fmt: skip

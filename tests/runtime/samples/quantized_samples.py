@@ -26,6 +26,19 @@ def quantized(x: Any, scale: float, zero_point: int, dtype: Any) -> Any:
     return np.clip(whole, limits.min, limits.max).astype(dtype.numpy)
 
 
+def combined(
+    x: Any, y: Any, scales: Any, zero_points: Any, product: bool, relu: bool, out_scale: float,
+    out_zero_point: int,
+) -> Any:  # fmt: skip
+    a, b = (
+        (q.astype(np.float32) - z) * s for q, s, z in zip((x, y), scales, zero_points, strict=True)
+    )
+    out = (a * b if product else a + b).astype(np.float32) * (np.float32(1) / np.float32(out_scale))
+    limits = np.iinfo(x.dtype)
+    whole = np.rint(np.maximum(out, 0) if relu else out) + out_zero_point
+    return np.clip(whole, limits.min, limits.max).astype(x.dtype)
+
+
 def rows(x: Any) -> list[Any]:
     scale = np.maximum(np.abs(x).max(-1) / 127, 1e-5)
     return [np.rint(x / scale[..., None]).astype(np.int8), scale.astype(np.float32)]
@@ -144,6 +157,12 @@ SAMPLES: dict[str, list[Sample]] = {
     ],
     "dequantize_codes": [
         Sample((codes(3, 4),), {"scale": 0.5, "zero_point": -2}, lambda q, scale, zero_point: ((q.astype(float) - zero_point) * scale).astype(np.float32), False),
+    ],
+    "combine_codes": [
+        Sample((codes(3, 4, dtype=np.uint8), codes(3, 4, dtype=np.uint8, seed=1)), {"scales": (0.5, 0.25), "zero_points": (100, 3), "product": False, "relu": False, "out_scale": 0.75, "out_zero_point": 60}, combined, False),
+        Sample((codes(30, 30, dtype=np.uint8), codes(30, 30, dtype=np.uint8, seed=1)), {"scales": (0.5, 0.25), "zero_points": (100, 30), "product": False, "relu": True, "out_scale": 0.75, "out_zero_point": 60}, combined, False),
+        Sample((codes(30, 30), codes(30, 30, seed=1)), {"scales": (0.5, 0.25), "zero_points": (1, -3), "product": True, "relu": True, "out_scale": 7.75, "out_zero_point": -60}, combined, False),
+        Sample((codes(3, 1, 4), codes(5, 4, seed=1)), {"scales": (0.5, 0.25), "zero_points": (1, -3), "product": True, "relu": False, "out_scale": 7.75, "out_zero_point": 6}, combined, False),
     ],
     "quantize_rows": [Sample((array(3, 5),), {}, rows, False), Sample((array(2, 2, 7),), {}, rows, False)],
     "int8_linear": [

@@ -72,7 +72,7 @@ def product(x: Any, y: Any, bias: Any = None) -> Any:
     """x @ y + bias for float32 matrices (n, k), (k, m) and a vector (m,)."""
     found = library()
     fits = x.shape[1] == y.shape[0]
-    if fits and len(x) < FEW_ROWS and y.flags.f_contiguous and loops.is_available():
+    if fits and len(x) < FEW_ROWS and y.flags.forc and loops.is_available():
         return of_few_rows(x, y.T, bias)
     if found is None or not fits or min(len(x), y.shape[1]) < FEW_ROWS:
         out = x.dot(y)
@@ -101,13 +101,14 @@ def is_large_for_few(rows: Any, weight: Any) -> bool:
         and rows.ndim == 2
         and len(rows) < FEW_ROWS
         and rows.shape[1] == weight.shape[1]
-        and weight.flags.c_contiguous
+        and weight.flags.forc
         and loops.is_available()
     )
 
 
 def of_few_rows(rows: Any, weight: Any, bias: Any) -> Any:
-    """rows @ weight.T + bias in float32 for `rows` of it; weight may be bfloat16."""
+    """rows @ weight.T + bias in float32 for `rows` of it; weight may be bfloat16, and lie row by
+    row or column by column."""
     from ..loops import few_rows
 
     if bias is not None:

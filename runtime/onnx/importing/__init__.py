@@ -1,0 +1,3 @@
+"""ONNX files as modules: `torch.onnx.load`."""
+
+from .loading import load as load
