@@ -167,6 +167,7 @@ class ScriptRun:
         self.script, self.options, self.log = script, options, log
         self.manager = manager()
         self.client: Any = None
+        self._has_begun = False  # until then there is nothing in the kernel to be put in order
         self.receipts: list[dict[str, Any]] = []
         self.notebook = ExecutedNotebook(
             script.text if script.is_notebook else None, script.cells
@@ -216,6 +217,7 @@ class ScriptRun:
 
     def _run_cells(self, conversation: Conversation) -> int:
         status = self._command(conversation, "begin", *self._beginning())
+        self._has_begun = True
         if self.options.timeout is not None:
             conversation.deadline = time.monotonic() + self.options.timeout
         for k, cell in enumerate(self.script.cells if status is None else []):
@@ -288,4 +290,5 @@ class ScriptRun:
         if self.client is not None:
             self.client.stop_channels()
         if self.manager.has_kernel:
-            self.manager.shutdown_kernel(now=not self.manager.is_alive())
+            in_order = self._has_begun and self.manager.is_alive()
+            self.manager.shutdown_kernel(now=not in_order)

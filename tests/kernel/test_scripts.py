@@ -176,3 +176,22 @@ def test_progress_bars_are_text_without_a_word_about_notebooks(script: Any) -> N
     assert result.returncode == 0
     assert "work: 100%" in result.stderr
     assert "Warning" not in result.stderr
+
+
+def test_the_command_leaves_the_runtime_to_its_kernel() -> None:
+    code = (
+        "import sys; from flambeau_start import main; sys.argv[1:] = ['run', '/no/such']; main()\n"
+        "print({'numpy', 'IPython', 'flambeau.core.tensor'} & set(sys.modules))"
+    )
+    assert finished(sys.executable, "-c", code).stdout == "set()\n"
+
+
+def test_an_interrupt_at_the_start_ends_without_a_word_of_the_kernel(tmp_path: Path) -> None:
+    environment = {**os.environ, "JUPYTER_RUNTIME_DIR": str(tmp_path)}
+    with running(FLAMBEAU, "run", "-c", "1", env=environment) as process:
+        assert process.stderr is not None
+        while not list(tmp_path.glob("kernel-*.json")):  # which a kernel has that starts
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == ""
+        assert process.wait() == 130
