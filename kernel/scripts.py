@@ -26,6 +26,7 @@ from .conversation import (
     join,
 )
 from .expectations import Expectation, expectation
+from .interrupts import held
 from .launch import AS_TORCH, manager
 from .notebooks import ExecutedNotebook
 from .outputs import Recorder, show
@@ -194,9 +195,10 @@ class ScriptRun:
     def _converse(self) -> int:
         """The exit status of the cells, one after another."""
         try:
-            self.manager.start_kernel()
+            with held():
+                self.manager.start_kernel()
             self.client = self.manager.client()
-            self.client.start_channels(stdin=False)
+            self.client.start_channels(stdin=False, hb=False)
             join(self.client, self.manager.is_alive)
             return self._run_cells(
                 Conversation(self.client, self.manager.is_alive, self._may_ask())
