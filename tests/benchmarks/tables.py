@@ -14,9 +14,11 @@ from . import (
     pointwise,
     processes,
     products,
+    quantized,
     recurrent,
     small,
     terminal,
+    text,
     transformers,
 )
 from .case import Case, Measurable
@@ -30,6 +32,8 @@ TABLES: dict[str, list[Measurable]] = {
     "convolutions": [*convolutions.CASES],
     "images": [*images.CASES],
     "sequences": [*recurrent.CASES, *transformers.CASES],
+    "text": [*text.CASES],
+    "quantized": [*quantized.CASES],
     "optimizers": [*optimizers.CASES],
     "data": [*loading.CASES],
     "processes": [*processes.CASES],
