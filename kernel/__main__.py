@@ -41,7 +41,7 @@ class KernelProgram(IPKernelApp):
 def _has_ended(process: int) -> bool:
     """Whether a process is no more, or waits for its parent to ask how it ended."""
     try:
-        return psutil.Process(process).status() == psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(process).status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
 
