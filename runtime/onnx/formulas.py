@@ -230,8 +230,6 @@ class _Formula:
     def _bitwise(self, name: str, args: list[Any]) -> Value:
         values = self._alike(args)
         prefix = "" if values[0].dtype is dtypes.bool_ else "Bitwise"
-        if prefix and self.b.opset < 18:
-            raise OnnxExporterError(
-                f"ONNX: {self.operation.label} of integers needs opset 18. Give opset_version=18."
-            )
+        if prefix:
+            self.b.require(18, f"{self.operation.label} of integers")
         return self.b.add(f"{prefix}{name}", *values)

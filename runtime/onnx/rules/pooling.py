@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..builder import Builder, OnnxExporterError, Value
+from ..builder import Builder, Value
 from .registry import rule
 
 
@@ -30,10 +30,8 @@ def avg_pool(
     ceil_mode: bool, count_include_pad: bool, divisor_override: int | None,
 ) -> Value:  # fmt: skip
     """The mean of each window; a divisor of one's own scales sums."""
-    if ceil_mode and any(padding) and b.opset < 19:
-        raise OnnxExporterError(
-            "ONNX: avg_pool with padding and ceil_mode needs opset 19. Give opset_version=19."
-        )
+    if ceil_mode and any(padding):
+        b.require(19, "avg_pool with padding and ceil_mode")
     counts = bool(count_include_pad or divisor_override)
     out = b.AveragePool(
         x, kernel_shape=list(kernel), strides=list(stride), pads=[*padding, *padding],

@@ -99,7 +99,7 @@ def bincount(b: Builder, x: Value, weights: Value | None, *, minlength: int) -> 
     if weights is not None:
         parts = b.cast(weights, b.node.meta["vals"][0].dtype)
     zeros = b.Expand(b.constant(0, parts.dtype), b.ints([count]))
-    return b.ScatterElements(zeros, places, parts, axis=0, reduction="add")
+    return b.scatter(zeros, places, parts, reduction="add")
 
 
 @rule("histc")
@@ -114,7 +114,7 @@ def histc(b: Builder, x: Value, *, bins: int, min: float, max: float) -> Value:
     place = b.Where(is_outside, b.constant(bins, dtypes.int64), place)
     ones = b.Expand(b.constant(1, x.dtype), b.Shape(place))
     zeros = b.constant(np.zeros(bins + 1, x.dtype.numpy))
-    counts = b.ScatterElements(zeros, place, ones, axis=0, reduction="add")
+    counts = b.scatter(zeros, place, ones, reduction="add")
     return b.slice(counts, 0, bins, 0)
 
 
