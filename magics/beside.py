@@ -11,7 +11,8 @@ from flambeau.nn import Module
 from .base import TextReport, count_text, table, time_text
 from .bench import Bench, bench
 from .memory.pins import bytes_text
-from .summary import Summary, as_input, evaluated, summary, tensors
+from .summary import Summary, as_input, summary, tensors
+from .twins import evaluated
 
 
 @dataclass

@@ -18,7 +18,7 @@ from flambeau import Tensor
 from flambeau.nn import Module
 from flambeau.optim import Optimizer
 
-from .base import Instrument, UsageError, preformatted
+from .base import Instrument, UsageError, report_html
 from .charts import line_chart, sparkline
 
 LOW, HIGH, STEPS = 1e-6, 10.0, 80
@@ -70,7 +70,7 @@ class LearningRates:
         chart = line_chart(
             {"loss": self.losses}, self.rates, log_x=True, mark=self.best, title="Loss by rate"
         )
-        return chart + preformatted(str(self))
+        return chart + report_html(str(self))
 
 
 def lr_find(

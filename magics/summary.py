@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from flambeau.profiler.flops import flops
 
 from .base import Instrument, TextReport, UsageError, count_text, shape_text, table
 from .memory.pins import bytes_text
+from .twins import evaluated
 
 DEPTH = 4  # levels of modules that are listed unless told otherwise
 
@@ -124,23 +124,6 @@ def summary(model: Module, *inputs: Any, depth: int = DEPTH, **keywords: Any) ->
                 watch.mark_failed()
         result.activation_bytes = sum(x.nbytes for k, x in found.items() if _is_leaf(k))
     return result
-
-
-def evaluated(model: Module) -> Module:
-    """A twin of the model in evaluation mode."""
-    return _twin(model, {}).eval()
-
-
-def _twin(module: Module, twins: dict[Module, Module]) -> Module:
-    """A module of the same parameters and buffers, whose modes and hooks are its own."""
-    if module not in twins:
-        twins[module] = twin = module.__new__(type(module))
-        for name, value in vars(module).items():
-            twin.__dict__[name] = copy.copy(value) if isinstance(value, dict) else value
-        twin.__dict__["_hooks"] = {kind: list(hooks) for kind, hooks in module._hooks.items()}
-        for name, child in module._modules.items():
-            twin._modules[name] = None if child is None else _twin(child, twins)
-    return twins[module]
 
 
 def _layers(model: Module) -> dict[Module, Layer]:
