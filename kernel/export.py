@@ -17,6 +17,7 @@ from typing import Any
 import flambeau
 from flambeau.errors import FlambeauError
 from flambeau.nn import Module
+from flambeau.serialization import load
 
 from . import torch_alias
 
@@ -55,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         model = _model_of(arguments.model)
         if arguments.weights:
-            model.load_state_dict(flambeau.load(arguments.weights))
+            model.load_state_dict(load(arguments.weights))
         inputs = [_Input.read(text) for text in arguments.input]
         for path in arguments.output or ():
             _require_known_ending(path)

@@ -110,7 +110,15 @@ def _hypot(b: Builder, x: Value, y: Value) -> Value:
     return b.Mul(large, b.Sqrt(b.Add(b.Mul(ratio, ratio), 1.0)))
 
 
+def _power_of_two(b: Builder, x: Value, y: Value) -> tuple[Value, Value]:
+    """x and 2**y in int64, for which runtimes have powers."""
+    wide = b.cast(y, dtypes.int64)
+    return b.cast(x, dtypes.int64), b.Pow(b.constant(2, dtypes.int64), wide)
+
+
 COMPOSED: dict[str, Rule] = {
+    "left_shift": lambda b, x, y: b.cast(b.Mul(*_power_of_two(b, x, y)), x.dtype),
+    "right_shift": lambda b, x, y: b.cast(_floor_divide(b, *_power_of_two(b, x, y)), x.dtype),
     "exp2": lambda b, x: b.Exp(b.Mul(x, LOG2)),
     "expm1": _expm1,
     "log1p": _log1p,
