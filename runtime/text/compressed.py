@@ -7,14 +7,23 @@ They are no parameters: nothing trains them. Gradients pass through them to what
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from .. import nn
+from ..core import dtypes
 from ..core.tensor import Tensor
 from ..errors import CheckpointError
 from ..nn import functional as F
 from ..nn.parameter import Parameter
 from ..ops.grouped import grouped_linear, grouped_weight
+from .layers import Conv1D
+
+__all__ = ["compress"]
+
+GROUP = 32
+"""Columns that share a scale where we choose."""
+
+M = TypeVar("M", bound=nn.Module)
 
 PARTS = ("codes", "scales", "offsets")
 """What a weight is made of, see `ops.grouped`; there may be no offsets."""
@@ -103,20 +112,73 @@ def hold_compressed(model: nn.Module, weights: Mapping[str, Tensor]) -> dict[str
         parts = {part: weights.get(f"{stem}.{part}") for part in PARTS}
         held.update(dict.fromkeys(f"{stem}.{part}" for part in PARTS))
         old = model.get_submodule(stem)
-        new: Compressed
-        if isinstance(old, nn.Linear):
-            new = CompressedLinear(parts, old.bias)
-        elif isinstance(old, nn.Embedding):
-            new = CompressedEmbedding(parts)
-        else:
+        if not isinstance(old, nn.Linear | Conv1D | nn.Embedding):
             raise CheckpointError(f"from_pretrained: expected no codes for {stem}, {old}.")
-        if new.shape != tuple(old.weight.shape):
+        new, expected = _in_place_of(old, parts), tuple(_matrix(old).shape)
+        if new.shape != expected:
             raise CheckpointError(
-                f"from_pretrained: expected {stem}.weight {tuple(old.weight.shape)}. The file has "
-                f"codes of {new.shape}."
+                f"from_pretrained: expected {stem}.weight {expected}. The file has codes of "
+                f"{new.shape}."
             )
         model.set_submodule(stem, new)
     return {name: tensor for name, tensor in weights.items() if name not in held}
+
+
+def compress(model: M, bits: int = 4) -> M:
+    """Let the weights of a model's linear layers become codes of 4 or 8 bits, each the nearest in
+    its group of 32 columns, and those of embeddings, which take it worse, codes of 8. The model,
+    changed in place: a layer whose rows are no multiple of 32 long stays as it is.
+
+        model = text.compress(text.AutoModelForCausalLM.from_pretrained(path))
+
+    Raises: ValueError for other bits.
+    """
+    if bits not in (4, 8):
+        raise ValueError(f"compress: expected 4 or 8 bits. Got {bits}.")
+    words = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    made: dict[int, dict[str, Tensor]] = {}  # a shared weight is one afterwards too
+    for name, old in list(model.named_modules()):
+        if not isinstance(old, nn.Linear | Conv1D | nn.Embedding) or _matrix(old).shape[1] % GROUP:
+            continue
+        key = id(old.weight)
+        if key not in made:
+            made[key] = nearest_codes(_matrix(old), 8 if key in words else bits)
+        model.set_submodule(name, _in_place_of(old, made[key]).train(old.training))
+    return model
+
+
+def _matrix(layer: Any) -> Tensor:
+    """The weight of a layer as `Linear` has it."""
+    weight: Tensor = layer.weight.t() if isinstance(layer, Conv1D) else layer.weight
+    return weight
+
+
+def _in_place_of(old: Any, parts: Mapping[str, Tensor | None]) -> Compressed:
+    """The layer that computes with `parts` what `old` does with its weight."""
+    if isinstance(old, nn.Embedding):
+        return CompressedEmbedding(parts)
+    return CompressedLinear(parts, old.bias)
+
+
+def nearest_codes(weight: Tensor, bits: int) -> dict[str, Tensor]:
+    """The parts of a weight (m, k). With 8 bits the largest magnitude of a group is code 127, with
+    4 its least number is code 0 and its largest 15."""
+    rows, columns = weight.shape
+    values = weight.detach().float().reshape(rows, columns // GROUP, GROUP)
+    if bits == 8:
+        scales = _not_zero(values.abs().amax(-1) / 127)
+        codes = (values / scales[..., None]).round().to(dtypes.int8)
+        return {"codes": codes.reshape(rows, columns), "scales": scales}
+    least = values.amin(-1)
+    scales = _not_zero((values.amax(-1) - least) / 15)
+    codes = ((values - least[..., None]) / scales[..., None]).round().clamp(0, 15).to(dtypes.uint8)
+    packed = codes[..., : GROUP // 2] | codes[..., GROUP // 2 :] << 4
+    return {"codes": packed.reshape(rows, columns // 2), "scales": scales, "offsets": least}
+
+
+def _not_zero(scales: Tensor) -> Tensor:
+    """1 for groups whose numbers are all the same, so that nothing is divided by 0."""
+    return scales.masked_fill(scales == 0, 1.0)
 
 
 def compressed_modules(model: nn.Module) -> Iterator[tuple[str, Compressed]]:

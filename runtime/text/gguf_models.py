@@ -37,6 +37,8 @@ INSIDE = {
     "attn_k": "self_attn.k_proj",
     "attn_v": "self_attn.v_proj",
     "attn_output": "self_attn.o_proj",
+    "attn_q_norm": "self_attn.q_norm",
+    "attn_k_norm": "self_attn.k_norm",
     "ffn_norm": "post_attention_layernorm",
     "ffn_gate": "mlp.gate_proj",
     "ffn_up": "mlp.up_proj",
@@ -44,7 +46,7 @@ INSIDE = {
 }
 """Names of tensors outside and inside of the layers `blk.<number>.`."""
 
-ARCHITECTURES = ("llama", "qwen2")
+ARCHITECTURES = ("llama", "qwen2", "qwen3")
 
 
 def read(path: Path, keeps_codes: bool = False) -> tuple[dict[str, Any], dict[str, Tensor]]:

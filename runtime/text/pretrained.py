@@ -21,7 +21,7 @@ from ..nn.parameter import Parameter
 from ..utils.checkpoint import checkpoint
 from . import gguf_models
 from .checkpoints import read_weights, write_weights
-from .compressed import PARTS, Compressed, compressed_modules, hold_compressed, share
+from .compressed import PARTS, Compressed, compress, compressed_modules, hold_compressed, share
 from .configuration import PretrainedConfig
 
 UNNEEDED = {"attn_implementation", "local_files_only", "low_cpu_mem_usage", "trust_remote_code",
@@ -173,6 +173,8 @@ class PreTrainedModel(nn.Module):
         torch_dtype: Any = None,
         device_map: Any = None,
         gguf_file: str | None = None,
+        load_in_4bit: bool = False,
+        load_in_8bit: bool = False,
         ignore_mismatched_sizes: bool = False,
         output_loading_info: bool = False,
         **changes: Any,
@@ -181,7 +183,8 @@ class PreTrainedModel(nn.Module):
 
         `changes` go to the configuration (`num_labels=3`). `dtype` (or `torch_dtype`) is float32 if
         not given, and what the file has for "auto": matrices that a GGUF file holds in few bits
-        stay so, and the model needs as little memory and reads as little for each token;
+        stay so, and the model needs as little memory and reads as little for each token.
+        `load_in_4bit` and `load_in_8bit` make that of any model, see `text.compress`;
         `device_map` is a device, or "auto" for a GPU
         if there is one. Weights that the file lacks, such as those of a new head, are drawn, with a
         warning that names them. With `output_loading_info` also a dict of the `missing_keys`,
@@ -201,6 +204,8 @@ class PreTrainedModel(nn.Module):
                 "drawn at random. Train the model before you use it.",
                 stacklevel=2,
             )
+        if load_in_4bit or load_in_8bit:
+            compress(model, 4 if load_in_4bit else 8)
         model.eval()
         model.read_beside(place)
         if device_map is not None:

@@ -17,6 +17,7 @@ from . import (
     recurrent,
     small,
     terminal,
+    text,
     transformers,
 )
 from .case import Case, Measurable
@@ -30,6 +31,7 @@ TABLES: dict[str, list[Measurable]] = {
     "convolutions": [*convolutions.CASES],
     "images": [*images.CASES],
     "sequences": [*recurrent.CASES, *transformers.CASES],
+    "text": [*text.CASES],
     "optimizers": [*optimizers.CASES],
     "data": [*loading.CASES],
     "processes": [*processes.CASES],

@@ -10,10 +10,11 @@ import pytest
 
 import flambeau as torch
 from flambeau import text
-from flambeau.text.compressed import Compressed, CompressedLinear
+from flambeau.text.compressed import Compressed, CompressedLinear, nearest_codes
+from flambeau.text.layers import Conv1D
 
 from .test_folders import gguf_file
-from .tiny import drawn, llama_config
+from .tiny import bert_config, drawn, gpt2_config, llama_config
 
 SIZES = {"vocab_size": 64, "hidden_size": 64, "intermediate_size": 96}
 TOKENS = torch.tensor([[5, 9, 4, 22, 7], [3, 8, 3, 6, 11]])
@@ -135,3 +136,44 @@ def test_what_does_not_fit_compressed_weights_is_refused(tmp_path: Path) -> None
         text.AutoModelForCausalLM.from_pretrained(
             tmp_path / "again", config=llama_config(**{**SIZES, "intermediate_size": 128})
         )
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_codes_are_the_nearest_of_their_groups(bits: int) -> None:
+    weight = torch.randn(5, 96) * torch.tensor([[1e-6], [0.1], [1.0], [30.0], [0.0]])
+    parts = nearest_codes(weight, bits)
+    found = CompressedLinear(parts).weight
+    step = parts["scales"].repeat_interleave(32, 1)
+    assert ((found - weight).abs() <= step * 0.5001).all()
+    assert (step[3] < 2.0001 * weight[3].abs().max() / (2**bits - 2)).all()
+    assert parts["codes"].nbytes == 5 * 96 * bits // 8
+    assert torch.equal(found[4], weight[4])
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "bert"])
+def test_any_model_is_compressed_and_stays_so_in_its_folder(tmp_path: Path, kind: str) -> None:
+    model = {
+        "llama": lambda: drawn(text.LlamaForCausalLM, llama_config(**SIZES)),
+        "gpt2": lambda: drawn(text.GPT2LMHeadModel, gpt2_config(vocab_size=64, n_embd=64)),
+        "bert": lambda: drawn(text.BertForMaskedLM, bert_config(
+            vocab_size=64, hidden_size=64, intermediate_size=96)),
+    }[kind]()  # fmt: skip
+    model.save_pretrained(tmp_path)
+    cls = type(model)
+    small = cls.from_pretrained(tmp_path, load_in_8bit=True)
+    after, count = logits(small), 0
+    with torch.no_grad():
+        for name, layer in small.named_modules():
+            if isinstance(layer, Compressed):
+                old = model.get_submodule(name)
+                weight = old.weight.t() if isinstance(old, Conv1D) else old.weight
+                assert (weight - layer.weight).abs().max() < 0.01 * weight.abs().max()
+                weight.copy_(layer.weight)
+                count += 1
+    assert count == {"llama": 16, "gpt2": 11, "bert": 17}[kind]
+    assert torch.allclose(logits(model), after, rtol=1e-3, atol=1e-3)
+    assert torch.equal(logits(text.compress(cls.from_pretrained(tmp_path), bits=8)), after)
+    small.save_pretrained(tmp_path / "small")
+    assert torch.equal(logits(cls.from_pretrained(tmp_path / "small")), after)
+    with pytest.raises(ValueError, match=r"expected 4 or 8 bits. Got 5"):
+        text.compress(model, bits=5)
