@@ -238,6 +238,10 @@ def test_a_model_beyond_a_protobuf_file_is_saved_in_two_and_runs(
     program = torch.onnx.export(model, (x,), tmp_path / "model.onnx")
     assert {p.name for p in tmp_path.iterdir()} == {"model.onnx", "model.onnx.data"}
     assert torch.allclose(program(x), model(x), atol=1e-5)
+    assert torch.allclose(torch.onnx.load(tmp_path / "model.onnx")(x), model(x), atol=1e-5)
+    assert torch.allclose(torch.onnx.quantized(program)(x), model(x), atol=0.1)
+    torch.onnx.save_ort(program, tmp_path / "model.ort")
+    assert (tmp_path / "model.ort").stat().st_size > 64 * 64 * 4
     with pytest.raises(ValueError, match="needs a path"):
         program.save(io.BytesIO())
 
