@@ -169,6 +169,13 @@ class Recording(observers.Observer):
         if threading.get_ident() != self.thread:
             return
         outputs = tuple(outputs[0]) if isinstance(outputs[0], list | tuple) else tuple(outputs)
+        if any(o._key.level for o in outputs):
+            place = current_place()
+            where = "" if place is None else f" ({callsite.shown(place)})"
+            raise ExportError(
+                f"Export: expected operations on whole tensors. Got {operation.label} inside vmap"
+                f"{where}. Write it over the whole dimension."
+            )
         first = operation.array_names[0]
         if operation.name in SAME:
             sources = arguments[first] if operation.takes_list else [arguments[first]]

@@ -276,6 +276,18 @@ def test_without_the_package_the_error_says_how_to_get_it(monkeypatch: pytest.Mo
         torch.onnx.export(nn.Linear(3, 2), (torch.ones(1, 3),))
 
 
+def test_masks_of_truth_values_are_cut_and_chosen() -> None:
+    def model(x: Any) -> Any:
+        t = x.shape[1]
+        later = torch.ones(t, t, dtype=torch.bool).triu(1)
+        later = torch.where(later.tril(2), later, later & (x[0, 0, 0] > 0))
+        return (x @ x.mT).masked_fill(later, -1.0)
+
+    program = torch.onnx.export(model, (torch.randn(1, 3, 2),), dynamic_axes={"x": {1: "time"}})
+    x = torch.randn(1, 6, 2)
+    assert torch.allclose(program(x), model(x), atol=1e-5)
+
+
 @pytest.mark.parametrize("mode", ["nearest", "nearest-exact", "bilinear", "bicubic"])
 def test_images_of_any_size_are_resampled(mode: str) -> None:
     class Twice(nn.Module):
