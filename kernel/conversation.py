@@ -11,6 +11,8 @@ from typing import Any
 from .launch import connect_stdin
 
 POLL = 0.2  # s between two looks at whether the kernel lives
+OUTPUT_PRECEDES = 0.03  # s; what was printed before input() comes by a slower road than its request
+END_OF_FILE = "\x04"  # ipykernel raises EOFError in input() when it reads this
 READY_LOOK = 1.0  # s of them while it is not ready
 PATIENCE = 10.0  # s for an interrupted cell to stop
 
@@ -53,7 +55,9 @@ class Conversation:
             source, silent=silent, store_history=not silent, allow_stdin=self.may_ask
         )
         while True:
-            self._answer_questions()
+            if self.may_ask and self._is_asked():
+                self._answer()
+                continue
             message = self._next_of_cell()
             if message is None:
                 continue
@@ -107,16 +111,26 @@ class Conversation:
             return None
         return message
 
-    def _answer_questions(self) -> None:
-        """Answer `input()` and `getpass()` of the cell from our own standard input."""
-        if not self.may_ask or not self.client.stdin_channel.msg_ready():
-            return
+    def _is_asked(self) -> bool:
+        """Wait for output or for a question of `input()` or `getpass()`; whether it is a question,
+        and all that was printed before it is here."""
+        import zmq
+
+        output, questions = self.client.iopub_channel.socket, self.client.stdin_channel.socket
+        poller = zmq.Poller()
+        for socket in (output, questions):
+            poller.register(socket, zmq.POLLIN)
+        ready = [socket for socket, _ in poller.poll(int(1000 * POLL))]
+        return ready == [questions] and not output.poll(int(1000 * OUTPUT_PRECEDES), zmq.POLLIN)
+
+    def _answer(self) -> None:
+        """Answer a question from our own standard input."""
         content = self.client.stdin_channel.get_msg(timeout=POLL)["content"]
         ask = getpass.getpass if content["password"] else input
         try:
             self.client.input(ask(content["prompt"]))
         except EOFError:
-            self.client.input("\x04")
+            self.client.input(END_OF_FILE)
 
 
 def join(client: Any, is_alive: Callable[[], bool]) -> None:

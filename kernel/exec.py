@@ -82,7 +82,7 @@ def _execute(
     client: Any, cells: list[Cell], options: argparse.Namespace, is_alive: Callable[[], bool]
 ) -> int:
     join(client, is_alive)
-    may_ask = options.code != STDIN and sys.stdin is not None and sys.stdin.isatty()
+    may_ask = options.code != STDIN and sys.stdin is not None
     conversation = Conversation(client, is_alive, may_ask)
     try:
         conversation.execute(QUIET, silent=True)

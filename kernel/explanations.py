@@ -11,6 +11,7 @@ from flambeau.magics.nan import NonFiniteError
 
 from .bystanders import tensors_on_line
 from .failures import FailedCall, failed_call
+from .misspelling import meant_name
 from .naming import Earlier, Operand
 from .remedies import Trial, clash, remedies
 
@@ -31,7 +32,9 @@ def explanation(error: BaseException, place: Callable[[str], str], earlier: Earl
     if not isinstance(error, Exception) or isinstance(error, NonFiniteError):
         return []  # Ctrl-C and sys.exit fail at no fault of the line; the last shows its operands
     try:
-        return _of_call(error, place, earlier) or _of_line(error, place, earlier)
+        found = _of_call(error, place, earlier) or _of_line(error, place, earlier)
+        meant = meant_name(error)
+        return [*([f"  Did you mean {meant}?"] if meant else []), *found]
     except Exception:
         return []  # the user's own error must reach them
 

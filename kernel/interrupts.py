@@ -29,9 +29,9 @@ class Gate:
             raise KeyboardInterrupt
         self._has_come = True
 
-    def begin(self, is_cell: bool) -> None:
-        """A request begins; those that are no cells may be interrupted anywhere."""
-        self.is_open, self._has_come, self.cancels = not is_cell, False, False
+    def begin(self) -> None:
+        """A request begins: what came before was not meant for it."""
+        self.is_open = self._has_come = self.cancels = False
 
     def told(self, error: Any) -> Any:
         """`error` as the user shall hear of it: of a cell that awaited, KeyboardInterrupt, which

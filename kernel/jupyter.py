@@ -57,12 +57,22 @@ class FlambeauKernel(IPythonKernel):
         reply: dict[str, Any] = await super().do_execute(code, *args, **kwargs)
         return reply
 
+    def _publish_status(self, status: str, channel: str, *parent: Any) -> None:
+        """Tell front ends of the state. From when they hear of a request in the main thread, Ctrl-C
+        goes to the gate: ipykernel would lose what comes before the handler of the request."""
+        in_main = threading.current_thread() is threading.main_thread()
+        if (status, channel) == ("busy", "shell") and in_main:
+            gate = self.shell.gate
+            gate.begin()
+            if signal.getsignal(signal.SIGINT) != gate.handle:  # of a request without a handler
+                self.saved_sigint_handler = signal.signal(signal.SIGINT, gate.handle)
+        super()._publish_status(status, channel, *parent)
+
     def pre_handler_hook(self) -> None:
-        """A request of the main thread begins; from here Ctrl-C goes to the gate."""
+        """The handler of a request begins: what is no cell may be interrupted anywhere."""
         if threading.current_thread() is threading.main_thread():
             request = self.get_parent("shell")["header"]["msg_type"]
-            self.shell.gate.begin(is_cell=request == "execute_request")
-            self.saved_sigint_handler = signal.signal(signal.SIGINT, self.shell.gate.handle)
+            self.shell.gate.is_open = request != "execute_request"
 
     def post_handler_hook(self) -> None:
         """The reply is sent."""

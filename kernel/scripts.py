@@ -212,7 +212,7 @@ class ScriptRun:
             return UNHEARD
 
     def _may_ask(self) -> bool:
-        return self.script.path != STDIN and sys.stdin is not None and sys.stdin.isatty()
+        return self.script.path != STDIN and sys.stdin is not None
 
     def _run_cells(self, conversation: Conversation) -> int:
         status = self._command(conversation, "begin", *self._beginning())

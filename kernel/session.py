@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flambeau import initial_seed, is_grad_enabled
 from flambeau.backends.cuda import waits
+from flambeau.core import callsite
 from flambeau.magics.base import UsageError
 from flambeau.magics.safe import SafeCell
 
@@ -60,7 +61,7 @@ class Session:
         self.shell = shell = plain_shell() if shell is None else shell
         waits.let_interrupts_through()
         torch_alias.install(first=os.environ.get(AS_TORCH) == "1")
-        self._begin()
+        self.push_starting_names()
         display.register(shell.display_formatter)
         # jedi calls repr on big arrays, and takes seconds to start.
         shell.Completer.use_jedi = False
@@ -74,6 +75,7 @@ class Session:
         self._reports = Reports(shell.user_ns, SNAPSHOT_INTERVAL)
         self._cells = Cells(shell, lambda: self.policy.observe, self._cell_starts, self._cell_ends)
 
+        callsite.name_of = self.place  # for errors that tell where something began
         self.script = ScriptServices(self)
         if isinstance(shell, Workbench):
             shell.session = self
@@ -92,8 +94,8 @@ class Session:
         found = self.shell.compile.format_code_name(file)
         return file if found is None else str(found[1])
 
-    def _begin(self) -> None:
-        """The starting names, as names that were there before the user came."""
+    def push_starting_names(self) -> None:
+        """Bind the starting names, as names that were there before the user came."""
         self.shell.push(starting_names(), interactive=False)
 
     def _cell_starts(self, cell: CellSource, is_outermost: bool) -> None:
@@ -166,7 +168,7 @@ class Session:
             raise RuntimeError("restart: expected a session at rest. A cell runs: interrupt first.")
         self.shell.reset(new_session=True)
         self._origins.clear()
-        self._begin()
+        self.push_starting_names()
         self.policy.renew()
         self._changed()
 
@@ -191,6 +193,8 @@ class Session:
         """Follow the shell no more, and let the instruments undo what outlasts a cell. A shell of
         the session's own ends too."""
         self._cells.stop()
+        if callsite.name_of == self.place:
+            callsite.name_of = str
         self.shell.extension_manager.unload_extension("flambeau.magics")
         if self._owns_shell:
             close_shell(self.shell)

@@ -75,6 +75,12 @@ class Workbench(InteractiveShell):
             return True
         return bool(failed)
 
+    def reset(self, new_session: bool = True, aggressive: bool = False) -> None:
+        """Drop all names but those that a session begins with, as `%reset` does."""
+        super().reset(new_session, aggressive)
+        if self.session is not None:
+            self.session.push_starting_names()
+
     @property
     def debugger_cls(self) -> Any:
         """What `%debug` begins; `pdb` is not loaded before."""

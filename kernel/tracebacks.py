@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import compress
-from pathlib import Path
 from types import FrameType, TracebackType
 
-import flambeau
-
-RUNTIME = str(Path(flambeau.__file__).parent)
-"""Where the frames lie that a user has not written."""
-
+GENERATED = "<flambeau "
+"""Names of files that the runtime writes begin with it."""
 
 LIBRARIES = ("cupy", "cupyx", "cupy_backends", "numpy", "scipy")
 """What the runtime calls; frames of theirs below one of its own tell users nothing."""
@@ -19,12 +15,11 @@ LIBRARIES = ("cupy", "cupyx", "cupy_backends", "numpy", "scipy")
 
 def is_ours(frame: FrameType) -> bool:
     """Whether the frame runs the runtime's code, written or generated."""
-    return frame.f_code.co_filename.startswith((RUNTIME, "<flambeau "))
+    return _package(frame) == "flambeau" or frame.f_code.co_filename.startswith(GENERATED)
 
 
-def _is_library(frame: FrameType) -> bool:
-    name = str(frame.f_globals.get("__name__", ""))
-    return name.partition(".")[0] in LIBRARIES
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
 
 
 def are_users(frames: Iterable[FrameType]) -> Iterator[bool]:
@@ -32,7 +27,7 @@ def are_users(frames: Iterable[FrameType]) -> Iterator[bool]:
     library which the runtime called."""
     is_below = False  # the runtime
     for frame in frames:
-        is_below = is_ours(frame) or (is_below and _is_library(frame))
+        is_below = is_ours(frame) or (is_below and _package(frame) in LIBRARIES)
         yield not is_below
 
 

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from html import escape
+from itertools import groupby
 from typing import Any
 
 from IPython.core.error import UsageError
@@ -16,12 +17,14 @@ from flambeau import Tensor
 
 __all__ = [
     "Instrument",
+    "TextReport",
     "UsageError",
     "count_text",
     "counted",
     "joined",
     "named_tensors",
     "preformatted",
+    "report_html",
     "shape_text",
     "table",
     "time_text",
@@ -45,11 +48,21 @@ class Instrument(Magics):
         return names
 
     def arguments(self, magic: Any, line: str) -> Any:
-        """The arguments of `magic`, a decorated method. Raises: UsageError."""
+        """The arguments of `magic`, a decorated method: expressions as they are written, files
+        without the quotes that a space in their names takes. Raises: UsageError."""
         try:
-            return parse_argstring(magic, line)
+            found = parse_argstring(magic, line)
+        except UsageError as error:  # argparse's, which does not say whose
+            name = magic.parser.prog
+            name = ("%" if name in self.magics["line"] else "%%") + name
+            raise UsageError(f"{name}: {error}. {name}? explains.") from None
         except ValueError as error:  # of the splitting into words
             raise UsageError(f"Cannot read the arguments {line!r}: {error}.") from None
+        for action in magic.parser._actions:
+            value = getattr(found, action.dest, None)
+            if action.metavar == "FILE" and value and value[0] == value[-1] in "'\"":
+                setattr(found, action.dest, value[1:-1])
+        return found
 
     def evaluate(self, magic: str, expression: str) -> Any:
         """The value of `expression` in the session. Raises: UsageError for one that has none."""
@@ -203,10 +216,26 @@ def _purpose_first(text: str) -> str:
     return f"{parts['purpose'].strip()}\n\nusage:\n{parts['usage'].rstrip()}{parts['rest']}"
 
 
-def preformatted(text: str) -> str:
-    """`text` as HTML that keeps its columns: notebooks would break long lines and indent it."""
-    style = "white-space:pre;overflow-x:auto;margin:0;padding:0"
-    return f'<pre style="{style}">{escape(text)}</pre>'
+def preformatted(text: str, breaks: bool = False) -> str:
+    """`text` as HTML that keeps its columns: notebooks would break long lines and indent it. With
+    `breaks` they may break them."""
+    space = "pre-wrap" if breaks else "pre"
+    style = f"white-space:{space};overflow-x:auto;margin:0;padding:0"
+    start = "\n" * text.startswith("\n")  # of which HTML drops the first
+    return f'<pre style="{style}">{start}{escape(text)}</pre>'
+
+
+def report_html(text: str) -> str:
+    """The text of a report as HTML: tables keep their columns, sentences are broken to fit."""
+    blocks = groupby(text.split("\n"), lambda line: not line or "  " in line.strip())
+    return "".join(preformatted("\n".join(lines), not is_table) for is_table, lines in blocks)
+
+
+class TextReport:
+    """A report whose text, `str(self)`, stands in columns; in a notebook, too."""
+
+    def _repr_html_(self) -> str:
+        return report_html(str(self))
 
 
 def table(rows: Sequence[tuple[str, ...]], align: str) -> list[str]:

@@ -13,7 +13,7 @@ from IPython.display import display
 
 from flambeau import cuda
 
-from .base import Instrument, UsageError, table, time_text
+from .base import Instrument, TextReport, UsageError, table, time_text
 
 BLOCK = 0.1  # s of each block: long against timers and thread wake-ups
 BLOCKS = 9  # of each side; their median leaves disturbed ones out
@@ -24,7 +24,7 @@ Run = Callable[[int], Any]
 
 
 @dataclass
-class Bench:
+class Bench(TextReport):
     """Seconds a run of each side, and the ratio second / first of each pair of blocks."""
 
     names: list[str]

@@ -8,14 +8,15 @@ from typing import Any
 import flambeau
 from flambeau.nn import Module
 
-from .base import count_text, table, time_text
+from .base import TextReport, count_text, table, time_text
 from .bench import Bench, bench
 from .memory.pins import bytes_text
-from .summary import Summary, as_input, evaluated, summary, tensors
+from .summary import Summary, as_input, summary, tensors
+from .twins import evaluated
 
 
 @dataclass
-class Beside:
+class Beside(TextReport):
     """Sizes, work and time of two models for one input, and how far their outputs agree.
 
     `agreement` is the share of positions in which the largest output is the same one, `difference`

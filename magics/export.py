@@ -68,7 +68,7 @@ class ExportMagics(Instrument):
     @argument("-f", "--force", action="store_true", help="write over a file that is there")
     @argument("--all", action="store_true", help="cells that failed too")
     @argument("-n", "--cells", help="which cells: 3, 2-5 or 1,4-6 (all of this session)")
-    @argument("file", help="where: a name that ends in .py or .ipynb")
+    @argument("file", metavar="FILE", help="where: a name that ends in .py or .ipynb")
     @line_magic("export")
     def export(self, line: str) -> None:
         """Write the cells of this session to a script (.py) or, with their outputs, a notebook.

@@ -18,7 +18,7 @@ from flambeau import Tensor
 from flambeau.nn import Module
 from flambeau.optim import Optimizer
 
-from .base import Instrument, UsageError, preformatted
+from .base import Instrument, UsageError, report_html
 from .charts import line_chart, sparkline
 
 LOW, HIGH, STEPS = 1e-6, 10.0, 80
@@ -58,9 +58,10 @@ class LearningRates:
         if self.best is None:
             return f"{ends}\nThe loss fell at no learning rate; is the gradient right?"
         lowest = self.rates[self.losses.index(min(self.losses))]
+        beyond = "beyond which it rises" if lowest < self.rates[-1] else "the last that was tried"
         return (
             f"{ends}\nlr={self.best:.1e}: there the loss falls fastest; it is lowest at "
-            f"{lowest:.1e}, beyond which it rises. Everything is as before."
+            f"{lowest:.1e}, {beyond}. Everything is as before."
         )
 
     __repr__ = __str__
@@ -69,7 +70,7 @@ class LearningRates:
         chart = line_chart(
             {"loss": self.losses}, self.rates, log_x=True, mark=self.best, title="Loss by rate"
         )
-        return chart + preformatted(str(self))
+        return chart + report_html(str(self))
 
 
 def lr_find(

@@ -11,7 +11,6 @@ from __future__ import annotations
 import ast
 import builtins
 import contextlib
-import io
 import multiprocessing
 import os
 import pickle
@@ -20,7 +19,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any, NoReturn
@@ -29,16 +28,14 @@ from IPython.core.magic import cell_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
 import flambeau as torch
-from flambeau import Tensor, nn, optim
+from flambeau import Tensor
 
 from .base import Instrument, UsageError, counted, joined, time_text
+from .belongings import Belongings, Names, pack_whole
 from .safe import user_names
 
 GRACE = 2.0
 """Seconds between asking the processes to end and ending them."""
-
-Names = dict[str, Any]
-CONTAINERS = (list, dict, set)
 
 
 class ParallelError(RuntimeError):
@@ -69,77 +66,13 @@ class Outcome:
         return words + "." + rest
 
 
-class Belongings:
-    """What the session holds before the cell. A forked process has the same objects at the same
-    addresses, and can name them by these."""
-
-    def __init__(self, namespace: Names, names: Sequence[str]) -> None:
-        self.objects: dict[int, Any] = {}
-        self.before = {name: namespace[name] for name in names}
-        self.foreign = namespace.keys() - self.before.keys()  # of the shell
-        for value in self.before.values():
-            self._keep(value)
-        self.versions = {k: v._version for k, v in self.objects.items() if isinstance(v, Tensor)}
-
-    def _keep(self, value: Any) -> None:
-        if isinstance(value, nn.Module):
-            for module in value.modules():
-                self.objects[id(module)] = module
-            for t in (*value.parameters(), *value.buffers()):
-                self.objects[id(t)] = t
-        elif not isinstance(value, (*CONTAINERS, int, float, complex, str, bytes, type(None))):
-            self.objects[id(value)] = value
-
-    def written(self) -> dict[int, Any]:
-        """The values of the tensors that were written since, by their addresses."""
-        return {
-            k: self.objects[k].detach().numpy_values()
-            for k, version in self.versions.items()
-            if self.objects[k]._version != version and not self.objects[k].is_meta
-        }
-
-    def optimizers(self) -> Iterator[optim.Optimizer]:
-        """The optimizers among them."""
-        return (v for v in self.objects.values() if isinstance(v, optim.Optimizer))
-
-
-class _Packer(pickle.Pickler):
-    """Pickles a value, but for what the session has already."""
-
-    def __init__(self, file: Any, belongings: Belongings) -> None:
-        super().__init__(file, protocol=5)
-        self._known = belongings.objects
-
-    def persistent_id(self, obj: Any) -> Any:
-        return id(obj) if id(obj) in self._known else None
-
-    def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, Tensor) and not obj.is_leaf:
-            return obj.detach().__reduce_ex__(5)  # its past stays with the process
-        if isinstance(obj, nn.parallel.DistributedDataParallel):
-            return _itself, (obj.module,)  # the group ends with the processes
-        return NotImplemented
-
-
-def _itself(value: Any) -> Any:
-    return value
-
-
-class _Unpacker(pickle.Unpickler):
-    def __init__(self, data: bytes, belongings: Belongings) -> None:
-        super().__init__(io.BytesIO(data))
-        self._known = belongings.objects
-
-    def persistent_load(self, pid: Any) -> Any:
-        return self._known[pid]
-
-
 @dataclass
 class _Told:
     """What a process says at its end."""
 
     error: tuple[str, str, bool] | None = None  # in a line, its traceback, whether a peer was lost
     values: dict[str, bytes] = field(default_factory=dict)
+    contents: dict[int, bytes] = field(default_factory=dict)
     written: dict[int, Any] = field(default_factory=dict)
     states: dict[int, Any] = field(default_factory=dict)
     not_back: dict[str, str] = field(default_factory=dict)
@@ -224,7 +157,7 @@ class _Run:
         reading, writing = os.pipe()
         place = (rank, self.count, f"file://{directory}/store")
         arguments = (self.work, place, theirs, writing)
-        process = context.Process(target=_live, args=arguments, daemon=True)
+        process = context.Process(target=_live, args=arguments)  # no daemon: it may have workers
         process.start()
         theirs.close()
         os.close(writing)
@@ -301,31 +234,34 @@ def _take_over(
     _define(tree, namespace)
     first = told[0]
     for address, values in first.written.items():
-        tensor = belongings.objects[address]
-        tensor.detach().copy_(torch.from_numpy(values))
+        _write(belongings.objects[address], values)
     for address, state in first.states.items():
         belongings.objects[address].load_state_dict(state)
-    names, not_back = [], dict(first.not_back)
+    names, not_back = set(), dict(first.not_back)
+    for address, data in first.contents.items():
+        name = belongings.roots[address]
+        try:
+            belongings.take_contents(address, data)
+            names.add(name)
+        except Exception as error:
+            not_back[name] = _in_a_line(error)
     for name, data in first.values.items():
         every = [t.values.get(name) for t in told] if name in gather else [data]
         try:
-            found = [None if d is None else _Unpacker(d, belongings).load() for d in every]
+            found = [None if d is None else belongings.unpack(d) for d in every]
         except Exception as error:
             not_back[name] = _in_a_line(error)
             continue
-        _bind(namespace, name, found if name in gather else found[0])
-        names.append(name)
+        namespace[name] = found if name in gather else found[0]
+        names.add(name)
     return Outcome(seconds, sorted(names), len(first.written), not_back)
 
 
-def _bind(namespace: Names, name: str, value: Any) -> None:
-    """Bind a name; a container that is there is filled anew, as others may hold it."""
-    before: Any = namespace.get(name)
-    if type(before) is type(value) and isinstance(before, CONTAINERS):
-        before.clear()
-        (before.extend if isinstance(before, list) else before.update)(value)
+def _write(target: Any, values: Any) -> None:
+    if isinstance(target, Tensor):
+        target.detach().copy_(torch.from_numpy(values))
     else:
-        namespace[name] = value
+        target[...] = values
 
 
 def _define(tree: ast.Module, namespace: Names) -> None:
@@ -346,7 +282,9 @@ def _in_a_line(error: BaseException) -> str:
 
 def _live(work: Any, place: tuple[int, int, str], told: Connection, output: int) -> NoReturn:
     from flambeau import distributed  # which no kernel needs at its start
+    from flambeau.distributed.agent import die_with_parent
 
+    die_with_parent()
     tree, namespace, belongings, gather, filename = work
     rank, count, store = place
     _redirect(output)
@@ -406,24 +344,31 @@ def _pack(
 ) -> None:
     """What this process has for the session."""
     if rank == 0:
-        said.written = belongings.written()
-        said.states = {id(o): o.state_dict() for o in belongings.optimizers() if said.written}
+        _pack_changes(said, belongings)
     before = belongings.before
     for name, value in list(namespace.items()):
-        is_new = name not in before or before[name] is not value or isinstance(value, CONTAINERS)
+        is_new = name not in before or before[name] is not value
         if name.startswith("_") or name in belongings.foreign:
             continue
         if not (name in gather or (rank == 0 and is_new)):
             continue
         if name not in before and _is_definition(value):
             continue
-        file = io.BytesIO()
         try:
-            _Packer(file, belongings).dump(value)
+            said.values[name] = pack_whole(value) if name in gather else belongings.pack(value)
         except Exception as error:
             said.not_back[name] = _in_a_line(error)
-        else:
-            said.values[name] = file.getvalue()
+
+
+def _pack_changes(said: _Told, belongings: Belongings) -> None:
+    """What became of the objects that the session has."""
+    said.written = belongings.written()
+    said.states = belongings.states() if said.written else {}
+    for address, container in belongings.changed():
+        try:
+            said.contents[address] = belongings.pack_contents(container)
+        except Exception as error:
+            said.not_back[belongings.roots[address]] = _in_a_line(error)
 
 
 def _is_definition(value: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,8 +18,9 @@ from flambeau.nn import Embedding, Module, ModuleDict, ModuleList
 from flambeau.nn.parameter import is_lazy
 from flambeau.profiler.flops import flops
 
-from .base import Instrument, UsageError, count_text, shape_text, table
+from .base import Instrument, TextReport, UsageError, count_text, shape_text, table
 from .memory.pins import bytes_text
+from .twins import evaluated
 
 DEPTH = 4  # levels of modules that are listed unless told otherwise
 
@@ -43,7 +43,7 @@ class Layer:
 
 
 @dataclass
-class Summary:
+class Summary(TextReport):
     """All layers in the order of the model, sums, and the error of the forward pass, if any."""
 
     layers: list[Layer]
@@ -90,10 +90,10 @@ class Summary:
         if self.frozen:
             text += f", {self.parameters - self.frozen:,} of them trained"
         if self.inputs:
-            whole = self.layers[0].flops
+            number, _, unit = count_text(self.layers[0].flops).partition(" ")
             text += (
                 f"; for {self.inputs}: {bytes_text(self.activation_bytes)} of outputs, "
-                f"{count_text(whole)}FLOP"
+                f"{number} {unit}FLOP"
             )
         return text + "."
 
@@ -124,23 +124,6 @@ def summary(model: Module, *inputs: Any, depth: int = DEPTH, **keywords: Any) ->
                 watch.mark_failed()
         result.activation_bytes = sum(x.nbytes for k, x in found.items() if _is_leaf(k))
     return result
-
-
-def evaluated(model: Module) -> Module:
-    """A twin of the model in evaluation mode."""
-    return _twin(model, {}).eval()
-
-
-def _twin(module: Module, twins: dict[Module, Module]) -> Module:
-    """A module of the same parameters and buffers, whose modes and hooks are its own."""
-    if module not in twins:
-        twins[module] = twin = module.__new__(type(module))
-        for name, value in vars(module).items():
-            twin.__dict__[name] = copy.copy(value) if isinstance(value, dict) else value
-        twin.__dict__["_hooks"] = {kind: list(hooks) for kind, hooks in module._hooks.items()}
-        for name, child in module._modules.items():
-            twin._modules[name] = None if child is None else _twin(child, twins)
-    return twins[module]
 
 
 def _layers(model: Module) -> dict[Module, Layer]:

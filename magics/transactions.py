@@ -36,7 +36,7 @@ Undo = Callable[[], object]
 SIMPLE = (bool, int, float, complex, str, bytes, type(None), range, slice, type, type(sys))
 """Types of values that cannot change, or that are not the session's to put back."""
 
-BUILT_IN: tuple[Any, ...] = (OrderedDict, dict, deque, set)
+BUILT_IN: tuple[Any, ...] = (OrderedDict, dict, deque, set, list)
 """Containers that are emptied and filled again; an OrderedDict minds being treated as a dict."""
 
 
@@ -156,7 +156,7 @@ class Transaction:
         if isinstance(value, dict):
             items = dict(value)
             update = OrderedDict.update if isinstance(value, OrderedDict) else dict.update
-            self._undo.append(lambda: _refill(value, items, update))
+            self._undo.append(lambda: refill(value, items, update))
             yield from items.keys()
             yield from items.values()
             return
@@ -164,9 +164,9 @@ class Transaction:
         if isinstance(value, list):
             self._undo.append(lambda: list.__setitem__(value, slice(None), kept))
         elif isinstance(value, deque):
-            self._undo.append(lambda: _refill(value, kept, deque.extend))
+            self._undo.append(lambda: refill(value, kept, deque.extend))
         elif isinstance(value, set):
-            self._undo.append(lambda: _refill(value, kept, set.update))
+            self._undo.append(lambda: refill(value, kept, set.update))
         yield from kept
 
     def _attributes(self, value: Any, without: tuple[str, ...] = ()) -> Iterator[Any]:
@@ -175,7 +175,7 @@ class Transaction:
         if table is not None:
             kept = dict(table)
             self._undo.append(partial(_restore_class, value, type(value)))
-            self._undo.append(lambda: _refill(table, kept, dict.update))
+            self._undo.append(lambda: refill(table, kept, dict.update))
             yield from (found for name, found in kept.items() if name not in without)
         for name in _slots(type(value)):
             if not hasattr(value, name):
@@ -228,7 +228,7 @@ def is_users(kind: type) -> bool:
     )
 
 
-def _refill(container: Any, kept: Any, fill: Callable[[Any, Any], None]) -> None:
+def refill(container: Any, kept: Any, fill: Callable[[Any, Any], None]) -> None:
     """Empty a container and fill it, by the methods of its built-in class, whatever a derived one
     makes of them."""
     base: Any = next(k for k in type(container).__mro__ if k in BUILT_IN)

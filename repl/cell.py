@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from flambeau.kernel.conversation import END_OF_FILE, OUTPUT_PRECEDES
+
 from .client import Client, Content, Execution, Message
 from .kernels import Kernel
 from .prompt import LinePrompt, ask
@@ -15,8 +17,6 @@ from .stage import Stage
 
 INSISTENCE = 2.0  # s within which a second Ctrl-C means more than the first
 START_PATIENCE = 0.5  # s for a cell to begin, before which an interrupt would miss it
-OUTPUT_PRECEDES = 0.03  # s; what was printed before input() comes by a slower road than its request
-END_OF_FILE = "\x04"  # ipykernel raises EOFError in input() when it reads this
 
 _T = TypeVar("_T")
 

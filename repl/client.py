@@ -211,22 +211,32 @@ class Client:
 
     async def _ask_aside(self, kind: str, content: Content) -> Content | None:
         """The reply to a request that must not wait for the cell under way."""
+        try:
+            async with asyncio.timeout(ASIDE_PATIENCE):
+                if self._subshell is None and self.busy_since is not None:
+                    if self._opening is None:
+                        return None
+                    await asyncio.wait({self._opening})
+                return await self._ask_subshell(kind, content)
+        except (TimeoutError, KernelDiedError):
+            return None
+
+    async def _ask_subshell(self, kind: str, content: Content) -> Content | None:
+        """The reply of the subshell, or of a kernel without one that is idle; None of one that is
+        busy or stuck."""
         subshell = self._subshell
         if subshell is None and self.busy_since is not None:
             return None
         header = {} if subshell is None else {"subshell_id": subshell}
         reply = asyncio.ensure_future(self.request(kind, content, **header))
         try:
-            async with asyncio.timeout(ASIDE_PATIENCE):
-                await asyncio.wait({reply}, timeout=LATE)
-                if subshell is not None and not reply.done():
-                    checked = self._check_whether_stuck(subshell)
-                    await asyncio.wait({reply, checked}, return_when=asyncio.FIRST_COMPLETED)
-                    if not reply.done() and self._subshell != subshell:
-                        return None
-                return await reply
-        except (TimeoutError, KernelDiedError):
-            return None
+            await asyncio.wait({reply}, timeout=LATE)
+            if subshell is not None and not reply.done():
+                checked = self._check_whether_stuck(subshell)
+                await asyncio.wait({reply, checked}, return_when=asyncio.FIRST_COMPLETED)
+                if not reply.done() and self._subshell != subshell:
+                    return None
+            return await reply
         finally:
             reply.cancel()
 

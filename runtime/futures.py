@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import traceback
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -66,15 +68,24 @@ class Future(Generic[T]):
             self._event.set()
             callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
+            self._call(callback)
+
+    def _call(self, callback: Callable[[Future[T]], Any]) -> None:
+        """An error of a callback is shown and goes no further: it is not of who sets the value."""
+        try:
             callback(self)
+        except Exception:
+            print("Future: a callback failed.", file=sys.stderr)
+            traceback.print_exc()
 
     def add_done_callback(self, callback: Callable[[Future[T]], Any]) -> None:
-        """Call `callback(self)` once the value is there: in the thread that sets it, or now."""
+        """Call `callback(self)` once the value is there: in the thread that sets it, or now. What
+        it raises is printed."""
         with self._lock:
             if not self.done():
                 self._callbacks.append(callback)
                 return
-        callback(self)
+        self._call(callback)
 
     def then(self, callback: Callable[[Future[T]], Any]) -> Future[Any]:
         """A future of what `callback(self)` returns once the value is there."""

@@ -1,20 +1,43 @@
-"""What holds for every test: gradients have the right shape, no package is there twice."""
+"""What holds for every test: it draws the same numbers whatever ran before it, gradients have the
+right shape, no package is there twice."""
 
 from __future__ import annotations
 
 import faulthandler
 import os
+import random
 import shutil
 import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
+import flambeau as torch
 from flambeau.autograd import anomaly
 
+# Property tests draw the same examples at each run, however long one takes.
+settings.register_profile(
+    "steady",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    print_blob=True,
+)
+settings.load_profile("steady")
+
 LAST_PATIENCE = 60  # s from the last test to the end of the process
+
+
+@pytest.fixture(autouse=True)
+def _own_draws() -> None:
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
 
 
 @pytest.fixture(autouse=True)

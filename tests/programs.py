@@ -42,7 +42,7 @@ def kill(pid: int) -> None:
 
 
 def finished(
-    *command: str, input: str | None = None, **options: Any
+    *command: str, input: str | None = None, patience: float = PATIENCE, **options: Any
 ) -> subprocess.CompletedProcess[str]:
     """What the program left, once it has ended.
 
@@ -50,9 +50,9 @@ def finished(
     """
     if input is not None:
         options["stdin"] = subprocess.PIPE
-    with running(*command, **options) as process:
+    with running(*command, patience=patience, **options) as process:
         # Longer than the guard: what it cannot find may still hold the pipes.
-        printed, told = process.communicate(input, PATIENCE + 10)
+        printed, told = process.communicate(input, patience + 10)
         status = process.wait()
     assert status != -9, f"{command} was killed. It said:\n{printed}\n{told}"
     return subprocess.CompletedProcess(command, status, printed, told)

@@ -16,7 +16,8 @@ from .. import questions
 from ..session import Session, starting_names
 from ..signature import signature_at, summary_at
 
-PATIENCE = 2.0  # s for a kernel elsewhere to answer
+PATIENCE = 20.0  # s for a kernel elsewhere to answer; a busy machine may be slow
+SILENCE_PATIENCE = 2.0  # s for one that has left the last question without an answer
 
 NOTHING: dict[str, Any] = {"findings": (), "hints": ()}
 """What is said of a cell when no kernel answers."""
@@ -100,18 +101,22 @@ class KernelKnowledge:
         self._subshell: str | None = None
         self._lock = asyncio.Lock()
         self._is_open = False
+        self._is_silent = False
 
     async def ask(self, question: str, **arguments: Any) -> Any:
         content = {"question": question, **arguments}
         async with self._lock:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PATIENCE):
+            try:
+                async with asyncio.timeout(SILENCE_PATIENCE if self._is_silent else PATIENCE):
                     if not self._is_open:
                         await self._open()
                     header = {"subshell_id": self._subshell} if self._subshell else {}
                     reply = await self._request("shell", "flambeau_request", content, header)
-                    return reply.get("answer")
-        return None
+            except TimeoutError:
+                self._is_silent = True
+                return None
+            self._is_silent = False
+            return reply.get("answer")
 
     async def check(self, cells: Sequence[str]) -> list[dict[str, Any]]:
         return [await self.ask("check", source=cell) or NOTHING for cell in cells]
@@ -121,7 +126,7 @@ class KernelKnowledge:
         if self._subshell is not None:
             content = {"subshell_id": self._subshell}
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(SILENCE_PATIENCE):
                     await self._request("control", "delete_subshell_request", content, {})
         self._client.stop_channels()
 

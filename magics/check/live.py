@@ -181,6 +181,8 @@ class Live(Functions):
     # -- functions and classes -------------------------------------------------------------------
 
     def _function(self, value: types.FunctionType) -> Any:
+        if (plain := getattr(value, "_torchdynamo_orig_callable", None)) is not None:
+            return self.twin(plain)  # of a compiled one, which does the same
         if value.__code__ is MANAGER_CODE:
             record = self.record_of(self.twin(value.__wrapped__))  # type: ignore[attr-defined]
             return UNKNOWN if record is None else ManagerMaker(record)

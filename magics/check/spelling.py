@@ -13,19 +13,13 @@ from .findings import Edit
 Fix = tuple[str, tuple[Edit, ...]]
 """What to do in words, and the edits that do it."""
 
+CUTOFF = 0.6  # how alike two names must be, as difflib counts
+
 
 def attribute_fix(error: BaseException, node: ast.AST) -> Fix | None:
     """The attribute that was meant at `node`, where `error` is that there is none of that name."""
-    name, owner = getattr(error, "name", None), getattr(error, "obj", None)
-    if owner is None:
-        return None
-    if name is None:
-        found = re.search(r"attribute '(\w+)'", str(error))
-        if found is None:
-            return None
-        name = found[1]
-    meant = closest(name, [n for n in dir(owner) if not n.startswith("_")])
-    if meant is None:
+    name, meant = meant_attribute(error)
+    if name is None or meant is None:
         return None
     if isinstance(node, ast.Attribute) and node.attr == name:
         line, end = node.end_lineno or 0, node.end_col_offset or 0
@@ -34,6 +28,17 @@ def attribute_fix(error: BaseException, node: ast.AST) -> Fix | None:
         if alias.name == name:
             return _fix(meant, _edit(alias, len(name.encode()), meant))
     return _fix(meant)
+
+
+def meant_attribute(error: BaseException, cutoff: float = CUTOFF) -> tuple[str | None, str | None]:
+    """The attribute that `error` misses, and the one most like it; each None if not known."""
+    name, owner = getattr(error, "name", None), getattr(error, "obj", None)
+    if name is None:
+        found = re.search(r"attribute '(\w+)'", str(error))
+        name = None if found is None else found[1]
+    if name is None or owner is None:
+        return name, None
+    return name, closest(name, [n for n in dir(owner) if not n.startswith("_")], cutoff)
 
 
 def keyword_fix(text: str, node: ast.AST, call: Any) -> Fix | None:
@@ -67,7 +72,7 @@ def key_fix(text: str, node: ast.AST) -> Fix | None:
     return _fix(meant)
 
 
-def closest(name: str, names: list[str], cutoff: float = 0.6) -> str | None:
+def closest(name: str, names: list[str], cutoff: float = CUTOFF) -> str | None:
     """The name most like `name`, if one is like it at all."""
     close = difflib.get_close_matches(name, names, n=1, cutoff=cutoff)
     return close[0] if close else None

@@ -6,14 +6,14 @@ from collections import Counter
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from ..base import counted, shape_text
+from ..base import TextReport, counted, shape_text
 from .nodes import Graph, GraphNode
 
 CONTEXT = 2  # unchanged operations shown around a change
 
 
 @dataclass
-class GraphDiff:
+class GraphDiff(TextReport):
     """The operations of two graphs in the order in which they ran, as lines with -, + or ~ (same
     operation, other shape, dtype or attributes) before what changed."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,12 @@ from IPython.display import display
 
 from flambeau import Tensor, enable_grad
 from flambeau.nn import Module
+from flambeau.random import fork_rng
 
 from ..base import Instrument, UsageError, named_tensors
 from ..modules import named_modules
+from ..summary import as_input
+from ..twins import twins_of
 from .diff import graph_diff
 from .export import graph_dot, graph_json, graph_mermaid
 from .folding import readable
@@ -86,11 +90,16 @@ class GraphMagics(Instrument):
         return graph(_tensors(value), named_tensors(self.namespace), steps)
 
     def _of_call(self, model: Module, given: str, steps: int | None) -> Graph:
-        """The graph of `model` called on the expression `given`, gradients of the input too."""
-        value = self.evaluate("%graph", given)
+        """The graph of `model` called on the expression `given`, gradients of the input too. A twin
+        is called: running statistics, random streams and what trains beside it stay."""
+        value = as_input(model, self.evaluate("%graph", given))
         inputs = [_leaf(x) for x in (value if isinstance(value, tuple) else (value,))]
-        with placed(named_modules(self.namespace)), enable_grad():
-            out = model(*inputs)
+        twins = twins_of(model, own_buffers=True)
+        modules = named_modules(self.namespace)
+        modules.update({id(twin): modules.get(id(m), "") for m, twin in twins.items()})
+        alone = threading.current_thread() is threading.main_thread()  # else it may draw meanwhile
+        with placed(modules), enable_grad(), fork_rng(enabled=alone):
+            out = twins[model](*inputs)
         names = named_tensors(self.namespace)
         names.update({id(x): f"input {k}" for k, x in enumerate(inputs) if isinstance(x, Tensor)})
         found = [t for t in _flat(out) if t.requires_grad]

@@ -13,6 +13,7 @@ from ..memory.pins import bytes_text
 from .nodes import Graph, GraphNode
 
 CHARACTER = 7.0  # px, mean width of a letter at 12 px
+BOLD = 7.6  # px, that of a bold one, in DejaVu Sans
 HEIGHT = 36.0  # px of a box
 LAYER_GAP = 26.0  # px between layers
 GAP = 18.0  # px between boxes of a layer
@@ -91,7 +92,7 @@ class _Heat:
 
 
 def _width(node: GraphNode) -> float:
-    return max(len(node.label), len(_second_line(node))) * CHARACTER + 18
+    return max(len(node.label) * BOLD, len(_second_line(node)) * SMALL) + 18
 
 
 def _second_line(node: GraphNode) -> str:

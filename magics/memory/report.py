@@ -9,7 +9,7 @@ from typing import Any
 
 from flambeau import cuda
 
-from ..base import counted, joined, shape_text, table
+from ..base import TextReport, counted, joined, shape_text, table
 from .holders import ROLES, Block, Census
 from .pins import bytes_text, peak_bytes, resident_bytes
 from .roots import unclaimed_holders
@@ -20,7 +20,7 @@ ADVISED = 4  # holders named when memory ran out
 
 
 @dataclass
-class MemoryReport:
+class MemoryReport(TextReport):
     """All holders of tensor memory, the largest first."""
 
     census: Census
@@ -79,7 +79,7 @@ class MemoryReport:
 
 
 @dataclass
-class HolderReport:
+class HolderReport(TextReport):
     """The blocks of one holder: size, kind, way to it, and who else holds it."""
 
     census: Census

@@ -6,7 +6,7 @@ import csv
 import io
 from dataclasses import dataclass, field
 
-from ..base import counted, preformatted, table, time_text
+from ..base import counted, report_html, table, time_text
 from ..memory.pins import bytes_text
 from .ceilings import Ceilings, ceilings
 from .flame import flame_svg
@@ -132,7 +132,7 @@ class ProfileReport:
     def _repr_html_(self) -> str:
         """The text, and the flame graph to unfold."""
         flame = f"<details><summary>Flame graph</summary>{self.flame}</details>" * bool(self.flame)
-        return preformatted(str(self)) + flame
+        return report_html(str(self)) + flame
 
 
 def profile_report(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..base import preformatted, table
+from ..base import report_html, table
 from ..charts import line_chart, sparkline
 from ..statistics import HEADINGS, Statistics
 from .findings import findings
@@ -85,7 +85,7 @@ class TraceReport:
     def _repr_html_(self) -> str:
         """The plot above the text."""
         chart = self.svg() if self.passes and self.parameters else ""
-        return chart + preformatted(str(self))
+        return chart + report_html(str(self))
 
 
 def trace_report(trace: GradientTrace, names: Mapping[int, str], limit: int = LIMIT) -> TraceReport:

@@ -11,7 +11,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ..core import dtypes
-from ..core.spec import contiguous_strides
+from .lazy import LazyTensor
 
 if TYPE_CHECKING:
     from ..core.dispatch import DispatchKey
@@ -42,12 +42,17 @@ def is_capturable(operation: Operation, key: DispatchKey) -> bool:
 def lie_plainly(tensors: list[Any]) -> bool:
     """Whether the operands of a formula lie in memory so that the result is row-major: those that
     are not broadcast do."""
-    sizes = [math.prod(t.shape) for t in tensors if t is not None]
-    largest = max(sizes, default=0)
-    return all(
-        t is None or math.prod(t.shape) < largest or t.stride() == contiguous_strides(t.shape)
-        for t in tensors
-    )
+    largest, plain = 0, True
+    for t in tensors:
+        if t is None:
+            continue
+        is_lazy = t.__class__ is LazyTensor
+        size = math.prod(t._shape) if is_lazy else t._array.size
+        if size >= largest:
+            is_plain = t.is_contiguous() if is_lazy else t._array.flags.c_contiguous
+            plain = is_plain and (plain or size > largest)
+            largest = size
+    return plain
 
 
 def frozen(value: Any) -> Any:
@@ -60,6 +65,8 @@ def frozen(value: Any) -> Any:
         return "..."
     if value.__class__ is slice:
         return "slice", frozen((value.start, value.stop, value.step))
+    if value.__class__ is dict and not value:
+        return ()
     if value.__class__ is dict or isinstance(value, tuple | list):
         parts = value.items() if value.__class__ is dict else enumerate(value)
         found = tuple([(n, frozen(v)) for n, v in parts])

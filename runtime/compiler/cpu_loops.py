@@ -18,7 +18,6 @@ from ..backends.cpu.loops.machine import Code
 from ..backends.cpu.loops.pointwise import is_supported
 from ..backends.cpu.loops.threads import pool
 from ..core.expressions import walk
-from ..core.spec import contiguous_strides
 from .formulas import expression_of
 from .fusion import FINAL, REDUCTIONS, Group, is_scattered, settled_depth
 from .graph import Graph, Step, Value
@@ -102,9 +101,9 @@ class FusedLoop:
         shape, depth = self.group.shape, self.depth
         if value.size == 1 and self.size != 1:
             return "scalar"
-        if _is_plain(value) and self.group.is_of_rows(value, depth):
+        if value.is_plain and self.group.is_of_rows(value, depth):
             return "row"
-        if is_scattered(value, shape, depth) or (value.shape == shape and _is_plain(value)):
+        if is_scattered(value, shape, depth) or (value.shape == shape and value.is_plain):
             return "plain"
         own = (1,) * (len(shape) - len(value.shape)) + value.shape
         is_one = all(n == 1 for n in own[-depth:])
@@ -236,10 +235,6 @@ class FusedLoop:
         return Code(program.name, program.text())
 
 
-def _is_plain(value: Value) -> bool:
-    return value.strides == contiguous_strides(value.shape)
-
-
 def _is_heavy(step: Step) -> bool:
     if step.operation.formula is None:
         return False
@@ -253,7 +248,7 @@ def _offsets(value: Value, shape: tuple[int, ...], depth: int) -> Any:
     own = (1,) * (len(shape) - len(value.shape)) + value.shape
     leading = own[: len(shape) - depth]
     rows = shape[: len(shape) - depth]
-    if _is_plain(value) and value.shape == shape:
+    if value.is_plain and value.shape == shape:
         return None
     if all(n == 1 for n in leading):
         return None

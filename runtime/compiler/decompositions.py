@@ -65,6 +65,53 @@ class _Apart(Tracer):
         return body(self, *args, **attributes)
 
 
+class _Turning:
+    """Formulas of values that lie in memory in another order, as formulas of rows: their operands
+    are seen in the order of memory, and the results back.
+
+    What was turned and is turned back is what it was, so chains of such formulas are of one order.
+    """
+
+    def __init__(self, F: Tracer) -> None:
+        self.F = F
+        self.sources: dict[int, tuple[Value, tuple[int, ...]]] = {}  # what a value is turned from
+
+    def note(self, step: Step, x: Any, out: Any) -> None:
+        """Remember `out` if the step, whose input is `x` now, turns it."""
+        name, attributes = step.operation.name, step.attributes
+        ndim = len(step.outputs[0].shape)
+        if name == "permute_dims":
+            self.sources[out.number] = x, tuple([d % ndim for d in attributes["dims"]])
+        elif name == "transpose" and ndim:
+            order = list(range(ndim))
+            a, b = attributes["dim0"] % ndim, attributes["dim1"] % ndim
+            order[a], order[b] = b, a
+            self.sources[out.number] = x, tuple(order)
+
+    def formula(self, step: Step, inputs: list[Any]) -> Value:
+        """The output of `step`."""
+        out = step.outputs[0]
+        order = tuple(sorted(range(len(out.shape)), key=lambda k: -out.strides[k]))
+        turned = [None if x is None else self._turned(x, order) for x in inputs]
+        made = self.F.call(step.operation, tuple(turned), dict(step.attributes))
+        back = sorted(range(len(order)), key=order.__getitem__)
+        return self._turned(made, tuple(back))
+
+    def _turned(self, x: Value, order: tuple[int, ...]) -> Value:
+        if x.size == 1:
+            return x
+        missing = len(order) - len(x.shape)
+        if missing:
+            x = self.F.view_as_shape(x, shape=(1,) * missing + x.shape)
+        source, before = self.sources.get(x.number, (x, tuple(range(len(order)))))
+        dims = tuple([before[k] for k in order])
+        if dims == tuple(range(len(order))):
+            return source
+        found: Value = self.F.permute_dims(source, dims=dims)
+        self.sources[found.number] = source, dims
+        return found
+
+
 def taken_apart(
     graph: Graph, steps: list[Step], targets: list[int], may: Callable[[Step], bool]
 ) -> tuple[list[Step], dict[int, Value]]:
@@ -75,6 +122,7 @@ def taken_apart(
     scratch.values, scratch.constants = graph.values, graph.constants
     F = _Apart(scratch)
     instead: dict[int, Value] = {}
+    turning = _Turning(F)
     own = _owners(steps, targets)
     taken: set[int] = set()
 
@@ -89,7 +137,11 @@ def taken_apart(
         is_known = operation.name in BODIES or operation.name in TAKEN_APART
         F.is_apart = is_known and _is_along_rows(step) and may(step)
         args = (inputs[0],) if operation.takes_list else tuple(inputs)
-        out = F.call(operation, args, dict(step.attributes))
+        if operation.formula is not None and not step.outputs[0].is_plain and may(step):
+            out = turning.formula(step, inputs)
+        else:
+            out = F.call(operation, args, dict(step.attributes))
+            turning.note(step, inputs[0], out)
         outs = out if isinstance(out, tuple) else (out,)
         for old, new in zip(step.outputs, outs, strict=True):
             if old.number in own:

@@ -12,7 +12,6 @@ from ..backends.cpu import loops
 from ..backends.cuda import launch
 from ..core import dtypes, observers
 from ..core.dispatch import key_of
-from ..core.spec import contiguous_strides
 from ..core.tensor import wrap
 from . import fusion
 from .decompositions import taken_apart
@@ -166,27 +165,39 @@ class Executable:
             [] if listed is not None else [None if x is None else x.number for x in step.inputs]
         )
         attributes = step.attributes
-        outs = [(v.number, _is_plain(v)) for v in step.outputs]
+        outs = [(v.number, _arranger(step, v, key.backend)) for v in step.outputs]
         several = operation.outputs != 1
-        of_class, as_array, row_major = key.array_class, key.as_array, key.backend.row_major
+        of_class, as_array = key.array_class, key.as_array
 
         def call(slots: list[Any]) -> None:
             if listed is not None:
                 found = kernel([slots[n] for n in listed], **attributes)
             else:
                 found = kernel(*[None if n is None else slots[n] for n in places], **attributes)
-            for (number, plain), array in zip(outs, found if several else (found,), strict=True):
+            for (number, arranged), array in zip(outs, found if several else (found,), strict=True):
                 if array.__class__ is not of_class:
                     array = as_array(array)
-                if plain and not array.flags.c_contiguous:
-                    array = row_major(array)
-                slots[number] = array
+                slots[number] = array if arranged is None else arranged(array)
 
         return call
 
 
-def _is_plain(value: Value) -> bool:
-    return value.strides == contiguous_strides(value.shape)
+def _arranger(step: Step, value: Value, backend: Any) -> Callable[[Any], Any] | None:
+    """What brings an output of a kernel into the strides that are known for it; None for views."""
+    if step.operation.is_view:
+        return None
+    if value.is_plain:
+        return lambda array: array if array.flags.c_contiguous else backend.row_major(array)
+    strides = tuple([s * value.dtype.itemsize for s in value.strides])
+    order = sorted(range(len(strides)), key=lambda k: -strides[k])
+
+    def arranged(array: Any) -> Any:
+        if array.strides == strides:
+            return array
+        copy = backend.row_major(array.transpose(order))
+        return copy.transpose(np.argsort(order).tolist())
+
+    return arranged
 
 
 def _numbers(unit: Unit) -> list[int]:

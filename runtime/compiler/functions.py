@@ -9,7 +9,8 @@ from typing import Any
 
 from ..core import deferral
 from ..nn import Module
-from . import programs
+from . import prefixes
+from .habits import Habit
 from .modules import OptimizedModule
 from .region import run
 
@@ -33,10 +34,10 @@ def compile(
 
     The call stays a call of Python: what operations would compute waits until a value is read or
     the call returns, and is computed in as few passes over memory as can be; so are the gradients.
-    Without `model`, a decorator. With `fullgraph`, reading a value on the way is an error that
-    names the line. `backend="eager"` and `disable` leave all as it is. Shapes may change from call
-    to call, whatever `dynamic` says; `mode` and `options` change nothing. What NumPy writes into
-    the memory of a tensor while the call runs may be seen too soon.
+    Without `model`, a decorator. With `fullgraph`, an error names the line where Python reads a
+    value on the way. `backend="eager"` and `disable` leave all as it is. Shapes may change from
+    call to call, whatever `dynamic` says; `mode` and `options` change nothing. What NumPy writes
+    into the memory of a tensor while the call runs may be seen too soon.
 
     Raises: ValueError for a backend or mode that does not exist.
 
@@ -72,10 +73,11 @@ def _compiled(model: Any, fullgraph: bool, is_eager: bool) -> Any:
 
 def compiled(function: Callable[..., Any], fullgraph: bool = False) -> Callable[..., Any]:
     """`function` whose operations wait while it runs."""
+    habit = Habit()
 
     @functools.wraps(function, updated=())
     def call(*args: Any, **kwargs: Any) -> Any:
-        return run(function, args, kwargs, fullgraph)
+        return run(function, args, kwargs, fullgraph, habit=habit)
 
     call._torchdynamo_orig_callable = function  # type: ignore[attr-defined] # PyTorch's name
     return call
@@ -89,9 +91,10 @@ def disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None
 
     @functools.wraps(fn, updated=())
     def call(*args: Any, **kwargs: Any) -> Any:
-        if deferral.state.region is None:
+        region = deferral.state.region
+        if region is None:
             return fn(*args, **kwargs)
-        deferral.settle("a function was called that is not to be compiled")
+        region.flush("a function was called that is not to be compiled", is_break=True)
         before = deferral.enter(None)
         try:
             return fn(*args, **kwargs)
@@ -118,7 +121,7 @@ def is_compiling() -> bool:
 
 def reset() -> None:
     """Forget all programs; graphs that come again are compiled again."""
-    programs.forget()
+    prefixes.forget()
 
 
 def cudagraph_mark_step_begin() -> None:

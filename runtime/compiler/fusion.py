@@ -211,6 +211,8 @@ class Fusion:
         inputs = list(step.read())
         if not inputs or any(group.kinds.get(v.number) in FINAL for v in inputs):
             return False
+        if not all(v.is_plain for v in step.outputs):
+            return False  # loops write row by row
         reals = {v.dtype.name for v in (*inputs, *step.outputs) if v.dtype.is_floating_point}
         if len(reals) != 1 or not reals <= {group.real or "float32", group.real or "float64"}:
             return False
@@ -362,7 +364,7 @@ def _is_even(value: Value, shape: Shape, depth: int) -> bool:
     if value.size == 1:
         return True
     if depth == len(shape):
-        return value.shape == shape and value.strides == contiguous_strides(shape)
+        return value.shape == shape and value.is_plain
     own = ((1,) * (len(shape) - len(value.shape)) + value.shape)[-depth:]
     if all(n == 1 for n in own):
         return True

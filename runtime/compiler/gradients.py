@@ -86,6 +86,17 @@ def stages_of(graph: Graph, wanted: tuple[int, ...]) -> list[tuple[int, ...]]:
     return [tuple([n for n in wanted if stage.get(n) == k]) for k in range(count)]
 
 
+class Label:
+    """How a graph is called where others ask the operation of a node."""
+
+    takes_list = False
+
+    def __init__(self, graph: Graph) -> None:
+        names = list(dict.fromkeys(s.operation.label for s in graph.steps))
+        self.label = f"compiled({', '.join(names[:6])}{', ...' if len(names) > 6 else ''})"
+        self.array_names = [f"input {k}" for k in range(len(graph.inputs))]
+
+
 class Stage:
     """The gradients of the outputs `wanted` by the inputs and by the outputs of earlier stages,
     `cut`."""
@@ -101,6 +112,7 @@ class Stage:
     ) -> None:
         self.graph, self.wanted, self.cut, self.place = graph, wanted, cut, place
         self.requiring = requiring
+        self.label = Label(graph)
         whole, incoming, found = joint(graph, wanted, cut, requiring)
         own = whole.steps[len(graph.steps) :]
         made = {v.number for s in own for v in s.outputs} | {v.number for v in incoming}

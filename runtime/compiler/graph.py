@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
 from ..core import dtypes
 from ..core.dispatch import operations
-from ..core.spec import Spec
+from ..core.spec import Spec, contiguous_strides
 
 if TYPE_CHECKING:
     from ..ops.operation import Operation
@@ -21,6 +24,11 @@ class Value(Spec):
     def __init__(self, spec: Spec, number: int) -> None:
         super().__init__(spec.shape, spec.dtype, spec.strides)
         self.number = number
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it lies row by row, without gaps."""
+        return self.strides == contiguous_strides(self.shape)
 
     __eq__ = object.__eq__  # type: ignore[assignment]
     __hash__ = object.__hash__  # type: ignore[assignment]
@@ -89,11 +97,35 @@ class Graph:
         is_recorded: bool = False,
     ) -> Any:
         """Append a step; its output, or a tuple of them. Raises what the shape rule does."""
-        specs = operation.rule(*inputs, **attributes)
-        several = operation.outputs != 1
-        outputs = tuple([self.value(s) for s in (specs if several else (specs,))])
+        outputs = tuple([self.value(s) for s in results_of(operation, inputs, attributes)])
         self.steps.append(Step(operation, inputs, attributes, outputs, is_recorded))
-        return outputs if several else outputs[0]
+        return outputs if operation.outputs != 1 else outputs[0]
+
+
+def results_of(
+    operation: Operation, inputs: tuple[Any, ...], attributes: dict[str, Any]
+) -> tuple[Spec, ...]:
+    """What `operation` gives, with the strides that kernels give it. Raises what the shape rule
+    does."""
+    specs = operation.rule(*inputs, **attributes)
+    if operation.outputs != 1:
+        return tuple(specs)
+    is_elementwise = operation.formula is not None or operation.name == "cast"
+    return (_laid_out(specs, inputs) if is_elementwise else specs,)
+
+
+_BYTE = np.zeros(1, np.uint8)
+
+
+def _laid_out(spec: Spec, inputs: tuple[Value | None, ...]) -> Spec:
+    """`spec` with the strides of what NumPy makes of `inputs` element by element."""
+    values = [x for x in inputs if x is not None]
+    if 0 in spec.shape or all(v.is_plain for v in values):
+        return spec
+    shown = [as_strided(_BYTE, v.shape, v.strides, writeable=False) for v in values]  # never read
+    flags = [["readonly"]] * len(shown) + [["writeonly", "allocate"]]
+    made = np.nditer([*shown, None], op_flags=flags, order="K").operands[-1]
+    return Spec(spec.shape, spec.dtype, made.strides)
 
 
 class Tracer:

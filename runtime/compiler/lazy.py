@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..core.layouts import is_laid_out
@@ -69,9 +71,10 @@ class LazyTensor(Tensor):
         self._array = array
         self._key = self._key.of_array(array)
 
-    def _settled(self) -> Tensor:
-        """This object, its values computed; it is a plain tensor from then on."""
-        self._pending.flush("its values were read")
+    def _settled(self, is_break: bool = False) -> Tensor:
+        """This object, its values computed; it is a plain tensor from then on. `is_break` if Python
+        is to know them."""
+        self._pending.flush("its values were read", is_break)
         if self.__class__ is LazyTensor:
             raise RuntimeError(
                 "compile: expected the values of a tensor of an earlier computation. That one was "
@@ -80,7 +83,7 @@ class LazyTensor(Tensor):
         return self
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:
-        return self._settled().__repr__(tensor_contents=tensor_contents)
+        return self._settled(is_break=True).__repr__(tensor_contents=tensor_contents)
 
     def __deepcopy__(self, memo: Any) -> Any:
         return copy.deepcopy(self._settled(), memo)
@@ -133,3 +136,21 @@ class LazyTensor(Tensor):
     @property
     def is_leaf(self) -> bool:
         return not self._requires
+
+
+def _reading(name: str) -> Callable[..., Any]:
+    """The method `name` of tensors, which tells Python values."""
+    method = getattr(Tensor, name)
+
+    @functools.wraps(method)
+    def read(self: LazyTensor, *args: Any, **kwargs: Any) -> Any:
+        return method(self._settled(is_break=True), *args, **kwargs)
+
+    return read
+
+
+for _name in """
+    item tolist numpy __array__ __bool__ __int__ __float__ __complex__ __index__ __contains__
+    __format__
+    """.split():
+    setattr(LazyTensor, _name, _reading(_name))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..nn import Module
+from .habits import Habit
 from .region import run
 
 PREFIX = "_orig_mod."
@@ -21,17 +22,19 @@ class OptimizedModule(Module):
     _orig_mod: Module
     _is_eager: bool
     _fullgraph: bool
+    _habit: Habit
 
     def __init__(self, module: Module, is_eager: bool = False, fullgraph: bool = False) -> None:
         super().__init__()
         self.__dict__.update(_is_eager=is_eager, _fullgraph=fullgraph, training=module.training)
+        self.__dict__["_habit"] = Habit()
         self._orig_mod = module
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The held module's call, compiled."""
         if self._is_eager:
             return self._orig_mod(*args, **kwargs)
-        return run(self._orig_mod, args, kwargs, self._fullgraph)
+        return run(self._orig_mod, args, kwargs, self._fullgraph, habit=self._habit)
 
     def __getattr__(self, name: str) -> Any:
         held = self._held().get("_orig_mod")
@@ -69,8 +72,8 @@ class CompiledForward:
     or pickled to."""
 
     def __init__(self, module: Module, fullgraph: bool) -> None:
-        self.module, self.fullgraph = module, fullgraph
+        self.module, self.fullgraph, self.habit = module, fullgraph, Habit()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         forward = type(self.module).forward
-        return run(forward, (self.module, *args), kwargs, self.fullgraph)
+        return run(forward, (self.module, *args), kwargs, self.fullgraph, habit=self.habit)

@@ -10,22 +10,10 @@ from ..autograd.node import Node, OutputEdge, tick
 from ..core import deferral
 from ..core.dispatch import operations
 from ..core.tensor import Tensor, wrap
-from .graph import Graph
 
 if TYPE_CHECKING:
     from .gradients import Stage
     from .region import Pending
-
-
-class Label:
-    """How a graph is called where others ask the operation of a node."""
-
-    takes_list = False
-
-    def __init__(self, graph: Graph) -> None:
-        names = list(dict.fromkeys(s.operation.label for s in graph.steps))
-        self.label = f"compiled({', '.join(names[:6])}{', ...' if len(names) > 6 else ''})"
-        self.array_names = [f"input {k}" for k in range(len(graph.inputs))]
 
 
 class CompiledNode(Node):
@@ -46,11 +34,11 @@ class CompiledNode(Node):
         """The node of a stage of `pending`, which has been computed: `arrays` by number of the
         value, `alive` the tensors of its outputs, those of earlier stages with their edges."""
         node = cls()
-        node.operation = Label(pending.graph)
+        node.operation = stage.label
         node._stage = stage
         node.edges = (*pending.edges, *[alive[n]._edge for n in stage.cut])
         node.key = pending.tensors[0]._key
-        numbers = [v.number for v in pending.graph.inputs]
+        numbers = [v.number for v in stage.graph.inputs]
         known = {**arrays, **dict(zip(numbers, pending.arrays, strict=True))}
         node.saved = tuple([known[n] for n in stage.held])
         versions: list[Any] = []
@@ -62,7 +50,7 @@ class CompiledNode(Node):
         node.sequence = tick()
         node.outputs = len(stage.wanted)
         if node.outputs == 1:
-            node.result_shape = pending.graph.values[stage.wanted[0]].shape
+            node.result_shape = stage.graph.values[stage.wanted[0]].shape
         return node
 
     def name(self) -> str:

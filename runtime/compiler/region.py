@@ -12,16 +12,17 @@ from ..autograd import anomaly
 from ..autograd.grad_mode import is_grad_enabled
 from ..autograd.graph import saved_tensors_hooks
 from ..core import callsite, deferral, observers
-from ..core.dispatch import DispatchKey
-from ..core.spec import Spec
+from ..core.dispatch import DispatchKey, key_of
 from ..core.tensor import Tensor, note_view
-from . import programs
+from . import prefixes
 from .capturing import frozen, is_capturable, lie_plainly
-from .graph import Graph, Value
+from .graph import Value
+from .habits import Habit, sight_of
 from .lazy import LazyTensor
 from .nodes import CompiledNode
 
 if TYPE_CHECKING:
+    from ..core.devices import device
     from ..ops.operation import Operation
 
 LEAST = 16_384
@@ -34,9 +35,10 @@ MOST_STEPS = 2_000
 class Pending:
     """Operations that wait, the plain tensors they read, and the lazy ones they make."""
 
-    def __init__(self, region: Region) -> None:
+    def __init__(self, region: Region, place: device) -> None:
         self.region = region
-        self.graph = Graph()
+        self.prefix = prefixes.first(place)  # which the operations lead to
+        self.values: list[Value] = []
         self.tensors: list[Tensor] = []  # the inputs
         self.arrays: list[Any] = []  # what they held; a tensor may be given another array
         self.versions: list[int] = []
@@ -44,58 +46,56 @@ class Pending:
         self.results: dict[int, weakref.ref[LazyTensor]] = {}  # by number of the value
         self.requiring: set[int] = set()  # numbers of the values that require a gradient
         self.views: dict[int, int] = {}  # the values whose memory others show
-        self.signature: list[Any] = []
-        self._numbers: dict[int, Value] = {}  # by id of an input
+        self._inputs: dict[int, Value] = {}  # by id of the tensor
 
     def value(self, tensor: Tensor) -> Value:
         """What stands for `tensor` in the graph."""
         if tensor.__class__ is LazyTensor and tensor._pending is self:
-            return self.graph.values[tensor._number]
-        found = self._numbers.get(id(tensor))
+            return self.values[tensor._number]
+        found = self._inputs.get(id(tensor))
         if found is None:
-            array = tensor._array
-            item = tensor._key.dtype.itemsize
-            strides = tuple([s // item for s in array.strides])
-            found = self.graph.input(Spec(array.shape, tensor._key.dtype, strides))
-            self._numbers[id(tensor)] = found
-            edge = tensor._edge
+            array, edge = tensor._array, tensor._edge
+            self.prefix = self.prefix.input(array, tensor._key.dtype, edge is not None)
+            found = self._inputs[id(tensor)] = self.prefix.entry
+            self.values.append(found)
             self.tensors.append(tensor)
             self.arrays.append(array)
             self.versions.append(tensor._writes[0])
             self.edges.append(edge)
             if edge is not None:
                 self.requiring.add(found.number)
-            dtype = tensor._key.dtype.name
-            self.signature.append((array.shape, dtype, strides, edge is not None))
         return found
 
-    def append(self, operation: Operation, tensors: list[Any], attributes: dict[str, Any]) -> Any:
-        """The lazy results of `operation`."""
+    def append(
+        self, operation: Operation, tensors: list[Any], attributes: dict[str, Any], identity: Any
+    ) -> Any:
+        """The lazy results of `operation`; `identity` tells its attributes apart."""
         inputs = tuple([None if t is None else self.value(t) for t in tensors])
         recorded = (
-            is_grad_enabled()
-            and operation.is_differentiable
-            and any(
-                x is not None and x.number in self.requiring and p.role == "main"
-                for x, p in zip(inputs, operation.arrays, strict=True)
-            )
+            operation.is_differentiable and is_grad_enabled() and self._records(operation, inputs)
         )
-        out = self.graph.append(operation, inputs, attributes, recorded)
-        numbers = tuple([None if x is None else x.number for x in inputs])
-        self.signature.append((operation.name, numbers, frozen(attributes), recorded))
+        self.prefix = self.prefix.step(operation, inputs, attributes, identity, recorded)
+        outs = self.prefix.entry.outputs
+        self.values += outs
         key = next(t for t in tensors if t is not None)._key
-        outs = out if isinstance(out, tuple) else (out,)
         results = tuple([self._lazy(value, key, recorded) for value in outs])
         if operation.is_view:
             for value, result in zip(outs, results, strict=True):
                 self.views[value.number] = inputs[0].number
                 result._writes = tensors[0]._writes
-        return results if isinstance(out, tuple) else results[0]
+        return results if operation.outputs != 1 else results[0]
+
+    def _records(self, operation: Operation, inputs: tuple[Any, ...]) -> bool:
+        """Whether some input that `operation` has a gradient for requires one."""
+        for x, p in zip(inputs, operation.arrays, strict=True):
+            if x is not None and p.role == "main" and x.number in self.requiring:
+                return True
+        return False
 
     def _lazy(self, value: Value, like: DispatchKey, recorded: bool) -> LazyTensor:
         tensor: LazyTensor = object.__new__(LazyTensor)
         requires = recorded and value.dtype.is_floating_point
-        key = like if value.dtype is like.dtype else programs.key_for(like, value.dtype)
+        key = like if value.dtype is like.dtype else key_of(like.device, value.dtype)
         vars(tensor).update(
             _pending=self, _number=value.number, _shape=value.shape, _strides=value.strides,
             _key=key, _writes=[0], _requires=requires,
@@ -105,7 +105,7 @@ class Pending:
         self.results[value.number] = weakref.ref(tensor)
         return tensor
 
-    def flush(self, reason: str) -> None:
+    def flush(self, reason: str, is_break: bool = False) -> None:
         """Compute what is still wanted, and make its tensors plain ones."""
         if self.region.pending is self:
             self.region.pending = None
@@ -116,8 +116,8 @@ class Pending:
         alive = {**self._owners(alive), **alive}
         self._require_unchanged()
         outputs = tuple(alive)
-        program = programs.find(self, outputs)
-        self.region.note(self, program, outputs, reason)
+        program = self.prefix.program(self, outputs)
+        self.region.note(program, reason, is_break)
         before = deferral.enter(None)
         try:
             arrays = program.run(self.arrays)
@@ -147,16 +147,19 @@ class Pending:
         one changes the gradients of the others through it."""
         found: dict[int, LazyTensor] = {}
         shown: set[int] = set()
-        there = {*alive, *[v.number for v in self.graph.inputs]}
+        there = {*alive, *self._input_numbers()}
         for number, view in alive.items():
             root = self._root(number)
             if root in shown and root not in found:
-                owner = self._lazy(self.graph.values[root], view._key, root in self.requiring)
+                owner = self._lazy(self.values[root], view._key, root in self.requiring)
                 owner._writes = view._writes
                 found[root] = owner
             if root not in there:
                 shown.add(root)
         return found
+
+    def _input_numbers(self) -> list[int]:
+        return [v.number for v in self._inputs.values()]
 
     def _root(self, number: int) -> int:
         """The number of the value whose memory the value `number` shows: itself, if no view."""
@@ -167,7 +170,7 @@ class Pending:
     def _become_view(self, tensor: Tensor, number: int) -> None:
         """Let a view know the tensor whose memory it shows, if that is still there."""
         root = self._root(number)
-        inputs = [v.number for v in self.graph.inputs]
+        inputs = self._input_numbers()
         reference = self.results.get(root)
         owner: Tensor | None = reference() if reference else None
         if root in inputs:
@@ -188,11 +191,22 @@ class Region:
 
     def __init__(self, is_whole: bool = False, record: list[Any] | None = None) -> None:
         self.pending: Pending | None = None
+        self.has_waited = False  # whether anything has
         self.is_whole = is_whole
         self.record = record
 
     def capture(self, operation: Operation, arguments: dict[str, Any], key: DispatchKey) -> Any:
         """See `core.deferral`."""
+        out = self._captured(operation, arguments, key)
+        if out is NotImplemented and self.pending is not None:
+            for value in arguments.values():
+                for x in value if isinstance(value, tuple | list) else (value,):
+                    if x.__class__ is LazyTensor:
+                        self.flush(f"{operation.label} does not wait")
+                        return out
+        return out
+
+    def _captured(self, operation: Operation, arguments: dict[str, Any], key: DispatchKey) -> Any:
         if key.level or key.is_concealed or not is_capturable(operation, key):
             return NotImplemented
         if anomaly.state.records or _is_packing():
@@ -201,15 +215,17 @@ class Region:
         attributes = {n: arguments[n] for n in operation.attribute_names}
         if getattr(attributes.get("dtype"), "is_complex", False):
             return NotImplemented
-        if not self._is_worthwhile(tensors, key) or frozen(attributes) is None:
+        identity = frozen(attributes)
+        if identity is None or not self._is_worthwhile(tensors, key):
             return NotImplemented
-        if operation.formula is not None and not lie_plainly(tensors):
+        if key.device.type != "cpu" and operation.formula is not None and not lie_plainly(tensors):
             return NotImplemented
         if self.pending is None:
-            self.pending = Pending(self)
+            self.pending = Pending(self, key.device)
+            self.has_waited = True
         pending = self.pending
-        out = pending.append(operation, tensors, attributes)
-        if len(pending.graph.steps) >= MOST_STEPS:
+        out = pending.append(operation, tensors, attributes, identity)
+        if pending.prefix.steps >= MOST_STEPS:
             pending.flush("it has many steps")
         return out
 
@@ -261,15 +277,17 @@ class Region:
         callsite.count_write(tensor._writes, operation)
         return True
 
-    def flush(self, reason: str) -> None:
-        """Compute what waits."""
+    def flush(self, reason: str, is_break: bool = False) -> None:
+        """See `core.deferral`."""
         if self.pending is not None:
-            self.pending.flush(reason)
+            self.pending.flush(reason, is_break)
 
-    def note(self, pending: Pending, program: Any, outputs: Any, reason: str) -> None:
+    def note(self, program: Any, reason: str, is_break: bool) -> None:
         """Remember a flush for `explain`. Raises: RuntimeError if there should be none."""
+        if not self.is_whole and self.record is None:
+            return
         place = callsite.current()
-        if self.is_whole and reason != "the end":
+        if self.is_whole and is_break:
             where = "" if place is None else f" at {callsite.shown(place)}"
             raise RuntimeError(
                 "compile: expected a function that reads no values, as fullgraph=True says. In "
@@ -285,15 +303,21 @@ def run(
     kwargs: Any,
     is_whole: bool = False,
     record: list[Any] | None = None,
+    habit: Habit | None = None,
 ) -> Any:
     """What `function` returns, all of it computed; its operations wait meanwhile, in the region
-    that runs or in one of their own.
+    that runs or in one of their own, unless by `habit` none would.
 
     After an exception nothing more is computed; a lazy tensor that got out computes itself when it
     is read.
     """
     if deferral.state.region is not None:
         return function(*args, **kwargs)
+    sight: Any = None
+    if habit is not None and not is_whole:
+        sight = sight_of(args, kwargs)
+        if habit.is_vain(sight):
+            return function(*args, **kwargs)
     region = Region(is_whole, record)
     deferral.enter(region)
     try:
@@ -301,4 +325,6 @@ def run(
         region.flush("the end")
     finally:
         deferral.enter(None)
+    if sight is not None and habit is not None:
+        habit.learn(sight, region.has_waited)
     return out

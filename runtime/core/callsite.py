@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import linecache
 import sys
+from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
 Place = tuple[CodeType, int]
 """A point in a running program: code and instruction. Its line is looked up when it is shown."""
+
+name_of: Callable[[str], str] = str
+"""What users call a file of code; a session knows its cells."""
 
 
 def current() -> Place | None:
@@ -25,7 +29,7 @@ def shown(place: Place) -> str:
     code, instruction = place
     number = list(code.co_positions())[instruction // 2][0] or code.co_firstlineno
     text = linecache.getline(code.co_filename, number).strip()
-    words = f"line {number} of {code.co_filename}"
+    words = f"line {number} of {name_of(code.co_filename)}"
     return f"{words}: {text}" if text else words
 
 

@@ -394,7 +394,8 @@ def _filler(name: str, value: Any, doc: str) -> Any:
         made = _filled(tuple(input.shape), value, key, requires_grad, order)
         return for_slices(made, input)
 
-    filled.__name__, filled_like.__name__ = name, f"{name}_like"
+    filled.__name__ = filled.__qualname__ = name
+    filled_like.__name__ = filled_like.__qualname__ = f"{name}_like"
     filled.__doc__ = f"A tensor of {doc}, of the given sizes."
     filled_like.__doc__ = f"A tensor of {doc}, with the shape, dtype and device of input."
     return filled, filled_like

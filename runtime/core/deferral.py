@@ -34,8 +34,8 @@ class Region(Protocol):
     def rename(self, tensor: Tensor, result: Tensor, operation: str) -> bool:
         """Whether the lazy `tensor` now stands for what `result` does, which is lazy too."""
 
-    def flush(self, reason: str) -> None:
-        """Compute all that waits."""
+    def flush(self, reason: str, is_break: bool = False) -> None:
+        """Compute all that waits; `is_break` if Python itself wants to know values."""
 
 
 class _State(threading.local):

@@ -8,6 +8,7 @@ count stays. That holds only as long as nobody else can write there: NumPy throu
 from __future__ import annotations
 
 import weakref
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,8 @@ def expose(array: Any) -> None:
         return
     owner = array if array.base is None else array.base
     if owner.__class__ is np.ndarray and id(owner) not in _exposed:
-        key = id(owner)
-        _exposed[key] = weakref.ref(owner, lambda _: _exposed.pop(key, None))
+        # `pop` itself takes the reference as its default: Ctrl-C would be lost in a line of Python.
+        _exposed[id(owner)] = weakref.ref(owner, partial(_exposed.pop, id(owner)))
 
 
 def is_private(array: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import socket
@@ -17,7 +18,7 @@ CHOICE = "GLOO_SOCKET_IFNAME"
 
 def addresses(store: Store) -> list[str]:
     """Addresses to try in turn: of the interface that GLOO_SOCKET_IFNAME names, else the one that
-    reaches the store, else what the machine's name stands for.
+    reaches the store, else what the machine's name stands for, and those of all its interfaces.
 
     Raises: DistNetworkError for an interface that is not there.
     """
@@ -27,11 +28,19 @@ def addresses(store: Store) -> list[str]:
     known = store.local_address()
     if known is not None:
         return [known]
-    try:
-        named = socket.gethostbyname(socket.gethostname())
-    except OSError:
-        return [LOOPBACK]
-    return [LOOPBACK] if named.startswith("127.") else [named, LOOPBACK]
+    found = []
+    with contextlib.suppress(OSError):
+        found.append(socket.gethostbyname(socket.gethostname()))
+    for _, name in socket.if_nameindex():
+        with contextlib.suppress(DistNetworkError):  # one without an address
+            found.append(_of_interface(name))
+    # A name may stand for 127.0.1.1, as on Debian: others do not reach that.
+    return [*dict.fromkeys(a for a in found if not is_loopback(a)), LOOPBACK]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host`, a name or an address, says itself that it leads nowhere else."""
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def _of_interface(name: str) -> str:

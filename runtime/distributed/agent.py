@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from .failures import DistBackendError, DistTimeoutError
+from .failures import DistBackendError, DistError, DistTimeoutError
 from .nodes import Nodes
 from .rendezvous import AGENT_STORE
 from .reports import ERROR_FILE, read_report
@@ -113,21 +113,33 @@ class Agent:
             signal.signal(number, _interrupt)
         with tempfile.TemporaryDirectory(prefix="flambeau-run-") as directory:
             try:
-                for attempt in range(launch.max_restarts + 1):
-                    self._start(counts, attempt, Path(directory))
-                    if self._watch(attempt):
-                        launch.nodes.leave()
-                        return 0
-                    left = launch.max_restarts - attempt
-                    self._tell(attempt, left)
-                launch.nodes.leave()
-                return 1
+                is_done = self._tried(counts, Path(directory))
+                launch.nodes.leave(has_failed=not is_done)
+                return int(not is_done)
             except Interrupted as interrupt:
                 return 128 + interrupt.number
             finally:
                 for number in (signal.SIGTERM, signal.SIGINT):
                     signal.signal(number, signal.SIG_IGN)  # what follows takes no longer than GRACE
                 self._end_all()
+
+    def _tried(self, counts: list[int], directory: Path) -> bool:
+        """Whether all processes ended well, at the first attempt or a later one."""
+        launch = self.launch
+        try:
+            for attempt in range(launch.max_restarts + 1):
+                if attempt:
+                    launch.nodes.require_all()
+                self._start(counts, attempt, directory)
+                failed = self._watch(attempt)
+                if failed is None:
+                    return True
+                self._tell(failed, launch.max_restarts - attempt)
+        except DistError as lost:
+            self._settle()
+            self._tell(launch.nodes.rank, 0)
+            print(f"torchrun: {lost}", file=sys.stderr)
+        return False
 
     # -- starting --------------------------------------------------------------------------------
 
@@ -174,7 +186,7 @@ class Agent:
             stdout=outlets[0].stream,
             stderr=outlets[1].stream,
             stdin=None if rank == 0 else subprocess.DEVNULL,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
         threads = []
         for outlet, pipe in zip(outlets, (process.stdout, process.stderr), strict=True):
@@ -210,26 +222,27 @@ class Agent:
 
     # -- watching and ending ---------------------------------------------------------------------
 
-    def _watch(self, attempt: int) -> bool:
-        """Wait for the processes; whether all ended well. If one fails, here or elsewhere, all are
-        ended."""
+    def _watch(self, attempt: int) -> int | None:
+        """Wait for the processes; the node of the first that failed, None if all ended well. If one
+        fails, here or elsewhere, all are ended. Raises: DistError for a launcher that is gone."""
         nodes = self.launch.nodes
         while True:
             if any(worker.failed for worker in self.workers):
                 nodes.tell_failure(attempt)
                 self._settle()
-                return False
+                return nodes.rank if nodes.count == 1 else nodes.failed_elsewhere(attempt)
             if all(worker.process.poll() == 0 for worker in self.workers):
                 for worker in self.workers:
                     for thread in worker.threads:
                         thread.join()
-                return True
-            if nodes.failed_elsewhere(attempt) is not None:
+                return None
+            if (node := nodes.failed_elsewhere(attempt)) is not None:
                 self._end_all()
-                return False
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                running = next(w for w in self.workers if w.process.poll() is None)
-                running.process.wait(self.launch.interval)
+                return node
+            running = next((w for w in self.workers if w.process.poll() is None), None)
+            if running is not None:  # else the last one has ended meanwhile
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    running.process.wait(self.launch.interval)
 
     def _settle(self) -> None:
         """After a failure: those that the same failure ends may say so, then all are ended."""
@@ -251,14 +264,11 @@ class Agent:
                 process.kill()
                 process.wait()
 
-    def _tell(self, attempt: int, restarts_left: int) -> None:
+    def _tell(self, node: int | None, restarts_left: int) -> None:
         """Say which process failed first, and how."""
-        first = self.launch.nodes.failed_elsewhere(attempt)
         own = [w for w in self.workers if w.report.exists() or _failed_itself(w)]
-        if first == -1:
-            print("torchrun: the launcher that keeps the store is gone.", file=sys.stderr)
-        elif first not in (None, self.launch.nodes.rank):
-            print(f"torchrun: a process failed at node {first}.", file=sys.stderr)
+        if node != self.launch.nodes.rank:
+            print(f"torchrun: a process failed at node {node}.", file=sys.stderr)
         elif own:
             print(_failure_text(own), file=sys.stderr)
         if restarts_left:
@@ -291,7 +301,8 @@ def _failure_text(failed: list[Worker]) -> str:
     return "\n".join(lines)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Let this process get SIGTERM when the one that started it dies, however that is."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 

@@ -75,7 +75,7 @@ def all_reduce(
     if not is_member(group):
         return None
     here = world(group)
-    require_dense("all_reduce", [tensor])
+    require_dense("all_reduce", [], [tensor])
     combine = function_of(op, tensor.dtype)
     held = Held(tensor)
 
@@ -115,7 +115,7 @@ def reduce(
         return None
     here = world(group)
     root = _source("reduce", here, dst, group_dst, None)
-    require_dense("reduce", [tensor])
+    require_dense("reduce", [], [tensor])
     combine = function_of(op, tensor.dtype)
     held = Held(tensor)
 
@@ -146,7 +146,7 @@ def broadcast(
         return None
     here = world(group)
     root = _source("broadcast", here, src, group_src, None)
-    require_dense("broadcast", [tensor])
+    require_dense("broadcast", [], [tensor])
     held = Held(tensor)
 
     def put() -> None:
@@ -171,7 +171,7 @@ def all_gather(
         return None
     here = world(group)
     _require_count("all_gather", "tensor_list", tensor_list, here)
-    require_dense("all_gather", [tensor, *tensor_list])
+    require_dense("all_gather", [tensor], tensor_list)
     for k, target in enumerate(tensor_list):
         _require_size("all_gather", f"output {k}, as the input has", target, tensor.numel())
     held = [Held(t) for t in tensor_list]
@@ -198,7 +198,7 @@ def all_gather_into_tensor(
     if not is_member(group):
         return None
     here = world(group)
-    require_dense("all_gather_into_tensor", [output_tensor, input_tensor])
+    require_dense("all_gather_into_tensor", [input_tensor], [output_tensor])
     count = input_tensor.numel()
     _require_size("all_gather_into_tensor", "the output", output_tensor, count * here.size())
     held = Held(output_tensor)
@@ -231,7 +231,7 @@ def gather(
         targets = _require_count("gather", "gather_list", gather_list, here)
     elif gather_list:
         raise ValueError(f"gather: expected a gather_list at rank {dst} alone. Got one elsewhere.")
-    require_dense("gather", [tensor, *targets])
+    require_dense("gather", [tensor], targets)
     for k, target in enumerate(targets):
         _require_size("gather", f"output {k}, as the input has", target, tensor.numel())
     held, own = [Held(t) for t in targets], Held(tensor)
@@ -273,7 +273,7 @@ def scatter(
         raise ValueError(
             f"scatter: expected a scatter_list at rank {src} alone. Got one elsewhere."
         )
-    require_dense("scatter", [tensor, *given])
+    require_dense("scatter", given, [tensor])
     for k, t in enumerate(given):
         _require_size("scatter", f"input {k}, as the output has", t, tensor.numel())
     held, sent = Held(tensor), [Held(t).array for t in given]
@@ -302,7 +302,7 @@ def reduce_scatter(
         return None
     here = world(group)
     _require_count("reduce_scatter", "input_list", input_list, here)
-    require_dense("reduce_scatter", [output, *input_list])
+    require_dense("reduce_scatter", input_list, [output])
     _require_size("reduce_scatter", "the output", output, input_list[here.rank()].numel())
     arrays = [Held(t).array for t in input_list]
     return _reduce_scatter("reduce_scatter", output, arrays, op, here, async_op)
@@ -315,7 +315,7 @@ def reduce_scatter_tensor(
     if not is_member(group):
         return None
     here = world(group)
-    require_dense("reduce_scatter_tensor", [output, input])
+    require_dense("reduce_scatter_tensor", [input], [output])
     count = output.numel()
     if input.numel() != count * here.size():
         raise ShapeError(
@@ -365,7 +365,7 @@ def all_to_all(
     here = world(group)
     _require_count("all_to_all", "input_tensor_list", input_tensor_list, here)
     _require_count("all_to_all", "output_tensor_list", output_tensor_list, here)
-    require_dense("all_to_all", [*input_tensor_list, *output_tensor_list])
+    require_dense("all_to_all", input_tensor_list, output_tensor_list)
     own = here.rank()
     _require_size(
         "all_to_all", f"output {own}", output_tensor_list[own], input_tensor_list[own].numel()
@@ -401,7 +401,7 @@ def all_to_all_single(
     if not is_member(group):
         return None
     here = world(group)
-    require_dense("all_to_all_single", [output, input])
+    require_dense("all_to_all_single", [input], [output])
     held = Held(output)
     pieces = _split(input, Held(input).array, input_split_sizes, here, "input")
     into = _split(output, held.array, output_split_sizes, here, "output")

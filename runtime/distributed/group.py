@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from typing import Any
 
+from .failures import DistError
 from .process_group import Backend, ProcessGroup
 from .rendezvous import rendezvous
 from .store import PrefixStore, Store, seconds_of
@@ -33,7 +35,6 @@ class GroupMember(group):
 _world: ProcessGroup | None = None
 _groups: list[ProcessGroup] = []  # made by new_group
 _made = 0  # groups of this world, those of others counted too: all processes count alike
-_worlds = 0  # begun by this process: a store may serve for more than one
 
 
 def init_process_group(
@@ -54,36 +55,60 @@ def init_process_group(
     `timeout`, a timedelta or seconds, is how long each call waits for the others: 30 minutes
     unless given. The backend is a name: tensors of every device go over TCP.
 
-    Raises: ValueError if there is a group already or the rank lies outside the world,
-    DistNetworkError or StoreTimeoutError if the others do not come.
+    Raises: ValueError if there is a group already, or for ranks and sizes that do not fit
+    together, DistNetworkError or StoreTimeoutError if the others do not come.
     """
-    global _world, _worlds, _made
+    global _world, _made
     if _world is not None and _world.pid == os.getpid():
         raise ValueError(
             "init_process_group: expected no process group. There is one already: call "
             "destroy_process_group() first."
         )
     limit = seconds_of(timeout, TIMEOUT)
-    if store is None and init_method is None and world_size < 0 and "WORLD_SIZE" not in os.environ:
-        size, place = 1, max(rank, 0)
-    elif store is None:
-        if (world_size == 1 or os.environ.get("WORLD_SIZE") == "1") and init_method is None:
-            size, place = 1, max(rank, int(os.environ.get("RANK", 0)) if rank < 0 else rank)
-        else:
-            store, place, size = rendezvous(init_method or "env://", rank, world_size, limit)
+    if store is None:
+        store, place, size = _found(init_method, rank, world_size, limit)
     else:
-        size, place = world_size, rank
+        place, size = rank, world_size
     if not 0 <= place < size:
         raise ValueError(
             f"init_process_group: expected a rank from 0 to {size - 1}, as world_size is {size}. "
             f"Got {place}."
         )
-    _worlds += 1
-    name = f"{group_name or 'world'}/{os.environ.get(RESTARTS, '0')}/{_worlds}"
-    shared = None if store is None else PrefixStore(name, store)
     kind = Backend((backend or "gloo").split(",")[0].rpartition(":")[2])
-    _world = ProcessGroup(shared, place, list(range(size)), kind, limit)
+    ranks = list(range(size))
+    if store is None or size == 1:
+        _world = ProcessGroup(None, place, ranks, kind, limit)
+    else:
+        name = f"{group_name or 'world'}/{os.environ.get(RESTARTS, '0')}"
+        _world = _begun(PrefixStore(name, store), place, ranks, kind, limit)
     _made = 0
+
+
+def _found(
+    init_method: str | None, rank: int, world_size: int, limit: float
+) -> tuple[Store | None, int, int]:
+    """The store of a world, this process's rank and the size; no store for a process alone."""
+    if init_method is None:
+        size = world_size if world_size > 0 else int(os.environ.get("WORLD_SIZE", 1))
+        if size == 1:
+            own = int(os.environ.get("RANK", 0)) if "WORLD_SIZE" in os.environ else 0
+            return None, rank if rank >= 0 else own, 1
+    return rendezvous(init_method or "env://", rank, world_size, limit)
+
+
+def _begun(
+    store: PrefixStore, rank: int, ranks: list[int], kind: Backend, limit: float
+) -> ProcessGroup:
+    """A group that finds itself in `store`, which may have served for others before: each process
+    counts the times that it came."""
+    times = f"times/{rank}"
+    place = str(store.add(times, 1))
+    try:
+        return ProcessGroup(PrefixStore(place, store), rank, ranks, kind, limit)
+    except BaseException:
+        with contextlib.suppress(DistError):
+            store.add(times, -1)  # the others may still come to where this one was
+        raise
 
 
 RESTARTS = "TORCHELASTIC_RESTART_COUNT"
@@ -152,7 +177,7 @@ def new_group(
     store = None if whole.store is None else PrefixStore(f"group{mark or _made}", whole.store)
     kind = Backend(backend or whole.backend)
     limit = seconds_of(timeout, whole.timeout)
-    made = ProcessGroup(store, members.index(whole.rank()), members, kind, limit)
+    made = ProcessGroup(store, members.index(whole.rank()), members, kind, limit, whole)
     _groups.append(made)
     return made
 

@@ -164,9 +164,9 @@ class Lanes:
 
 
 def _send_small(lane: socket.socket, greeting: bytes, data: Bytes) -> None:
-    total = len(greeting) + len(data)
-    if total and lane.sendmsg([greeting, data] if greeting else [data]) != total:
-        raise ConnectionResetError(0, "a lane that takes no more")
+    sent = lane.sendmsg([greeting, data]) if greeting else lane.send(data)
+    if sent < len(greeting) + len(data):  # a signal came while the lane was full
+        lane.sendall(b"".join([greeting, data])[sent:])
 
 
 def receive_into(lane: socket.socket, into: Any) -> None:

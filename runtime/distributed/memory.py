@@ -20,9 +20,11 @@ def described(tensor: Tensor) -> str:
     return f"{tensor.dtype.name} {tuple(tensor.shape)}"
 
 
-def require_dense(name: str, tensors: Sequence[Any]) -> None:
+def require_dense(name: str, sent: Sequence[Any], filled: Sequence[Any] = ()) -> None:
     """Raises: TypeError for what is no tensor, LayoutError for a sparse one, DTypeError for
-    different dtypes, RuntimeError on meta."""
+    different dtypes, RuntimeError on meta, and for tensors to be filled that cannot be: expanded
+    ones, whose elements share places, and views of memory that is only read."""
+    tensors = [*sent, *filled]
     for t in tensors:
         if not isinstance(t, Tensor):
             raise TypeError(f"{name}: expected a tensor. Got {type(t).__name__}.")
@@ -33,6 +35,12 @@ def require_dense(name: str, tensors: Sequence[Any]) -> None:
         if t.dtype is not tensors[0].dtype:
             raise DTypeError(
                 f"{name}: expected tensors of one dtype. Got {tensors[0].dtype} and {t.dtype}."
+            )
+    for t in filled:
+        if not getattr(reveal(t).flags, "writeable", True):
+            raise RuntimeError(
+                f"{name}: expected a tensor to fill whose elements have memory of their own. Got "
+                f"one of shape {tuple(t.shape)} that was expanded, or is read-only. Clone it first."
             )
 
 

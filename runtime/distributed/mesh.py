@@ -10,93 +10,35 @@ than all processes live.
 from __future__ import annotations
 
 import contextlib
-import secrets
 import socket
 import struct
 import threading
-import time
 
-from .addresses import addresses
-from .failures import DistBackendError, DistNetworkError
+from .failures import DistBackendError
+from .meeting import LANE, POST, Meeting
 from .store import Store
-from .tcp_store import keep_watch, receive
-
-HELLO = struct.Struct("<16sIB")  # the group's token, who connects, and for what
-LANE, POST = 0, 1
 
 
 class Mesh:
-    """The connections of the process with `rank` to the others of `size`, by their ranks.
+    """The connections of the process with `rank` to the others of `size`, by their ranks. Of those
+    of a group within another one, `around` is the other's mesh: its failure ends the wait for them.
 
-    Raises: DistNetworkError for a process that cannot be reached, StoreTimeoutError for one that
-    does not come within `timeout` seconds.
+    Raises: see Meeting.
     """
 
-    def __init__(self, store: Store, rank: int, size: int, timeout: float) -> None:
+    def __init__(
+        self, store: Store, rank: int, size: int, timeout: float, around: Mesh | None = None
+    ) -> None:
         self.rank, self.size, self.timeout = rank, size, timeout
-        self.lanes: list[socket.socket] = []
-        self.posts: list[socket.socket] = []
         self.failure: DistBackendError | None = None
         self.failed = threading.Event()
         self._lock = threading.Lock()
-        deadline = time.monotonic() + timeout
-        token = self._agreed_token(store)
-        store.set_timeout(timeout)
-        found: dict[tuple[int, int], socket.socket] = {}
-        hosts = addresses(store)
-        with _listener(hosts) as listener:
-            port = listener.getsockname()[1]
-            store.set(f"at/{rank}", f"{port} {' '.join(hosts)}")
-            try:
-                for peer in range(rank):
-                    where = store.get(f"at/{peer}").decode().split()
-                    for kind in (LANE, POST):
-                        hello = token, rank, kind
-                        found[peer, kind] = _connected(where, hello, peer, deadline)
-                while len(found) < 2 * (size - 1):
-                    self._accept(listener, token, deadline, found)
-            except BaseException:
-                for connection in found.values():
-                    connection.close()
-                raise
+        found = Meeting(store, rank, size, timeout, around).connections()
         nobody = socket.socket()  # stands at our own place, so that ranks are indices
         nobody.close()
         self.lanes = [found.get((peer, LANE), nobody) for peer in range(size)]
         self.posts = [found.get((peer, POST), nobody) for peer in range(size)]
         self.set_timeout(timeout)
-
-    def _agreed_token(self, store: Store) -> bytes:
-        """Sixteen bytes that only processes which reach the store know."""
-        if self.rank == 0:
-            store.set("token", secrets.token_bytes(16))
-        return store.get("token")
-
-    def _accept(
-        self,
-        listener: socket.socket,
-        token: bytes,
-        deadline: float,
-        found: dict[tuple[int, int], socket.socket],
-    ) -> None:
-        absent = [k for k in range(self.rank + 1, self.size) if (k, POST) not in found]
-        try:
-            listener.settimeout(max(0.001, deadline - time.monotonic()))
-            connection, _ = listener.accept()
-        except TimeoutError:
-            raise DistNetworkError(
-                f"init_process_group: expected a connection from rank {absent} within "
-                f"{self.timeout:g} s at rank {self.rank}. None came. Look whether they run, and "
-                "whether a firewall lets connections between the machines pass."
-            ) from None
-        connection.settimeout(10.0)  # for the few bytes of the hello
-        try:
-            theirs, peer, kind = HELLO.unpack(receive(connection, HELLO.size))
-        except (OSError, struct.error):
-            theirs, peer, kind = b"", -1, -1
-        if not secrets.compare_digest(theirs, token) or peer not in absent:
-            connection.close()  # not one of us
-            return
-        found[peer, kind] = _prepared(connection, kind)
 
     def fail(self, error: DistBackendError) -> DistBackendError:
         """Keep `error` as what ended the group, if it is the first; wake whoever waits at a lane.
@@ -123,40 +65,6 @@ class Mesh:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
             connection.close()
-
-
-def _listener(hosts: list[str]) -> socket.socket:
-    """A socket that listens on all of `hosts`, or on the one there is."""
-    if len(hosts) == 1:
-        family = socket.AF_INET6 if ":" in hosts[0] else socket.AF_INET
-        return socket.create_server((hosts[0], 0), family=family, backlog=4096)
-    return socket.create_server(("", 0), backlog=4096)
-
-
-def _connected(
-    where: list[str], hello: tuple[bytes, int, int], peer: int, deadline: float
-) -> socket.socket:
-    port, *hosts = where
-    errors = []
-    for host in hosts:
-        left = deadline - time.monotonic()
-        try:
-            connection = socket.create_connection((host, int(port)), timeout=max(0.001, left))
-            connection.sendall(HELLO.pack(*hello))
-        except OSError as error:
-            errors.append(f"{host}:{port}: {error}")
-            continue
-        return _prepared(connection, hello[2])
-    raise DistNetworkError(
-        f"init_process_group: expected rank {peer} to be reached from rank {hello[1]}. Got "
-        f"{'; '.join(errors)}. GLOO_SOCKET_IFNAME names the network interface to use."
-    )
-
-
-def _prepared(connection: socket.socket, kind: int) -> socket.socket:
-    connection.settimeout(None)
-    keep_watch(connection, is_read_on=kind == POST)
-    return connection
 
 
 def _limit(lane: socket.socket, seconds: float) -> None:

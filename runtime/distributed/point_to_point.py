@@ -112,7 +112,7 @@ def irecv(
     if not is_member(group):
         return None
     here = world(group)
-    require_dense("recv", [tensor])
+    require_dense("recv", [], [tensor])
     anybody = src is None and group_src is None
     peer = None if anybody else _peer("recv", here, src, group_src)
     if anybody and here.size() == 1:

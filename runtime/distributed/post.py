@@ -8,7 +8,6 @@ import selectors
 import socket
 import struct
 import threading
-from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +17,9 @@ from .mesh import Mesh
 FRAME = struct.Struct("<BHqQ")  # what it is, bytes of its words, tag, bytes of its content
 MESSAGE, ABORT, GOODBYE = range(3)
 LONGEST_NEWS = 4000
+
+TELL_WITHIN = 5.0
+"""Seconds after which a process that takes no news is left without."""
 
 
 @dataclass(eq=False)
@@ -59,26 +61,43 @@ class Post:
     # -- sending ---------------------------------------------------------------------------------
 
     def send(self, dst: int, tag: int, words: str, content: Any) -> None:
-        """Send a message; returns when it is on its way. Raises: DistBackendError."""
+        """Send a message; returns when it is on its way. Raises: DistBackendError; after part of a
+        message that found no room for the group's timeout, the group has failed."""
         self._require_whole(f"send to rank {dst}")
         try:
-            self._frame(dst, MESSAGE, words, content, tag)
+            with self._sending[dst]:
+                self._frame(dst, MESSAGE, words, content, tag, self.mesh.timeout)
+        except TimeoutError:
+            late = DistTimeoutError(
+                f"send: rank {self.mesh.rank} expected rank {dst} to take {words} within "
+                f"{self.mesh.timeout:g} s. It did not: it may have stopped."
+            )
+            self._gone[dst] = f"rank {dst} takes no more."
+            self.tell(ABORT, str(late), is_timeout=True)
+            raise self.mesh.fail(late) from None
         except OSError as error:
             raise self._lost(f"send to rank {dst}", dst, error) from None
 
-    def _frame(self, dst: int, kind: int, words: str, content: Any = b"", tag: int = 0) -> None:
+    def _frame(
+        self, dst: int, kind: int, words: str, content: Any, tag: int, seconds: float
+    ) -> None:
         text = words.encode()[:LONGEST_NEWS]
         head = FRAME.pack(kind, len(text), tag, len(content)) + text
-        with self._sending[dst]:
-            _send_all(self.mesh.posts[dst], head, self.mesh.timeout)
-            _send_all(self.mesh.posts[dst], content, self.mesh.timeout)
+        _send_all(self.mesh.posts[dst], head, seconds)
+        _send_all(self.mesh.posts[dst], content, seconds)
 
     def tell(self, kind: int, words: str = "", is_timeout: bool = False) -> None:
         """Tell all others that this process failed or leaves, as far as they can be reached."""
         for peer in range(self.mesh.size):
-            if peer != self.mesh.rank and peer not in self._gone:
+            if peer == self.mesh.rank or peer in self._gone:
+                continue
+            if not self._sending[peer].acquire(timeout=TELL_WITHIN):
+                continue  # a message to it is under way, and goes no further
+            try:
                 with contextlib.suppress(OSError):
-                    self._frame(peer, kind, words, tag=int(is_timeout))
+                    self._frame(peer, kind, words, b"", int(is_timeout), TELL_WITHIN)
+            finally:
+                self._sending[peer].release()
 
     # -- receiving -------------------------------------------------------------------------------
 
@@ -103,9 +122,7 @@ class Post:
     def wait(self, wanted: Delivery, seconds: float) -> int:
         """Wait for what `receive` began; the rank it came from. Raises: DistBackendError for words
         or sizes that differ, a peer that is gone, or the end of the time."""
-        if not wanted.arrived.wait(seconds):
-            with self._lock, contextlib.suppress(ValueError):
-                self._waiting.remove(wanted)
+        if not wanted.arrived.wait(seconds) and not self._is_coming(wanted, seconds):
             whom = "any rank" if wanted.src is None else f"rank {wanted.src}"
             raise DistTimeoutError(
                 f"recv: rank {self.mesh.rank} expected {wanted.words} with tag {wanted.tag} from "
@@ -122,6 +139,14 @@ class Post:
             raise wanted.error
         assert wanted.src is not None
         return wanted.src
+
+    def _is_coming(self, wanted: Delivery, seconds: float) -> bool:
+        """Whether a message that is late has begun to come, and has come at last."""
+        with self._lock:
+            if wanted in self._waiting:
+                self._waiting.remove(wanted)
+                return False
+        return wanted.arrived.wait(seconds)
 
     def _reason(self, src: int | None) -> str | None:
         """In words, why nothing can come from `src` any more."""
@@ -150,14 +175,21 @@ class Post:
                 reader: _Reader = key.data
                 try:
                     reader.read_on(self)
-                except (OSError, struct.error) as error:
+                except Exception as error:  # of the connection, or no memory for what it brings
                     self._selector.unregister(key.fileobj)
                     self._ended(reader, error)
 
     def _ended(self, reader: _Reader, error: Exception) -> None:
         """The connection of a peer is at its end: it left, or it died."""
         peer = reader.peer
-        if reader.goodbye:
+        if not isinstance(error, OSError | struct.error):
+            words = (
+                f"Rank {self.mesh.rank} expected a message that it can keep from rank {peer}. Got "
+                f"{type(error).__name__} {error}."
+            )
+            self.tell(ABORT, words)
+            self.mesh.fail(DistBackendError(words))
+        elif reader.goodbye:
             with self._lock:
                 self._gone[peer] = f"rank {peer} has left the group."
         else:
@@ -168,6 +200,11 @@ class Post:
                 else "ended without leaving the group. Its own output tells why."
             )
             self.mesh.fail(DistBackendError(f"The process of rank {peer} {how}"))
+        if reader.delivery is not None:
+            reader.delivery.error = DistBackendError(
+                f"recv of {reader.delivery.words}: {self._reason(peer)}"
+            )
+            reader.delivery.arrived.set()
         self._give_up_waiting()
 
     def _give_up_waiting(self) -> None:
@@ -227,7 +264,7 @@ class _Reader:
     def __init__(self, peer: int, post: socket.socket) -> None:
         self.peer, self.post = peer, post
         self.goodbye = False
-        self._queue: deque[Any] = deque()
+        self.delivery: Delivery | None = None  # a message of which not all has come
         self._begin()
 
     def _begin(self) -> None:
@@ -257,14 +294,15 @@ class _Reader:
         elif self._stage == 1:
             words = self._words.decode(errors="replace")
             if self._kind == MESSAGE:
-                self._delivery = post.place_for(self.peer, self._tag, words, self._nbytes)
-                self._left, self._stage = self._delivery.content, 2
+                self.delivery = post.place_for(self.peer, self._tag, words, self._nbytes)
+                self._left, self._stage = self.delivery.content, 2
             else:
                 self.goodbye |= self._kind == GOODBYE
                 post.hear(self._kind, words, bool(self._tag))
                 self._begin()
-        else:
-            self._delivery.arrived.set()
+        elif self.delivery is not None:
+            self.delivery.arrived.set()
+            self.delivery = None
             self._begin()
 
 

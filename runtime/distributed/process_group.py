@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing.util
 import os
-import queue
 import sys
-import threading
 import weakref
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,16 +14,21 @@ from typing import Any
 from .calls import Call
 from .failures import DistBackendError, DistTimeoutError
 from .lanes import Lanes
+from .machines import windows
 from .mesh import Mesh
+from .order import Order
 from .post import ABORT, GOODBYE, Post
 from .store import Store, seconds_of
-from .window import windows
+from .window import Window
 from .work import Work
 
 Schedule = Callable[[Lanes], Any]
 
 NEWS_COME_WITHIN = 1.0
 """Seconds: what ends a lane also tells its reason, on another connection."""
+
+END_WITHIN = 5.0
+"""Seconds that `close` waits for calls under way."""
 
 _open: weakref.WeakSet[ProcessGroup] = weakref.WeakSet()
 
@@ -48,27 +52,38 @@ class ProcessGroup:
     """
 
     def __init__(
-        self, store: Store | None, rank: int, ranks: list[int], backend: str, timeout: float
+        self,
+        store: Store | None,
+        rank: int,
+        ranks: list[int],
+        backend: str,
+        timeout: float,
+        around: ProcessGroup | None = None,
     ) -> None:
         self.backend, self.ranks, self.timeout = backend, ranks, timeout
         self._rank = rank
         self.pid = os.getpid()  # a fork knows its parent's group, but is not in it
         self.store = store
-        self._number = 0
-        self._under_way = 0
-        self._order = threading.Condition()
-        self._tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._letters: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._postman: threading.Thread | None = None
+        self._number = -1  # of the last call; the first is the one below
+        self._collectives, self._messages = Order("collectives"), Order("postman")
         self._closed = False
         self.mesh: Mesh | None = None
+        self._window: Window | None = None
+        self._machines = [[k] for k in range(len(ranks))]
         if len(ranks) > 1:
             assert store is not None
-            self.mesh = Mesh(store, rank, len(ranks), timeout)
-            self._window, self._machines = windows(store, rank, len(ranks))
+            whole = None if around is None else around.mesh
+            self.mesh = Mesh(store, rank, len(ranks), timeout, whole)
             self.post = Post(self.mesh)
             _remember(self)
+            try:
+                self.run("init_process_group", self._find_machines)
+            except BaseException:
+                self.close()
+                raise
+
+    def _find_machines(self, lanes: Lanes) -> None:
+        self._window, self._machines = windows(lanes)
 
     def rank(self) -> int:
         """The place of this process in the group."""
@@ -106,35 +121,17 @@ class ProcessGroup:
 
         Raises: DistBackendError if it fails here or at another process.
         """
-        if not async_op:
-            if self.mesh is None:
-                if finish is not None:
-                    finish()
-                return None
-            with self._order:
-                is_free = not self._under_way
-                if is_free:
-                    self._under_way += 1
-            if is_free:
-                self._carry_out(words, schedule, finish)
-                return None
-        work = Work(words, result)
+        work = Work(words, result) if async_op else None
         if self.mesh is None:
             if finish is not None:
                 finish()
-            work._finish(None)
+            if work is not None:
+                work._finish(None)
             return work
-        with self._order:
-            self._under_way += 1
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._work, args=(self._tasks,), daemon=True, name="collectives"
-                )
-                self._thread.start()
-            self._tasks.put((words, schedule, finish, work))
-        if async_op:
-            return work
-        work.wait()
+        call = functools.partial(self._carry_out, words, schedule, finish)
+        if work is not None:
+            return self._collectives.later(call, work)
+        self._collectives.now(words, call)
         return None
 
     def _carry_out(self, words: str, schedule: Schedule, finish: Any) -> None:
@@ -157,9 +154,6 @@ class ProcessGroup:
             kind = type(error).__name__
             self.abort(f"Rank {self.rank()} was interrupted in {words}, by {kind}.")
             raise
-        finally:
-            with self._order:
-                self._under_way -= 1
 
     def _once_more(self, words: str, failure: DistBackendError) -> DistBackendError:
         error = DistBackendError(
@@ -168,17 +162,6 @@ class ProcessGroup:
         )
         error.__cause__ = failure
         return error
-
-    def _work(self, tasks: queue.SimpleQueue[Any]) -> None:
-        while (task := tasks.get()) is not None:
-            words, schedule, finish, work = task
-            error: BaseException | None = None
-            try:
-                self._carry_out(words, schedule, finish)
-            except BaseException as caught:
-                error = caught
-            work._finish(error)
-            del task, schedule, finish, work  # they hold tensors
 
     def _give_up(self, call: Call, error: DistBackendError, at_end: bool) -> DistBackendError:
         """End the group for a reason found here, tell it to the others; the error to raise. If a
@@ -206,15 +189,7 @@ class ProcessGroup:
 
     def send_later(self, words: str, send: Callable[[], None], result: Any) -> Work:
         """Let `send` run in a thread, after what was given before."""
-        work = Work(words, result)
-        with self._order:
-            if self._postman is None:
-                self._postman = threading.Thread(
-                    target=_deliver, args=(self._letters,), daemon=True, name="postman"
-                )
-                self._postman.start()
-            self._letters.put((send, work))
-        return work
+        return self._messages.later(send, Work(words, result))
 
     # -- the end ---------------------------------------------------------------------------------
 
@@ -224,14 +199,13 @@ class ProcessGroup:
         if self._closed:
             return
         self._closed = True
-        for thread, tasks in ((self._thread, self._tasks), (self._postman, self._letters)):
-            if thread is not None:
-                tasks.put(None)
-                thread.join(timeout=5)
+        for order in (self._collectives, self._messages):
+            order.close(END_WITHIN)
         if self.mesh is not None:
             self.post.tell(GOODBYE)
             self.mesh.close()
             self.post.close()
+            self._window = None  # its memory goes, though somebody may keep the group
             _open.discard(self)
 
     def set_timeout(self, timeout: timedelta | float) -> None:
@@ -239,18 +213,6 @@ class ProcessGroup:
         self.timeout = seconds_of(timeout)
         if self.mesh is not None:
             self.mesh.set_timeout(self.timeout)
-
-
-def _deliver(letters: queue.SimpleQueue[Any]) -> None:
-    while (letter := letters.get()) is not None:
-        send, work = letter
-        error: BaseException | None = None
-        try:
-            send()
-        except BaseException as caught:
-            error = caught
-        work._finish(error)
-        del letter, send, work
 
 
 def _leave_all() -> None:

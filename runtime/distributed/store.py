@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
-from .failures import StoreTimeoutError
+from .failures import DistStoreError, StoreTimeoutError
 
 __all__ = ["FileStore", "HashStore", "PrefixStore", "Store"]
 
@@ -223,8 +223,8 @@ LENGTHS = struct.Struct("<II")
 class FileStore(_TableStore):
     """A store in a file that all processes reach, on one machine or on a file system that locks.
 
-    The file is a journal of what was set; it stays when the processes end, and a second run needs
-    another one. `world_size` is PyTorch's and not needed.
+    The file is a journal of what was set, and stays when the processes end. `world_size` is
+    PyTorch's and not needed.
     """
 
     def __init__(
@@ -257,30 +257,54 @@ class FileStore(_TableStore):
                 if before.get(key) != self._table.get(key)
             ]
             journal = b"".join(entries)
-            self._read_to += os.write(file, journal)
+            self._write(file, journal, before)
             return result
 
+    def _write(self, file: int, journal: bytes, before: Table) -> None:
+        """Write all of `journal`, or nothing. Raises: DistStoreError."""
+        try:
+            is_whole, reason = os.write(file, journal) == len(journal), "no space left"
+        except OSError as error:
+            is_whole, reason = False, str(error)
+        if not is_whole:
+            self._table = before
+            os.ftruncate(file, self._read_to)
+            raise DistStoreError(f"FileStore: expected to write to {self.path}. Got: {reason}.")
+        self._read_to += len(journal)
+
     def _catch_up(self, file: int) -> None:
+        """Read what others wrote. Of an entry that a process died in the middle of, as we have the
+        lock, no more comes: it is cut off."""
         size = os.fstat(file).st_size
         data = os.pread(file, size - self._read_to, self._read_to)
         place = 0
-        while place < len(data):
+        while (end := _end_of_entry(data, place)) is not None:
             name_length, length = LENGTHS.unpack_from(data, place)
-            place += LENGTHS.size
-            key = data[place : place + name_length].decode()
-            place += name_length
+            value = place + LENGTHS.size + name_length
+            key = data[place + LENGTHS.size : value].decode()
             if length == DELETED:
                 self._table.pop(key, None)
-                continue
-            self._table[key] = data[place : place + length]
-            place += length
-        self._read_to = size
+            else:
+                self._table[key] = data[value:end]
+            place = end
+        self._read_to += place
+        if self._read_to < size:
+            os.ftruncate(file, self._read_to)
 
     def _pause(self, seconds: float) -> None:
         time.sleep(min(seconds, 0.01))  # other machines cannot wake us
 
 
 DELETED = 0xFFFFFFFF
+
+
+def _end_of_entry(data: bytes, place: int) -> int | None:
+    """Where the entry at `place` ends; None if not all of it is there."""
+    if place + LENGTHS.size > len(data):
+        return None
+    name_length, length = LENGTHS.unpack_from(data, place)
+    end = int(place + LENGTHS.size + name_length + (0 if length == DELETED else length))
+    return end if end <= len(data) else None
 
 
 def _entry(key: str, value: bytes | None) -> bytes:

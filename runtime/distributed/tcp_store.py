@@ -7,6 +7,7 @@ Nothing that a frame holds is ever run.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import socket
 import struct
@@ -17,15 +18,19 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
+from .addresses import is_loopback
 from .failures import DistNetworkError, DistStoreError
 from .store import Store, Table, added, bytes_of, compared, missing, seconds_of
 
 __all__ = ["TCPStore"]
 
 LENGTH = struct.Struct("<I")
-LONGEST = 1 << 30
+MIB = 1 << 20
+LONGEST = 1024 * MIB
 """Bytes of a frame; what says it is longer is no client of ours."""
 
+
+OUT_OF_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 ANSWERS_WITHIN = 30
 """Seconds after which a machine that does not answer at all is taken for gone."""
@@ -47,13 +52,12 @@ def keep_watch(connection: socket.socket, is_read_on: bool = True) -> None:
 
 def receive(connection: socket.socket, count: int) -> bytes:
     """Exactly `count` bytes. Raises: ConnectionError at the end of the stream."""
-    data = bytearray(count)
-    view = memoryview(data)
-    while view:
-        got = connection.recv_into(view)
-        if got == 0:
+    data = bytearray()  # grows as bytes come: who announces many need not send them
+    while len(data) < count:
+        piece = connection.recv(min(count - len(data), MIB))
+        if not piece:
             raise ConnectionError("the other end closed the connection")
-        view = view[got:]
+        data += piece
     return bytes(data)
 
 
@@ -80,27 +84,34 @@ class _Server:
     def __init__(self, host: str, port: int, listener: socket.socket | None) -> None:
         self._table: Table = {}
         self._changed = threading.Condition()
+        self._is_closed = False
         self._listener = listener or _listening(host, port)
         self.port = int(self._listener.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True, name="store").start()
 
     def _accept(self) -> None:
-        while True:
+        while not self._is_closed:
             try:
                 connection, _ = self._listener.accept()
-            except OSError:
-                return  # closed
-            keep_watch(connection)
+            except OSError as error:
+                if error.errno in OUT_OF_FILES:
+                    time.sleep(0.1)  # until a client leaves
+                continue
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection:
-            try:
-                while True:
-                    name, *arguments = receive_frame(connection)
-                    send_frame(connection, [REQUESTS[name](self, *arguments)])
-            except (OSError, ValueError, KeyError, TypeError):
-                return  # a client that is gone, or is none
+        will: list[Any] = []
+        with connection, contextlib.suppress(Exception):  # a client that is gone, or is none
+            keep_watch(connection)
+            while True:
+                name, *arguments = receive_frame(connection)
+                if name == "will":
+                    will, answer = arguments, None
+                else:
+                    answer = REQUESTS[name](self, *arguments)
+                send_frame(connection, [answer])
+        with contextlib.suppress(Exception):
+            self.set(*will)
 
     def _with_table(self, change: Callable[[Table], Any]) -> Any:
         with self._changed:
@@ -138,6 +149,7 @@ class _Server:
 
     def close(self) -> None:
         """Let no more clients in; those that are go on."""
+        self._is_closed = True
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # which wakes the thread, as close() does not
         self._listener.close()
@@ -151,8 +163,9 @@ REQUESTS: dict[str, Callable[..., Any]] = {
 
 def _listening(host: str, port: int) -> socket.socket:
     try:
-        family = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server(("", port), family=family, backlog=4096)
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)[0]
+        own = found[4][0] if is_loopback(host) else ""  # which no other machine needs to reach
+        return socket.create_server((own, port), family=found[0], backlog=4096)
     except OSError as error:
         raise DistNetworkError(
             f"TCPStore: expected to listen on port {port}. Got: {error}. Another run may use it: "
@@ -284,7 +297,13 @@ class TCPStore(Store):
         return list(found)
 
     def local_address(self) -> str | None:
-        return str(self._connection.getsockname()[0])
+        own = str(self._connection.getsockname()[0])
+        return None if is_loopback(own) and not is_loopback(self.host) else own
+
+    def leave_behind(self, key: str, value: str | bytes) -> None:
+        """Let `key` be set to `value` when this process is gone, however it ends: the last one that
+        was said counts. A machine that does not answer any more is gone after 30 s."""
+        self._ask("will", [key], [bytes_of(value)])
 
     def close(self) -> None:
         """Leave; the master's store ends for all."""

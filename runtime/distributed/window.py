@@ -8,24 +8,15 @@ process that dies or calls something else is noticed as ever.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import mmap
-import os
-import secrets
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .store import Store
-
 if TYPE_CHECKING:
     from .lanes import Bytes, Lanes
 
-DIRECTORY = Path("/dev/shm")
-BOOT = Path("/proc/sys/kernel/random/boot_id")
 SLOT = 1 << 21
 """Bytes of a slot: large against the time of a meeting (some 20 us), small against the caches."""
 
@@ -123,62 +114,3 @@ def parts(count: int, size: int) -> list[slice]:
     whole, rest = divmod(count, size)
     ends = [k * whole + min(k, rest) for k in range(size + 1)]
     return [slice(a, b) for a, b in itertools.pairwise(ends)]
-
-
-def machine() -> str:
-    """What processes have in common that can share memory; a name of its own where it is not
-    known."""
-    try:
-        return f"{BOOT.read_text().strip()}/{DIRECTORY.stat().st_dev}"
-    except OSError:
-        return secrets.token_hex(16)
-
-
-def windows(store: Store, rank: int, size: int) -> tuple[Window | None, list[list[int]]]:
-    """The window of this process with the others of its machine, None if it has it to itself or no
-    memory is to be had; and the ranks on each machine."""
-    store.set(f"machine/{rank}", machine())
-    names = store.multi_get([f"machine/{k}" for k in range(size)])
-    by_machine: dict[bytes, list[int]] = {}
-    for k, name in enumerate(names):
-        by_machine.setdefault(name, []).append(k)
-    ranks = by_machine[names[rank]]
-    everywhere = list(by_machine.values())
-    # All processes agree on whether windows are used: the schedule of all depends on it.
-    window = _shared(store, rank, ranks) if len(ranks) > 1 else None
-    store.set(f"window/{rank}", "1" if window is not None or len(ranks) == 1 else "0")
-    agreed = store.multi_get([f"window/{k}" for k in range(size)])
-    if b"0" in agreed:
-        return None, [[k] for k in range(size)]
-    return window, everywhere
-
-
-def _shared(store: Store, rank: int, ranks: list[int]) -> Window | None:
-    """The window of `ranks`, made by the first of them; its file has no name any more when all have
-    it, so that nothing stays behind whatever happens."""
-    length = len(ranks) * 2 * SLOT
-    key = f"memory/{ranks[0]}"
-    memory = None
-    with contextlib.suppress(OSError):
-        if rank == ranks[0]:
-            file, path = tempfile.mkstemp(prefix="flambeau-", dir=DIRECTORY)
-            try:
-                os.posix_fallocate(file, 0, length)  # or a full disk would be a SIGBUS later
-                memory = mmap.mmap(file, length)
-                store.set(key, path)
-                store.wait([f"{key}/{k}" for k in ranks[1:]])
-            finally:
-                os.close(file)
-                os.unlink(path)
-                if memory is None:
-                    store.set(key, "")
-        else:
-            path = store.get(key).decode()
-            try:
-                if path:
-                    file = os.open(path, os.O_RDWR)
-                    memory = mmap.mmap(file, length)
-                    os.close(file)
-            finally:
-                store.set(f"{key}/{rank}", "")
-    return None if memory is None else Window(memory, ranks, ranks.index(rank))

@@ -19,7 +19,7 @@ from .shapes import Shape
 __all__ = ["embedding", "embedding_renorm_"]
 
 
-@primitive(node_name="Embedding")
+@primitive(node_name="Embedding", moves=True)
 def embedding_lookup(
     weight: Spec,
     input: Index,

@@ -36,6 +36,8 @@ from .normalization import (
     layer_norm_over,
     normalize_gradient,
     normalize_over,
+    rms_norm_gradient,
+    rms_norm_over,
 )
 from .reductions import (
     cumsum_along,
@@ -54,15 +56,17 @@ LARGE = 16_384
 """Elements from which on a loop beats NumPy's passes; its call takes 6 us."""
 LEAST_LOGITS = 128
 """Logits from which on a loop beats NumPy's dozen of calls, for the loss and for its gradient."""
+LEAST_NORM = 256
+"""Elements from which on a loop beats the six passes of a norm."""
 LEAST_ROW = 16
 """Columns of a row that fill one vector."""
 SINGLE = np.dtype(np.float32)
 
 
-def _is_fit(x: Any, columns: int, *others: Any) -> bool:
+def _is_fit(x: Any, columns: int, *others: Any, least: int = LARGE) -> bool:
     """Whether x is worth a loop over rows of so many columns, and it and `others` can have one."""
     return (
-        x.size >= LARGE
+        x.size >= least
         and columns >= LEAST_ROW
         and all(a is None or (a.dtype == SINGLE and a.flags.c_contiguous) for a in (x, *others))
         and loops.is_available()
@@ -366,6 +370,37 @@ def layer_norm_vjp(
         np.ascontiguousarray(g), input, weight, _layer(input, dims), eps
     )
     return by_input, by_weight.reshape(like), by_bias.reshape(like)
+
+
+def _is_root_mean(input: Any, weight: Any, dims: tuple[int, ...], eps: float) -> bool:
+    return _is_fit(input, _layer(input, dims), weight, least=LEAST_NORM)
+
+
+@kernel(rms_norm_over, "cpu", when=_is_root_mean)
+def rms_norm(input: Any, weight: Any, dims: tuple[int, ...], eps: float) -> Any:
+    """Two passes over a row in the cache."""
+    from ..backends.cpu.loops import normalization
+
+    return normalization.rms_norm(input, weight, _layer(input, dims), eps)
+
+
+def _is_root_mean_gradient(
+    g: Any, input: Any, weight: Any, dims: tuple[int, ...], eps: float
+) -> bool:
+    return g.dtype == SINGLE and _is_root_mean(input, weight, dims, eps)
+
+
+@kernel(rms_norm_gradient, "cpu", when=_is_root_mean_gradient)
+def rms_norm_vjp(
+    g: Any, input: Any, weight: Any, dims: tuple[int, ...], eps: float
+) -> tuple[Any, Any]:
+    """Three passes over a row in the cache, the sum for weight in parts."""
+    from ..backends.cpu.loops import normalization
+
+    by_input, by_weight = normalization.rms_norm_gradient(
+        np.ascontiguousarray(g), input, weight, _layer(input, dims), eps
+    )
+    return by_input, by_input if weight is None else by_weight.reshape(weight.shape)
 
 
 def _is_attention(

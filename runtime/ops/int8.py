@@ -79,9 +79,9 @@ def quantize_codes(input: Spec, *, scale: float, zero_point: int, dtype: Any) ->
 def quantize_codes_array(xp: Any, input: Any, scale: float, zero_point: int, dtype: Any) -> Any:
     """By the reciprocal of the scale in the input's precision, as PyTorch computes it."""
     real = input.dtype.type
-    limits = np.iinfo(dtype.numpy)
+    low, high = dtypes.limits_of(dtype.numpy)
     whole = xp.rint(input * (real(1) / real(scale))).astype(np.float64) + zero_point
-    return xp.fmin(xp.fmax(whole, float(limits.min)), float(limits.max)).astype(dtype.numpy)
+    return xp.fmin(xp.fmax(whole, float(low)), float(high)).astype(dtype.numpy)
 
 
 def _has_loop(x: Any) -> bool:
@@ -137,6 +137,62 @@ def dequantize_codes_loop(input: Any, scale: float, zero_point: int) -> Any:
     from ..backends.cpu.loops import quantization
 
     return _in_order_of_memory(quantization.dequantized, input, scale, zero_point)
+
+
+@primitive
+def combine_codes(
+    input: Spec,
+    other: Spec,
+    *,
+    scales: tuple[float, float],
+    zero_points: tuple[int, int],
+    product: bool,
+    relu: bool,
+    out_scale: float,
+    out_zero_point: int,
+) -> Spec:
+    """The codes, with their scale and zero point, of the sum (or product) of what codes of one type
+    mean, which broadcast; of 0 where that is below and `relu`."""
+    named = {"input": input, "other": other}
+    return Spec(shapes.broadcast("product" if product else "sum", named), input.dtype)
+
+
+@combine_codes.array
+def combine_codes_array(
+    xp: Any, input: Any, other: Any, scales: Any, zero_points: Any, product: bool, relu: bool,
+    out_scale: float, out_zero_point: int,
+) -> Any:  # fmt: skip
+    """In float32."""
+    x, y = (
+        dequantize_codes_array(xp, codes, scale, zero_point)
+        for codes, scale, zero_point in zip((input, other), scales, zero_points, strict=True)
+    )
+    out = x * y if product else x + y
+    out = xp.maximum(out, SINGLE.type(0)) if relu else out
+    dtype = dtypes.from_numpy(input.dtype)
+    return quantize_codes_array(xp, xp.asarray(out), out_scale, out_zero_point, dtype)
+
+
+def _combines(input: Any, other: Any, **options: Any) -> bool:
+    is_alike = (
+        input.shape == other.shape
+        and input.strides == other.strides
+        and input.dtype == other.dtype
+        and input.itemsize == 1
+    )
+    return is_alike and _has_elementwise_loop(input)
+
+
+@kernel(combine_codes, "cpu", when=_combines)
+def combine_codes_loop(input: Any, other: Any, **options: Any) -> Any:
+    """One pass over memory."""
+    from ..backends.cpu.loops import quantization
+
+    if input.flags.c_contiguous:
+        return quantization.combined(input, other, **options)
+    order, back = channel_axes(input.ndim)
+    rows = input.transpose(order), other.transpose(order)
+    return quantization.combined(*rows, **options).transpose(back)
 
 
 @primitive(moves=True)  # reads halves as they are: scales made of a copy would be rounded to them

@@ -37,6 +37,12 @@ def _by_codes(
     return product
 
 
+def _parts(x: Any, count: int) -> list[Any]:
+    """The columns of `x` as those of `count` gates."""
+    width = x.shape[1] // count
+    return [x[:, k * width : (k + 1) * width] for k in range(count)]
+
+
 def _sigmoid(xp: Any, x: Any) -> Any:
     return 0.5 * xp.tanh(0.5 * x) + 0.5
 
@@ -58,8 +64,8 @@ def int8_lstm_steps(
 ) -> tuple[Spec, Spec, Spec]:
     """`ops.recurrent.lstm_steps` with a weight of codes (4 H, H), int8, times scale (4 H,), and the
     bias (4 H,) of its products: all h (rows, H), and the last h and c (B, H). No gradient."""
-    out = Spec((gates.shape[0], state.shape[1]), dtypes.float32)
-    return out, Spec(state.shape, dtypes.float32), Spec(cell.shape, dtypes.float32)
+    out = Spec((gates.shape[0], state.shape[1]), gates.dtype)
+    return out, Spec(state.shape, gates.dtype), Spec(cell.shape, gates.dtype)
 
 
 @int8_lstm_steps.array
@@ -69,14 +75,14 @@ def int8_lstm_array(
 ) -> Any:  # fmt: skip
     """Time after time."""
     product = _by_codes(xp, _linear_on(xp), weight, scale, bias)
-    h, c = state.copy(), cell.copy()
-    out = xp.empty((len(gates), h.shape[1]), SINGLE)
-    act = xp.empty((len(h), gates.shape[1]), SINGLE)
+    h, c = state.astype(gates.dtype), cell.astype(gates.dtype)
+    out = xp.empty((len(gates), h.shape[1]), gates.dtype)
+    act = xp.empty((len(h), gates.shape[1]), gates.dtype)
     for start, count in times_of(batch_sizes, reverse):
         rows, now = slice(start, start + count), act[:count]
         product(h[:count], now)
         now += gates[rows]
-        i, f, g, o = xp.split(now, 4, axis=1)
+        i, f, g, o = _parts(now, 4)
         c[:count] = _sigmoid(xp, f) * c[:count] + _sigmoid(xp, i) * xp.tanh(g)
         h[:count] = out[rows] = _sigmoid(xp, o) * xp.tanh(c[:count])
     return out, h, c
@@ -129,8 +135,8 @@ def int8_gru_steps(
 ) -> tuple[Spec, Spec]:
     """`ops.recurrent.gru_steps` with a weight of codes (3 H, H), int8, times scale (3 H,), and the
     bias (3 H,) of its products: all h (rows, H), and the last h (B, H). No gradient."""
-    out = Spec((gates.shape[0], state.shape[1]), dtypes.float32)
-    return out, Spec(state.shape, dtypes.float32)
+    out = Spec((gates.shape[0], state.shape[1]), gates.dtype)
+    return out, Spec(state.shape, gates.dtype)
 
 
 @int8_gru_steps.array
@@ -140,13 +146,13 @@ def int8_gru_array(
 ) -> Any:  # fmt: skip
     """Time after time."""
     product = _by_codes(xp, _linear_on(xp), weight, scale, bias)
-    h = state.copy()
-    out = xp.empty((len(gates), h.shape[1]), SINGLE)
-    part = xp.empty((len(h), gates.shape[1]), SINGLE)
+    h = state.astype(gates.dtype)
+    out = xp.empty((len(gates), h.shape[1]), gates.dtype)
+    part = xp.empty((len(h), gates.shape[1]), gates.dtype)
     for start, count in times_of(batch_sizes, reverse):
         rows = slice(start, start + count)
         product(h[:count], part[:count])
-        (a, b, c), (d, e, f) = (xp.split(x, 3, axis=1) for x in (gates[rows], part[:count]))
+        (a, b, c), (d, e, f) = _parts(gates[rows], 3), _parts(part[:count], 3)
         n, z = xp.tanh(c + _sigmoid(xp, a + d) * f), _sigmoid(xp, b + e)
         h[:count] = out[rows] = n + z * (h[:count] - n)
     return out, h

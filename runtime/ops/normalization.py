@@ -332,12 +332,8 @@ def rms_norm(
     half = input.dtype.itemsize == 2
     small = finfo(dtypes.float32 if half else input.dtype).eps if eps is None else eps
     dims = tuple(range(-len(sizes), 0))
-    if input.is_cuda:
-        return rms_norm_over(input, weight, dims=dims, eps=small).to(input.dtype)
-    # On the CPU formulas run on all cores, where the array kernel would not.
-    wide = input.float() if half else input
-    out = wide * (wide.square().mean(dims, True) + small).rsqrt()
-    return (out if weight is None else out * weight).to(input.dtype)
+    wide = input.float() if half and not input.is_cuda else input
+    return rms_norm_over(wide, weight, dims=dims, eps=small).to(input.dtype)
 
 
 @composite(node_name="Mul")

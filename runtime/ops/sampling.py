@@ -188,7 +188,8 @@ def _sampler(name: str, distribution: str, parameters: tuple[float, ...], doc: s
         with key.guard:
             return wrap(values.transpose(inverse), key).requires_grad_(requires_grad)
 
-    sample.__name__, sample_like.__name__ = name, f"{name}_like"
+    sample.__name__ = sample.__qualname__ = name
+    sample_like.__name__ = sample_like.__qualname__ = f"{name}_like"
     sample.__doc__ = f"A tensor of the given sizes of {doc}."
     sample_like.__doc__ = f"A tensor of {doc}, with the shape, dtype and device of input."
     return sample, sample_like

@@ -1,13 +1,12 @@
 """GGUF files, as llama.cpp's programs write them: tensors, also in blocks of few bits.
 
-Source: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md; the blocks of ggml-common.h.
+Source: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.
 """
 
 from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,14 +15,13 @@ from ..core.creation import from_numpy
 from ..core.dtypes import bfloat16
 from ..core.tensor import Tensor
 from ..errors import CheckpointError
+from .gguf_blocks import BLOCKS
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q",
            11: "<q", 12: "<d"}  # fmt: skip
 """How the types of metadata are stored; 8 is text, 9 a list."""
-BLOCK = 32
-"""Elements that share a scale."""
 
 
 class _Reader:
@@ -65,10 +63,12 @@ def read(data: bytes) -> dict[str, Tensor]:
     return contents(data)[1]
 
 
-def contents(data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The metadata by key, and what `read` gives. Raises: CheckpointError."""
+def contents(data: bytes, keeps_codes: bool = False) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The metadata by key, and what `read` gives; with `keeps_codes` matrices in blocks as the
+    tensors that `ops.grouped` computes with: `x.codes`, `x.scales` and perhaps `x.offsets` for
+    `x.weight`. Raises: CheckpointError."""
     try:
-        return _contents(data)
+        return _contents(data, keeps_codes)
     except (struct.error, MemoryError, OverflowError, ValueError) as error:
         if isinstance(error, CheckpointError):
             raise
@@ -98,7 +98,7 @@ def _metadata(reader: _Reader) -> tuple[dict[str, Any], int]:
     return found, count
 
 
-def _contents(data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _contents(data: bytes, keeps_codes: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
     reader = _Reader(data)
     metadata, count = _metadata(reader)
     described = []
@@ -112,70 +112,47 @@ def _contents(data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if type(alignment) is not int or alignment <= 0:
         raise CheckpointError(f"load: expected an alignment. Got {alignment!r}.")
     start = -(-reader.position // alignment) * alignment
-    return metadata, {
-        name: _tensor(data, start + offset, name, shape, kind)
-        for name, shape, kind, offset in described
-    }
+    tensors: dict[str, Tensor] = {}
+    for name, shape, kind, offset in described:
+        tensors |= _tensors(data, start + offset, name, shape, kind, keeps_codes)
+    return metadata, tensors
 
 
-def _tensor(data: bytes, start: int, name: str, shape: tuple[int, ...], kind: int) -> Tensor:
-    if kind not in KINDS:
-        known = ", ".join(label for label, *_ in KINDS.values())
+def _tensors(
+    data: bytes, start: int, name: str, shape: tuple[int, ...], kind: int, keeps_codes: bool
+) -> dict[str, Tensor]:
+    """The tensor under its name, or its codes, scales and offsets under the stem of its name."""
+    if kind in PLAIN:
+        _, dtype = PLAIN[kind]
+        elements, size = 1, np.dtype(dtype).itemsize
+    elif kind in BLOCKS:
+        _, elements, size, groups_of = BLOCKS[kind]
+    else:
+        known = ", ".join(label for label, *_ in (*PLAIN.values(), *BLOCKS.values()))
         raise CheckpointError(f"load: expected {name} as one of {known}. Got GGML type {kind}.")
-    _, elements, size, decode = KINDS[kind]
     count = math.prod(shape)
     length = count // elements * size
     if count % elements or start + length > len(data):
         raise CheckpointError(f"load: expected {count} elements of {name} in the file.")
     stored = np.frombuffer(data, np.uint8, length, start)
-    return from_numpy(decode(stored).reshape(shape))
+    if kind in PLAIN:
+        return {name: from_numpy(stored.view(dtype).copy().reshape(shape))}
+    groups = groups_of(stored.reshape(-1, size))
+    if not keeps_codes or len(shape) != 2:
+        return {name: from_numpy(groups.values().reshape(shape))}
+    stem = name.removesuffix(".weight")
+    parts = groups.packed(shape[0])
+    return {f"{stem}.{part}": from_numpy(array) for part, array in parts.items()}
 
 
-def _plain(dtype: Any) -> Callable[[Any], Any]:
-    return lambda stored: stored.view(dtype).copy()
-
-
-def _scaled(stored: Any, size: int) -> tuple[Any, Any]:
-    """The scales of blocks of `size` bytes, as float32 columns, and the bytes behind them."""
-    blocks = stored.reshape(-1, size)
-    return blocks[:, :2].copy().view(np.float16).astype(np.float32), blocks[:, 2:]
-
-
-def _q8_0(stored: Any) -> Any:
-    """scale * q, q of 8 bits."""
-    scale, rest = _scaled(stored, 34)
-    return scale * rest.view(np.int8)
-
-
-def _nibbles(packed: Any) -> Any:
-    """4-bit numbers: the low halves of all bytes, then the high ones."""
-    return np.concatenate([packed & 15, packed >> 4], 1).astype(np.float32)
-
-
-def _q4_0(stored: Any) -> Any:
-    """scale * (q - 8), q of 4 bits."""
-    scale, rest = _scaled(stored, 18)
-    return scale * (_nibbles(rest) - 8)
-
-
-def _q4_1(stored: Any) -> Any:
-    """scale * q + minimum, q of 4 bits."""
-    scale, rest = _scaled(stored, 20)
-    minimum = rest[:, :2].copy().view(np.float16).astype(np.float32)
-    return scale * _nibbles(rest[:, 2:]) + minimum
-
-
-KINDS: dict[int, tuple[str, int, int, Callable[[Any], Any]]] = {
-    0: ("F32", 1, 4, _plain("<f4")),
-    1: ("F16", 1, 2, _plain("<f2")),
-    2: ("Q4_0", BLOCK, 18, _q4_0),
-    3: ("Q4_1", BLOCK, 20, _q4_1),
-    8: ("Q8_0", BLOCK, 34, _q8_0),
-    24: ("I8", 1, 1, _plain("<i1")),
-    25: ("I16", 1, 2, _plain("<i2")),
-    26: ("I32", 1, 4, _plain("<i4")),
-    27: ("I64", 1, 8, _plain("<i8")),
-    28: ("F64", 1, 8, _plain("<f8")),
-    30: ("BF16", 1, 2, _plain(bfloat16.numpy)),
+PLAIN = {
+    0: ("F32", "<f4"),
+    1: ("F16", "<f2"),
+    24: ("I8", "<i1"),
+    25: ("I16", "<i2"),
+    26: ("I32", "<i4"),
+    27: ("I64", "<i8"),
+    28: ("F64", "<f8"),
+    30: ("BF16", bfloat16.numpy),
 }
-"""By GGML type: name, elements and bytes of a block, and how to decode blocks."""
+"""By GGML type: name and NumPy's type of tensors that are stored as they are."""

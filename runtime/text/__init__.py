@@ -7,6 +7,7 @@ from .auto import *
 from .bert import *
 from .cache import StaticCache as StaticCache
 from .collators import *
+from .compressed import *
 from .configuration import PretrainedConfig as PretrainedConfig
 from .conversation import *
 from .generation_options import GenerationConfig as GenerationConfig

@@ -37,6 +37,8 @@ INSIDE = {
     "attn_k": "self_attn.k_proj",
     "attn_v": "self_attn.v_proj",
     "attn_output": "self_attn.o_proj",
+    "attn_q_norm": "self_attn.q_norm",
+    "attn_k_norm": "self_attn.k_norm",
     "ffn_norm": "post_attention_layernorm",
     "ffn_gate": "mlp.gate_proj",
     "ffn_up": "mlp.up_proj",
@@ -44,15 +46,19 @@ INSIDE = {
 }
 """Names of tensors outside and inside of the layers `blk.<number>.`."""
 
-ARCHITECTURES = ("llama", "qwen2")
+ARCHITECTURES = ("llama", "qwen2", "qwen3")
 
 
-def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The values of a config.json, and the weights by name. Raises: CheckpointError."""
-    metadata, tensors = gguf.contents(file_of(path))
+def read(path: Path, keeps_codes: bool = False) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The values of a config.json, and the weights by name, those of few bits as codes if asked.
+    Raises: CheckpointError."""
+    metadata, tensors = gguf.contents(file_of(path), keeps_codes)
     values = _values(metadata)
-    values["vocab_size"] = tensors["token_embd.weight"].shape[0]
-    values["tie_word_embeddings"] = "output.weight" not in tensors
+    words = next((t for name, t in tensors.items() if name.startswith("token_embd.")), None)
+    if words is None:
+        raise CheckpointError(f"from_pretrained: expected token_embd.weight in {path}. Got none.")
+    values["vocab_size"] = words.shape[0]
+    values["tie_word_embeddings"] = not any(name.startswith("output.") for name in tensors)
     return values, _renamed(tensors, values)
 
 
@@ -93,7 +99,7 @@ def _renamed(tensors: dict[str, Tensor], values: dict[str, Any]) -> dict[str, Te
     shared = values.get("num_key_value_heads", heads)
     renamed = {}
     for name, tensor in tensors.items():
-        inside = re.fullmatch(r"blk\.(\d+)\.(\w+)\.(weight|bias)", name)
+        inside = re.fullmatch(r"blk\.(\d+)\.(\w+)\.(\w+)", name)
         stem, _, end = name.rpartition(".")
         if inside and inside[2] in INSIDE:
             if values["model_type"] == "llama" and inside[2] in ("attn_q", "attn_k"):

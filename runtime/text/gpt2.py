@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from .. import nn
-from ..core.creation import empty, zeros
 from ..core.tensor import Tensor
-from ..nn import functional as F
 from ..nn import init
-from ..nn.parameter import Parameter
 from .configuration import PretrainedConfig
 from .decoders import CausalLM, DecoderModel
-from .layers import activation, attend
+from .layers import Conv1D, activation, attend
 from .pretrained import PreTrainedModel
 
 __all__ = ["GPT2Config", "GPT2LMHeadModel", "GPT2Model"]
@@ -69,25 +66,6 @@ class GPT2Config(PretrainedConfig):
     def head_width(self) -> int:
         """Numbers of a head."""
         return self.n_embd // self.n_head
-
-
-class Conv1D(nn.Module):
-    """x @ weight + bias: (..., inputs) -> (..., outputs). GPT-2's files hold the weight as (inputs,
-    outputs), the transpose of what `Linear` has."""
-
-    def __init__(self, outputs: int, inputs: int) -> None:
-        super().__init__()
-        self.weight = Parameter(empty(inputs, outputs))
-        self.bias = Parameter(zeros(outputs))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., inputs) -> (..., outputs)."""
-        return F.linear(x, self.weight.t(), self.bias)
-
-    def extra_repr(self) -> str:
-        """The sizes."""
-        inputs, outputs = self.weight.shape
-        return f"nf={outputs}, nx={inputs}"
 
 
 class GPT2Attention(nn.Module):

@@ -1,4 +1,5 @@
-"""What the models share: activations by name, masks that are added to scores, attention."""
+"""What the models share: activations by name, GPT-2's linear map, masks that are added to scores,
+attention."""
 
 from __future__ import annotations
 
@@ -7,11 +8,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from .. import nn
 from ..core import dtypes
+from ..core.creation import empty, zeros
 from ..core.ranges import arange
 from ..core.tensor import Tensor
 from ..jit import is_tracing
 from ..nn import functional as F
+from ..nn.parameter import Parameter
 
 
 def _quick_gelu(x: Tensor) -> Tensor:
@@ -38,6 +42,25 @@ def activation(name: str) -> Callable[[Tensor], Tensor]:
     if name not in ACTIVATIONS:
         raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}. Got {name!r}.")
     return ACTIVATIONS[name]
+
+
+class Conv1D(nn.Module):
+    """x @ weight + bias: (..., inputs) -> (..., outputs). GPT-2's files hold the weight as (inputs,
+    outputs), the transpose of what `Linear` has."""
+
+    def __init__(self, outputs: int, inputs: int) -> None:
+        super().__init__()
+        self.weight = Parameter(empty(inputs, outputs))
+        self.bias = Parameter(zeros(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., inputs) -> (..., outputs)."""
+        return F.linear(x, self.weight.t(), self.bias)
+
+    def extra_repr(self) -> str:
+        """The sizes."""
+        inputs, outputs = self.weight.shape
+        return f"nf={outputs}, nx={inputs}"
 
 
 def _has_padding(attention_mask: Tensor) -> bool:

@@ -1,5 +1,5 @@
-"""Llama and its relatives (Mistral, Qwen2): rotated places, RMS norms, gated perceptrons, heads
-that share keys. Source: arXiv:2302.13971, section 2.2; arXiv:2307.09288, section 2.2."""
+"""Llama and its relatives (Mistral, Qwen2, Qwen3): rotated places, RMS norms, gated perceptrons,
+heads that share keys. Source: arXiv:2302.13971, section 2.2; arXiv:2307.09288, section 2.2."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["LlamaConfig", "LlamaForCausalLM", "LlamaModel"]
 class LlamaConfig(PretrainedConfig):
     """Sizes of a Llama; the defaults are those of the first with 7 billion parameters."""
 
-    model_types: ClassVar[tuple[str, ...]] = ("llama", "mistral", "qwen2")
+    model_types: ClassVar[tuple[str, ...]] = ("llama", "mistral", "qwen2", "qwen3")
     model_type: str = "llama"
     vocab_size: int = 32000
     hidden_size: int = 4096
@@ -59,7 +59,7 @@ class LlamaConfig(PretrainedConfig):
                 f"LlamaConfig: expected num_attention_heads {self.num_attention_heads} as a "
                 f"multiple of num_key_value_heads {self.num_key_value_heads}."
             )
-        if self.model_type == "qwen2" and not self.other.get("use_sliding_window"):
+        if self.model_type.startswith("qwen") and not self.other.get("use_sliding_window"):
             self.sliding_window = None
 
     @property
@@ -134,7 +134,8 @@ def rotated(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
 
 
 class LlamaAttention(nn.Module):
-    """Attention to oneself and back, with rotated queries and keys."""
+    """Attention to oneself and back, with rotated queries and keys, which Qwen3 norms before, each
+    head for itself. Source: arXiv:2505.09388, section 2."""
 
     def __init__(self, config: LlamaConfig) -> None:
         super().__init__()
@@ -146,6 +147,11 @@ class LlamaAttention(nn.Module):
             nn.Linear(width, shared * self.head_width, bias=is_biased) for _ in range(2)
         )
         self.o_proj = nn.Linear(own, width, bias=config.attention_bias)
+        has_norms = config.model_type == "qwen3"
+        self.q_norm, self.k_norm = (
+            nn.RMSNorm(self.head_width, eps=config.rms_norm_eps) if has_norms else None
+            for _ in range(2)
+        )
 
     def forward(
         self, x: Tensor, mask: Any, is_causal: bool, rotation: Any, cache: Any, layer: int
@@ -156,6 +162,8 @@ class LlamaAttention(nn.Module):
             projection(x).view(batch, n, -1, self.head_width).transpose(1, 2)
             for projection in (self.q_proj, self.k_proj, self.v_proj)
         )
+        if self.q_norm is not None and self.k_norm is not None:
+            q, k = self.q_norm(q), self.k_norm(k)
         q, k = rotated(q, rotation), rotated(k, rotation)
         if cache is not None:
             k, v = cache.update(k, v, layer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from ..nn.parameter import Parameter
 from ..utils.checkpoint import checkpoint
 from . import gguf_models
 from .checkpoints import read_weights, write_weights
+from .compressed import PARTS, Compressed, compress, compressed_modules, hold_compressed, share
 from .configuration import PretrainedConfig
 
 UNNEEDED = {"attn_implementation", "local_files_only", "low_cpu_mem_usage", "trust_remote_code",
@@ -80,8 +82,9 @@ class PreTrainedModel(nn.Module):
         """Let the output matrix be the input embedding, where the configuration says so."""
         if self.config.tie_word_embeddings:
             for name, source in self.tied_weights.items():
-                owner, _, own = name.rpartition(".")
-                setattr(self.get_submodule(owner), own, self.get_parameter(source))
+                if not share(self, name, source):
+                    owner, _, own = name.rpartition(".")
+                    setattr(self.get_submodule(owner), own, self.get_parameter(source))
 
     @property
     def base_model(self) -> Any:
@@ -99,8 +102,11 @@ class PreTrainedModel(nn.Module):
         return next(self.parameters()).dtype
 
     def num_parameters(self, only_trainable: bool = False) -> int:
-        """How many numbers the parameters have; a shared one counts once."""
-        return sum(p.numel() for p in self.parameters() if p.requires_grad or not only_trainable)
+        """How many numbers the weights have; a shared one counts once."""
+        count = sum(p.numel() for p in self.parameters() if p.requires_grad or not only_trainable)
+        if not only_trainable:
+            count += sum(math.prod(module.shape) for _, module in compressed_modules(self))
+        return count
 
     # -- training --------------------------------------------------------------------------------
 
@@ -132,6 +138,11 @@ class PreTrainedModel(nn.Module):
     def resize_token_embeddings(self, new_num_tokens: int) -> Any:
         """Take another number of tokens: rows are cut off, or drawn for new ones. The embedding."""
         table, head = self.get_input_embeddings(), self.get_output_embeddings()
+        if isinstance(table, Compressed) or isinstance(head, Compressed):
+            raise TypeError(
+                f"{type(self).__name__}: expected embeddings that can grow. They are compressed; "
+                "load the model without dtype='auto'."
+            )
         if head is not None and head.weight is not table.weight:
             self._resize(head, "weight", new_num_tokens)
         self._resize(table, "weight", new_num_tokens)
@@ -162,6 +173,8 @@ class PreTrainedModel(nn.Module):
         torch_dtype: Any = None,
         device_map: Any = None,
         gguf_file: str | None = None,
+        load_in_4bit: bool = False,
+        load_in_8bit: bool = False,
         ignore_mismatched_sizes: bool = False,
         output_loading_info: bool = False,
         **changes: Any,
@@ -169,7 +182,10 @@ class PreTrainedModel(nn.Module):
         """The model in a local folder (or GGUF file), in `eval` mode.
 
         `changes` go to the configuration (`num_labels=3`). `dtype` (or `torch_dtype`) is float32 if
-        not given, and what the file has for "auto"; `device_map` is a device, or "auto" for a GPU
+        not given, and what the file has for "auto": matrices that a GGUF file holds in few bits
+        stay so, and the model needs as little memory and reads as little for each token.
+        `load_in_4bit` and `load_in_8bit` make that of any model, see `text.compress`;
+        `device_map` is a device, or "auto" for a GPU
         if there is one. Weights that the file lacks, such as those of a new head, are drawn, with a
         warning that names them. With `output_loading_info` also a dict of the `missing_keys`,
         `unexpected_keys` and `mismatched_keys`.
@@ -177,16 +193,19 @@ class PreTrainedModel(nn.Module):
         """
         place = Path(os.fspath(path))
         changes = {k: v for k, v in changes.items() if k not in UNNEEDED}
-        config, weights = cls._read(place, config, gguf_file, changes)
+        dtype = _wanted(dtype or torch_dtype)
+        config, weights = cls._read(place, config, gguf_file, changes, dtype is None)
         with Device("meta"):
             model = cls(config)
-        info = model._load(weights, _wanted(dtype or torch_dtype), ignore_mismatched_sizes)
+        info = model._load(weights, dtype, ignore_mismatched_sizes)
         if info["missing_keys"]:
             warnings.warn(
                 f"{cls.__name__}: {', '.join(info['missing_keys'])} are not in {place} and were "
                 "drawn at random. Train the model before you use it.",
                 stacklevel=2,
             )
+        if load_in_4bit or load_in_8bit:
+            compress(model, 4 if load_in_4bit else 8)
         model.eval()
         model.read_beside(place)
         if device_map is not None:
@@ -196,11 +215,11 @@ class PreTrainedModel(nn.Module):
 
     @classmethod
     def _read(
-        cls, place: Path, config: Any, gguf_file: str | None, changes: dict[str, Any]
+        cls, place: Path, config: Any, gguf_file: str | None, changes: dict[str, Any], raw: bool
     ) -> tuple[Any, dict[str, Tensor]]:
         """The configuration, unless it is given, and the weights."""
         if gguf_file is not None or place.suffix == ".gguf":
-            values, weights = gguf_models.read(place / gguf_file if gguf_file else place)
+            values, weights = gguf_models.read(place / gguf_file if gguf_file else place, raw)
             config = config or cls.config_class.from_dict(values, **changes)
             cls._check_type(config, place)
             return config, weights
@@ -219,8 +238,11 @@ class PreTrainedModel(nn.Module):
 
     def _load(self, weights: Mapping[str, Tensor], dtype: Any, lenient: bool) -> dict[str, Any]:
         """Take `weights` over, into parameters on meta; draw those that are not there."""
-        own = self.state_dict(keep_vars=True)
-        found = self._renamed(weights, own)
+        found = hold_compressed(self, self._renamed(weights, self.state_dict(keep_vars=True)))
+        held = [f"{name}.{part}" for name, _ in compressed_modules(self) for part in PARTS]
+        if held and dtype is None:
+            dtype = dtypes.float32  # what their products are
+        own = {k: t for k, t in self.state_dict(keep_vars=True).items() if k not in held}
         mismatched = sorted(
             (name, tuple(t.shape), tuple(own[name].shape))
             for name, t in found.items()
@@ -236,8 +258,7 @@ class PreTrainedModel(nn.Module):
             del found[name]
         unexpected = sorted(set(found) - set(own))
         found = {k: _as(t, dtype) for k, t in found.items() if k in own}
-        shared = set(self.tied_weights) if self.config.tie_word_embeddings else set()
-        missing = sorted(set(own) - set(found) - shared)
+        missing = sorted(name for name in set(own) - set(found) if not self._is_tied(name))
         if dtype is None and found:
             dtype = next(iter(found.values())).dtype
         self._draw(missing, dtype)
@@ -248,6 +269,12 @@ class PreTrainedModel(nn.Module):
             "unexpected_keys": unexpected,
             "mismatched_keys": mismatched,
         }
+
+    def _is_tied(self, name: str) -> bool:
+        """Whether the tensor `name` is, or belongs to, another one's weight."""
+        tied = self.tied_weights if self.config.tie_word_embeddings else {}
+        stem, _, part = name.rpartition(".")
+        return part in ("weight", *PARTS) and f"{stem}.weight" in tied
 
     def _renamed(self, weights: Mapping[str, Tensor], own: Mapping[str, Any]) -> dict[str, Tensor]:
         """`weights` under the names of this model: with or without the prefix of its base."""
@@ -287,8 +314,7 @@ class PreTrainedModel(nn.Module):
         self.config.architectures = [type(self).__name__]
         self.config.other["torch_dtype"] = self.dtype.name
         self.config.save_pretrained(folder)
-        shared = set(self.tied_weights) if self.config.tie_word_embeddings else set()
-        weights = {k: t for k, t in self.state_dict().items() if k not in shared}
+        weights = {k: t for k, t in self.state_dict().items() if not self._is_tied(k)}
         write_weights(folder, weights, max_shard_size)
         self.write_beside(folder)
 

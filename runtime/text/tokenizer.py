@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -358,7 +359,8 @@ class Tokenizer:
         was trained to read it; `add_generation_prompt` ends with the beginning of an answer.
 
         Its text if not `tokenize`; else its `input_ids`, or with `return_dict` all that calling the
-        tokenizer gives, to which `options` go. Raises: ValueError without a template.
+        tokenizer gives. `options` that it knows go to that call, others to the template, such as
+        `enable_thinking=False`. Raises: ValueError without a template.
         """
         template = chat_template or self.chat_template
         if isinstance(template, list):  # named ones
@@ -369,7 +371,12 @@ class Tokenizer:
                 "was not trained to chat, or the template must be given as chat_template=."
             )
         is_one = not conversation or isinstance(conversation[0], dict)
-        names = {role: token for role, token in self.special.items() if token is not None}
+        names: dict[str, Any] = {
+            role: token for role, token in self.special.items() if token is not None
+        }
+        known = inspect.signature(type(self).__call__).parameters
+        names.update({name: value for name, value in options.items() if name not in known})
+        options = {name: value for name, value in options.items() if name in known}
         texts = [
             chat.render(template, messages, add_generation_prompt, **names)
             for messages in ([conversation] if is_one else conversation)

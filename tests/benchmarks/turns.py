@@ -121,8 +121,10 @@ class OthersShare:
         busy = user + nice + system + sum(rest)
         own = 0
         for stat in self.stats:
-            fields = stat.read_text().rpartition(")")[2].split()
-            own += sum(map(int, fields[11:15]))  # its own and that of its children
+            children = stat.with_name("task") / stat.parent.name / "children"
+            for process in (stat, *[Path(f"/proc/{k}/stat") for k in children.read_text().split()]):
+                fields = process.read_text().rpartition(")")[2].split()
+                own += sum(map(int, fields[11:15]))  # its own and that of children that ended
         return busy + idle + waiting, busy, own
 
     def __call__(self) -> float:

@@ -166,3 +166,31 @@ def test_the_explanation_stands_in_the_traceback(
     shown = capsys.readouterr().out
     assert shown.index("ShapeError: linear") < shown.index("would work: Linear")
     assert "module.py" not in shown  # our frames are hidden, between the user's too
+
+
+@pytest.mark.parametrize(
+    ("source", "meant"),
+    [
+        ("torch.zeross(3)", "zeros"),
+        ("nn.Linaer(3, 4)", "Linear"),
+        ("x.requires_gard", "requires_grad"),
+        ("net.paramters()", "parameters"),
+        ("def f():\n    total = 0\n    return totl\nf()", "total"),
+        ("prnt(3)", "print"),
+        ("from torch.nn import Linaer", "Linear"),
+        ("'abc'.uper()", "upper"),
+    ],
+)
+def test_the_name_that_was_meant_is_told(session: Session, source: str, meant: str) -> None:
+    assert f"Did you mean {meant}?" in explained(session, source)
+
+
+def test_no_name_is_suggested_that_is_not_much_alike(session: Session) -> None:
+    assert "mean" not in explained(session, "x.foo")
+    assert "mean" not in explained(session, "nothing_of_the_kind")
+
+
+def test_errors_tell_of_cells_where_something_began(session: Session) -> None:
+    found = session.execute("a = torch.ones(3, requires_grad=True); b = a.exp(); b += 1")
+    error = session.execute("b.sum().backward()").error
+    assert f"(line 1 of In[{found.number}]: a = torch.ones(3" in str(error)

@@ -128,7 +128,7 @@ def test_an_interrupt_by_message_stops_a_cell(kernel: LiveKernel) -> None:
     assert found.error["ename"] == "KeyboardInterrupt"
 
 
-@pytest.mark.parametrize("name", ["init_metadata", "finish_metadata"])
+@pytest.mark.parametrize("name", ["should_handle", "init_metadata", "finish_metadata"])
 def test_an_interrupt_before_or_behind_the_code_of_a_cell_leaves_its_reply(
     kernel: LiveKernel, name: str
 ) -> None:
@@ -140,9 +140,10 @@ def test_an_interrupt_before_or_behind_the_code_of_a_cell_leaves_its_reply(
         "    return own(*args)"
     )
     reply = kernel.run(f"host.{name} = pressed; ran = False").reply
-    if name == "init_metadata":  # of the next cell, which ends before its first line
+    comes_before = name != "finish_metadata"
+    if comes_before:  # in the next cell, which ends before its first line
         reply = kernel.run("ran = True").reply
-    assert reply.get("ename") == ("KeyboardInterrupt" if name == "init_metadata" else None)
+    assert reply.get("ename") == ("KeyboardInterrupt" if comes_before else None)
     assert kernel.run("ran").text == "False"
 
 

@@ -45,6 +45,12 @@ def test_standard_input_is_a_script() -> None:
     assert (result.returncode, result.stdout) == (0, "tensor(7.)\n")
 
 
+def test_questions_of_a_script_are_answered_from_standard_input(script: Any) -> None:
+    asks = "print(input('name? '))\ntry:\n    input()\nexcept EOFError:\n    print('end')"
+    result = flambeau(script(asks), input="Zoë\n")
+    assert (result.returncode, result.stdout) == (0, "name? Zoë\nend\n")
+
+
 def test_a_pipe_without_command_is_a_script_too() -> None:
     result = finished(FLAMBEAU, input=SEVEN)
     assert (result.returncode, result.stdout) == (0, "tensor(7.)\n")

@@ -308,6 +308,12 @@ def test_history_and_completeness(session: Session) -> None:
     assert session.is_complete("1 +* 2")[0] == "invalid"
 
 
+def test_reset_leaves_the_names_that_a_session_begins_with(session: Session) -> None:
+    session.execute("kept = 1")
+    assert session.execute("%reset -f\ntorch.ones(2) + nn.functional.relu(torch.ones(2))").success
+    assert isinstance(session.execute("kept").error, NameError)
+
+
 def test_a_restart_forgets_names_and_keeps_the_policy(session: Session) -> None:
     session.policy.seed = 3
     first = session.execute("gone = 1; torch.rand(1).item()").value

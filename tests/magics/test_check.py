@@ -56,6 +56,17 @@ def test_a_layer_of_the_wrong_size_is_found_where_it_is_called():
     assert (layer.line, layer.fix) == (6, "Set in_features to 128.")
 
 
+def test_compiled_functions_of_an_earlier_cell_are_looked_into():
+    made = (
+        "@torch.compile(fullgraph=True)\ndef times(a, b):\n    return a @ b\n"
+        "class Net(nn.Module):\n    @torch.compile\n    def forward(self, x): return x @ x"
+    )
+    live = executed(made)
+    source = "times(torch.ones(2, 3), torch.ones(3, 2))\ntimes(torch.ones(2, 3), torch.ones(2, 3))"
+    assert [f.line for f in check_cell(source, live)] == [2]
+    assert [f.line for f in check_cell("Net()(torch.ones(2, 3))", live)] == [1]
+
+
 def test_a_class_of_an_earlier_cell_is_blamed_on_the_call():
     live = executed(NET + "net = Net()")
     assert [(f.line, f.code) for f in check_cell("y = net(torch.ones(32, 20))", live)] == [

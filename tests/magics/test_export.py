@@ -63,7 +63,7 @@ def test_a_file_that_is_there_is_only_written_over_by_force(run: Run, tmp_path: 
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("%export", "required: file"),
+        ("%export", "required: FILE"),
         ("%export hunt.txt", "expected a name in .py or .ipynb. Got 'hunt.txt'"),
         ("%export /not/there/hunt.py", "cannot be written"),
         ("%export hunt.py -n few", "expected numbers such as 1,4-6. Got 'few'"),

@@ -156,6 +156,17 @@ def test_a_single_leaf_is_drawn() -> None:
     ]
 
 
+def test_the_graph_of_a_call_leaves_statistics_and_random_streams(run: Run) -> None:
+    run("net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout())")
+    run("mean = net[1].running_mean.clone(); state = torch.get_rng_state()")
+    shown = run("%graph net (5, 3)")  # a shape stands for a tensor
+    assert "native_batch_norm" in shown
+    assert "input 0 5×3" in shown
+    assert "net.1.weight 4" in shown
+    left = "net[1].running_mean.equal(mean), torch.get_rng_state().equal(state), net.training"
+    assert "(True, True, True)" in run(left)
+
+
 def test_drawings_stop_at_a_size_that_can_be_read() -> None:
     assert svg.LIMIT <= 2000
 
@@ -163,7 +174,7 @@ def test_drawings_stop_at_a_size_that_can_be_read() -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("%graph", "the following arguments are required: expression"),
+        ("%graph", "%graph: the following arguments are required: expression. %graph? explains."),
         ("%graph --colour y", "unrecognized arguments: --colour"),
         ("%graph nothing_of_the_name", "raised NameError"),
         ("%graph 3", "Got int"),
@@ -190,6 +201,12 @@ def test_the_drawing_goes_to_a_file(run: Run, tmp_path: Path) -> None:
     run(f"%graph x.exp() -o {tmp_path / 'g.txt'}")
     assert ET.fromstring((tmp_path / "g.svg").read_text()).tag == f"{SVG}svg"
     assert "exp" in (tmp_path / "g.txt").read_text()
+
+
+def test_a_file_whose_name_has_a_space_is_given_in_quotes(run: Run, tmp_path: Path) -> None:
+    run("x = torch.ones(2, requires_grad=True)")
+    run(f"%graph x.exp() -o '{tmp_path / 'of x.txt'}'")
+    assert "exp" in (tmp_path / "of x.txt").read_text()
 
 
 def test_colours_of_gradients_are_explained_below_the_drawing() -> None:

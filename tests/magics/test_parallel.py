@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 import flambeau as torch
@@ -84,3 +85,73 @@ def test_what_cannot_come_back_is_named_and_the_rest_comes() -> None:
     assert names["value"] == 5
     assert "lock" in outcome.not_back
     assert "lock: TypeError" in str(outcome)
+
+
+class Trainer:
+    """What a user keeps a training in."""
+
+    def __init__(self) -> None:
+        self.net = nn.Linear(2, 1)
+        self.steps, self.log = 0, [{"loss": [1.0]}]
+
+
+Trainer.__module__ = "__main__"  # as if it had been typed
+
+
+def test_objects_that_containers_and_objects_hold_stay_the_same_objects() -> None:
+    layers = [nn.Linear(2, 2), {"head": nn.Linear(2, 1)}]
+    trainer, seen = Trainer(), np.zeros(3)
+    sgd = optim.SGD(layers[0].parameters(), lr=0.1)
+    plan = optim.lr_scheduler.StepLR(sgd, 1, gamma=0.5)
+    result = torch.ones(2, requires_grad=True) * 2
+    names: dict[str, Any] = {"torch": torch, "layers": layers, "trainer": trainer, "plan": plan}
+    names |= {"sgd": sgd, "kept": [result], "seen": seen, "untouched": [[1], {"a": 2}]}
+    before, log, net = layers[0], trainer.log, trainer.net
+    outcome = parallel(
+        "with torch.no_grad():\n"
+        "    layers[0].weight.fill_(3)\n"
+        "    layers[1]['head'].weight.fill_(4)\n"
+        "    trainer.net.weight.fill_(5)\n"
+        "sgd.step()\n"
+        "plan.step()\n"
+        "trainer.steps += 1\n"
+        "trainer.log[0]['loss'].append(2.0)\n"
+        "seen[1] = 7",
+        names,
+        1,
+    )
+    assert layers[0] is before
+    assert layers[0].weight.tolist() == [[3, 3], [3, 3]]
+    assert layers[1]["head"].weight.tolist() == [[4, 4]]
+    assert trainer.net is net
+    assert net.weight.tolist() == [[5, 5]]
+    assert trainer.log is log
+    assert (trainer.steps, log) == (1, [{"loss": [1.0, 2.0]}])
+    assert plan.last_epoch == 1
+    assert sgd.param_groups[0]["lr"] == 0.05
+    assert names["kept"][0] is result
+    assert result.grad_fn is not None
+    assert seen.tolist() == [0, 7, 0]
+    assert set(outcome.names) == {"trainer"}
+    assert outcome.tensors == 4
+
+
+def test_gathered_values_are_those_of_each_process() -> None:
+    names: dict[str, Any] = {"torch": torch, "w": torch.zeros(1), "log": []}
+    source = BEGIN + "w += r + 1\nlog.append(r)"
+    parallel(source, names, 2, gather=["w", "log"])
+    assert [w.tolist() for w in names["w"]] == [[1], [2]]
+    assert names["log"] == [[0], [1]]
+
+
+def test_processes_may_have_workers_that_load_their_data() -> None:
+    names: dict[str, Any] = {"torch": torch, "rows": torch.arange(6.0)}
+    parallel(
+        BEGIN + "from flambeau.utils.data import DataLoader, DistributedSampler\n"
+        "sampler = DistributedSampler(rows, shuffle=False)\n"
+        "found = [b.tolist() for b in DataLoader(rows, 3, sampler=sampler, num_workers=1)]",
+        names,
+        2,
+        gather=["found"],
+    )
+    assert names["found"] == [[[0, 2, 4]], [[1, 3, 5]]]

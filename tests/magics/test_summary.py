@@ -162,3 +162,12 @@ def test_two_models_stand_beside_each_other(run: Run) -> None:
     assert "expected an input for two models" in run("%summary a -b b")
     assert "%summary: ShapeError" in run("%summary a (3, 4) -b nn.Linear(5,2)")
     assert "expected a module first. Got 3, int." in run("%summary a (3, 4) -b 3")
+
+
+def test_a_report_keeps_its_columns_in_a_notebook_and_breaks_its_sentences() -> None:
+    shown = summary(nn.Linear(2, 1), (3, 2))._repr_html_()
+    table, sentence = shown.split("</pre>")[:2]
+    assert "white-space:pre;" in table
+    assert "Linear" in table
+    assert "white-space:pre-wrap;" in sentence
+    assert "3 parameters" in sentence

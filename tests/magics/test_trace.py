@@ -104,7 +104,7 @@ def test_the_number_of_nodes_can_be_limited(run: Run) -> None:
     run("w = torch.ones(2, requires_grad=True)")
     text = run("%%trace --nodes 1\nw.exp().sin().sum().backward()")
     assert "... and 2 more" in text
-    assert "unrecognized arguments" in run("%%trace --depth 3\n1")
+    assert "%trace: unrecognized arguments: --depth" in run("%%trace --depth 3\n1")
 
 
 def test_sparse_gradients_are_shown_as_what_they_stand_for(run: Run) -> None:

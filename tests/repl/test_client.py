@@ -8,7 +8,9 @@ import zmq.asyncio
 from jupyter_client.channels import AsyncZMQSocketChannel
 from jupyter_client.session import Session
 
-from flambeau.repl.client import post
+from flambeau.repl.client import Client, post
+
+from .test_known_faults import Wire, reply
 
 
 def test_a_reply_that_comes_while_something_is_sent_is_received() -> None:
@@ -34,3 +36,25 @@ async def _send_as_a_reply_comes() -> None:
             kernel.close(linger=0)
             socket.close(linger=0)
     assert message["content"] == {"status": "ok"}
+
+
+async def _ask_while_the_subshell_opens() -> object:
+    client = Client(wire := Wire(), print, print)  # type: ignore[arg-type]
+    client.busy_since = time.monotonic()
+    client._opening = asyncio.ensure_future(client._open_subshell())
+    asked = asyncio.ensure_future(client.question("status"))
+    for answer in (
+        reply("create_subshell_request", subshell_id="aside"),
+        reply("flambeau_request", answer=7),
+    ):
+        sent = [message["header"]["msg_id"] for message in wire.sent]
+        while not asked.done() and answer["parent_header"]["msg_id"] not in sent:
+            await asyncio.sleep(0)
+            sent = [message["header"]["msg_id"] for message in wire.sent]
+        client._take_reply(answer)
+    assert wire.sent[-1]["header"]["subshell_id"] == "aside"
+    return await asked
+
+
+def test_a_question_beside_a_cell_waits_for_the_subshell_that_opens() -> None:
+    assert asyncio.run(_ask_while_the_subshell_opens()) == 7

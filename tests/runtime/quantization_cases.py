@@ -55,12 +55,15 @@ def network(torch: Any) -> Any:
             x = self.conv2(x)
             return self.dequant(self.linear(self.sum.add(x, x).flatten(1)))
 
-    made = Network()
-    for k, (name, value) in enumerate(sorted(made.state_dict().items())):
+    return with_values(torch, Network())
+
+
+def with_values(torch: Any, model: Any) -> Any:
+    for k, (name, value) in enumerate(sorted(model.state_dict().items())):
         if value.dtype == torch.float32:
             values = normal(torch, *value.shape, seed=k, scale=0.2)
             value.copy_(values.abs() + 0.5 if name.endswith("running_var") else values)
-    return made
+    return model
 
 
 def filled(torch: Any, module: Any) -> Any:
@@ -112,3 +115,46 @@ def results(torch: Any) -> dict[str, list[Any]]:
         small = quantization.quantize_dynamic(bag, {nn.EmbeddingBag}, **quint8)
         found["bag"] = small[0](torch.tensor([1, 2, 9, 0]), torch.tensor([0, 3]))
     return {name: value.detach().tolist() for name, value in found.items()}
+
+
+def residual(torch: Any) -> Any:
+    """A residual network as image models are written: one ReLU for all, sums in place."""
+    nn = torch.nn
+
+    class Block(nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+            super().__init__()
+            self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+            self.bn1, self.bn2 = nn.BatchNorm2d(outputs), nn.BatchNorm2d(outputs)
+            self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+            self.relu = nn.ReLU(inplace=True)
+            self.downsample = nn.Conv2d(inputs, outputs, 1, stride) if stride > 1 else None
+
+        def forward(self, x: Any) -> Any:
+            y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+            y += x if self.downsample is None else self.downsample(x)
+            return self.relu(y)
+
+    class Network(nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv1, self.bn1 = nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8)
+            self.pool, self.avgpool = nn.MaxPool2d(3, 2, 1), nn.AdaptiveAvgPool2d(1)
+            self.layer1 = nn.Sequential(Block(8, 8, 1), Block(8, 16, 2))
+            self.fc = nn.Linear(16, 10)
+
+        def forward(self, x: Any) -> Any:
+            x = self.pool(nn.functional.relu(self.bn1(self.conv1(x))))
+            return self.fc(torch.flatten(self.avgpool(self.layer1(x)), 1))
+
+    return with_values(torch, Network())
+
+
+def traced(torch: Any, quantize_fx: Any) -> Any:
+    """The residual network, traced, calibrated and converted."""
+    xs = [normal(torch, 2, 3, 32, 32, seed=seed) for seed in range(3)]
+    mapping = torch.ao.quantization.get_default_qconfig_mapping("x86")
+    prepared = quantize_fx.prepare_fx(residual(torch).eval(), mapping, (xs[0],))
+    for x in xs:
+        prepared(x)
+    return quantize_fx.convert_fx(prepared)

@@ -266,7 +266,7 @@ def test_gguf() -> None:
     order = [*range(16), *range(15, -1, -1)]
     assert found["q4_0"].tolist() == [[(q - 8) * 0.5 for q in order]]
     assert found["q4_1"].tolist() == [q * 0.5 + 0.25 for q in order]
-    with pytest.raises(CheckpointError, match="GGML type 12"):
-        load(gguf([("x", (32,), 12, bytes(32))]))
+    with pytest.raises(CheckpointError, match="GGML type 16"):
+        load(gguf([("x", (256,), 16, bytes(66))]))
     with pytest.raises(CheckpointError, match="elements of x in the file"):
         load(gguf([("x", (64,), 0, bytes(32))]))

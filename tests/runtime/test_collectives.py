@@ -366,6 +366,7 @@ def refused(rank: int) -> None:
         (lambda: dist.all_reduce([x]), "expected a tensor"),
         (lambda: dist.all_gather([x, x.long()], x), "one dtype"),
         (lambda: dist.all_reduce(torch.ones(2, device="meta")), "meta"),
+        (lambda: dist.all_reduce(torch.ones(1).expand(2)), "that was expanded"),
     ]
     for call, words in cases:
         with pytest.raises((ValueError, RuntimeError, TypeError), match=words):
@@ -403,9 +404,9 @@ def test_gradients_pass_collectives() -> None:
 
 
 def on_two_machines(rank: int) -> Any:
-    from flambeau.distributed import window
+    from flambeau.distributed import machines
 
-    window.machine = lambda: f"machine {rank // 2}"  # type: ignore[assignment]
+    machines.machine = lambda: f"machine {rank // 2}"  # type: ignore[assignment]
     both = dist.new_group()
     torch.manual_seed(rank)
     x = torch.randn(100_003)
@@ -428,9 +429,9 @@ def test_machines_of_several_processes_add_up_within_and_then_across() -> None:
 
 
 def without_shared_memory(rank: int) -> Any:
-    from flambeau.distributed import window
+    from flambeau.distributed import machines
 
-    window.machine = lambda: f"machine {rank}"  # type: ignore[assignment]
+    machines.machine = lambda: f"machine {rank}"  # type: ignore[assignment]
     apart = dist.new_group()
     dist.all_reduce(x := torch.full((300_000,), rank + 1.0), group=apart)
     dist.broadcast(y := torch.full((300_000,), float(rank)), 1, apart)

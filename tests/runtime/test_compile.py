@@ -270,14 +270,52 @@ def test_threads_have_regions_of_their_own() -> None:
     assert found == {2: [3, 3], 3: [4, 4]}
 
 
-def test_fullgraph_names_the_line_that_reads_a_value() -> None:
+READS: dict[str, Any] = {
+    "bool": lambda y: y if y.sum() > 0 else -y,
+    "item": lambda y: y * y.sum().item(),
+    "float": lambda y: y * float(y[0]),
+    "index": lambda y: y[int(y[0])],
+    "list": lambda y: y * y.tolist()[0],
+    "numpy": lambda y: y * y.numpy()[0],
+    "text": lambda y: y * len(f"{y}"),
+    "contains": lambda y: y * (2.0 in y),
+}
+
+
+@pytest.mark.parametrize("name", READS)
+def test_fullgraph_names_the_line_where_python_reads_a_value(name: str) -> None:
     @torch.compile(fullgraph=True)
     def function(x: Tensor) -> Tensor:
         y = x * 2
-        return y if y.sum() > 0 else -y
+        return READS[name](y)
 
-    with pytest.raises(RuntimeError, match=r"values were read.*y if y\.sum\(\) > 0"):
+    with pytest.raises(RuntimeError, match=r"values were read at.*y.*Leave fullgraph out"):
         function(torch.ones(2))
+
+
+def test_fullgraph_minds_no_operation_that_does_not_wait() -> None:
+    block = nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(16, 4), nn.Dropout(0.5), nn.Softmax(-1),
+    )  # fmt: skip
+    encoder = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
+
+    @torch.compile(fullgraph=True)
+    def function(x: Tensor) -> Tensor:
+        y = encoder(block(x).reshape(1, 3, 4)).cumsum(1).sort(-1)[0]
+        y[0] = 0
+        return torch.cat([y, y * 2]).half().float()
+
+    out = function(torch.randn(3, 2, 4, 4))
+    assert out.shape == (2, 3, 4)
+    out.sum().backward()
+    assert block[0].weight.grad is not None
+
+
+def test_fullgraph_refuses_a_function_that_is_not_to_be_compiled() -> None:
+    plainly = torch.compiler.disable(lambda y: y + 1)
+    with pytest.raises(RuntimeError, match="a function was called that is not to be compiled"):
+        torch.compile(lambda x: plainly(x * 2), fullgraph=True)(torch.ones(2))
 
 
 def test_a_disabled_function_computes_at_once() -> None:

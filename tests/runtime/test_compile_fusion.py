@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import flambeau as torch
 import flambeau.nn.functional as F
-from flambeau.compiler import fusion, programs, region
+from flambeau.compiler import fusion, region
 from flambeau.core.tensor import Tensor
 
 from .test_compile import assert_alike, leaf
@@ -28,10 +28,14 @@ def small_tensors_are_fused_too(monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     torch.compiler.reset()
 
 
-def loops() -> list[str]:
-    """The loops of the program that was made last."""
-    program = list(programs._programs.values())[-1]
-    return [loop.group.label for loop in program.forward.loops]
+def program(function: Callable[..., Any], *arguments: Any) -> Any:
+    """The program of the last graph that `function` makes."""
+    return torch.compiler.explain(function)(*arguments).graphs[-1]
+
+
+def labels(made: Any) -> list[str]:
+    """What the fused loops of a program compute."""
+    return [loop.group.label for loop in made.forward.loops]
 
 
 Function = Callable[..., Any]
@@ -61,8 +65,7 @@ def test_each_is_few_loops(name: str) -> None:
     function, most = FUNCTIONS[name]
     x, b, r = leaf(40, 33), leaf(33, seed=1), leaf(40, 33, seed=2)
     with torch.no_grad():
-        torch.compile(function)(x, b, r)
-    assert 1 <= len(loops()) <= most
+        assert 1 <= len(labels(program(function, x, b, r))) <= most
 
 
 def test_gradients_equal_differences() -> None:
@@ -72,20 +75,17 @@ def test_gradients_equal_differences() -> None:
 
     leaves = leaf(4, 9, dtype=torch.float64), leaf(9, seed=1, dtype=torch.float64)
     assert torch.autograd.gradcheck(torch.compile(function), leaves)
-    assert any("sum" in label for label in loops())
+    assert any("sum" in label for label in labels(program(function, *leaves)))
 
 
 def test_layer_norm_with_what_stands_before_it_is_one_loop_each_way() -> None:
-    @torch.compile
     def function(x: Tensor, bias: Tensor, rest: Tensor, w: Tensor, b: Tensor) -> Tensor:
         return F.layer_norm(F.dropout(F.gelu(x + bias), 0.1) + rest, (64,), w, b)
 
     arguments = [leaf(50, 64), leaf(64), leaf(50, 64, seed=1), leaf(64, seed=2), leaf(64, seed=3)]
-    out = function(*arguments)
-    out.sum().backward()
-    program = list(programs._programs.values())[-1]
-    (stage,) = program.stages
-    assert (len(program.forward.units), len(stage.backward().executable.units)) == (1, 1)
+    made = program(function, *arguments)
+    (stage,) = made.stages
+    assert (len(made.forward.units), len(stage.backward().executable.units)) == (1, 1)
     assert stage.saved == ()  # all is computed again from what the caller holds
 
 
@@ -123,6 +123,21 @@ def test_strided_and_broadcast_operands_are_read_where_they_lie() -> None:
         lambda x, y: (x[1:] + 1).softmax(-1) * y.expand(6, 5, 40)[1:],
     ):
         assert_alike(function, base, rows)
+
+
+def test_transposed_operands_are_fused_and_keep_the_order_of_their_memory() -> None:
+    def function(x: Tensor, y: Tensor) -> Any:
+        turned = x.transpose(0, 1) * 2
+        summed = (y + turned).tanh()
+        return turned, turned.transpose(0, 1).view(-1) + 1, summed.softmax(-1), turned.double()
+
+    x, y = leaf(3, 4, 5), leaf(4, 3, 5, seed=1)
+    assert_alike(function, x, y)
+    strides = [t.stride() for t in function(x, y)]
+    assert [t.stride() for t in torch.compile(function)(x, y)] == strides
+    made = torch.compiler.explain(function)(x, y)
+    assert made.graph_count == 1
+    assert "fused(add, tanh, amax, sub, exp, sum, reciprocal, mul)" in labels(made.graphs[0])
 
 
 def test_truth_values_of_large_tensors_are_stored_where_they_belong() -> None:
@@ -164,7 +179,7 @@ def interpreted(code: list[tuple[str, int, int]], *leaves: Tensor) -> Tensor:
     return values[-1] + values[-2]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(instructions)
 def test_random_functions_give_what_they_give_eagerly(code: list[tuple[str, int, int]]) -> None:
     leaves = [leaf(6, 20), leaf(20, seed=1), leaf(6, 1, seed=2)]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import flambeau as torch
+from flambeau.backends import halves
 
 from .samples.kit import Sample
 from .test_operations import CASES, VALUE_DEPENDENT, call, outputs_of
@@ -54,3 +55,16 @@ def test_gradients_of_broadcast_halves_are_summed_in_single_precision() -> None:
     bias = torch.zeros(1, dtype=torch.bfloat16, requires_grad=True)
     (torch.ones(2048, dtype=torch.bfloat16) + bias).sum().backward()
     assert bias.grad.item() == 2048
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+def test_rows_of_a_table_are_read_without_the_table(
+    dtype: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, numbers = torch.randn(300, 40).to(dtype), torch.tensor([[7, 299], [0, 7]])
+    widened: list[int] = []
+    monkeypatch.setattr(halves, "converted", lambda a, to: widened.append(a.size) or a.astype(to))
+    found = torch.nn.functional.embedding(numbers, table)
+    assert not widened
+    assert found.dtype is dtype
+    assert torch.equal(found, table[numbers])

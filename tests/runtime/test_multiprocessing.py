@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from typing import Any
 
 import pytest
@@ -84,3 +85,10 @@ def test_strategies_are_names() -> None:
     mp.set_sharing_strategy("file_descriptor")
     with pytest.raises(ValueError, match="file_descriptor"):
         mp.set_sharing_strategy("carrier_pigeon")
+
+
+@pytest.mark.parametrize("name", ["zeros", "ones_like", "empty", "rand", "randn_like", "matmul"])
+def test_functions_can_be_sent_by_their_name(name: str) -> None:
+    function = getattr(torch, name)
+    assert pickle.loads(pickle.dumps(function)) is function
+    assert repr(function).startswith(f"<function {name} ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import flambeau as torch
 from flambeau.backends.cpu import onednn
 from flambeau.backends.cpu.onednn import convolution, packed
 from flambeau.backends.cpu.onednn.library import library
+from flambeau.core import exposure
 
 pytestmark = pytest.mark.skipif(library() is None, reason="oneDNN is not installed")
 X = torch.ones(1, 16, 8, 8)
@@ -139,3 +141,25 @@ def test_copies_are_bounded_go_with_their_weight_and_can_be_let_go() -> None:
     del module
     gc.collect()
     assert copies() == 0
+
+
+def test_memory_is_forgotten_without_a_line_of_python_in_which_ctrl_c_would_be_lost() -> None:
+    module = layer()
+    output(module)
+    shown = torch.ones(2000)
+    shown.numpy()
+    entries, exposed = len(packed._entries), len(exposure._exposed)
+    called: list[str] = []
+
+    def note(frame: Any, event: str, what: Any) -> None:
+        if event == "call" and "__del__" not in frame.f_code.co_name:
+            called.append(frame.f_code.co_qualname)
+
+    sys.setprofile(note)
+    try:
+        del module, shown
+    finally:
+        sys.setprofile(None)
+    assert len(packed._entries) < entries
+    assert len(exposure._exposed) < exposed
+    assert called == []

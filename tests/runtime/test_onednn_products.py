@@ -16,7 +16,7 @@ from flambeau.backends.cpu.onednn import library as onednn
 from flambeau.backends.cpu.onednn import primitives, products
 from flambeau.backends.cpu.onednn.library import library
 
-from ..programs import PATIENCE, printed
+from ..programs import PATIENCE, finished, printed
 
 pytestmark = pytest.mark.skipif(library() is None, reason="oneDNN is not installed")
 GENERATOR = np.random.default_rng(0)
@@ -174,6 +174,27 @@ def test_a_forked_process_multiplies_after_its_parent_did() -> None:
     assert process.exitcode == 0
 
 
+AFTER_JOBLIB = """
+import os, signal
+os.environ["KMP_INIT_AT_FORK"] = "FALSE"
+import flambeau as torch
+torch.set_num_threads(2)
+x = torch.ones(400, 400)
+x @ x
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    x @ x
+    os._exit(0)
+print(os.waitpid(child, 0)[1], os.environ["KMP_INIT_AT_FORK"])
+"""
+
+
+def test_a_forked_process_computes_where_joblib_forbids_openmp_to_begin_anew() -> None:
+    done = finished(sys.executable, "-c", AFTER_JOBLIB)
+    assert done.stdout.split() == ["0", "FALSE"], done.stderr
+
+
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="OpenMP leaves its files there")
 @pytest.mark.parametrize("threads", [None, 1])
 def test_a_forked_process_leaves_no_file_in_shared_memory(
@@ -243,3 +264,22 @@ def test_few_rows_meet_each_row_of_the_matrix_once(
 def test_few_rows_that_do_not_fit_are_refused() -> None:
     with pytest.raises(torch.errors.ShapeError, match="linear"):
         torch.nn.functional.linear(torch.ones(2, 1000), torch.ones(3000, 999))
+
+
+def test_few_rows_each_of_an_exchanged_batch_are_one_product(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """128 products of 8 rows take six times as long as one of 1,024 after a copy."""
+    seen: list[Any] = []
+    product = products.product
+
+    def watched(x: Any, y: Any) -> Any:
+        seen.append(x.shape)
+        return product(x, y)
+
+    monkeypatch.setattr(products, "product", watched)
+    x = np.random.RandomState(0).randn(8, 60, 64).astype(np.float32).transpose(1, 0, 2)
+    y = np.random.RandomState(1).randn(64, 48).astype(np.float32)
+    wanted = np.matmul(x.astype(np.float64), y)
+    np.testing.assert_allclose(products.matmul(x, y), wanted, rtol=1e-4, atol=1e-4)
+    assert seen == [(480, 64)]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import resource
+import socket
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import Any
 import pytest
 
 import flambeau.distributed as dist
+from flambeau.distributed.tcp_store import receive_frame, send_frame
 
 KINDS = ["hash", "file", "tcp", "prefix"]
 
@@ -90,8 +94,6 @@ def test_a_port_in_use_is_named() -> None:
 
 
 def test_a_stranger_does_not_disturb_the_store() -> None:
-    import socket
-
     kept = dist.TCPStore("localhost", 0, is_master=True)
     for noise in (b"GET / HTTP/1.1\r\n\r\n", b"\2\0\0\0[]", b'\6\0\0\0["no"]'):
         with socket.create_connection(("localhost", kept.port)) as stranger:
@@ -100,3 +102,52 @@ def test_a_stranger_does_not_disturb_the_store() -> None:
             assert stranger.recv(1) == b""
     kept.set("a", "1")
     assert kept.get("a") == b"1"
+
+
+def test_a_store_of_this_machine_alone_is_reached_from_nowhere_else() -> None:
+    kept = dist.TCPStore("127.0.0.1", 0, is_master=True)
+    with pytest.raises(ConnectionError):
+        socket.create_connection(("127.0.0.2", kept.port))
+
+
+def test_a_store_without_free_file_descriptors_goes_on_when_there_are_some() -> None:
+    kept = dist.TCPStore("127.0.0.1", 0, is_master=True)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket() as first, socket.socket() as second:
+        free = os.dup(second.fileno())  # the next number that a connection would have
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+        try:
+            first.connect(("127.0.0.1", kept.port))
+            kept.set("a", "1")  # the thread that lets clients in has met the limit meanwhile
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        second.settimeout(100)
+        second.connect(("127.0.0.1", kept.port))
+        send_frame(second, ["get", ["a"], 1])
+        assert receive_frame(second) == [[True, [b"1"]]]
+
+
+def test_what_a_process_died_writing_is_left_out(tmp_path: Path) -> None:
+    a, b = made("file", tmp_path)
+    a.set("whole", "1")
+    journal = (tmp_path / "store").read_bytes()
+    for torn in range(1, len(journal)):
+        with (tmp_path / "store").open("ab") as file:
+            file.write(journal[:torn])
+        b.set("next", str(torn))
+        assert a.get("next") == str(torn).encode()
+        assert a.get("whole") == b"1"
+
+
+def test_a_file_that_cannot_grow_keeps_what_it_holds(tmp_path: Path) -> None:
+    a, b = made("file", tmp_path)
+    a.set("k", "1")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30, limits[1]))
+    try:
+        with pytest.raises(dist.DistStoreError, match="expected to write"):
+            a.set("k", "2" * 100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert a.get("k") == b.get("k") == b"1"

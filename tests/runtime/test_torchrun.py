@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from flambeau.distributed.agent import Agent, Launch, Worker
+from flambeau.distributed.nodes import Nodes
+
 PATIENCE = 300.0
 """Seconds after which what has not ended fails the test; other work may hold all up."""
 
@@ -132,3 +135,42 @@ def test_options_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     for words, arguments in cases.items():
         with pytest.raises(ValueError, match=words):
             launch_of(parser().parse_known(arguments))
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_launcher_that_is_killed_ends_those_of_other_nodes(lost: int, tmp_path: Path) -> None:
+    script = tmp_path / "waits.py"
+    script.write_text("import time\nprint('here', flush=True)\ntime.sleep(600)\n")
+    with socket.create_server(("localhost", 0)) as free:
+        port = free.getsockname()[1]
+    nodes = [
+        started("--nnodes=2", f"--node-rank={k}", f"--master-port={port}", str(script))
+        for k in range(2)
+    ]
+    for node in nodes:
+        assert node.stdout is not None
+        assert node.stdout.readline() == "here\n"
+    nodes[lost].kill()
+    _, errors = nodes[1 - lost].communicate(timeout=PATIENCE)
+    nodes[lost].communicate(timeout=PATIENCE)
+    assert nodes[1 - lost].returncode == 1
+    whose = "that keeps the store" if lost == 0 else "of node 1"
+    assert f"the launcher {whose} is gone: it has ended, or the network" in errors
+
+
+class EndsMeanwhile:
+    """A process that ends between two looks at it."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def poll(self) -> int | None:
+        self.looks += 1
+        return None if self.looks < 3 else 0
+
+
+def test_a_process_that_ends_between_two_looks_has_ended_well() -> None:
+    process: Any = EndsMeanwhile()
+    agent = Agent(Launch([], 1, Nodes(1, "127.0.0.1", 0)))
+    agent.workers = [Worker(0, 0, process, Path("none"), [])]
+    assert agent._watch(0) is None

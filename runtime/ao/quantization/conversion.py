@@ -129,12 +129,13 @@ def prepare_qat(model: Any, mapping: Any = None, inplace: bool = False) -> Any:
     model = model if inplace else copy.deepcopy(model)
     propagate_qconfig_(model)
     mapping = TRAINED if mapping is None else mapping
-    _swap_all(model, lambda module: _trained(module, mapping))
+    swap_all(model, lambda module: trained(module, mapping))
     _add_calibration(model, {*STATIC, *mapping.values()})
     return model
 
 
-def _trained(module: Any, mapping: Any) -> Any:
+def trained(module: Any, mapping: Any) -> Any:
+    """The layer that trains like `module`; None where it has no settings or no counterpart."""
     kind = mapping.get(type(module))
     if kind is None or getattr(module, "qconfig", None) is None:
         return None
@@ -159,7 +160,7 @@ def convert(
     found = swap_module(module, mapping, {})
     if found is not module:
         return found
-    _swap_all(module, lambda layer: swap_module(layer, mapping, {}))
+    swap_all(module, lambda layer: swap_module(layer, mapping, {}))
     for layer in module.modules():
         _unwatch(layer)
         if remove_qconfig:
@@ -199,12 +200,12 @@ def _with_settings(made: Any, mod: Any) -> Any:
     return made
 
 
-def _swap_all(model: Module, swapped: Callable[[Any], Any]) -> None:
+def swap_all(model: Module, swapped: Callable[[Any], Any]) -> None:
     """Replace each layer below by what `swapped` gives, where that is another one."""
     for name, child in list(model.named_children()):
         found = swapped(child)
         if found is None or found is child:
-            _swap_all(child, swapped)
+            swap_all(child, swapped)
         else:
             model._modules[name] = found
 

@@ -22,6 +22,10 @@ from .calibration import (
     MovingAveragePerChannelMinMaxObserver,
     ObserverBase,
 )
+from .observer import (
+    default_fixed_qparams_range_0to1_observer,
+    default_fixed_qparams_range_neg1to1_observer,
+)
 
 __all__ = [
     "FakeQuantize",
@@ -29,6 +33,8 @@ __all__ = [
     "FusedMovingAvgObsFakeQuantize",
     "default_dynamic_fake_quant",
     "default_fake_quant",
+    "default_fixed_qparams_range_0to1_fake_quant",
+    "default_fixed_qparams_range_neg1to1_fake_quant",
     "default_fused_act_fake_quant",
     "default_fused_per_channel_wt_fake_quant",
     "default_fused_wt_fake_quant",
@@ -182,6 +188,13 @@ default_fused_per_channel_wt_fake_quant = FusedMovingAvgObsFakeQuantize.with_arg
     observer=MovingAveragePerChannelMinMaxObserver, quant_min=-128, quant_max=127,
     dtype=dtypes.qint8, qscheme=per_channel_symmetric,
 )  # fmt: skip
+
+default_fixed_qparams_range_0to1_fake_quant = FakeQuantize.with_args(
+    observer=default_fixed_qparams_range_0to1_observer
+)
+default_fixed_qparams_range_neg1to1_fake_quant = FakeQuantize.with_args(
+    observer=default_fixed_qparams_range_neg1to1_observer
+)
 
 
 def _switch(module: Module, name: str) -> None:

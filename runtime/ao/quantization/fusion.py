@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 from ...nn import modules as nn
@@ -73,7 +74,24 @@ RULES = (
 """Classes of layers in a row, and what joins them."""
 
 
-def _joined(layers: Layers, training: bool) -> Module:
+def _join_of(layers: Sequence[Any]) -> Any:
+    """What joins layers of these classes; None where nothing does."""
+    for kinds, join in RULES:
+        if len(kinds) == len(layers) and all(
+            isinstance(layer, kind) for layer, kind in zip(layers, kinds, strict=True)
+        ):
+            return join
+    return None
+
+
+def is_joinable(layers: Sequence[Any]) -> bool:
+    """Whether `joined` takes layers of these classes."""
+    return _join_of(layers) is not None
+
+
+def joined(layers: Layers, training: bool) -> Module:
+    """The layers as one. Raises: AssertionError for another mode, NotImplementedError for others
+    than `RULES` name."""
     modes = {layer.training for layer in layers}
     if modes != {training}:
         wanted = "train() and fuse_modules_qat" if training else "eval()"
@@ -81,11 +99,9 @@ def _joined(layers: Layers, training: bool) -> Module:
             f"fuse_modules: expected layers in {'training' if training else 'evaluation'}. Call "
             f"{wanted} before{'' if training else ', or fuse_modules_qat for training'}."
         )
-    for kinds, join in RULES:
-        if len(kinds) == len(layers) and all(
-            isinstance(layer, kind) for layer, kind in zip(layers, kinds, strict=True)
-        ):
-            return join(layers, training)
+    join = _join_of(layers)
+    if join is not None:
+        return join(layers, training)
     found = ", ".join(type(layer).__name__ for layer in layers)
     raise NotImplementedError(
         "fuse_modules: expected a convolution with BatchNorm, ReLU or both, a Linear with "
@@ -96,7 +112,7 @@ def _joined(layers: Layers, training: bool) -> Module:
 def _fuse(model: Module, names: list[str], training: bool) -> None:
     layers = [model.get_submodule(name) for name in names]
     hooks = layers[0]._forward_pre_hooks
-    fused: Any = _joined(tuple(layers), training)
+    fused: Any = joined(tuple(layers), training)
     fused.training = training
     for hook in hooks.values():
         fused.register_forward_pre_hook(hook)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from bisect import bisect_left, bisect_right
 from typing import Any
 
 import numpy as np
@@ -104,16 +105,15 @@ class HistogramObserver(UniformQuantizationObserverBase):
     def _best_bins(self) -> tuple[int, int]:
         """The first and the last bin of the best range."""
         counts = self.histogram.cpu().numpy_values()
-        below = np.cumsum(counts, dtype=np.float32).astype(np.float64)
+        below = np.cumsum(counts, dtype=np.float32).astype(np.float64).tolist()
         total = float(counts.sum())
         width = (self.max_val.item() - self.min_val.item()) / self.bins
         density = counts / width if width else counts
         first, last, least = 0, self.bins - 1, float("inf")
         low, high = 0.0, 1.0
         while low < high:
-            left = first + int(np.searchsorted(below[first:last], (low + STEP) * total, "left"))
-            inside = np.searchsorted(below[first + 1 : last + 1], (high - STEP) * total, "right")
-            right = first + int(inside)
+            left = bisect_left(below, (low + STEP) * total, first, last)
+            right = bisect_right(below, (high - STEP) * total, first + 1, last + 1) - 1
             if left - first > last - right:
                 ends, low = (left, last), low + STEP
             else:

@@ -35,6 +35,8 @@ __all__ = [
     "RecordingObserver",
     "UniformQuantizationObserverBase",
     "default_dynamic_quant_observer",
+    "default_fixed_qparams_range_0to1_observer",
+    "default_fixed_qparams_range_neg1to1_observer",
     "default_float_qparams_observer",
     "default_histogram_observer",
     "default_observer",
@@ -52,6 +54,12 @@ default_per_channel_weight_observer = PerChannelMinMaxObserver.with_args(
 )
 default_dynamic_quant_observer = PlaceholderObserver.with_args(
     dtype=dtypes.quint8, quant_min=0, quant_max=255, is_dynamic=True
+)
+default_fixed_qparams_range_0to1_observer = FixedQParamsObserver.with_args(
+    scale=1 / 256, zero_point=0, dtype=dtypes.quint8, quant_min=0, quant_max=255
+)
+default_fixed_qparams_range_neg1to1_observer = FixedQParamsObserver.with_args(
+    scale=2 / 256, zero_point=128, dtype=dtypes.quint8, quant_min=0, quant_max=255
 )
 default_float_qparams_observer = PerChannelMinMaxObserver.with_args(
     dtype=dtypes.quint8, qscheme=per_channel_affine_float_qparams, ch_axis=0

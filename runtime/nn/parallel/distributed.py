@@ -57,43 +57,41 @@ class DistributedDataParallel(Module):
         from ...distributed.reducer import Reducer
 
         super().__init__()
+        if device_mesh is not None:
+            process_group = device_mesh.get_group()
         self.process_group = world(process_group)
-        ignored = set(getattr(module, IGNORED, ()))
+        self.module = module
+        self.device_ids, self.output_device, self.dim = device_ids, output_device, dim
+        self.broadcast_buffers = broadcast_buffers
+        self.find_unused_parameters, self.static_graph = find_unused_parameters, static_graph
+        self.gradient_as_bucket_view = gradient_as_bucket_view
+        self.require_backward_grad_sync = True
+        self.require_forward_param_sync = True
+        self._ignored = set(getattr(module, IGNORED, ()))
+        self._joining: Any = None  # within `join`
+        names, parameters = self._trained()
+        self.device = parameters[0].device
+        if init_sync:
+            self._require_same_parameters()
+            states = module.state_dict(keep_vars=True)
+            self._broadcast([t for name, t in states.items() if name not in self._ignored])
+        cap = int((bucket_cap_mb or BUCKET_CAP) * (1 << 20))
+        flags = find_unused_parameters, static_graph, gradient_as_bucket_view
+        self.__dict__["reducer"] = Reducer(parameters, names, self.process_group, cap, *flags)
+
+    def _trained(self) -> tuple[list[str], list[Tensor]]:
+        """Names and parameters whose gradients are averaged. Raises: RuntimeError for none."""
         named = [
             (name, p)
-            for name, p in module.named_parameters()
-            if p.requires_grad and name not in ignored
+            for name, p in self.module.named_parameters()
+            if p.requires_grad and name not in self._ignored
         ]
         if not named:
             raise RuntimeError(
                 "DistributedDataParallel: expected a module with a parameter that requires a "
                 "gradient. Other modules need no averaging: use them as they are."
             )
-        self.module = module
-        self.device_ids, self.output_device, self.dim = device_ids, output_device, dim
-        self.device = named[0][1].device
-        self.broadcast_buffers = broadcast_buffers
-        self.find_unused_parameters, self.static_graph = find_unused_parameters, static_graph
-        self.gradient_as_bucket_view = gradient_as_bucket_view
-        self.require_backward_grad_sync = True
-        self.require_forward_param_sync = True
-        self._ignored = ignored
-        self._joining: Any = None  # within `join`
-        if init_sync:
-            self._require_same_parameters()
-            states = module.state_dict(keep_vars=True)
-            self._broadcast([t for name, t in states.items() if name not in ignored])
-        cap = int((bucket_cap_mb or BUCKET_CAP) * (1 << 20))
-        names, parameters = zip(*named, strict=True)
-        self.__dict__["reducer"] = Reducer(
-            parameters,
-            names,
-            self.process_group,
-            cap,
-            find_unused_parameters,
-            static_graph,
-            gradient_as_bucket_view,
-        )
+        return [name for name, _ in named], [p for _, p in named]
 
     # -- state that all processes share ----------------------------------------------------------
 

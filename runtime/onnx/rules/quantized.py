@@ -91,6 +91,41 @@ def int8_weight_linear(
     return out if bias is None else b.Add(out, bias)
 
 
+@rule("unpacked_codes")
+def unpacked_codes(b: Builder, codes: Value) -> Value:
+    """Codes of 4 bits by remainders and quotients of bytes."""
+    if codes.dtype is dtypes.int8:
+        return codes
+    rows, columns = codes.shape
+    wide = b.reshape(b.cast(codes, dtypes.int32), [rows, columns // 16, 16])
+    parts = [b.Mod(wide, b.constant(16, dtypes.int32)), b.Div(wide, b.constant(16, dtypes.int32))]
+    return b.cast(b.reshape(b.Concat(*parts, axis=-1), [rows, 2 * columns]), dtypes.int8)
+
+
+@rule("grouped_weight")
+def grouped_weight(b: Builder, codes: Value, scale: Value, offset: Value | None = None) -> Value:
+    """Codes times the scales of their groups, which stay as they are in the file."""
+    rows, groups = scale.shape
+    numbers = b.cast(unpacked_codes(b, codes), scale.dtype)
+    columns = codes.shape[1] * (1 if codes.dtype is dtypes.int8 else 2)
+    out = b.reshape(numbers, [rows, groups, columns // groups])
+    out = b.Mul(out, b.reshape(scale, [rows, groups, 1]))
+    if offset is not None:
+        out = b.Add(out, b.reshape(offset, [rows, groups, 1]))
+    return b.reshape(out, [rows, columns])
+
+
+@rule("grouped_linear")
+def grouped_linear(
+    b: Builder, x: Value, codes: Value, scale: Value, offset: Value | None = None,
+    bias: Value | None = None,
+) -> Value:  # fmt: skip
+    """The weight stays compressed in the file."""
+    weight = b.cast(grouped_weight(b, codes, scale, offset), x.dtype)
+    out = b.MatMul(x, b.permuted(weight, [1, 0]))
+    return out if bias is None else b.Add(out, bias)
+
+
 @rule("int8_convolution")
 def int8_convolution(
     b: Builder, x: Value, weight: Value, scale: Value, bias: Value | None = None, *,

@@ -6,13 +6,16 @@ import asyncio
 import json
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from jupyter_client.connect import write_connection_file
 
 from flambeau.kernel import Session
 from flambeau.kernel.launch import manager
-from flambeau.kernel.lsp.knowledge import FileKnowledge, SessionKnowledge
+from flambeau.kernel.lsp import knowledge
+from flambeau.kernel.lsp.knowledge import FileKnowledge, KernelKnowledge, SessionKnowledge
 from flambeau.kernel.lsp.transport import serve_in_thread
 
 from .conftest import PATIENCE, editor_of_port, editor_of_streams, run
@@ -158,5 +161,33 @@ def test_requests_that_make_no_sense_are_answered_with_an_error() -> None:
             assert (answer["id"], "error" in answer) == (identity, True)
             assert answer["error"]["message"]
         writer.close()
+
+    run(work())
+
+
+def test_a_silent_kernel_is_waited_for_at_length_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, _ = write_connection_file(str(tmp_path / "kernel.json"), transport="ipc")
+    asked = KernelKnowledge(file)
+    monkeypatch.setattr(knowledge, "SILENCE_PATIENCE", 0.01)
+    replies: Any = asyncio.Queue()
+
+    async def request(*arguments: Any) -> dict[str, Any]:
+        reply: dict[str, Any] = await replies.get()
+        return reply
+
+    monkeypatch.setattr(asked, "_request", request)
+
+    async def work() -> None:
+        monkeypatch.setattr(knowledge, "PATIENCE", 0.01)
+        assert await asked.ask("hover") is None
+        monkeypatch.setattr(knowledge, "PATIENCE", 9 * PATIENCE)
+        assert await asked.ask("hover") is None
+        replies.put_nowait({"subshell_id": "s"})
+        replies.put_nowait({"answer": 7})
+        assert await asked.ask("hover") == 7
+        await asked.close()
+        asked._client.context.destroy()
 
     run(work())

@@ -272,7 +272,7 @@ def test_multinomial_draws_in_proportion(
 ) -> None:
     torch.manual_seed(16)
     weights = np.array([[1.0, 0.0, 2.0, 1.0], [0.0, 3.0, 1.0, 0.0]])
-    rows = 800 if count < 3 else 20
+    rows = 400 if count < 3 else 20
     given = torch.tensor(np.repeat(weights, rows, 0)).to(dtype).cuda()
     found = torch.multinomial(given, count, replacement)
     assert found.dtype is torch.int64
@@ -283,8 +283,11 @@ def test_multinomial_draws_in_proportion(
         np.testing.assert_allclose(first / first.sum(), row / row.sum(), atol=0.08)
         if count == 2:
             assert (chosen[:, 0] != chosen[:, 1]).all()
+    few = given[::100]
     torch.manual_seed(16)
-    assert torch.equal(torch.multinomial(given, count, replacement), found)
+    again = torch.multinomial(few, count, replacement)
+    torch.manual_seed(16)
+    assert torch.equal(torch.multinomial(few, count, replacement), again)
     assert torch.multinomial(given[0], count, replacement).shape == (count,)
 
 

@@ -15,17 +15,21 @@ pytestmark = pytest.mark.skipif(not loops.is_available(), reason="no LLVM here")
 
 @pytest.mark.parametrize("columns", [1, 15, 16, 65, 576])
 @pytest.mark.parametrize("kind", [np.float32, ml_dtypes.bfloat16])
-def test_rows_of_any_length_are_summed_as_in_float64(columns: int, kind: type) -> None:
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_rows_of_any_length_are_summed_as_in_float64(columns: int, kind: type, order: str) -> None:
     from flambeau.backends.cpu.loops import few_rows
 
     rng = np.random.default_rng(columns)
-    weight = rng.normal(size=(70, columns)).astype(kind)
+    outputs = 70 if columns > 65 else 1100  # more than a thread takes at a time, column by column
+    weight = np.asarray(rng.normal(size=(outputs, columns)).astype(kind), order=order)
     x = rng.normal(size=(2, columns)).astype(np.float32)
-    found = few_rows.product(x, weight)
-    exact = x.astype(np.float64) @ weight.astype(np.float64).T
-    size = np.abs(x) @ np.abs(weight.astype(np.float64)).T
+    bias = rng.normal(size=outputs).astype(np.float32)
+    found = few_rows.product(x, weight, bias)
+    exact = x.astype(np.float64) @ weight.astype(np.float64).T + bias
+    size = np.abs(x) @ np.abs(weight.astype(np.float64)).T + np.abs(bias)
     assert found.dtype == np.float32
-    assert (np.abs(found - exact) <= 2**-22 * size + 1e-30).all()
+    bound = 2**-22 if order == "C" else 2**-21  # sums of 8, one after the other, not of 64
+    assert (np.abs(found - exact) <= bound * size + 1e-30).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -48,10 +52,14 @@ def test_linear_of_few_rows_is_that_product(
     np.testing.assert_allclose(
         found.double().numpy(), exact, rtol=1.01 * rounding, atol=20 * 2**-21
     )
-    assert len(calls) == 1
-    F.linear(x, weight.t().contiguous().t(), bias)  # rows with gaps between their elements
+    by_columns = F.linear(x, weight.t().contiguous().t(), bias)
+    np.testing.assert_allclose(
+        by_columns.double().numpy(), exact, rtol=1.01 * rounding, atol=60 * 2**-21
+    )
+    assert len(calls) == 2
+    F.linear(x[..., :150], weight[:, :150], bias)  # rows with gaps between their elements
     F.linear(x.reshape(-1, 300).repeat(4, 1), weight)
-    assert len(calls) == 1
+    assert len(calls) == 2
 
 
 def test_the_sum_does_not_depend_on_the_threads() -> None:

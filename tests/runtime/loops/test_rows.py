@@ -26,6 +26,8 @@ CASES: dict[str, tuple[Function, int]] = {
     "layer_norm without bias": (lambda x, w: F.layer_norm(x, x.shape[1:], w), 1),
     "layer_norm without weight": (lambda x, b: F.layer_norm(x, x.shape[1:], None, b), 1),
     "layer_norm, bare": (lambda x: F.layer_norm(x, x.shape[1:]), 0),
+    "rms_norm": (lambda x, w: F.rms_norm(x, x.shape[1:], w, 1e-5), 1),
+    "rms_norm, bare": (lambda x: F.rms_norm(x, x.shape[1:], None, 1e-5), 0),
     "group_norm": (lambda x: F.group_norm(x[:, None], 1), 0),
 }
 """Functions of rows, and how many parameters of a row's length they take."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 
 import flambeau as torch
@@ -27,15 +27,7 @@ EVERY_DTYPE = (torch.bool, *INTEGERS, *FLOATS, *COMPLEX)
 
 def examples(count: int, **options: Any) -> settings:
     """Settings for `count` examples, more in a thorough run."""
-    return settings(
-        max_examples=max(count, EXAMPLES),
-        derandomize=EXAMPLES == 0,
-        database=None,
-        deadline=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-        print_blob=True,
-        **options,
-    )
+    return settings(max_examples=max(count, EXAMPLES), derandomize=EXAMPLES == 0, **options)
 
 
 seeds = st.integers(0, 2**32 - 1)

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.ao.quantization import quantize_fx
 
-from ..quantization_cases import normal, results, static
+from ..quantization_cases import normal, results, static, traced
 
 warnings.simplefilter("ignore")
 
@@ -39,6 +40,8 @@ def main() -> None:
         "printed": {name: repr(q) for name, q in tensors.items()},
         "tensors": saved(tensors),
         "state": saved(static(torch).state_dict()),
+        "traced state": saved(traced(torch, quantize_fx).state_dict()),
+        "traced": traced(torch, quantize_fx)(normal(torch, 2, 3, 32, 32, seed=7)).tolist(),
     }
     Path(__file__).with_suffix(".json").write_text(json.dumps(found))
 

@@ -26,6 +26,19 @@ def quantized(x: Any, scale: float, zero_point: int, dtype: Any) -> Any:
     return np.clip(whole, limits.min, limits.max).astype(dtype.numpy)
 
 
+def combined(
+    x: Any, y: Any, scales: Any, zero_points: Any, product: bool, relu: bool, out_scale: float,
+    out_zero_point: int,
+) -> Any:  # fmt: skip
+    a, b = (
+        (q.astype(np.float32) - z) * s for q, s, z in zip((x, y), scales, zero_points, strict=True)
+    )
+    out = (a * b if product else a + b).astype(np.float32) * (np.float32(1) / np.float32(out_scale))
+    limits = np.iinfo(x.dtype)
+    whole = np.rint(np.maximum(out, 0) if relu else out) + out_zero_point
+    return np.clip(whole, limits.min, limits.max).astype(x.dtype)
+
+
 def rows(x: Any) -> list[Any]:
     scale = np.maximum(np.abs(x).max(-1) / 127, 1e-5)
     return [np.rint(x / scale[..., None]).astype(np.int8), scale.astype(np.float32)]
@@ -47,6 +60,20 @@ def linear(
     out = out if row_scale is None else out * row_scale[..., None]
     out = out if bias is None else out + bias
     return finished(out, x.dtype, relu, out_scale, out_zero_point)
+
+
+def unpacked(codes: Any) -> Any:
+    """Codes of 4 bits column by column."""
+    places = [(k // 32 * 16 + k % 16, 4 * (k // 16 % 2)) for k in range(2 * codes.shape[1])]
+    return np.stack([codes[:, at] >> shift & 15 for at, shift in places], 1)
+
+
+def grouped(codes: Any, scales: Any, offsets: Any = None) -> Any:
+    """The weight by NumPy."""
+    codes = unpacked(codes) if codes.dtype == np.uint8 else codes
+    group = codes.shape[1] // scales.shape[1]
+    found = codes * scales.repeat(group, 1)
+    return found if offsets is None else found + offsets.repeat(group, 1)
 
 
 def convolution(
@@ -117,8 +144,15 @@ def single(*shape: int) -> Any:
     return array(*shape).astype(np.float32)
 
 
+def four_bits(c: Any, scale: Any, least: Any) -> Any:
+    """The weight column by column: lower halves of the bytes of a group, then upper ones."""
+    whole = np.stack([c & 15, c // 16], -2).reshape(*c.shape[:2], -1).astype(np.float32)
+    return (whole * scale[..., None] + least[..., None]).reshape(len(c), -1)
+
+
 SCALES = np.asarray([0.5, 0.25, 0.125], np.float32)
 BIAS = np.asarray([1.0, -2.0, 0.5], np.float32)
+GROUP_SCALES = np.asarray([[0.5, 2.0], [0.25, -1.0], [0.125, 1.0]])
 OUT = {"zero_point": 3, "relu": True, "out_scale": 20.0, "out_zero_point": 7}
 HOW = {"stride": (1, 1), "padding": (1, 0), "dilation": (1, 1), "groups": 1}
 
@@ -130,7 +164,21 @@ SAMPLES: dict[str, list[Sample]] = {
     "dequantize_codes": [
         Sample((codes(3, 4),), {"scale": 0.5, "zero_point": -2}, lambda q, scale, zero_point: ((q.astype(float) - zero_point) * scale).astype(np.float32), False),
     ],
+    "combine_codes": [
+        Sample((codes(3, 4, dtype=np.uint8), codes(3, 4, dtype=np.uint8, seed=1)), {"scales": (0.5, 0.25), "zero_points": (100, 3), "product": False, "relu": False, "out_scale": 0.75, "out_zero_point": 60}, combined, False),
+        Sample((codes(30, 30, dtype=np.uint8), codes(30, 30, dtype=np.uint8, seed=1)), {"scales": (0.5, 0.25), "zero_points": (100, 30), "product": False, "relu": True, "out_scale": 0.75, "out_zero_point": 60}, combined, False),
+        Sample((codes(30, 30), codes(30, 30, seed=1)), {"scales": (0.5, 0.25), "zero_points": (1, -3), "product": True, "relu": True, "out_scale": 7.75, "out_zero_point": -60}, combined, False),
+        Sample((codes(3, 1, 4), codes(5, 4, seed=1)), {"scales": (0.5, 0.25), "zero_points": (1, -3), "product": True, "relu": False, "out_scale": 7.75, "out_zero_point": 6}, combined, False),
+    ],
     "quantize_rows": [Sample((array(3, 5),), {}, rows, False), Sample((array(2, 2, 7),), {}, rows, False)],
+    "widen_groups": [
+        Sample((codes(3, 2, 4, dtype=np.uint8), single(3, 2), single(3, 2)), {}, four_bits, False),
+        Sample((codes(20, 3, 16, dtype=np.uint8), single(20, 3), single(20, 3)), {}, four_bits, False),
+    ],
+    "int4_weight_linear": [
+        Sample((array(4, 16), codes(3, 2, 4, dtype=np.uint8), single(3, 2), single(3, 2), array(3)), {}, lambda x, c, scale, least, bias: x @ four_bits(c, scale, least).T + bias, False),
+        Sample((array(2, 2, 96), codes(5, 3, 16, dtype=np.uint8), single(5, 3), single(5, 3)), {}, lambda x, c, scale, least: x @ four_bits(c, scale, least).T, False),
+    ],
     "int8_linear": [
         Sample((codes(4, 6, dtype=np.uint8), codes(3, 6), SCALES, BIAS), OUT, linear, False),
         Sample((codes(2, 2, 6), codes(3, 6), SCALES), {"zero_point": -4}, linear, False),
@@ -139,6 +187,19 @@ SAMPLES: dict[str, list[Sample]] = {
     "int8_weight_linear": [
         Sample((array(4, 6), codes(3, 6), SCALES.astype(float), array(3)), {}, lambda x, w, scale, bias: x @ (w * scale[:, None]).T + bias),
         Sample((array(2, 2, 6), codes(3, 6), SCALES.astype(float)), {}, lambda x, w, scale: x @ (w * scale[:, None]).T),
+    ],
+    "unpacked_codes": [
+        Sample((codes(3, 32, dtype=np.uint8),), {}, lambda c: unpacked(c).astype(np.int8), False),
+        Sample((codes(3, 32),), {}, lambda c: c, False),
+    ],
+    "grouped_weight": [
+        Sample((codes(3, 16, dtype=np.uint8), GROUP_SCALES[:, :1], GROUP_SCALES[:, 1:]), {}, grouped),
+        Sample((codes(3, 32, dtype=np.uint8), GROUP_SCALES), {}, grouped),
+        Sample((codes(3, 32), GROUP_SCALES), {}, grouped),
+    ],
+    "grouped_linear": [
+        Sample((array(4, 64), codes(3, 32, dtype=np.uint8), GROUP_SCALES, GROUP_SCALES * 0.5, array(3)), {}, lambda x, c, s, o, b: x @ grouped(c, s, o).T + b),
+        Sample((array(2, 2, 32), codes(3, 32), GROUP_SCALES), {}, lambda x, c, s: x @ grouped(c, s).T),
     ],
     "int8_convolution": [
         Sample((codes(2, 2, 4, 5, dtype=np.uint8), codes(3, 2, 3, 2), SCALES, BIAS), HOW | OUT, convolution, False),

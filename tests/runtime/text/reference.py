@@ -119,6 +119,12 @@ def llama(w: Weights, config: Any, tokens: Any) -> Any:
         at = f"model.layers.{k}"
         normal = rms_norm(x, w[f"{at}.input_layernorm.weight"], eps)
         q, key, v = (dense(normal, w, f"{at}.self_attn.{p}_proj") for p in "qkv")
+        if config.model_type == "qwen3":
+            norms = [w[f"{at}.self_attn.{p}_norm.weight"] for p in "qk"]
+            q, key = (
+                rms_norm(x.reshape(len(x), -1, len(norm)), norm, eps).reshape(x.shape)
+                for x, norm in zip((q, key), norms, strict=True)
+            )
         q, key = turned(q, heads, config.rope_theta), turned(key, shared, config.rope_theta)
         mixed = attention(q, key, v, heads, shared, lambda i, j: i - window < j <= i)
         x = x + dense(mixed, w, f"{at}.self_attn.o_proj")

@@ -142,12 +142,17 @@ def gguf_text(value: str) -> bytes:
     return struct.pack("<Q", len(value)) + value.encode()
 
 
-def gguf_file(model: Any) -> bytes:
+def as_float(name: str, array: Any) -> tuple[int, bytes]:
+    """GGML's type of float32, and the bytes."""
+    return 0, np.ascontiguousarray(array).tobytes()
+
+
+def gguf_file(model: Any, stored: Any = as_float) -> bytes:
     """A Llama as llama.cpp stores it: rows of queries and keys as neighbouring pairs, sizes
-    reversed."""
+    reversed. `stored` gives type and bytes of an array."""
     config, state = model.config, model.state_dict()
-    numbers = {"block_count": 2, "context_length": 40, "embedding_length": 16,
-               "feed_forward_length": 24, "attention.head_count": 4,
+    numbers = {"block_count": 2, "context_length": 40, "embedding_length": config.hidden_size,
+               "feed_forward_length": config.intermediate_size, "attention.head_count": 4,
                "attention.head_count_kv": 2}  # fmt: skip
     reals = {"rope.freq_base": config.rope_theta, "attention.layer_norm_rms_epsilon": 1e-6}
     pairs = [gguf_text("general.architecture") + struct.pack("<I", 8) + gguf_text("llama")]
@@ -159,16 +164,21 @@ def gguf_file(model: Any) -> bytes:
              "post_attention_layernorm": "ffn_norm", "model.embed_tokens": "token_embd",
              "model.norm": "output_norm", "lm_head": "output", "model.layers": "blk"}  # fmt: skip
     described, content = [], b""
+    if config.tie_word_embeddings:
+        del state["lm_head.weight"]
     for name, tensor in state.items():
         array = tensor.numpy()
         for old, new in names.items():
             name = name.replace(old, new)
         for part, heads in (("attn_q", 4), ("attn_k", 2)):
             if part in name:
-                array = array.reshape(heads, 2, -1, 16).swapaxes(1, 2).reshape(array.shape)
+                array = (
+                    array.reshape(heads, 2, -1, array.shape[1]).swapaxes(1, 2).reshape(array.shape)
+                )
         sizes = struct.pack(f"<I{array.ndim}Q", array.ndim, *reversed(array.shape))
-        described.append(gguf_text(name) + sizes + struct.pack("<IQ", 0, len(content)))
-        content += np.ascontiguousarray(array).tobytes()
+        kind, data = stored(name, np.ascontiguousarray(array))
+        described.append(gguf_text(name) + sizes + struct.pack("<IQ", kind, len(content)))
+        content += data
         content += bytes(-len(content) % 32)
     head = b"GGUF" + struct.pack("<IQQ", 3, len(described), len(pairs))
     head += b"".join(pairs) + b"".join(described)

@@ -57,6 +57,7 @@ def test_logits_are_the_paper_s(name: str) -> None:
 
 @pytest.mark.parametrize("changes", [
     {"sliding_window": 3, "model_type": "mistral"}, {"model_type": "qwen2"}, {"head_dim": 6},
+    {"model_type": "qwen3", "head_dim": 6},
     {"num_key_value_heads": 1, "attention_bias": True, "mlp_bias": True, "rope_theta": 500.0},
 ])  # fmt: skip
 def test_relatives_of_llama_are_the_paper_s(changes: dict[str, Any]) -> None:

@@ -263,3 +263,13 @@ def test_special_tokens_are_listed_and_columns_are_those_asked_for(tmp_path: Pat
     assert set(t("a", return_attention_mask=False, return_token_type_ids=False)) == {"input_ids"}
     with pytest.raises(ValueError, match=r"a text_pair for each text. Got 2 texts and 1 pairs"):
         t(["a", "cat"], ["mat"])
+
+
+def test_what_a_template_asks_for_reaches_it() -> None:
+    pytest.importorskip("jinja2")
+    t = byte_pairs()
+    t.chat_template = "{% if thinks %}the {% endif %}{{ messages[0].content }}"
+    talk = [{"role": "user", "content": "cat"}]
+    assert t.apply_chat_template(talk, tokenize=False, thinks=True) == "the cat"
+    found = t.apply_chat_template(talk, thinks=False, return_tensors="pt", return_dict=True)
+    assert t.decode(found.input_ids[0]) == "cat"

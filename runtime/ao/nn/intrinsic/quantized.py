@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from ..quantized import conv, linear, requantizing
-from . import fused
 
 __all__ = ["BNReLU2d", "BNReLU3d", "ConvReLU1d", "ConvReLU2d", "ConvReLU3d", "LinearReLU"]
 
 
-class BNReLU2d(requantizing._Requantizing):
+class BNReLU2d(requantizing.BatchNorm2d):
     """A normalization of images and ReLU."""
 
-    plain = fused.BNReLU2d
+    relu = True
 
 
-class BNReLU3d(requantizing._Requantizing):
+class BNReLU3d(requantizing.BatchNorm3d):
     """A normalization of volumes and ReLU."""
 
-    plain = fused.BNReLU3d
+    relu = True
 
 
 class ConvReLU1d(conv.Conv1d):

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from ....core.creation import tensor
 from ....core.tensor import Tensor
 from ....nn.modules.linear import Identity
 from ....nn.modules.module import Module
+from ....ops import quantized_arithmetic
 from ....ops.activations import relu
 from ....ops.joins import cat
 from ....ops.linalg import matmul
-from ....ops.quantized import dequantize, is_quantized, quantize_per_tensor
 from .linear import load_output_parameters, output_parameters, save_output_parameters
 
 __all__ = ["FXFloatFunctional", "FloatFunctional", "QFunctional"]
 
 
 class _Functional(Module):
-    """Sums, products and joins; `_finish` is what becomes of a result."""
-
-    def _finish(self, out: Tensor, like: Any) -> Tensor:
-        raise NotImplementedError
-
-    def _numbers(self, x: Any) -> Any:
-        return x
+    """What is called by its methods, not itself."""
 
     def forward(self, x: Any) -> Any:
         """Raises: RuntimeError: its methods are called instead."""
@@ -33,36 +26,43 @@ class _Functional(Module):
             "mul_scalar or matmul. Got one of the module itself."
         )
 
-    def add(self, x: Any, y: Any) -> Tensor:
+
+class FXFloatFunctional(_Functional):
+    """Arithmetic of numbers, without calibration."""
+
+    def _seen(self, out: Tensor) -> Tensor:
+        return out
+
+    def add(self, x: Tensor, y: Tensor) -> Tensor:
         """x + y."""
-        return self._finish(self._numbers(x) + self._numbers(y), x)
+        return self._seen(x + y)
 
-    def add_scalar(self, x: Any, y: float) -> Tensor:
+    def add_scalar(self, x: Tensor, y: float) -> Tensor:
         """x + the number y."""
-        return self._finish(self._numbers(x) + y, x)
+        return self._seen(x + y)
 
-    def mul(self, x: Any, y: Any) -> Tensor:
+    def mul(self, x: Tensor, y: Tensor) -> Tensor:
         """x * y."""
-        return self._finish(self._numbers(x) * self._numbers(y), x)
+        return self._seen(x * y)
 
-    def mul_scalar(self, x: Any, y: float) -> Tensor:
+    def mul_scalar(self, x: Tensor, y: float) -> Tensor:
         """x * the number y."""
-        return self._finish(self._numbers(x) * y, x)
+        return self._seen(x * y)
 
     def cat(self, x: Any, dim: int = 0) -> Tensor:
         """The tensors of the list x, one after the other."""
-        return self._finish(cat([self._numbers(t) for t in x], dim), x[0])
+        return self._seen(cat(x, dim))
 
-    def add_relu(self, x: Any, y: Any) -> Tensor:
+    def add_relu(self, x: Tensor, y: Tensor) -> Tensor:
         """max(x + y, 0)."""
-        return self._finish(relu(self._numbers(x) + self._numbers(y)), x)
+        return self._seen(relu(x + y))
 
-    def matmul(self, x: Any, y: Any) -> Tensor:
+    def matmul(self, x: Tensor, y: Tensor) -> Tensor:
         """x @ y."""
-        return self._finish(matmul(self._numbers(x), self._numbers(y)), x)
+        return self._seen(matmul(x, y))
 
 
-class FloatFunctional(_Functional):
+class FloatFunctional(FXFloatFunctional):
     """Arithmetic of numbers in a model that will be quantized: `self.sum.add(x, y)` for `x + y`.
 
     `prepare` lets its results be watched; `convert` makes it a `QFunctional`.
@@ -72,34 +72,40 @@ class FloatFunctional(_Functional):
         super().__init__()
         self.activation_post_process: Any = Identity()
 
-    def _finish(self, out: Tensor, like: Any) -> Tensor:
-        return self.activation_post_process(out)
-
-
-class FXFloatFunctional(_Functional):
-    """The same without calibration."""
-
-    def _finish(self, out: Tensor, like: Any) -> Tensor:
-        return out
+    def _seen(self, out: Tensor) -> Tensor:
+        watched: Tensor = self.activation_post_process(out)
+        return watched
 
 
 class QFunctional(_Functional):
-    """Arithmetic of quantized tensors; the results have the module's `scale` and `zero_point`."""
+    """Arithmetic of quantized tensors, see `ops.quantized_arithmetic`; the results have the
+    module's `scale` and `zero_point`."""
 
     def __init__(self) -> None:
         super().__init__()
         self.scale, self.zero_point = 1.0, 0
 
-    def _numbers(self, x: Any) -> Any:
-        if not is_quantized(x):
-            raise RuntimeError(
-                "QFunctional: expected quantized tensors. Got "
-                f"{getattr(x, 'dtype', type(x).__name__)}. Put a QuantStub before it."
-            )
-        return dequantize(x)
+    def add(self, x: Tensor, y: Any) -> Tensor:
+        """x + y."""
+        return quantized_arithmetic.quantized_add(x, y, self.scale, self.zero_point)
 
-    def _finish(self, out: Tensor, like: Any) -> Tensor:
-        return quantize_per_tensor(out, self.scale, self.zero_point, like.dtype)
+    def mul(self, x: Tensor, y: Any) -> Tensor:
+        """x * y."""
+        return quantized_arithmetic.quantized_mul(x, y, self.scale, self.zero_point)
+
+    add_scalar, mul_scalar = add, mul
+
+    def cat(self, x: Any, dim: int = 0) -> Tensor:
+        """The tensors of the list x, one after the other."""
+        return quantized_arithmetic.quantized_cat(x, self.scale, self.zero_point, dim)
+
+    def add_relu(self, x: Tensor, y: Tensor) -> Tensor:
+        """max(x + y, 0)."""
+        return quantized_arithmetic.quantized_add_relu(x, y, self.scale, self.zero_point)
+
+    def matmul(self, x: Tensor, y: Tensor) -> Tensor:
+        """x @ y."""
+        return quantized_arithmetic.quantized_matmul(x, y, self.scale, self.zero_point)
 
     @classmethod
     def from_float(cls, mod: Any, use_precomputed_fake_quant: bool = False) -> QFunctional:

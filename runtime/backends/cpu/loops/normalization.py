@@ -108,6 +108,61 @@ def _backward(has_weight: bool) -> RowLoop:
     return RowLoop(layer_norm_gradient, *kinds, numbers=1)
 
 
+@cache
+def _rms_forward(has_weight: bool) -> RowLoop:
+    def rms_norm(p: Passes, index: Value, x: Row, *rest: Any) -> None:
+        *weight, out, eps = rest
+        scale = p.m.rsqrt(p.mean(lambda at: p.m.square(x[at])) + eps)
+
+        def element(at: Position) -> Value:
+            y = x[at] * scale
+            return y * weight[0][at] if has_weight else y
+
+        p.map(out, element, is_last=True)
+
+    return RowLoop(rms_norm, "real", *["shared real"] * has_weight, "real", numbers=1)
+
+
+@cache
+def _rms_backward(has_weight: bool) -> RowLoop:
+    def rms_norm_gradient(p: Passes, index: Value, g: Row, x: Row, *rest: Any) -> None:
+        *weight, out, weight_part, eps = rest
+        scale = p.m.rsqrt(p.mean(lambda at: p.m.square(x[at])) + eps)
+
+        def scaled(at: Position) -> Value:
+            return g[at] * weight[0][at] if has_weight else g[at]
+
+        along = p.mean(lambda at: scaled(at) * (x[at] * scale))
+
+        def body(at: Position) -> None:
+            y = x[at] * scale
+            weight_part[at] = weight_part[at] + g[at] * y
+            out[at] = (scaled(at) - y * along) * scale
+
+        p.each(body)
+
+    kinds = ["real", "real", *["shared real"] * has_weight, "real", "part real"]
+    return RowLoop(rms_norm_gradient, *kinds, numbers=1)
+
+
+def rms_norm(x: Any, weight: Any, columns: int, eps: float) -> Any:
+    """x / sqrt(mean(x**2) + eps) * weight over rows of `columns`."""
+    out = np.empty_like(x)
+    given = [] if weight is None else [weight]
+    _rms_forward(weight is not None)([x, *given, out], x.size // columns, columns, eps)
+    return out
+
+
+def rms_norm_gradient(g: Any, x: Any, weight: Any, columns: int, eps: float) -> tuple[Any, Any]:
+    """The gradients by x and weight; that is of `columns` elements."""
+    rows = x.size // columns
+    out = np.empty_like(x)
+    part = np.zeros((-(-rows // max(1, CHUNK // columns)), columns), x.dtype)
+    given = [] if weight is None else [weight]
+    _rms_backward(weight is not None)([g, x, *given, out, part], rows, columns, eps)
+    return out, part.sum(0)
+
+
 def layer_norm(x: Any, weight: Any, bias: Any, columns: int, eps: float) -> Any:
     """(x - mean) / sqrt(var + eps) * weight + bias over rows of `columns`."""
     out = np.empty_like(x)

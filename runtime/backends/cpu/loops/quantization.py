@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ....core.dtypes import limits_of
 from .language import SIZES, Position, Program, Value
 from .machine import Code
 from .rows import Passes, Row, RowLoop
@@ -35,8 +36,7 @@ def quantized(x: Any, scale: float, zero_point: int, dtype: Any) -> Any:
     out = np.empty_like(x, dtype)
     inverse = np.float32(1) / np.float32(scale)
     words = struct.pack("=2q2d", id(x), id(out), inverse, zero_point)
-    limits = np.iinfo(dtype)
-    pool.run(_quantizing(int(limits.min), int(limits.max)), words, x.size, CHUNK)
+    pool.run(_quantizing(*limits_of(np.dtype(dtype))), words, x.size, CHUNK)
     return out
 
 
@@ -76,6 +76,46 @@ def _dequantizing(is_unsigned: bool) -> Code:
         at.store(out, (whole.to("float32") - zero_point) * scale)
 
     program.across_aligned(program.begin, program.end, body, out, SIZES["float32"])
+    return Code(program.name, program.text())
+
+
+def combined(
+    x: Any, y: Any, scales: tuple[float, float], zero_points: tuple[int, int], product: bool,
+    relu: bool, out_scale: float, out_zero_point: int,
+) -> Any:  # fmt: skip
+    """See `ops.int8.combine_codes`; for codes of one shape and type without gaps."""
+    out = np.empty_like(x)
+    inverse = np.float32(1) / np.float32(out_scale)
+    numbers = (*scales, *zero_points, inverse, out_zero_point)
+    words = struct.pack("=3q6d", id(x), id(y), id(out), *numbers)
+    pool.run(_combining(x.dtype == np.uint8, product, relu), words, x.size, CHUNK)
+    return out
+
+
+@cache
+def _combining(is_unsigned: bool, product: bool, relu: bool) -> Code:
+    program = Program("combined")
+    x, y, out = (program.array(k) for k in range(3))
+    scales, zeros = ([program.number(k) for k in ks] for ks in ((3, 4), (5, 6)))
+    inverse, zero_point = program.number(7), program.number(8)
+    least, most = limits_of(np.dtype(np.uint8 if is_unsigned else np.int8))
+
+    def value(at: Position, codes: Value, k: int) -> Value:
+        whole = at.load(codes, "int8").to("int32")
+        if is_unsigned:
+            whole = whole & 0xFF
+        return (whole.to("float32") - zeros[k]) * scales[k]
+
+    def body(at: Position) -> None:
+        a, b = value(at, x, 0), value(at, y, 1)
+        result = a * b if product else a + b
+        # A code below that of 0 stands for what ReLU makes 0.
+        floor = zero_point if relu else program.constant(least, "float32")
+        whole = _rounded(result * inverse, -1e6, 1e6) + zero_point
+        low = program.intrinsic("maxnum", whole, program.spread(floor, at.lanes))
+        at.store(out, _rounded(low, least, most).to("int32").to("int8"))
+
+    program.across(program.begin, program.end, body)
     return Code(program.name, program.text())
 
 

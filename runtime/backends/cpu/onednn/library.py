@@ -10,6 +10,7 @@ import ctypes
 import importlib.metadata
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -127,15 +128,29 @@ def _openmp(folder: Path) -> Any:
         openmp = ctypes.CDLL(str(folder / "libiomp5.so"))
     except OSError:
         return None
-    is_ours = "KMP_DUPLICATE_LIB_OK" not in os.environ
-    # It would end the process if a package had brought an OpenMP of its own.
-    os.environ.setdefault("KMP_DUPLICATE_LIB_OK", "TRUE")
-    if "KMP_BLOCKTIME" not in os.environ:
-        openmp.kmp_set_blocktime(IDLE_MILLISECONDS)
-    openmp.omp_get_max_threads()
-    if is_ours:
-        del os.environ["KMP_DUPLICATE_LIB_OK"]
+    with _environment():
+        if "KMP_BLOCKTIME" not in os.environ:
+            openmp.kmp_set_blocktime(IDLE_MILLISECONDS)
+        openmp.omp_get_max_threads()  # it reads the environment now
     return openmp
+
+
+@contextlib.contextmanager
+def _environment() -> Iterator[None]:
+    """What OpenMP needs to be told: not to end the process if a package has brought an OpenMP of
+    its own, and to begin anew in forked processes, which joblib and scikit-learn forbid it: there
+    the first operation with more than one thread would wait for ever."""
+    settings = {"KMP_DUPLICATE_LIB_OK": "TRUE", "KMP_INIT_AT_FORK": "TRUE"}
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _forget_registration() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,7 +40,8 @@ def announce(array: Any, writes: list[Any]) -> None:
     entry = _entries.get(id(array))
     if entry is None or entry.array() is not array or entry.writes is not writes:
         key = id(array)
-        reference = weakref.ref(array, lambda _: _entries.pop(key, None))
+        # `pop` itself takes the reference as its default: Ctrl-C would be lost in a line of Python.
+        reference = weakref.ref(array, partial(_entries.pop, key))
         _entries[key] = _Entry(reference, writes, {})
 
 
