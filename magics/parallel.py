@@ -157,7 +157,7 @@ class _Run:
         reading, writing = os.pipe()
         place = (rank, self.count, f"file://{directory}/store")
         arguments = (self.work, place, theirs, writing)
-        process = context.Process(target=_live, args=arguments, daemon=True)
+        process = context.Process(target=_live, args=arguments)  # no daemon: it may have workers
         process.start()
         theirs.close()
         os.close(writing)
@@ -282,7 +282,9 @@ def _in_a_line(error: BaseException) -> str:
 
 def _live(work: Any, place: tuple[int, int, str], told: Connection, output: int) -> NoReturn:
     from flambeau import distributed  # which no kernel needs at its start
+    from flambeau.distributed.agent import die_with_parent
 
+    die_with_parent()
     tree, namespace, belongings, gather, filename = work
     rank, count, store = place
     _redirect(output)

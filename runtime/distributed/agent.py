@@ -186,7 +186,7 @@ class Agent:
             stdout=outlets[0].stream,
             stderr=outlets[1].stream,
             stdin=None if rank == 0 else subprocess.DEVNULL,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
         threads = []
         for outlet, pipe in zip(outlets, (process.stdout, process.stderr), strict=True):
@@ -239,9 +239,10 @@ class Agent:
             if (node := nodes.failed_elsewhere(attempt)) is not None:
                 self._end_all()
                 return node
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                running = next(w for w in self.workers if w.process.poll() is None)
-                running.process.wait(self.launch.interval)
+            running = next((w for w in self.workers if w.process.poll() is None), None)
+            if running is not None:  # else the last one has ended meanwhile
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    running.process.wait(self.launch.interval)
 
     def _settle(self) -> None:
         """After a failure: those that the same failure ends may say so, then all are ended."""
@@ -300,7 +301,8 @@ def _failure_text(failed: list[Worker]) -> str:
     return "\n".join(lines)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Let this process get SIGTERM when the one that started it dies, however that is."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 

@@ -177,7 +177,7 @@ def new_group(
     store = None if whole.store is None else PrefixStore(f"group{mark or _made}", whole.store)
     kind = Backend(backend or whole.backend)
     limit = seconds_of(timeout, whole.timeout)
-    made = ProcessGroup(store, members.index(whole.rank()), members, kind, limit)
+    made = ProcessGroup(store, members.index(whole.rank()), members, kind, limit, whole)
     _groups.append(made)
     return made
 

@@ -7,7 +7,8 @@ import hashlib
 import mmap
 import os
 import secrets
-import tempfile
+import stat
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,16 +16,18 @@ from .lanes import Lanes
 from .schedules import gather_small
 from .window import SLOT, Window
 
-DIRECTORY = Path("/dev/shm")
 BOOT = Path("/proc/sys/kernel/random/boot_id")
-PATH_BYTES = 256  # room for the path of a file in DIRECTORY
+NAMES = Path("/proc/self/ns/pid")
+PLACE = struct.Struct(
+    "<qq16s"
+)  # of memory: whose, its file descriptor there, the first bytes in it
 
 
 def machine() -> str:
-    """What processes have in common that can share memory; a name of its own where it is not
-    known."""
+    """What processes have in common that can share memory: a kernel, and each other's numbers; a
+    name of its own where that is not known."""
     try:
-        return f"{BOOT.read_text().strip()}/{DIRECTORY.stat().st_dev}"
+        return f"{BOOT.read_text().strip()}/{os.readlink(NAMES)}"
     except OSError:
         return secrets.token_hex(16)
 
@@ -42,9 +45,9 @@ def windows(lanes: Lanes) -> tuple[Window | None, list[list[int]]]:
         by_machine.setdefault(name, []).append(rank)
     ranks = by_machine[names[lanes.rank]]
     everywhere = list(by_machine.values())
-    with _new_file(ranks) if lanes.rank == ranks[0] else contextlib.nullcontext("") as path:
-        paths = _told(lanes, path.encode().ljust(PATH_BYTES, b"\0"))
-        memory = _opened(paths[ranks[0]].rstrip(b"\0").decode(), ranks)
+    is_first = len(ranks) > 1 and lanes.rank == ranks[0]
+    with _new_memory(ranks) if is_first else contextlib.nullcontext(PLACE.pack(0, 0, b"")) as own:
+        memory = _opened(_told(lanes, own)[ranks[0]], ranks)
         is_ready = memory is not None or len(ranks) == 1
         if not all(map(ord, _told(lanes, bytes([is_ready])))):
             return None, [[rank] for rank in range(lanes.size)]
@@ -57,36 +60,39 @@ def _told(lanes: Lanes, data: bytes) -> list[bytes]:
 
 
 @contextlib.contextmanager
-def _new_file(ranks: list[int]) -> Iterator[str]:
-    """The path of memory for the windows of `ranks`, "" if there is none to be had; its name is
-    gone when all have it, so that nothing stays behind."""
-    path = ""
-    if len(ranks) > 1:
-        with contextlib.suppress(OSError):
-            file, path = tempfile.mkstemp(prefix="flambeau-", dir=DIRECTORY)
+def _new_memory(ranks: list[int]) -> Iterator[bytes]:
+    """The place of memory for the windows of `ranks`, of nobody if there is none to be had. It is a
+    file without a name, so that nothing stays behind whatever happens."""
+    file, token = -1, secrets.token_bytes(16)
     try:
-        if path:
-            try:
-                os.posix_fallocate(file, 0, _length(ranks))  # or a full disk is a SIGBUS later
-            except OSError:
-                yield ""
-                return
-            finally:
-                os.close(file)
-        yield path
+        file = os.memfd_create("flambeau")
+        os.posix_fallocate(file, 0, _length(ranks))  # or want of memory is a SIGBUS later
+        os.pwrite(file, token, 0)
+        place = PLACE.pack(os.getpid(), file, token)
+    except (OSError, AttributeError):  # no memory, or a system without such files
+        place = PLACE.pack(0, 0, b"")
+    try:
+        yield place
     finally:
-        if path:
-            os.unlink(path)
+        if file >= 0:
+            os.close(file)
 
 
-def _opened(path: str, ranks: list[int]) -> mmap.mmap | None:
-    if not path:
+def _opened(place: bytes, ranks: list[int]) -> mmap.mmap | None:
+    """The memory at a place, if it is there: elsewhere its numbers may be those of another file."""
+    pid, number, token = PLACE.unpack(place)
+    path = Path(f"/proc/{pid}/fd/{number}")
+    if pid == 0:
         return None
     try:
-        with open(path, "r+b") as file:
-            return mmap.mmap(file.fileno(), _length(ranks))
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode) or about.st_size != _length(ranks):
+            return None
+        with path.open("r+b", buffering=0) as file:
+            memory = mmap.mmap(file.fileno(), _length(ranks))
     except OSError:
         return None
+    return memory if secrets.compare_digest(memory[: len(token)], token) else None
 
 
 def _length(ranks: list[int]) -> int:

@@ -52,7 +52,13 @@ class ProcessGroup:
     """
 
     def __init__(
-        self, store: Store | None, rank: int, ranks: list[int], backend: str, timeout: float
+        self,
+        store: Store | None,
+        rank: int,
+        ranks: list[int],
+        backend: str,
+        timeout: float,
+        around: ProcessGroup | None = None,
     ) -> None:
         self.backend, self.ranks, self.timeout = backend, ranks, timeout
         self._rank = rank
@@ -66,7 +72,8 @@ class ProcessGroup:
         self._machines = [[k] for k in range(len(ranks))]
         if len(ranks) > 1:
             assert store is not None
-            self.mesh = Mesh(store, rank, len(ranks), timeout)
+            whole = None if around is None else around.mesh
+            self.mesh = Mesh(store, rank, len(ranks), timeout, whole)
             self.post = Post(self.mesh)
             _remember(self)
             try:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..export.program import ExportedProgram
-from ..export.recording import TracerWarning
+from ..export.reading import TracerWarning
 from ..export.shapes import opened_by_axes, opened_by_shapes
 from ..export.tracing import trace
 from .builder import OnnxExporterError

@@ -197,13 +197,20 @@ class _Formula:
         if node.op in BITWISE:
             return self._bitwise(BITWISE[node.op], args)
         if node.op == "where":
-            return self.b.Where(self._flag(args[0]), *self._alike(args[1:]))
+            return self._chosen(self._flag(args[0]), *self._alike(args[1:]))
         values = self._alike(args)
         if node.op in ("isnan", "isinf") and not values[0].is_float:
             return self.b.Less(values[0], values[0])
         if node.op in NOT_OF_INTEGERS and not values[0].is_float:
             return values[0]
         return self._operator(node.op, values)
+
+    def _chosen(self, condition: Value, x: Value, y: Value) -> Value:
+        """One or the other; ONNX Runtime has no choice between truth values."""
+        b = self.b
+        if x.dtype is not dtypes.bool_ or y.dtype is not dtypes.bool_:
+            return b.Where(condition, x, y)
+        return b.Or(b.And(condition, x), b.And(b.Not(condition), y))
 
     def _operator(self, op: str, values: list[Value]) -> Value:
         if op in DIRECT:

@@ -79,9 +79,9 @@ def quantize_codes(input: Spec, *, scale: float, zero_point: int, dtype: Any) ->
 def quantize_codes_array(xp: Any, input: Any, scale: float, zero_point: int, dtype: Any) -> Any:
     """By the reciprocal of the scale in the input's precision, as PyTorch computes it."""
     real = input.dtype.type
-    limits = np.iinfo(dtype.numpy)
+    low, high = dtypes.limits_of(dtype.numpy)
     whole = xp.rint(input * (real(1) / real(scale))).astype(np.float64) + zero_point
-    return xp.fmin(xp.fmax(whole, float(limits.min)), float(limits.max)).astype(dtype.numpy)
+    return xp.fmin(xp.fmax(whole, float(low)), float(high)).astype(dtype.numpy)
 
 
 def _has_loop(x: Any) -> bool:

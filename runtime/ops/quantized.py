@@ -75,10 +75,10 @@ def _require_numbers(name: str, input: Any, dtype: Any) -> None:
 
 
 def _require_zero_point(name: str, zero_point: int, dtype: dtypes.dtype) -> None:
-    limits = np.iinfo(dtype.numpy)
-    if not limits.min <= zero_point <= limits.max:
+    low, high = dtypes.limits_of(dtype.numpy)
+    if not low <= zero_point <= high:
         raise RuntimeError(
-            f"{name}: expected a zero_point from {limits.min} to {limits.max}, the codes of "
+            f"{name}: expected a zero_point from {low} to {high}, the codes of "
             f"{dtype}. Got {zero_point}."
         )
 
@@ -138,8 +138,7 @@ def quantize_per_channel(
         whole = xp.rint(scaled + zeros.reshape(along))
     else:
         whole = xp.rint(scaled).astype(np.float64) + zeros.reshape(along)
-    limits = np.iinfo(dtype.numpy)
-    low, high = float(limits.min), float(limits.max)
+    low, high = map(float, dtypes.limits_of(dtype.numpy))
     codes = xp.fmin(xp.fmax(whole, low), high).astype(dtype.numpy)
     return wrap_quantized(QuantizedArray(codes, dtype, steps, zeros, axis), input)
 
@@ -159,8 +158,7 @@ def quantize_per_tensor_dynamic(
     """`quantize_per_tensor` with the scale and zero point that fit the range of input's values;
     `reduce_range` leaves the upper half of the codes unused, see `dynamic_parameters`."""
     _require_numbers("quantize_per_tensor_dynamic", input, dtype)
-    limits = np.iinfo(dtype.numpy)
-    low, high = int(limits.min), int(limits.max)
+    low, high = dtypes.limits_of(dtype.numpy)
     if reduce_range:
         low, high = low // 2, high // 2
     scale, zero_point = dynamic_parameters(input, low, high)

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from ..backends.quantized_keys import quantized_key
 from ..core.creation import tensor
 from ..core.devices import device
@@ -110,7 +108,7 @@ def _fixed(name: str) -> Rule:
 
     def apply(input: Tensor, **arguments: Any) -> Any:
         array = _per_tensor(input, name)
-        shift = 128 if np.iinfo(array.codes.dtype).min < 0 else 0
+        shift = 128 if array.codes.dtype.kind == "i" else 0
         out = operation.function(dequantize(input), **arguments)
         return quantize_per_tensor(out, scale, zero_point - shift, array.dtype)
 

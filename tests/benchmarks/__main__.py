@@ -1,10 +1,10 @@
 """`python -m tests.benchmarks [cpu] [TABLE ...] [WORD ...]`: our time over PyTorch's, row by row.
 
 `cpu`, which is the default, means all tables: small, products, pointwise, compiled, convolutions,
-images, sequences, text, optimizers, data, processes, import, memory, kernel, terminal. Words choose
-rows by a part of their name: `python -m tests.benchmarks cpu lstm gpt`. With THREADS=1 in the
-environment each side has one thread and processor time counts, for machines that have other work to
-do. Install PyTorch by hand first; the product and its tests never do.
+images, sequences, text, quantized, optimizers, data, processes, import, memory, kernel, terminal.
+Words choose rows by a part of their name: `python -m tests.benchmarks cpu lstm gpt`. With THREADS=1
+in the environment each side has one thread and processor time counts, for machines that have other
+work to do. Install PyTorch by hand first; the product and its tests never do.
 
 `python -m tests.benchmarks cuda [WORD ...]` measures on a GPU instead (see `gpu`).
 """

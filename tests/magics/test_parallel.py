@@ -142,3 +142,16 @@ def test_gathered_values_are_those_of_each_process() -> None:
     parallel(source, names, 2, gather=["w", "log"])
     assert [w.tolist() for w in names["w"]] == [[1], [2]]
     assert names["log"] == [[0], [1]]
+
+
+def test_processes_may_have_workers_that_load_their_data() -> None:
+    names: dict[str, Any] = {"torch": torch, "rows": torch.arange(6.0)}
+    parallel(
+        BEGIN + "from flambeau.utils.data import DataLoader, DistributedSampler\n"
+        "sampler = DistributedSampler(rows, shuffle=False)\n"
+        "found = [b.tolist() for b in DataLoader(rows, 3, sampler=sampler, num_workers=1)]",
+        names,
+        2,
+        gather=["found"],
+    )
+    assert names["found"] == [[[0, 2, 4]], [[1, 3, 5]]]

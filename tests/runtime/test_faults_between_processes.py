@@ -95,6 +95,29 @@ def test_a_process_that_dies_at_the_beginning_fails_the_others_at_once(tmp_path:
         assert "rank 1 ended without leaving" in str(error)
 
 
+def dies_before_a_group(rank: int) -> None:
+    if rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    dist.group.WORLD.mesh.failed.wait()
+    dist.new_group()
+
+
+def test_a_group_of_processes_of_which_one_has_died_is_given_up_at_once() -> None:
+    first, _, last = in_ranks(3, dies_before_a_group)
+    for error in (first, last):
+        assert "new_group: The process of rank 1 ended without leaving" in str(error)
+
+
+def shared_memory(rank: int) -> Any:
+    return dist.group.WORLD._machines, dist.group.WORLD._window is not None
+
+
+def test_processes_of_one_machine_share_memory_without_a_name() -> None:
+    before = set(os.listdir("/dev/shm"))
+    assert in_ranks(3, shared_memory) == [([[0, 1, 2]], True)] * 3
+    assert not {name for name in os.listdir("/dev/shm") if "flambeau" in name} - before
+
+
 def dies_within_a_message(rank: int) -> None:
     x = torch.zeros(4_000_000)
     if rank == 0:

@@ -238,6 +238,10 @@ def test_a_model_beyond_a_protobuf_file_is_saved_in_two_and_runs(
     program = torch.onnx.export(model, (x,), tmp_path / "model.onnx")
     assert {p.name for p in tmp_path.iterdir()} == {"model.onnx", "model.onnx.data"}
     assert torch.allclose(program(x), model(x), atol=1e-5)
+    assert torch.allclose(torch.onnx.load(tmp_path / "model.onnx")(x), model(x), atol=1e-5)
+    assert torch.allclose(torch.onnx.quantized(program)(x), model(x), atol=0.1)
+    torch.onnx.save_ort(program, tmp_path / "model.ort")
+    assert (tmp_path / "model.ort").stat().st_size > 64 * 64 * 4
     with pytest.raises(ValueError, match="needs a path"):
         program.save(io.BytesIO())
 
@@ -270,6 +274,18 @@ def test_without_the_package_the_error_says_how_to_get_it(monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ImportError, match=r"pip install 'flambeau\[onnx\]'"):
         torch.onnx.export(nn.Linear(3, 2), (torch.ones(1, 3),))
+
+
+def test_masks_of_truth_values_are_cut_and_chosen() -> None:
+    def model(x: Any) -> Any:
+        t = x.shape[1]
+        later = torch.ones(t, t, dtype=torch.bool).triu(1)
+        later = torch.where(later.tril(2), later, later & (x[0, 0, 0] > 0))
+        return (x @ x.mT).masked_fill(later, -1.0)
+
+    program = torch.onnx.export(model, (torch.randn(1, 3, 2),), dynamic_axes={"x": {1: "time"}})
+    x = torch.randn(1, 6, 2)
+    assert torch.allclose(program(x), model(x), atol=1e-5)
 
 
 @pytest.mark.parametrize("mode", ["nearest", "nearest-exact", "bilinear", "bicubic"])

@@ -44,7 +44,7 @@ NOT_IN_ONNX = {
         cross_entropy_of_logits cross_entropy ctc_of_logits class_log_softmax_gradient
     """,
     "bags of rows, and sparse matrices": """
-        bag_of_rows weighted_bag bag_of_matrix bag_numbers place_product sampled_product
+        bag_of_rows weighted_bag bag_of_matrix place_product sampled_product
     """,
     "sequences of several lengths": """
         rnn_steps lstm_results gru_results int8_lstm_steps int8_gru_steps

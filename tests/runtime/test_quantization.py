@@ -122,6 +122,47 @@ def test_one_line_quantization_keeps_the_answers_and_a_quarter_of_the_bytes() ->
         assert again(x[:1]).allclose(small(x)[:1], atol=1e-5)
 
 
+@pytest.mark.parametrize("rows", [1, 5, 30])
+def test_weights_of_four_bits_keep_the_answers_in_a_seventh_of_the_bytes(rows: int) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(256, 96), nn.GELU(), nn.Linear(96, 8, bias=False))
+    small, x = copy.deepcopy(net), torch.randn(rows, 256, requires_grad=True)
+    quantization.quantize_(small, quantization.Int4WeightOnlyConfig(group_size=32))
+    assert sum(t.nbytes for t in small.state_dict().values()) < 0.2 * sum(
+        t.nbytes for t in net.state_dict().values()
+    )
+    wide = copy.deepcopy(net)
+    for k in (0, 2):
+        layer = small[k]
+        codes = torch.cat([layer.weight % 16, layer.weight // 16], -1).float()
+        codes = codes * layer.scale[..., None] + layer.least[..., None]
+        assert (codes.flatten(1) - net[k].weight).abs().max() <= layer.scale.max() * 0.501
+        wide[k].weight.data.copy_(codes.flatten(1))
+    out, expected = small(x), wide(x)
+    assert (out - expected).abs().max() < 1e-5
+    assert (out - net(x)).norm() < 0.1 * out.norm()
+    (found,), (wanted,) = (torch.autograd.grad(y.sum(), x) for y in (out, expected))
+    assert (found - wanted).abs().max() < 1e-5
+    again = copy.deepcopy(small)
+    again.load_state_dict(small.state_dict())
+    assert again(x).equal(out)
+    assert small.half()(x.half()).dtype is torch.float16
+
+
+def test_layers_that_do_not_fit_groups_are_told_of_before_any_is_replaced() -> None:
+    net = nn.Sequential(nn.Linear(64, 48), nn.Linear(48, 2))
+    config = quantization.Int4WeightOnlyConfig(group_size=32)
+    with pytest.raises(ValueError, match=r"a multiple of group_size 32. Got '1' with 48"):
+        quantization.quantize_(net, config)
+    assert type(net[0]) is nn.Linear
+    quantization.quantize_(net, config, lambda module, name: name == "0")
+    assert "group_size=32" in repr(net[0])
+    with pytest.raises(ValueError, match="expected an even group_size"):
+        quantization.Int4WeightOnlyConfig(group_size=7)
+    with pytest.raises(TypeError, match=r"Int4WeightOnlyConfig\(\).*Got int"):
+        quantization.quantize_(net, 4)
+
+
 def test_gradients_pass_through_weights_of_8_bits() -> None:
     net = nn.Sequential(nn.Linear(8, 4))
     quantization.quantize_(net, quantization.Int8WeightOnlyConfig())

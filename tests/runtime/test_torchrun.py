@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from flambeau.distributed.agent import Agent, Launch, Worker
+from flambeau.distributed.nodes import Nodes
+
 PATIENCE = 300.0
 """Seconds after which what has not ended fails the test; other work may hold all up."""
 
@@ -153,3 +156,21 @@ def test_a_launcher_that_is_killed_ends_those_of_other_nodes(lost: int, tmp_path
     assert nodes[1 - lost].returncode == 1
     whose = "that keeps the store" if lost == 0 else "of node 1"
     assert f"the launcher {whose} is gone: it has ended, or the network" in errors
+
+
+class EndsMeanwhile:
+    """A process that ends between two looks at it."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def poll(self) -> int | None:
+        self.looks += 1
+        return None if self.looks < 3 else 0
+
+
+def test_a_process_that_ends_between_two_looks_has_ended_well() -> None:
+    process: Any = EndsMeanwhile()
+    agent = Agent(Launch([], 1, Nodes(1, "127.0.0.1", 0)))
+    agent.workers = [Worker(0, 0, process, Path("none"), [])]
+    assert agent._watch(0) is None

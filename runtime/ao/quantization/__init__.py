@@ -18,7 +18,6 @@ from . import stubs as stubs
 from .conversion import *
 from .fake_quantize import *
 from .fusion import *
-from .int8_configs import *
 from .mappings import (
     get_default_dynamic_quant_module_mappings as get_default_dynamic_quant_module_mappings,
 )
@@ -30,3 +29,4 @@ from .observer import *
 from .qconfig import *
 from .qconfig_mapping import *
 from .stubs import *
+from .weight_configs import *

@@ -184,8 +184,11 @@ def _rolled(b: Builder, x: Value, shift: int, axis: int) -> Value:
 
 @rule("tril", "triu")
 def triangle(b: Builder, x: Value, *, diagonal: int, upper: bool = False) -> Value:
-    """ONNX Runtime has the operator for few types: others by way of a mask."""
-    return b.Where(b.triangle(b.Shape(x), diagonal, upper), x, b.constant(0, x.dtype))
+    """By a mask, as ONNX Runtime has the operator for few types."""
+    shown = b.triangle(b.Shape(x), diagonal, upper)
+    if x.dtype is dtypes.bool_:
+        return b.And(shown, x)
+    return b.Where(shown, x, b.constant(0, x.dtype))
 
 
 @rule("triu")

@@ -139,3 +139,14 @@ def nms(b: Builder, boxes: Value, scores: Value, *, iou_threshold: float) -> Val
     rated = b.unsqueeze(b.cast(scores, dtypes.float32), 0, 1)
     found = b.add("NonMaxSuppression", whole, rated, b.Size(scores), limit, dtype=dtypes.int64)
     return b.Gather(found, b.constant(2, dtypes.int64), axis=1)
+
+
+@rule("bag_numbers")
+def bag_numbers(b: Builder, offsets: Value, *, count: Any) -> Value:
+    """How many bags have begun up to each position, less one."""
+    stop = count if isinstance(count, Value) else b.constant(count, dtypes.int64)
+    zero, one = b.constant(0, dtypes.int64), b.constant(1, dtypes.int64)
+    positions = b.unsqueeze(b.Range(zero, stop, one), 1)
+    begun = b.LessOrEqual(b.cast(offsets, dtypes.int64), positions)
+    counts = b.reduce("ReduceSum", b.cast(begun, dtypes.int64), [-1], False)
+    return b.cast(b.Sub(counts, 1), offsets.dtype)

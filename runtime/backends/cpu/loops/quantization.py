@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ....core.dtypes import limits_of
 from .language import SIZES, Position, Program, Value
 from .machine import Code
 from .rows import Passes, Row, RowLoop
@@ -35,8 +36,7 @@ def quantized(x: Any, scale: float, zero_point: int, dtype: Any) -> Any:
     out = np.empty_like(x, dtype)
     inverse = np.float32(1) / np.float32(scale)
     words = struct.pack("=2q2d", id(x), id(out), inverse, zero_point)
-    limits = np.iinfo(dtype)
-    pool.run(_quantizing(int(limits.min), int(limits.max)), words, x.size, CHUNK)
+    pool.run(_quantizing(*limits_of(np.dtype(dtype))), words, x.size, CHUNK)
     return out
 
 
@@ -98,7 +98,7 @@ def _combining(is_unsigned: bool, product: bool, relu: bool) -> Code:
     x, y, out = (program.array(k) for k in range(3))
     scales, zeros = ([program.number(k) for k in ks] for ks in ((3, 4), (5, 6)))
     inverse, zero_point = program.number(7), program.number(8)
-    limits = np.iinfo(np.uint8 if is_unsigned else np.int8)
+    least, most = limits_of(np.dtype(np.uint8 if is_unsigned else np.int8))
 
     def value(at: Position, codes: Value, k: int) -> Value:
         whole = at.load(codes, "int8").to("int32")
@@ -110,10 +110,10 @@ def _combining(is_unsigned: bool, product: bool, relu: bool) -> Code:
         a, b = value(at, x, 0), value(at, y, 1)
         result = a * b if product else a + b
         # A code below that of 0 stands for what ReLU makes 0.
-        least = zero_point if relu else program.constant(int(limits.min), "float32")
+        floor = zero_point if relu else program.constant(least, "float32")
         whole = _rounded(result * inverse, -1e6, 1e6) + zero_point
-        low = program.intrinsic("maxnum", whole, program.spread(least, at.lanes))
-        at.store(out, _rounded(low, int(limits.min), int(limits.max)).to("int32").to("int8"))
+        low = program.intrinsic("maxnum", whole, program.spread(floor, at.lanes))
+        at.store(out, _rounded(low, least, most).to("int32").to("int8"))
 
     program.across(program.begin, program.end, body)
     return Code(program.name, program.text())

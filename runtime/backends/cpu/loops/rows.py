@@ -120,7 +120,7 @@ class RowLoop:
 
     `kinds` says of each array what it holds, "real" or a type, and before that how: "shared" is an
     array of one row, the same for all; "one" has one number a row; "part" one row for each chunk of
-    rows, to add up in; "three" and "four" have rows of so many times the columns.
+    rows, to add up in; "two", "three" and "four" have rows of so many times the columns.
     """
 
     def __init__(self, writer: Writer, *kinds: str, numbers: int = 0) -> None:
@@ -146,7 +146,7 @@ class RowLoop:
         numbers = [program.number(n + 2 + k) for k in range(self.numbers)]
         passes = Passes(program, columns, streams)
         lengths: dict[str, Value | int] = {"": columns, "one": 1, "shared": 0, "part": columns}
-        lengths.update({"three": columns * 3, "four": columns * 4})
+        lengths.update({"two": columns * 2, "three": columns * 3, "four": columns * 4})
         with program.loop(program.begin, program.end) as row:
             rows = []
             for place, kind in zip(places, self.kinds, strict=True):
