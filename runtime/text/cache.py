@@ -55,7 +55,7 @@ class StaticCache:
         keys, values = self.keys[layer], self.values[layer]
         keys[:, :, self.length : end] = key
         values[:, :, self.length : end] = value
-        return keys[:, :, :end], values[:, :, :end]
+        return keys.narrow(2, 0, end), values.narrow(2, 0, end)
 
     def _grow(self, layer: int, needed: int) -> None:
         for stores in (self.keys, self.values):

@@ -181,25 +181,11 @@ class GenerationMixin:
             return self._beams(
                 prompt, mask, given, logits_processor, stopping_criteria, past_key_values
             )
-        if streamer is not None:
-            streamer.put(prompt)
         functions = logits_processor, stopping_criteria
         steps = self._steps(
             prompt, mask, given, tokenizer, generator, *functions, past=past_key_values
         )
-        writing = next(steps)
-        try:
-            for tokens in steps:
-                if streamer is not None:
-                    streamer.put(tokens)
-        except KeyboardInterrupt:
-            if streamer is None:
-                raise
-        finally:
-            steps.close()
-        if streamer is not None:
-            streamer.end()
-        return writing.result()
+        return _streamed(steps, prompt, streamer)
 
     def stream(
         self,
@@ -316,6 +302,25 @@ class GenerationMixin:
         """Write generation_config.json, if there are options of the model's own."""
         if self.generation_config is not None:
             write_json(folder / GENERATION_FILE, self.generation_config.to_dict())
+
+
+def _streamed(steps: Any, prompt: Tensor, streamer: Any) -> Any:
+    """The result of all steps, which `streamer`, if there is one, is told of and may end."""
+    if streamer is not None:
+        streamer.put(prompt)
+    writing = next(steps)
+    try:
+        for tokens in steps:
+            if streamer is not None:
+                streamer.put(tokens)
+    except KeyboardInterrupt:
+        if streamer is None:
+            raise
+    finally:
+        steps.close()
+    if streamer is not None:
+        streamer.end()
+    return writing.result()
 
 
 def _unread(prompt: Tensor, cache: Any) -> Tensor:

@@ -23,6 +23,9 @@ SIZES = {
 }
 """What follows the architecture's name in a key, and our name of it."""
 
+NEEDED = ("block_count", "embedding_length", "feed_forward_length", "attention.head_count")
+"""Those without which there is no model."""
+
 ENDS = {"bos_token_id": "bos_token_id", "eos_token_id": "eos_token_id", "pad_token_id":
         "padding_token_id"}  # fmt: skip
 
@@ -73,6 +76,12 @@ def _values(metadata: dict[str, Any]) -> dict[str, Any]:
         raise CheckpointError(
             f"from_pretrained: expected a GGUF model of {' or '.join(ARCHITECTURES)}. Got {kind!r}."
         )
+    missing = [old for old in NEEDED if type(metadata.get(f"{kind}.{old}")) is not int]
+    if missing:
+        raise CheckpointError(
+            f"from_pretrained: expected a whole number {kind}.{missing[0]} in the GGUF file. Got "
+            f"{metadata.get(f'{kind}.{missing[0]}')!r}."
+        )
     values = {
         new: metadata[f"{kind}.{old}"] for old, new in SIZES.items() if f"{kind}.{old}" in metadata
     }
@@ -115,5 +124,9 @@ def _renamed(tensors: dict[str, Tensor], values: dict[str, Any]) -> dict[str, Te
 def _halves(rows: Tensor, heads: int) -> Tensor:
     """The rows of each head, of which llama.cpp rotates neighbours, so that a row's partner stands
     half a head behind it."""
+    if rows.shape[0] % (2 * heads):
+        raise CheckpointError(
+            f"from_pretrained: expected pairs of rows for {heads} heads. Got {rows.shape[0]} rows."
+        )
     pairs = rows.reshape(heads, -1, 2, *rows.shape[1:])
     return pairs.transpose(1, 2).reshape(rows.shape)

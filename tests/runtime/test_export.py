@@ -117,10 +117,10 @@ def test_a_program_updates_the_buffers_that_the_model_updates(tmp_path: Any) -> 
         fresh = copy.deepcopy(model)
         for _ in range(3):
             given = torch.randn(4, 3)
-            assert torch.allclose(again(given.clone()), fresh(given), atol=1e-6)
+            assert torch.allclose(again(given.clone()), fresh(given), atol=1e-4)
         kept = again.state_dict()
         for name, wanted in fresh.state_dict().items():
-            assert torch.allclose(kept[name], wanted, atol=1e-6), name
+            assert torch.allclose(kept[name], wanted, atol=1e-5), name
 
 
 def test_vmap_is_refused_with_its_line() -> None:

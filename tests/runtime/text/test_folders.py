@@ -223,3 +223,16 @@ def test_a_dtype_of_no_such_name_is_refused(tmp_path: Path) -> None:
     for name in ("bfloat61", "iinfo"):
         with pytest.raises(ValueError, match=f"expected a dtype such as 'bfloat16'.*'{name}'"):
             text.AutoModelForMaskedLM.from_pretrained(tmp_path, dtype=name)
+
+
+def test_gguf_files_without_sizes_that_fit_are_refused(tmp_path: Path) -> None:
+    content = gguf_file(drawn(text.LlamaForCausalLM, llama_config()))
+    path = tmp_path / "broken.gguf"
+    key = gguf_text("llama.attention.head_count")
+    path.write_bytes(content.replace(key, gguf_text("llama.attention.head_cpunt")))
+    with pytest.raises(RuntimeError, match=r"a whole number llama.attention.head_count .* None"):
+        text.AutoModelForCausalLM.from_pretrained(path)
+    four, seven = (key + struct.pack("<II", 4, n) for n in (4, 7))
+    path.write_bytes(content.replace(four, seven))
+    with pytest.raises(RuntimeError, match=r"expected pairs of rows for 7 heads. Got 16 rows"):
+        text.LlamaForCausalLM.from_pretrained(path)
