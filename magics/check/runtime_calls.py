@@ -198,6 +198,7 @@ RUNTIME: dict[Any, Handler] = {
     serialization.save: nothing,
     serialization.load: unknown,
     flambeau.compile: same,
+    same_again: same,
     **dict.fromkeys(JIT, same),
     flambeau.tensor: _tensor,
     flambeau.as_tensor: _tensor,

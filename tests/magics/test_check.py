@@ -67,6 +67,13 @@ def test_compiled_functions_of_an_earlier_cell_are_looked_into():
     assert [f.line for f in check_cell("Net()(torch.ones(2, 3))", live)] == [1]
 
 
+@pytest.mark.parametrize("decorator", ["torch.compile", "torch.compile(mode='max-autotune')"])
+def test_a_function_that_the_cell_compiles_is_looked_into(decorator: str):
+    source = f"@{decorator}\ndef times(a, b):\n    return a @ b\n"
+    assert found(source + "times(torch.ones(2, 3), torch.ones(2, 3))") == [(3, "shape")]
+    assert not found(source + "times(torch.ones(2, 3), torch.ones(3, 2))")
+
+
 def test_a_class_of_an_earlier_cell_is_blamed_on_the_call():
     live = executed(NET + "net = Net()")
     assert [(f.line, f.code) for f in check_cell("y = net(torch.ones(32, 20))", live)] == [
