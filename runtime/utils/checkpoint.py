@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .. import random
+from .. import cuda, random
 from ..autograd.grad_mode import enable_grad, is_grad_enabled
 from ..autograd.graph import saved_tensors_hooks
 from ..core.tensor import Tensor
@@ -63,6 +63,21 @@ def _random_state() -> list[tuple[random.Generator, Tensor]]:
 def _go_on_from(states: list[tuple[random.Generator, Tensor]]) -> None:
     for generator, state in states:
         generator.set_state(state)
+
+
+def get_device_states(*args: Any) -> tuple[list[int], list[Tensor]]:
+    """The GPUs that tensors among `args` are on, and the states of their random streams."""
+    found = {a.device.index for a in args if isinstance(a, Tensor) and a.device.type == "cuda"}
+    numbers = sorted(found)
+    return numbers, [cuda.get_rng_state(number) for number in numbers]
+
+
+def set_device_states(
+    devices: list[int], states: list[Tensor], *, device_type: str | None = None
+) -> None:
+    """Take the random streams of GPUs back to where `get_device_states` found them."""
+    for number, state in zip(devices, states, strict=True):
+        cuda.set_rng_state(state, number)
 
 
 def checkpoint(
