@@ -21,7 +21,7 @@ ELSEWHERE = {
     "_tensor": "core.tensor",
     "_tensor_str": "core.printing",
     "_higher_order_ops": "control_flow",
-    "_higher_order_ops.associative_scan": "control_flow",
+    "_higher_order_ops.associative_scan": "transforms.scans",
     "_subclasses.fake_tensor": "_subclasses",
     "_dynamo.eval_frame": "_dynamo",
     "autograd.anomaly_mode": "autograd.anomaly",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .. import cuda, random
+from .. import random
 from ..autograd.grad_mode import enable_grad, is_grad_enabled
 from ..autograd.graph import saved_tensors_hooks
 from ..core.tensor import Tensor
@@ -67,6 +67,8 @@ def _go_on_from(states: list[tuple[random.Generator, Tensor]]) -> None:
 
 def get_device_states(*args: Any) -> tuple[list[int], list[Tensor]]:
     """The GPUs that tensors among `args` are on, and the states of their random streams."""
+    from .. import cuda
+
     found = {a.device.index for a in args if isinstance(a, Tensor) and a.device.type == "cuda"}
     numbers = sorted(found)
     return numbers, [cuda.get_rng_state(number) for number in numbers]
@@ -76,6 +78,8 @@ def set_device_states(
     devices: list[int], states: list[Tensor], *, device_type: str | None = None
 ) -> None:
     """Take the random streams of GPUs back to where `get_device_states` found them."""
+    from .. import cuda
+
     for number, state in zip(devices, states, strict=True):
         cuda.set_rng_state(state, number)
 

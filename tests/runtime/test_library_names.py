@@ -13,10 +13,10 @@ import flambeau as torch
 from flambeau import nn
 from flambeau.autograd.forward_ad import unpack_dual
 from flambeau.autograd.function import Function
-from flambeau.control_flow import associative_scan
 from flambeau.core.printing import printoptions
 from flambeau.errors import CheckpointError, DeviceError, DTypeError
 from flambeau.nn.attention.flex_attention import AuxRequest, flex_attention
+from flambeau.transforms.scans import associative_scan
 from flambeau.utils._pytree import SUPPORTED_NODES, tree_flatten
 from flambeau.utils.flop_counter import FlopCounterMode
 
