@@ -294,8 +294,9 @@ def log_softmax_gradient_array(xp: Any, g: Any, out: Any, dim: int) -> Any:
 
 
 def _softmax_input(F: Any, input: Any, dtype: Any) -> Any:
-    dtype = dtypes.as_dtype(dtype)
-    return input if dtype is None or dtype is input.dtype else F.cast(input, dtype=dtype)
+    if dtype is None or dtype is input.dtype:
+        return input
+    return F.cast(input, dtype=dtypes.as_dtype(dtype))
 
 
 @composite

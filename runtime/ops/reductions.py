@@ -137,8 +137,9 @@ def accumulated(F: Any, input: Any, dtype: Any) -> Any:
     """`input` in `dtype`; integers and bools are added up as int64 unless told otherwise."""
     if dtype is None and input.dtype.category < dtypes.FLOAT:
         dtype = dtypes.int64
-    dtype = dtypes.as_dtype(dtype)
-    return input if dtype is None or dtype is input.dtype else F.cast(input, dtype=dtype)
+    if dtype is None or dtype is input.dtype:
+        return input
+    return F.cast(input, dtype=dtypes.as_dtype(dtype))
 
 
 @composite

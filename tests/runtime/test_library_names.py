@@ -26,6 +26,7 @@ def test_a_view_that_repeats_nothing_can_be_written() -> None:
     x.expand(1, -1).copy_(torch.tensor([[7, 8, 9]]))
     x.expand(3).add_(1)
     assert x.tolist() == [8, 9, 10]
+    assert torch.ones(0, 3).expand(2, 0, 3).shape == (2, 0, 3)
     with pytest.raises(RuntimeError, match="expanded"):
         x.expand(2, 3).add_(1)
 
