@@ -29,13 +29,21 @@ class KernelProgram(IPKernelApp):
         if os.name != "posix":
             super().init_poller()
         elif self.parent_handle not in (0, 1) and (
-            self.parent_handle == os.getppid() or not psutil.pid_exists(self.parent_handle)
+            self.parent_handle == os.getppid() or _has_ended(self.parent_handle)
         ):
             self.poller = ParentWatch(self.parent_handle, lambda: self.kernel, self._end)
 
     def _end(self) -> None:
         self.cleanup_connection_file()
         os._exit(1)
+
+
+def _has_ended(process: int) -> bool:
+    """Whether a process is no more, or waits for its parent to ask how it ended."""
+    try:
+        return bool(psutil.Process(process).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 class TerminalBars(ModuleType):

@@ -1,8 +1,10 @@
-"""Where Ctrl-C may raise: in the code of a cell, and nowhere around it."""
+"""Where Ctrl-C may raise: in the code of a cell, and nowhere around it; not while a kernel is
+started."""
 
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,3 +60,22 @@ class Gate:
             yield
         finally:
             self.is_open = before
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Ctrl-C waits until the end of the block, which would be left half done.
+
+    Raises: KeyboardInterrupt there, if it came.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    came: list[Any] = []
+    signal.signal(signal.SIGINT, lambda *_: came.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if came:
+        raise KeyboardInterrupt

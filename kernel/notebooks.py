@@ -7,9 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from flambeau.magics.export import KERNELSPEC
-from flambeau.serialization.replacing import replace_file
-
 from .cells import Cell
 
 
@@ -20,6 +17,8 @@ class ExecutedNotebook:
     """
 
     def __init__(self, text: str | None, cells: list[Cell]) -> None:
+        from flambeau.magics.export import KERNELSPEC  # with the runtime, which nothing else needs
+
         if text is None:
             notebook: dict[str, Any] = {"cells": [_code_cell(c.source) for c in cells]}
         else:
@@ -43,6 +42,8 @@ class ExecutedNotebook:
 
         Raises: OSError if it cannot be written.
         """
+        from flambeau.serialization.replacing import replace_file
+
         text = json.dumps(self.notebook, indent=1, ensure_ascii=False) + "\n"
         replace_file(Path(path), lambda file: file.write(text.encode()))
 

@@ -26,6 +26,7 @@ from .conversation import (
     join,
 )
 from .expectations import Expectation, expectation
+from .interrupts import held
 from .launch import AS_TORCH, manager
 from .notebooks import ExecutedNotebook
 from .outputs import Recorder, show
@@ -167,6 +168,7 @@ class ScriptRun:
         self.script, self.options, self.log = script, options, log
         self.manager = manager()
         self.client: Any = None
+        self._has_begun = False  # until then there is nothing in the kernel to be put in order
         self.receipts: list[dict[str, Any]] = []
         self.notebook = ExecutedNotebook(
             script.text if script.is_notebook else None, script.cells
@@ -193,9 +195,10 @@ class ScriptRun:
     def _converse(self) -> int:
         """The exit status of the cells, one after another."""
         try:
-            self.manager.start_kernel()
+            with held():
+                self.manager.start_kernel()
             self.client = self.manager.client()
-            self.client.start_channels(stdin=False)
+            self.client.start_channels(stdin=False, hb=False)
             join(self.client, self.manager.is_alive)
             return self._run_cells(
                 Conversation(self.client, self.manager.is_alive, self._may_ask())
@@ -216,6 +219,7 @@ class ScriptRun:
 
     def _run_cells(self, conversation: Conversation) -> int:
         status = self._command(conversation, "begin", *self._beginning())
+        self._has_begun = True
         if self.options.timeout is not None:
             conversation.deadline = time.monotonic() + self.options.timeout
         for k, cell in enumerate(self.script.cells if status is None else []):
@@ -288,4 +292,5 @@ class ScriptRun:
         if self.client is not None:
             self.client.stop_channels()
         if self.manager.has_kernel:
-            self.manager.shutdown_kernel(now=not self.manager.is_alive())
+            in_order = self._has_begun and self.manager.is_alive()
+            self.manager.shutdown_kernel(now=not in_order)

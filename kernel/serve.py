@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from .interrupts import held
 from .launch import connection_file, listens, manager
 
 POLL = 0.5  # s between two looks at whether the kernel lives
@@ -41,7 +42,8 @@ def _serve(name: str, path: Path) -> int:
     kernel = manager(name=PREFIX + name)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        kernel.start_kernel()
+        with held():
+            kernel.start_kernel()
         while kernel.is_alive() and not served(path):
             time.sleep(START_POLL)
         named = "" if name == DEFAULT else f" --name {name}"

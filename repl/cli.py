@@ -21,6 +21,7 @@ COMMANDS = {
     "serve": ("flambeau.kernel.serve", "keep a session for calls of exec"),
     "exec": ("flambeau.kernel.exec", "run code in the session that serve keeps"),
     "lsp": ("flambeau.kernel.lsp.program", "serve editors by the Language Server Protocol"),
+    "export": ("flambeau.kernel.export", "write a model as ONNX, for phones, for browsers"),
     "kernel": ("flambeau.kernel.install", "install the Jupyter kernel"),
 }
 

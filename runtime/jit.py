@@ -114,11 +114,15 @@ def trace_module(mod: Any, inputs: Any, *args: Any, **options: Any) -> Any:
 def load(f: Any, *args: Any, **options: Any) -> Any:
     """Raises: RuntimeError: programs of TorchScript cannot be run."""
     raise RuntimeError(
-        "jit.load: expected weights. Programs of TorchScript cannot be run here: save the module's "
-        "state_dict() where it was made, and load that with torch.load."
+        "jit.load: expected weights. Programs of TorchScript cannot be run here: where the module "
+        "was made, save its state_dict(), to be read by torch.load, or call torch.onnx.export("
+        "module, (x,), file), to be read by torch.onnx.load."
     )
 
 
 def save(m: Any, f: Any, *args: Any, **options: Any) -> None:
     """Raises: RuntimeError: there are no programs of TorchScript here."""
-    raise RuntimeError("jit.save: expected weights. Save the module's state_dict() instead.")
+    raise RuntimeError(
+        "jit.save: expected weights. Save the module's state_dict(), or the program itself: "
+        "torch.export.save(torch.export.export(module, (x,)), file)."
+    )

@@ -6,6 +6,8 @@ cores are the kernel's while that starts.
 
 from importlib.util import find_spec
 
+INTERRUPTED = 130  # as a shell has it for a program that SIGINT ended
+
 
 def main() -> int:
     """Run the command line; the exit status."""
@@ -14,6 +16,9 @@ def main() -> int:
     assert package.submodule_search_locations is not None
     with open(f"{package.submodule_search_locations[0]}/asleep.py") as file:
         exec(file.read(), {"__name__": __name__})
-    from flambeau.repl.cli import main as command
+    try:
+        from flambeau.repl.cli import main as command
 
-    return command()
+        return command()
+    except KeyboardInterrupt:  # while it begins or ends; what runs hears it itself
+        return INTERRUPTED

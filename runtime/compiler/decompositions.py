@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..core.dispatch import operations
+from ..core.layouts import preserve_format
 from .graph import Graph, Step, Tracer, Value
 
 if TYPE_CHECKING:
@@ -88,6 +89,12 @@ class _Turning:
             order[a], order[b] = b, a
             self.sources[out.number] = x, tuple(order)
 
+    def root(self, value: Value) -> int:
+        """The number of the value whose memory the result of a formula is."""
+        return (
+            self.sources[value.number][0].number if value.number in self.sources else value.number
+        )
+
     def formula(self, step: Step, inputs: list[Any]) -> Value:
         """The output of `step`."""
         out = step.outputs[0]
@@ -110,6 +117,9 @@ class _Turning:
         found: Value = self.F.permute_dims(source, dims=dims)
         self.sources[found.number] = source, dims
         return found
+
+
+_AS_IT_LIES = {"memory_format": preserve_format}
 
 
 def taken_apart(
@@ -145,10 +155,9 @@ def taken_apart(
         outs = out if isinstance(out, tuple) else (out,)
         for old, new in zip(step.outputs, outs, strict=True):
             if old.number in own:
-                new = (
-                    scratch.append(operations["copied"], (new,), {}) if new.number in taken else new
-                )
-                taken.add(new.number)
+                if turning.root(new) in taken:
+                    new = scratch.append(operations["copied"], (new,), _AS_IT_LIES)
+                taken.add(turning.root(new))
             instead[old.number] = new
     return scratch.steps, instead
 

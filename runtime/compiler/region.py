@@ -118,6 +118,7 @@ class Pending:
         outputs = tuple(alive)
         program = self.prefix.program(self, outputs)
         self.region.note(program, reason, is_break)
+        self.region.has_gained |= bool(program.forward.loops)
         before = deferral.enter(None)
         try:
             arrays = program.run(self.arrays)
@@ -191,7 +192,7 @@ class Region:
 
     def __init__(self, is_whole: bool = False, record: list[Any] | None = None) -> None:
         self.pending: Pending | None = None
-        self.has_waited = False  # whether anything has
+        self.has_gained = False  # whether operations went into one loop
         self.is_whole = is_whole
         self.record = record
 
@@ -222,7 +223,6 @@ class Region:
             return NotImplemented
         if self.pending is None:
             self.pending = Pending(self, key.device)
-            self.has_waited = True
         pending = self.pending
         out = pending.append(operation, tensors, attributes, identity)
         if pending.prefix.steps >= MOST_STEPS:
@@ -326,5 +326,5 @@ def run(
     finally:
         deferral.enter(None)
     if sight is not None and habit is not None:
-        habit.learn(sight, region.has_waited)
+        habit.learn(sight, region.has_gained)
     return out

@@ -5,8 +5,8 @@ from .files import save as save
 from .program import ExportedProgram as ExportedProgram
 from .program import ExportGraphSignature as ExportGraphSignature
 from .program import export as export
+from .reading import TracerWarning as TracerWarning
 from .recording import ExportError as ExportError
-from .recording import TracerWarning as TracerWarning
 from .sizes import Dim as Dim
 from .sizes import dims as dims
 

@@ -122,8 +122,8 @@ class Merged:
             return slice(*ends)
         if all(v is first or v == first for v in values):
             return first
-        if all(type(v) is int for v in values):
-            return self._fitted(values, record, name)
+        if all(type(v) is int or (type(v) is float and v.is_integer()) for v in values):
+            return self._fitted([int(v) for v in values], record, name)
         raise self._unfitted(values, record, name)
 
     def _batch_sizes(self, values: list[Any], record: Record) -> Any:

@@ -102,6 +102,18 @@ class ExportedProgram:
         """The same with their names."""
         return list(self.traced.module.named_parameters())
 
+    def buffers(self) -> list[Tensor]:
+        """The buffers and other constants that the graph reads."""
+        return list(self.traced.module.buffers())
+
+    def named_buffers(self) -> list[tuple[str, Tensor]]:
+        """The same with their names."""
+        return list(self.traced.module.named_buffers())
+
+    def run_decompositions(self, decomp_table: Any = None, **options: Any) -> ExportedProgram:
+        """The program itself: its graph has nothing but operations."""
+        return self
+
     def module(self) -> Module:
         """A module that takes the arguments of the traced model, and returns what it returns."""
         return ExportedModule(self.traced)

@@ -7,10 +7,8 @@ written, its base and its views with it. Values that Python reads become constan
 
 from __future__ import annotations
 
-import sys
 import threading
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,17 +20,14 @@ from ..core.dispatch import operations
 from ..core.tensor import Tensor
 from ..errors import FlambeauError
 from ..nn import Parameter
+from .reading import current_place, reads_told, warn_of_read
 from .strided import shown_elements
 
-__all__ = ["Constant", "ExportError", "Input", "Record", "Recording", "Result", "TracerWarning"]
+__all__ = ["Constant", "ExportError", "Input", "Record", "Recording", "Result"]
 
 
 class ExportError(FlambeauError, RuntimeError):
     """A model that cannot be traced or written in another format, and why."""
-
-
-class TracerWarning(UserWarning):
-    """A value that the trace holds as a constant, though it may depend on the inputs."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +157,7 @@ class Recording(observers.Observer):
     @contextmanager
     def running(self) -> Iterator[None]:
         """The block whose operations are recorded."""
-        with observers.observing(self), _reads_told(self):
+        with observers.observing(self), reads_told(self):
             yield
 
     # -- events ----------------------------------------------------------------------------------
@@ -174,6 +169,13 @@ class Recording(observers.Observer):
         if threading.get_ident() != self.thread:
             return
         outputs = tuple(outputs[0]) if isinstance(outputs[0], list | tuple) else tuple(outputs)
+        if any(o._key.level for o in outputs):
+            place = current_place()
+            where = "" if place is None else f" ({callsite.shown(place)})"
+            raise ExportError(
+                f"Export: expected operations on whole tensors. Got {operation.label} inside vmap"
+                f"{where}. Write it over the whole dimension."
+            )
         first = operation.array_names[0]
         if operation.name in SAME:
             sources = arguments[first] if operation.takes_list else [arguments[first]]
@@ -230,7 +232,7 @@ class Recording(observers.Observer):
         place = current_place()
         if id(tensor) in self._known and place not in self._told:
             self._told.add(place)
-            _warn_of_read(tensor, place)
+            warn_of_read(tensor, place)
 
     # -- what tensors are ------------------------------------------------------------------------
 
@@ -388,73 +390,3 @@ def _index_of(
         start = sum(arguments["sizes"][:index])
         return (*before, slice(start, start + arguments["sizes"][index]))
     return None
-
-
-def current_place() -> Any:
-    """The innermost place that is not the runtime's own; models it brings along are not."""
-    frame: Any = sys._getframe(2)
-    while frame is not None and _is_inner(frame.f_globals.get("__name__", "")):
-        frame = frame.f_back
-    return None if frame is None else (frame.f_code, frame.f_lasti)
-
-
-MODELS = ("flambeau.text.", "flambeau.vision.")
-"""Packages whose code is shown like the user's."""
-
-
-def _is_inner(name: str) -> bool:
-    return name.startswith("flambeau.") and not name.startswith(MODELS)
-
-
-READS = ("item", "numpy_values")
-"""The methods of tensors by which Python comes to know their values."""
-
-
-_reading: list[Recording] = []
-_originals: dict[str, Callable[[Tensor], Any]] = {}
-_lock = threading.Lock()
-
-
-@contextmanager
-def _reads_told(recording: Recording) -> Iterator[None]:
-    """In this block, values that Python reads are told about; several threads may be in one."""
-    with _lock:
-        if not _reading:
-            for name in READS:
-                _originals[name] = getattr(Tensor, name)
-                setattr(Tensor, name, _telling(_originals[name]))
-        _reading.append(recording)
-    try:
-        yield
-    finally:
-        with _lock:
-            _reading.remove(recording)
-            if not _reading:
-                for name in READS:
-                    setattr(Tensor, name, _originals[name])
-
-
-def _telling(original: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
-    def read(self: Tensor) -> Any:
-        for recording in tuple(_reading):
-            recording.value_read(self)
-        return original(self)
-
-    return read
-
-
-def _warn_of_read(tensor: Tensor, place: Any) -> None:
-    where = "" if place is None else f" at {callsite.shown(place)}"
-    warn_at(
-        place,
-        f"Export: the value of a tensor of shape {tuple(tensor.shape)} is read{where}. It becomes "
-        "a constant of the exported model, and what depends on it is as it was in this run. Use "
-        "torch.where or another operation on tensors instead.",
-    )
-
-
-def warn_at(place: Any, message: str) -> None:
-    """Warn of a constant, at a place of the user's program."""
-    code, instruction = place or (warn_at.__code__, 0)
-    line = list(code.co_positions())[instruction // 2][0] or code.co_firstlineno
-    warnings.warn_explicit(message, TracerWarning, code.co_filename, line)

@@ -16,7 +16,8 @@ from ..random import get_rng_state, set_rng_state
 from ..utils import _pytree
 from ..utils._pytree import LEAF, TreeSpec
 from .merging import Merged, merge
-from .recording import ExportError, Recording, Reference, current_place, warn_at
+from .reading import current_place, warn_at
+from .recording import ExportError, Recording, Reference
 from .shapes import given_arguments
 from .sizes import OpenDims, resized, revalued, variations
 from .state import State

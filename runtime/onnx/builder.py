@@ -72,12 +72,24 @@ FOLDED: dict[str, Callable[..., Any]] = {
     "Reciprocal": np.reciprocal,
     "Transpose": lambda a, perm: np.ascontiguousarray(a.transpose(perm)),
     "Reshape": lambda a, shape, allowzero=0: a.reshape(shape),
+    "Squeeze": lambda a, axes: np.squeeze(a, tuple(int(k) for k in axes)),
+    "Slice": lambda a, *ends: _sliced(a, *ends),
     "Unsqueeze": lambda a, axes: np.expand_dims(a, tuple(int(k) for k in axes)),
     "Concat": lambda *parts, axis: np.concatenate(parts, axis),
     "Gather": lambda a, index, axis=0: np.take(a, index, axis),
     "Expand": lambda a, shape: a * np.ones(shape, a.dtype),
 }
 """Operators that are computed at once where all inputs are constants."""
+
+
+def _sliced(a: Any, starts: Any, stops: Any, axes: Any, steps: Any) -> Any:
+    index = [slice(None)] * a.ndim
+    for start, stop, axis, step in zip(starts, stops, axes, steps, strict=True):
+        is_whole = step < 0 and stop < -a.shape[axis]
+        index[axis] = slice(int(start), None if is_whole else int(stop), int(step))
+    return a[tuple(index)]
+
+
 LARGEST_FOLD = 1 << 24
 """Elements up to which constants are computed at export; beyond, a file would grow by them."""
 
@@ -238,6 +250,8 @@ class Builder:
             return x
         fixed = [n if isinstance(n, int) else -1 for n in shape]
         if fixed.count(-1) > 1 or 0 in fixed:
+            if 0 in fixed:
+                self.require(14, "reshape with a size of 0")
             return self.Reshape(x, self.ints(shape), **({"allowzero": 1} if 0 in fixed else {}))
         return self.Reshape(x, self.ints(fixed))
 
@@ -259,6 +273,36 @@ class Builder:
         """A part along one dimension."""
         ends = [self.ints([n]) for n in (start, stop, axis, step)]
         return self.Slice(x, *ends)
+
+    def require(self, opset: int, what: str) -> None:
+        """Raises: OnnxExporterError for an older opset than `what` needs."""
+        if self.opset < opset:
+            raise OnnxExporterError(
+                f"ONNX: {what} needs opset {opset}. Give opset_version={opset}."
+            )
+
+    def scatter(
+        self, x: Value, index: Value, updates: Value, axis: int = 0, reduction: str = "none"
+    ) -> Value:
+        """x with updates written, or combined, at the index along one dimension."""
+        if reduction == "none":
+            return self.ScatterElements(x, index, updates, axis=axis)
+        self.require(18 if reduction in ("max", "min") else 16, f"scatter with {reduction}")
+        return self.ScatterElements(x, index, updates, axis=axis, reduction=reduction)
+
+    def triangle(self, shape: Any, diagonal: int, upper: bool) -> Value:
+        """Truth values of that shape, a vector of the graph: those of a triangle are true."""
+        if self.opset >= 14:
+            ones = self.Expand(self.constant(1, dtypes.int64), shape)
+            k = self.constant(int(diagonal), dtypes.int64)
+            return self.cast(self.Trilu(ones, k, upper=int(upper)), dtypes.bool_)
+        zero, one = self.constant(0, dtypes.int64), self.constant(1, dtypes.int64)
+        ends = [self.Gather(shape, self.constant(k, dtypes.int64), axis=0) for k in (-2, -1)]
+        rows, columns = (self.Range(zero, end, one) for end in ends)
+        apart = self.Sub(columns, self.unsqueeze(rows, 1))
+        limit = self.constant(int(diagonal), dtypes.int64)
+        flags = (self.GreaterOrEqual if upper else self.LessOrEqual)(apart, limit)
+        return self.cast(self.Expand(self.cast(flags, dtypes.int64), shape), dtypes.bool_)
 
     def reduce(self, kind: str, x: Value, axes: Sequence[int] | None, keepdim: bool) -> Value:
         """A reduction such as ReduceMax over `axes`, or over all dimensions."""

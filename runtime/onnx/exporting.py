@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..export.program import ExportedProgram
-from ..export.recording import TracerWarning
+from ..export.reading import TracerWarning
 from ..export.shapes import opened_by_axes, opened_by_shapes
 from ..export.tracing import trace
 from .builder import OnnxExporterError
@@ -15,7 +15,7 @@ from .program import ONNXProgram
 
 __all__ = ["export"]
 
-OPSETS = range(17, 24)
+OPSETS = range(13, 24)
 DEFAULT_OPSET = 18
 
 
@@ -45,7 +45,8 @@ def export(
     tensor. `f` is the file; without one nothing is written. What stays open in the sizes of inputs
     is told by `dynamic_axes`, `{"input": {0: "batch"}}` by input name, or by `dynamic_shapes`, in
     the shape of the arguments. Modules are exported as in `eval()`; `training` (PRESERVE, TRAINING)
-    says otherwise. `opset_version` goes from 17 to 23. Tensors go to a file beside `f` where the
+    says otherwise. `opset_version` goes from 13 to 23; for an older one 13 is written, with a
+    warning. Tensors go to a file beside `f` where the
     model is beyond 2 GiB. Other options of PyTorch's (`verbose`, `custom_opsets`, ...) are taken
     and change nothing.
 
@@ -60,12 +61,7 @@ def export(
         ['Gemm']
     """
     require_onnx()
-    opset = DEFAULT_OPSET if opset_version is None else opset_version
-    if opset not in OPSETS:
-        raise OnnxExporterError(
-            f"torch.onnx.export: expected opset_version from {OPSETS[0]} to {OPSETS[-1]}. Got "
-            f"{opset}."
-        )
+    opset = _opset_of(opset_version)
     if not export_params:
         raise OnnxExporterError("torch.onnx.export: expected export_params=True. Got False.")
     if isinstance(model, ExportedProgram):
@@ -96,6 +92,24 @@ def export(
     if verbose:
         print(program)
     return program
+
+
+def _opset_of(version: int | None) -> int:
+    """The opset to write. Raises: OnnxExporterError for one that is too new."""
+    if version is None:
+        return DEFAULT_OPSET
+    if version > OPSETS[-1] or version < 1:
+        raise OnnxExporterError(
+            f"torch.onnx.export: expected opset_version from {OPSETS[0]} to {OPSETS[-1]}. Got "
+            f"{version}."
+        )
+    if version < OPSETS[0]:
+        warnings.warn(
+            f"torch.onnx.export: opset {version} is too old, and {OPSETS[0]} is written instead, "
+            "which runtimes read since 2020.",
+            stacklevel=3,
+        )
+    return max(version, OPSETS[0])
 
 
 def _split(args: Any, kwargs: dict[str, Any] | None) -> tuple[tuple[Any, ...], dict[str, Any]]:

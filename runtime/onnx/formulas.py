@@ -110,7 +110,15 @@ def _hypot(b: Builder, x: Value, y: Value) -> Value:
     return b.Mul(large, b.Sqrt(b.Add(b.Mul(ratio, ratio), 1.0)))
 
 
+def _power_of_two(b: Builder, x: Value, y: Value) -> tuple[Value, Value]:
+    """x and 2**y in int64, for which runtimes have powers."""
+    wide = b.cast(y, dtypes.int64)
+    return b.cast(x, dtypes.int64), b.Pow(b.constant(2, dtypes.int64), wide)
+
+
 COMPOSED: dict[str, Rule] = {
+    "left_shift": lambda b, x, y: b.cast(b.Mul(*_power_of_two(b, x, y)), x.dtype),
+    "right_shift": lambda b, x, y: b.cast(_floor_divide(b, *_power_of_two(b, x, y)), x.dtype),
     "exp2": lambda b, x: b.Exp(b.Mul(x, LOG2)),
     "expm1": _expm1,
     "log1p": _log1p,
@@ -189,13 +197,20 @@ class _Formula:
         if node.op in BITWISE:
             return self._bitwise(BITWISE[node.op], args)
         if node.op == "where":
-            return self.b.Where(self._flag(args[0]), *self._alike(args[1:]))
+            return self._chosen(self._flag(args[0]), *self._alike(args[1:]))
         values = self._alike(args)
         if node.op in ("isnan", "isinf") and not values[0].is_float:
             return self.b.Less(values[0], values[0])
         if node.op in NOT_OF_INTEGERS and not values[0].is_float:
             return values[0]
         return self._operator(node.op, values)
+
+    def _chosen(self, condition: Value, x: Value, y: Value) -> Value:
+        """One or the other; ONNX Runtime has no choice between truth values."""
+        b = self.b
+        if x.dtype is not dtypes.bool_ or y.dtype is not dtypes.bool_:
+            return b.Where(condition, x, y)
+        return b.Or(b.And(condition, x), b.And(b.Not(condition), y))
 
     def _operator(self, op: str, values: list[Value]) -> Value:
         if op in DIRECT:
@@ -230,8 +245,6 @@ class _Formula:
     def _bitwise(self, name: str, args: list[Any]) -> Value:
         values = self._alike(args)
         prefix = "" if values[0].dtype is dtypes.bool_ else "Bitwise"
-        if prefix and self.b.opset < 18:
-            raise OnnxExporterError(
-                f"ONNX: {self.operation.label} of integers needs opset 18. Give opset_version=18."
-            )
+        if prefix:
+            self.b.require(18, f"{self.operation.label} of integers")
         return self.b.add(f"{prefix}{name}", *values)

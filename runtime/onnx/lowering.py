@@ -26,6 +26,9 @@ SINGLE: dict[str, str] = {
 """Pointwise operations that are one ONNX operator, which runtimes have fast kernels for."""
 
 
+NEWER = {"Mish": 18, "HardSwish": 14}
+"""The opset that brought an operator, for those younger than the oldest that is written."""
+
 LIMITS = {"hardtanh": ("min_val", "max_val"), "clamp_numbers": ("min", "max")}
 """Operations that are Clip, and what their limits are called."""
 
@@ -154,7 +157,7 @@ def _single(b: Builder, operation: Any, args: tuple[Any, ...], kwargs: dict[str,
         return b.Gelu(args[0], approximate=kwargs["approximate"]) if b.opset >= 20 else None
     if name == "Softplus" and (kwargs["beta"], kwargs["threshold"]) != (1, 20):
         return None
-    if (name == "Mish" and b.opset < 18) or name == "PRelu":
+    if b.opset < NEWER.get(name, 0) or name == "PRelu":
         return None
     options = {"Elu": "alpha", "Celu": "alpha", "LeakyRelu": "negative_slope"}
     attributes: dict[str, Any] = {"alpha": float(kwargs[options[name]])} if name in options else {}

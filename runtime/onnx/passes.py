@@ -39,7 +39,7 @@ def _deduplicated(nodes: list[Any], outputs: list[str]) -> list[Any]:
     for node in nodes:
         node.input[:] = [renamed.get(n, n) for n in node.input]
         attributes = sorted(a.SerializeToString() for a in node.attribute)
-        key = (node.op_type, *node.input, *attributes)
+        key = (node.op_type, len(node.output), *node.input, *attributes)
         first = known.get(key)
         if first is None or set(node.output) & set(outputs):
             known.setdefault(key, node)

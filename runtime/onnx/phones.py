@@ -39,13 +39,14 @@ def quantized(program: ONNXProgram, *, per_channel: bool = False) -> ONNXProgram
 
     with tempfile.TemporaryDirectory() as folder, _quiet():
         before, after = Path(folder, "before.onnx"), Path(folder, "after.onnx")
-        onnx.save_model(program.model_proto, str(before))
+        program.save(before)
         quantize_dynamic(
             before,
             after,
             op_types_to_quantize=["MatMul", "Gemm", "Gather", "LSTM", "Attention"],
             per_channel=per_channel,
             weight_type=QuantType.QInt8,
+            use_external_data_format=program.is_large,
         )
         return ONNXProgram(onnx.load_model(str(after)), program.traced)
 
@@ -75,7 +76,8 @@ def save_ort(program: ONNXProgram, path: str | os.PathLike[str]) -> Path:
         part = Path(folder, "model.ort")
         options.optimized_model_filepath = str(part)
         options.log_severity_level = 3
-        data = program.model_proto.SerializeToString()
-        runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        whole = Path(folder, "model.onnx")
+        program.save(whole)
+        runtime.InferenceSession(str(whole), options, providers=["CPUExecutionProvider"])
         os.replace(part, target)
     return target

@@ -62,7 +62,7 @@ class ONNXProgram:
     ) -> None:
         """Write the model to `destination`, a path or an open binary file; with `external_data`, or
         beyond 2 GiB, its tensors to a file beside it. The file appears whole or not at all."""
-        apart = self._is_large if external_data is None else external_data
+        apart = self.is_large if external_data is None else external_data
         if hasattr(destination, "write"):
             if apart:
                 raise ValueError("ONNXProgram.save: a model beyond 2 GiB needs a path.")
@@ -74,6 +74,9 @@ class ONNXProgram:
         else:
             data = self.model_proto.SerializeToString()
             replace_file(path, lambda file: file.write(data))
+
+    def optimize(self) -> None:
+        """Nothing: the graph is cleaned, and constants are folded, when it is exported."""
 
     def initializers_as_inputs(self) -> None:
         """List the constants among the inputs too, so that they can be given anew."""
@@ -99,7 +102,7 @@ class ONNXProgram:
                     "install onnxruntime."
                 ) from None
             how = {"sess_options": options, "providers": providers or ["CPUExecutionProvider"]}
-            if self._is_large:
+            if self.is_large:
                 with tempfile.TemporaryDirectory() as folder:
                     self.save(Path(folder, "model.onnx"))
                     self._session = onnxruntime.InferenceSession(f"{folder}/model.onnx", **how)
@@ -109,7 +112,7 @@ class ONNXProgram:
         return self._session
 
     @property
-    def _is_large(self) -> bool:
+    def is_large(self) -> bool:
         """Whether the tensors do not fit into a protobuf file."""
         return sum(len(t.raw_data) for t in self.model_proto.graph.initializer) > LARGEST_FILE
 

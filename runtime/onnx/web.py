@@ -49,9 +49,12 @@ def web_page(
     OnnxExporterError for inputs that a page cannot make.
     """
     folder = _runtime_files(Path(runtime))
-    examples = program.traced.examples
-    inputs = [_described(i, t) for i, t in zip(_inputs(program), examples, strict=True)]
+    pairs = list(zip(_inputs(program), program.traced.examples, strict=True))
+    inputs = [_described(i, t) for i, t in pairs]
     fits = _is_image(inputs)
+    if not (fits if image is None else image):  # a picture begins empty
+        for described, (_, example) in zip(inputs, pairs, strict=True):
+            described["example"] = example.detach().tolist()
     if image and not fits:
         raise OnnxExporterError(
             "web_page: expected one float32 input (N, 1 or 3, H, W) of fixed H and W. Got "
@@ -108,8 +111,7 @@ def _described(info: Any, example: Any) -> dict[str, Any]:
             f"web_page: expected inputs of {', '.join(TYPES)}. Got {info.name} of {kind}."
         )
     shape = [d.dim_param or d.dim_value for d in info.type.tensor_type.shape.dim]
-    values = [] if len(shape) == 4 else example.detach().tolist()
-    return {"name": info.name, "type": kind, "shape": shape, "example": values}
+    return {"name": info.name, "type": kind, "shape": shape, "example": []}
 
 
 def _base64(data: bytes) -> str:

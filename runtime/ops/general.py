@@ -80,11 +80,10 @@ def general(operation: Operation, values: tuple[Any, ...]) -> Any:
     arguments = dict(zip([p.name for p in operation.parameters], values, strict=True))
     if noticed(values):
         return again(operation, values)
-    for kind, module in ((SparseArray, sparse_arrays), (QuantizedArray, quantized_arrays)):
-        if module.in_use:
-            found = _routed(operation, arguments, kind, module)
-            if found is not NotImplemented:
-                return found
+    if sparse_arrays.in_use or quantized_arrays.in_use:
+        found = _routed(operation, arguments)
+        if found is not NotImplemented:
+            return found
     key = _shared_key(operation, arguments)
     if key is None:
         is_concealed = concealed.in_use and _seen_through(operation, arguments)
@@ -134,22 +133,29 @@ def again(operation: Operation, values: tuple[Any, ...]) -> Any:
     return operation.function(*[v for _, v in args], **options)
 
 
-def _routed(operation: Operation, arguments: dict[str, Any], kind: type, module: Any) -> Any:
-    """What the rules of `module` give where an argument's array is of its `kind`, sparse or
-    quantized; NotImplemented where none is."""
+ROUTES: dict[type, Any] = {SparseArray: sparse_arrays, QuantizedArray: quantized_arrays}
+"""Whose rules apply to arrays that are of no device's library."""
+
+
+def _routed(operation: Operation, arguments: dict[str, Any]) -> Any:
+    """What the rules for the first argument that is sparse or quantized give; NotImplemented where
+    none is."""
     if operation.takes_list:
         name = operation.array_names[0]
         arguments[name] = _listed(operation, name, arguments[name])
     # A lazy tensor is dense, and has no array yet.
-    special = [t for t in _tensors(operation, arguments) if vars(t).get("_array").__class__ is kind]
-    if not special:
+    for tensor in _tensors(operation, arguments):
+        module = ROUTES.get(vars(tensor).get("_array").__class__)
+        if module is not None:
+            break
+    else:
         return NotImplemented
     rule = module.rules.get(operation.name)
     if rule is not None:
-        with special[0]._key.guard:
+        with tensor._key.guard:
             return rule(**arguments)
     if operation.body is None:
-        raise module.refusal(operation.label, special[0].shape)
+        raise module.refusal(operation.label, tensor.shape)
     return operation.body(TAPE, **arguments)
 
 

@@ -40,7 +40,8 @@ def taps(
     step = real(spacing(size, n, factor, mode, align_corners))
     if mode in ("nearest", "nearest-exact"):
         shift = 0.0 if mode == "nearest" else 0.5
-        places = np.floor((np.arange(n) + real(shift)) * step).astype(np.int64)
+        at = (np.arange(n).astype(real) + real(shift)) * step  # 6 * (5 / 6) is 5 in float32
+        places = np.floor(at).astype(np.int64)
         return Taps([np.minimum(places, size - 1)], [])
     at = np.arange(n).astype(real)
     at = at * step if align_corners else (at + real(0.5)) * step - real(0.5)

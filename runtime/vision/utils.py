@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import ImageColor, ImageDraw, ImageFont
 
-from .. import cat, stack
+from .. import cat, ones, stack
 from ..autograd.grad_mode import no_grad
 from ..core import dtypes
 from ..core.tensor import Tensor
@@ -46,6 +46,8 @@ def make_grid(
     or of `scale_each` alone.
     """
     images = stack(list(tensor)) if isinstance(tensor, list | tuple) else tensor
+    if not isinstance(images, Tensor):
+        raise TypeError(f"make_grid: expected a tensor or a list of them. Got {type(tensor)}.")
     if images.ndim == 2:
         images = images[None]
     if images.ndim == 3:
@@ -96,6 +98,11 @@ def _colours(given: Any, count: int) -> list[tuple[int, ...]]:
     return [ImageColor.getrgb(c)[:3] if isinstance(c, str) else tuple(c) for c in given]
 
 
+def _ink(plate: tuple[int, ...]) -> tuple[int, int, int]:
+    """Black on what is bright, white on what is dark."""
+    return (0, 0, 0) if sum(plate) > 382 else (255, 255, 255)
+
+
 def _canvas(name: str, image: Tensor) -> Tensor:
     if not isinstance(image, Tensor):
         raise TypeError(f"{name}: expected a tensor. Got {type(image)}.")
@@ -114,10 +121,14 @@ def draw_bounding_boxes(
     width: int = 1,
     font: str | None = None,
     font_size: int | None = None,
+    label_colors: Any = None,
+    label_background_colors: Any = None,
+    fill_labels: bool = True,
 ) -> Tensor:
     """(3, H, W) or (1, H, W), bytes or floats from 0 to 1, with boxes (N, 4) drawn into it and
     `labels` at their corners -> (3, H, W) of the same type. `colors`: one for all or one each, by
-    name or (r, g, b). `fill` shades the boxes."""
+    name or (r, g, b). `fill` shades the boxes, `fill_labels` what stands behind labels: in
+    `label_background_colors`, by default those of their boxes."""
     canvas = _canvas("draw_bounding_boxes", image)
     if boxes.numel() and (boxes.ndim != 2 or boxes.shape[1] != 4):
         raise ShapeError(f"draw_bounding_boxes: expected (N, 4). Got {tuple(boxes.shape)}.")
@@ -132,14 +143,18 @@ def draw_bounding_boxes(
     letters = (ImageFont.load_default(font_size) if font is None
                else ImageFont.truetype(font, font_size or 10))  # fmt: skip
     colours = _colours(colors, len(boxes))
-    for box, name, colour in zip(boxes.tolist(), names, colours, strict=True):
+    plates = colours if label_background_colors is None else label_background_colors
+    inks = [_ink(c) for c in colours] if label_colors is None else label_colors
+    rows = zip(boxes.tolist(), names, colours, _colours(plates, len(boxes)),
+               _colours(inks, len(boxes)), strict=True)  # fmt: skip
+    for box, name, colour, plate, ink in rows:
         if box[2] < box[0] or box[3] < box[1]:
             raise ValueError(f"draw_bounding_boxes: expected x1 <= x2, y1 <= y2. Got {box}.")
         draw.rectangle(box, outline=colour, width=width, fill=(*colour, 100) if fill else None)
         if name is not None:
             corner = (box[0] + width + 1, box[1] + width)
-            draw.rectangle(draw.textbbox(corner, name, font=letters), fill=colour)
-            ink = (0, 0, 0) if sum(colour) > 382 else (255, 255, 255)
+            if fill_labels:
+                draw.rectangle(draw.textbbox(corner, name, font=letters), fill=plate)
             draw.text(corner, name, fill=ink, font=letters)
     return convert_image_dtype(pil_to_tensor(picture), image.dtype).to(image.device)
 
@@ -175,17 +190,29 @@ def draw_keypoints(
     colors: Any = None,
     radius: int = 2,
     width: int = 3,
+    visibility: Tensor | None = None,
 ) -> Tensor:
     """(3, H, W) with points (N, K, 2) of N objects drawn as discs, and lines between the pairs of
-    `connectivity`."""
+    `connectivity`; those alone that `visibility` (N, K) tells can be seen."""
     canvas = _canvas("draw_keypoints", image)
     if keypoints.ndim != 3 or keypoints.shape[2] != 2:
         raise ShapeError(f"draw_keypoints: expected (N, K, 2). Got {tuple(keypoints.shape)}.")
     picture: Any = to_pil_image(convert_image_dtype(canvas, dtypes.uint8))
     draw = ImageDraw.Draw(picture)
-    for points, colour in zip(keypoints.tolist(), _colours(colors, len(keypoints)), strict=True):
-        for x, y in points:
-            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
+    seen = ones(keypoints.shape[:2]).bool() if visibility is None else visibility.bool()
+    if seen.ndim == 3:
+        seen = seen[..., 0]
+    if seen.shape != keypoints.shape[:2]:
+        raise ShapeError(
+            f"draw_keypoints: expected visibility {tuple(keypoints.shape[:2])}. Got "
+            f"{tuple(seen.shape)}."
+        )
+    rows = zip(keypoints.tolist(), seen.tolist(), _colours(colors, len(keypoints)), strict=True)
+    for points, shown, colour in rows:
+        for (x, y), is_shown in zip(points, shown, strict=True):
+            if is_shown:
+                draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
         for a, b in connectivity or ():
-            draw.line((*points[a], *points[b]), fill=colour, width=width)
+            if shown[a] and shown[b]:
+                draw.line((*points[a], *points[b]), fill=colour, width=width)
     return convert_image_dtype(pil_to_tensor(picture), image.dtype).to(image.device)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ..programs import finished, running
+from ..programs import PATIENCE, finished, running
 
 FLAMBEAU = str(Path(sys.executable).with_name("flambeau"))
 SEVEN = "x = torch.tensor(2.0, requires_grad=True); y = x**2 + 3*x; y.backward()\nprint(x.grad)\n"
@@ -176,3 +176,21 @@ def test_progress_bars_are_text_without_a_word_about_notebooks(script: Any) -> N
     assert result.returncode == 0
     assert "work: 100%" in result.stderr
     assert "Warning" not in result.stderr
+
+
+def test_the_command_leaves_the_runtime_to_its_kernel() -> None:
+    code = (
+        "import sys; from flambeau_start import main; sys.argv[1:] = ['run', '/no/such']; main()\n"
+        "print({'numpy', 'IPython', 'flambeau.core.tensor'} & set(sys.modules))"
+    )
+    assert finished(sys.executable, "-c", code).stdout == "set()\n"
+
+
+def test_an_interrupt_at_the_start_leaves_no_kernel(tmp_path: Path) -> None:
+    environment = {**os.environ, "JUPYTER_RUNTIME_DIR": str(tmp_path)}
+    with running(FLAMBEAU, "run", "-c", "1", env=environment) as process:
+        while not list(tmp_path.glob("kernel-*.json")):  # which a kernel has that starts
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=PATIENCE)  # the kernel's end, too, as it may print there
+        assert process.returncode == 130

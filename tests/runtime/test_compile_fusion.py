@@ -89,6 +89,14 @@ def test_layer_norm_with_what_stands_before_it_is_one_loop_each_way() -> None:
     assert stage.saved == ()  # all is computed again from what the caller holds
 
 
+def test_what_takes_long_to_compute_is_kept_for_gradients() -> None:
+    made = program(lambda x: (x * 2 + 1).tanh().sum(), leaf(40, 33))
+    (stage,) = made.stages
+    assert [made.graph.values[n].shape for n in stage.saved] == [(40, 33)]
+    (loop,) = stage.backward().executable.loops
+    assert "tanh" not in [s.operation.name for s in loop.group.steps]
+
+
 @pytest.mark.parametrize("name", ["formulas", "spread rows", "spread columns", "both"])
 def test_vectors_go_along_rows_or_columns_of_squares_as_each_step_sees_them(name: str) -> None:
     def rows(x: Tensor, m: Tensor) -> Tensor:

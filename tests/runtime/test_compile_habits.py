@@ -1,4 +1,4 @@
-"""What compiled functions remember between calls: graphs by how they begin, and vain waits."""
+"""What compiled functions remember between calls: graphs by how they begin, and vain calls."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Watched(nn.Module):
         return x * 2 + self.hidden.sum() * (self.hidden * 2)[0]
 
 
-def test_calls_in_which_nothing_waits_are_made_plainly_soon() -> None:
+def test_calls_that_gain_nothing_are_made_plainly_soon() -> None:
     watched = Watched()
     compiled = torch.compile(watched)
     for _ in range(habits.ENOUGH + 3):
@@ -77,6 +77,17 @@ def test_calls_in_which_nothing_waits_are_made_plainly_soon() -> None:
     watched.seen.clear()
     compiled(torch.ones(2))
     assert watched.seen == [False]
+
+
+def test_products_with_nothing_to_fuse_between_them_gain_nothing() -> None:
+    seen: list[bool] = []
+    net = nn.Sequential(nn.Linear(64, 512), nn.ReLU(), nn.Linear(512, 64))
+    net.register_forward_pre_hook(lambda *_: seen.append(deferral.state.region is not None))
+    compiled = torch.compile(net)
+    x = torch.randn(64, 64)
+    outs = [compiled(x) for _ in range(habits.ENOUGH + 1)]
+    assert seen == [True] * habits.ENOUGH + [False]
+    torch.testing.assert_close(outs[-1], outs[0])
 
 
 def test_a_trial_finds_sizes_that_changed_out_of_sight() -> None:

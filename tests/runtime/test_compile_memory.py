@@ -105,6 +105,20 @@ def test_equal_results_have_memory_of_their_own(name: str) -> None:
     assert view.tolist() == [7, 7, 7]
 
 
+@pytest.mark.parametrize("size", [3, 200])  # one that kernels compute, one for loops
+def test_equal_results_in_another_order_have_memory_of_their_own(size: int) -> None:
+    def function(x: Tensor) -> Any:
+        return x * 2, (turned := x.t() * 2), x.t() * 2, turned.t()
+
+    wanted, found = ([*f(torch.ones(size, size + 1))] for f in both(function))
+    assert [t.stride() for t in found] == [t.stride() for t in wanted]
+    for plus, (a, b) in enumerate(zip(wanted[:3], found[:3], strict=True)):
+        a.add_(plus)
+        b.add_(plus)
+    for a, b in zip(wanted, found, strict=True):
+        assert torch.equal(a, b)
+
+
 def test_a_result_that_changes_is_not_what_gradients_read() -> None:
     for function in both(lambda x: ((y := x.exp()) * y, x.exp())):
         x = torch.zeros(2, requires_grad=True)

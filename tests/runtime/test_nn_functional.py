@@ -138,3 +138,18 @@ def test_softmax_of_a_single_number_has_no_slope(function: Any, dtype: Any) -> N
     function(x, 0).backward()
     assert x.grad.item() == 0
     assert x.grad.shape == ()
+
+
+@pytest.mark.parametrize(
+    ("size", "new", "places"),
+    [
+        (5, 6, [0, 0, 1, 2, 3, 4]),
+        (10, 12, [0, 0, 1, 2, 3, 4, 5, 5, 6, 7, 8, 9]),
+        (7, 10, [0, 0, 1, 2, 2, 3, 4, 4, 5, 6]),
+    ],
+)
+def test_nearest_pixels_are_pytorchs_where_places_are_whole_numbers(
+    size: int, new: int, places: list[int]
+) -> None:
+    x = torch.arange(float(size)).reshape(1, 1, size)
+    assert F.interpolate(x, size=new).flatten().tolist() == places

@@ -90,6 +90,16 @@ def test_a_page_holds_model_runtime_and_what_it_must_know(tmp_path: Path, runtim
     assert not re.search(r'(src|href)="', page), "fetches something"
 
 
+def test_a_page_begins_with_the_example_of_what_is_no_picture(
+    tmp_path: Path, runtime: Path
+) -> None:
+    x = torch.arange(16.0).reshape(1, 4, 2, 2)
+    program = torch.onnx.export(nn.Identity(), (x,))
+    page = torch.onnx.web_page(program, tmp_path / "page.html", runtime=runtime).read_text()
+    settings = json.loads(re.search(r'id="settings">([^<]*)<', page)[1])  # type: ignore[index]
+    assert settings["inputs"][0]["example"] == x.tolist()
+
+
 def test_a_page_says_what_it_cannot_do(tmp_path: Path, runtime: Path) -> None:
     program = torch.onnx.export(nn.Linear(2, 2), (torch.ones(1, 2),))
     with pytest.raises(FileNotFoundError, match="npm install onnxruntime-web"):

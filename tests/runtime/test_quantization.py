@@ -280,6 +280,13 @@ def test_relu_may_write_codes_in_place() -> None:
         x[0] = 1.0
 
 
+def test_one_class_may_be_given_without_a_set() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.GRUCell(2, 2))
+    small = quantization.quantize_dynamic(model, nn.Linear)
+    assert type(small[0]) is ao_nn.quantized.dynamic.Linear
+    assert type(small[1]) is nn.GRUCell
+
+
 def test_values_that_are_not_finite_are_told_of() -> None:
     model = quantization.quantize_dynamic(nn.Sequential(nn.Linear(2, 2)))
     for value in (float("nan"), float("inf")):

@@ -220,8 +220,8 @@ def quantize_dynamic(
     """The model with weights of 8 bits in its linear and recurrent layers, whose inputs are
     quantized as they come: no calibration needed.
 
-    `qconfig_spec`: a set of classes or names of layers, or a dict from them to settings; linear and
-    recurrent layers unless given. dtype quint8 is for embeddings.
+    `qconfig_spec`: a class or name of layers, a set of them, or a dict from them to settings; linear
+    and recurrent layers unless given. dtype quint8 is for embeddings.
     Raises: ValueError for another dtype.
 
     Example:
@@ -242,6 +242,8 @@ def quantize_dynamic(
         tables = (nn.Embedding, nn.EmbeddingBag)
         chosen = [k for k in DYNAMIC if (k in tables) == (dtype is dtypes.quint8)]
         qconfig_spec = dict.fromkeys(chosen, usual[dtype])
+    elif isinstance(qconfig_spec, type | str):
+        qconfig_spec = {qconfig_spec: usual[dtype]}
     elif not isinstance(qconfig_spec, dict):
         qconfig_spec = dict.fromkeys(qconfig_spec, usual[dtype])
     model = model if inplace else copy.deepcopy(model)

@@ -102,6 +102,47 @@ def _activations(names: Any, alpha: Any, beta: Any, default: list[str], count: i
     return found
 
 
+BLOCKS = {"lstm": (0, 2, 3, 1), "gru": (1, 0, 2), "rnn_tanh": (0,), "rnn_relu": (0,)}
+"""Where our blocks of gates stand in ONNX: i, f, g, o among i, o, f, c; r, z, n among z, r, h."""
+
+
+def _by_layer(
+    name: str, x: Tensor, w: Tensor, r: Tensor, bias: Tensor | None, states: list[Tensor | None],
+    direction: str, outputs: int,
+) -> Any:  # fmt: skip
+    """The layer by our own function of that name, which runs all steps at once."""
+    count, hidden = w.shape[0], r.shape[-1]
+    is_reverse = direction == "reverse"
+
+    def ordered(part: Tensor) -> Tensor:
+        blocks = [part[k * hidden : (k + 1) * hidden] for k in BLOCKS[name]]
+        return torch.cat(blocks) if len(blocks) > 1 else part  # type: ignore[no-any-return]
+
+    weights: list[Tensor] = []
+    for k in range(count):
+        weights += [ordered(w[k]), ordered(r[k])]
+        if bias is not None:
+            weights += map(ordered, bias[k].chunk(2))
+    zeros = torch.zeros((count, x.shape[1], hidden), dtype=x.dtype, device=x.device)
+    initial = [zeros if s is None else s for s in states]
+    out, *last = getattr(torch, name)(
+        x.flip(0) if is_reverse else x, tuple(initial) if name == "lstm" else initial[0], weights,
+        bias is not None, 1, 0.0, False, count == 2, False,
+    )  # fmt: skip
+    out = (out.flip(0) if is_reverse else out).unflatten(-1, (count, hidden)).transpose(1, 2)
+    results = (out, *last)[:outputs]
+    return results if outputs > 1 else out
+
+
+def _is_usual(
+    activations: Any, default: list[str], clip: Any, lens: Any, layout: int, *others: Any
+) -> bool:
+    """Whether a layer is what our functions do."""
+    names = [n.lower() for n in activations or default]
+    plain = [n.lower() for n in default] * (len(names) // len(default))
+    return names == plain and clip is None and lens is None and not layout and not any(others)
+
+
 def _biases(bias: Tensor | None, k: int, width: int) -> tuple[Any, Any]:
     """The halves for the input and for the state; zeros if there is none."""
     if bias is None:
@@ -117,6 +158,10 @@ def rnn(
     clip: float | None = None, layout: int = 0, output_sequence: int = 1, outputs: int,
 ) -> Any:  # fmt: skip
     """h = f(x W + h R + b)."""
+    for kind in ("Tanh", "Relu"):
+        if _is_usual(activations or ["Tanh"], [kind], clip, lens, layout):
+            name = f"rnn_{kind.lower()}"
+            return _by_layer(name, x, w, r, bias, [state], direction, outputs)
     hidden = r.shape[-1]
     functions = _activations(activations, activation_alpha, activation_beta, ["Tanh"], w.shape[0])
     layer = _Layer(x, hidden, [state], lens, direction, layout, functions, clip)
@@ -138,10 +183,11 @@ def gru(
     output_sequence: int = 1, outputs: int,
 ) -> Any:  # fmt: skip
     """The gates z and r, and the new state h."""
+    usual = ["Sigmoid", "Tanh"]
+    if linear_before_reset and _is_usual(activations, usual, clip, lens, layout):
+        return _by_layer("gru", x, w, r, bias, [state], direction, outputs)
     hidden = r.shape[-1]
-    functions = _activations(
-        activations, activation_alpha, activation_beta, ["Sigmoid", "Tanh"], w.shape[0]
-    )
+    functions = _activations(activations, activation_alpha, activation_beta, usual, w.shape[0])
     layer = _Layer(x, hidden, [state], lens, direction, layout, functions, clip)
     gates, steps = [], []
     for k in range(w.shape[0]):
@@ -176,10 +222,11 @@ def lstm(
     layout: int = 0, input_forget: int = 0, output_sequence: int = 1, outputs: int,
 ) -> Any:  # fmt: skip
     """The gates i, o, f and c, with looks at the cell if there are peepholes."""
+    usual, looks_in = ["Sigmoid", "Tanh", "Tanh"], peepholes is not None
+    if _is_usual(activations, usual, clip, lens, layout, input_forget, looks_in):
+        return _by_layer("lstm", x, w, r, bias, [state, cell], direction, outputs)
     hidden = r.shape[-1]
-    functions = _activations(
-        activations, activation_alpha, activation_beta, ["Sigmoid", "Tanh", "Tanh"], w.shape[0]
-    )
+    functions = _activations(activations, activation_alpha, activation_beta, usual, w.shape[0])
     layer = _Layer(x, hidden, [state, cell], lens, direction, layout, functions, clip)
     gates, steps = [], []
     for k in range(w.shape[0]):

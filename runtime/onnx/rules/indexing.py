@@ -109,13 +109,11 @@ def put(b: Builder, x: Value, values: Value, *, index: Sequence[Any], accumulate
     has_arrays = any(_is_array(i) for i in without_ellipsis(index, x.ndim))
     places = getitem(b, numbers, index=index) if has_arrays else basic(b, numbers, index)
     spread = b.Reshape(b.Expand(values, b.Shape(places)), flat)
-    options = {"reduction": "add"} if accumulate else {}
     is_flag = x.dtype is dtypes.bool_
     data = b.cast(x, dtypes.int32) if is_flag else x
     spread = b.cast(spread, dtypes.int32) if is_flag else spread
-    out = b.ScatterElements(
-        b.Reshape(data, flat), b.Reshape(places, flat), spread, axis=0, **options
-    )
+    kind = "add" if accumulate else "none"
+    out = b.scatter(b.Reshape(data, flat), b.Reshape(places, flat), spread, reduction=kind)
     out = b.Reshape(out, shape)
     return b.cast(out, dtypes.bool_) if is_flag else out
 
@@ -132,19 +130,15 @@ def gather(b: Builder, x: Value, index: Value, *, dim: int, **options: Any) -> V
 def scatter(b: Builder, x: Value, index: Value, src: Value, *, dim: int, reduce: str = "") -> Value:
     """A copy with elements of src at, or combined into, the index."""
     kinds = {"": "none", "prod": "mul", "amax": "max", "amin": "min"}
-    if reduce in ("amax", "amin") and b.opset < 18:
-        raise OnnxExporterError(
-            f"ONNX: scatter with {reduce} needs opset 18. Give opset_version=18."
-        )
     source = src
     if src.dims is not None and index.dims is not None and src.dims != index.dims:
         ends = [index.size(k) for k in range(index.ndim)]
         source = b.Slice(src, b.ints([0] * len(ends)), b.ints(ends))
-    return b.ScatterElements(x, index, source, axis=dim, reduction=kinds[reduce])
+    return b.scatter(x, index, source, dim, kinds[reduce])
 
 
 @rule("scatter_add_zeros")
 def scatter_add(b: Builder, g: Value, index: Value, *, like: Sequence[Any], dim: int) -> Value:
     """Zeros of shape `like`, with g added at the index."""
     zeros = b.Expand(b.constant(0, g.dtype), b.ints(like))
-    return b.ScatterElements(zeros, index, g, axis=dim, reduction="add")
+    return b.scatter(zeros, index, g, dim, "add")

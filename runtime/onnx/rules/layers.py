@@ -117,7 +117,7 @@ def layer_norm(
     eps: float,
 ) -> Value:
     """LayerNormalization over the last dimensions."""
-    if weight is not None and last_axes(dims, x.ndim):
+    if weight is not None and last_axes(dims, x.ndim) and b.opset >= 17:
         parameters = [None if p is None else b.cast(p, x.dtype) for p in (weight, bias)]
         return b.LayerNormalization(x, *parameters, axis=-len(dims), epsilon=float(eps))
     return affine(b, normalized(b, x, dims, eps)[0], weight, bias)

@@ -184,10 +184,11 @@ def _rolled(b: Builder, x: Value, shift: int, axis: int) -> Value:
 
 @rule("tril", "triu")
 def triangle(b: Builder, x: Value, *, diagonal: int, upper: bool = False) -> Value:
-    """ONNX Runtime has the operator for few types: others by way of a mask."""
-    ones = b.Expand(b.constant(1, dtypes.int64), b.Shape(x))
-    mask = b.Trilu(ones, b.constant(int(diagonal), dtypes.int64), upper=int(upper))
-    return b.Where(b.cast(mask, dtypes.bool_), x, b.constant(0, x.dtype))
+    """By a mask, as ONNX Runtime has the operator for few types."""
+    shown = b.triangle(b.Shape(x), diagonal, upper)
+    if x.dtype is dtypes.bool_:
+        return b.And(shown, x)
+    return b.Where(shown, x, b.constant(0, x.dtype))
 
 
 @rule("triu")
@@ -209,8 +210,8 @@ def pad(
     pairs = [(0, 0)] * count + [(pad[k], pad[k + 1]) for k in reversed(range(0, len(pad), 2))]
     widths = b.ints([p[0] for p in pairs] + [p[1] for p in pairs])
     kind = MODES.get(mode, mode)
-    if kind == "wrap" and b.opset < 19:
-        raise OnnxExporterError("ONNX: circular padding needs opset 19. Give opset_version=19.")
+    if kind == "wrap":
+        b.require(19, "circular padding")
     if x.dtype is dtypes.bool_:
         return b.cast(
             b.Pad(b.cast(x, dtypes.int32), widths, b.constant(int(value or 0), dtypes.int32)),
@@ -254,5 +255,5 @@ def moved_between(b: Builder, x: Value, *, source: Any, target: Any) -> Value:
     memory = b.Expand(b.constant(0, x.dtype), b.ints([count]))
     flat = b.Reshape(x, b.ints([-1]))
     chosen = b.constant((there - first).reshape(-1))
-    written = b.ScatterElements(memory, chosen, flat, axis=0, reduction="add")
+    written = b.scatter(memory, chosen, flat, reduction="add")
     return b.Gather(written, b.constant(here - first), axis=0)

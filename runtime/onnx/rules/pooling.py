@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..builder import Builder, OnnxExporterError, Value
+from ...core import dtypes
+from ..builder import Builder, Value
 from .registry import rule
 
 
@@ -24,16 +25,37 @@ def max_pool(
     )  # fmt: skip
 
 
+@rule("max_pool_indices")
+def max_pool_indices(
+    b: Builder, x: Value, best: Value, *, kernel: Sequence[int], stride: Sequence[int],
+    padding: Sequence[int], dilation: Sequence[int],
+) -> Value:  # fmt: skip
+    """MaxPool's second result, which counts through all images, within one of them."""
+    given, wanted = (b.node.args[k].meta["vals"][0].shape[2:] for k in (0, 1))
+    fitting = [
+        (n + 2 * p - d * (k - 1) - 1) // s + 1
+        for n, p, d, k, s in zip(given, padding, dilation, kernel, stride, strict=True)
+    ]
+    _, places = b.add(
+        "MaxPool", x, outputs=2, kernel_shape=list(kernel), strides=list(stride),
+        pads=[*padding, *padding], dilations=list(dilation), ceil_mode=int(fitting != [*wanted]),
+    )  # fmt: skip
+    places.dtype = b.dtypes[places.name] = dtypes.int64
+    count = b.constant(1, dtypes.int64)
+    for k in range(2, x.ndim):
+        size = b.size_of(x, k)
+        count = b.Mul(count, size if isinstance(size, Value) else b.constant(size, dtypes.int64))
+    return b.Mod(places, count)
+
+
 @rule("avg_pool")
 def avg_pool(
     b: Builder, x: Value, *, kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int],
     ceil_mode: bool, count_include_pad: bool, divisor_override: int | None,
 ) -> Value:  # fmt: skip
     """The mean of each window; a divisor of one's own scales sums."""
-    if ceil_mode and any(padding) and b.opset < 19:
-        raise OnnxExporterError(
-            "ONNX: avg_pool with padding and ceil_mode needs opset 19. Give opset_version=19."
-        )
+    if ceil_mode and any(padding):
+        b.require(19, "avg_pool with padding and ceil_mode")
     counts = bool(count_include_pad or divisor_override)
     out = b.AveragePool(
         x, kernel_shape=list(kernel), strides=list(stride), pads=[*padding, *padding],

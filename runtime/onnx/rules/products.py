@@ -77,9 +77,7 @@ def attention(
     low = b.constant(-math.inf, query.dtype)
     if is_causal:
         sizes = [b.size_of(query, -2), b.size_of(key, -2)]
-        ones = b.Expand(b.constant(1, dtypes.int64), b.ints(sizes))
-        seen = b.cast(b.Trilu(ones, upper=0), dtypes.bool_)
-        scores = b.Where(seen, scores, low)
+        scores = b.Where(b.triangle(b.ints(sizes), 0, False), scores, low)
     if mask is not None:
         is_flag = mask.dtype is dtypes.bool_
         scores = b.Where(mask, scores, low) if is_flag else b.Add(scores, b.cast(mask, query.dtype))

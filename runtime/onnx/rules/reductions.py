@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -111,17 +112,45 @@ def cumsum(b: Builder, x: Value, *, dim: int) -> Value:
 
 @rule("cumprod_along")
 def cumprod(b: Builder, x: Value, *, dim: int) -> Value:
-    """Products of all pairs of a prefix: (..., 1, n) where the triangle shows, 1 elsewhere."""
-    n = x.size(dim) if x.ndim else 1
+    """Products of all prefixes."""
     if x.ndim == 0:
         return b.Identity(x)
-    axis = dim % x.ndim
+    spread, back = _prefixes(b, x, dim, 1)
+    return b.permuted(b.reduce("ReduceProd", spread, [-1], False), back)
+
+
+def _prefixes(b: Builder, x: Value, dim: int, rest: Any) -> tuple[Value, list[int]]:
+    """(..., n, n): in row k the first k + 1 elements along `dim`, and `rest` behind them; and the
+    order in which the dimensions of what is left of the first n get back. Memory is n times x's."""
+    n, axis = x.size(dim), dim % x.ndim
     order = [k for k in range(x.ndim) if k != axis] + [axis]
     rows = b.unsqueeze(b.permuted(x, order), x.ndim - 1)
-    prefix = b.constant(np.tril(np.ones((n, n), bool)))
-    spread = b.Where(prefix, rows, b.constant(1, x.dtype))
-    out = b.reduce("ReduceProd", spread, [-1], False)
-    return b.permuted(out, [int(k) for k in np.argsort(order)])
+    shown = b.constant(np.tril(np.ones((n, n), bool)))
+    spread = b.Where(shown, rows, b.constant(rest, x.dtype))
+    spread.dims = (None,) * (x.ndim + 1)
+    return spread, [int(k) for k in np.argsort(order)]
+
+
+@rule("cummax_positions", "cummin_positions")
+def running_extreme(b: Builder, x: Value, *, dim: int) -> Value:
+    """Where the extreme of each prefix lies, the last of equals."""
+    if x.ndim == 0:
+        return b.constant(np.zeros((), np.int64))
+    is_largest = b.operation.name == "cummax_positions"
+    wide = x if x.is_float else b.cast(x, dtypes.float64)  # exact up to 2**53
+    spread, back = _prefixes(b, wide, dim, -math.inf if is_largest else math.inf)
+    kind = "ArgMax" if is_largest else "ArgMin"
+    places = b.add(kind, spread, axis=-1, keepdims=0, select_last_index=1)
+    return b.permuted(places, back)
+
+
+@rule("real_logcumsumexp")
+def logcumsumexp(b: Builder, x: Value, *, dim: int) -> Value:
+    """log(sum(exp)) of all prefixes."""
+    if x.ndim == 0:
+        return b.Identity(x)
+    spread, back = _prefixes(b, x, dim, -math.inf)
+    return b.permuted(logsumexp(b, spread, dim=-1, keepdim=False), back)
 
 
 @rule("sort_order", "top_positions")

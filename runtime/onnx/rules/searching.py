@@ -99,7 +99,7 @@ def bincount(b: Builder, x: Value, weights: Value | None, *, minlength: int) -> 
     if weights is not None:
         parts = b.cast(weights, b.node.meta["vals"][0].dtype)
     zeros = b.Expand(b.constant(0, parts.dtype), b.ints([count]))
-    return b.ScatterElements(zeros, places, parts, axis=0, reduction="add")
+    return b.scatter(zeros, places, parts, reduction="add")
 
 
 @rule("histc")
@@ -114,7 +114,7 @@ def histc(b: Builder, x: Value, *, bins: int, min: float, max: float) -> Value:
     place = b.Where(is_outside, b.constant(bins, dtypes.int64), place)
     ones = b.Expand(b.constant(1, x.dtype), b.Shape(place))
     zeros = b.constant(np.zeros(bins + 1, x.dtype.numpy))
-    counts = b.ScatterElements(zeros, place, ones, axis=0, reduction="add")
+    counts = b.scatter(zeros, place, ones, reduction="add")
     return b.slice(counts, 0, bins, 0)
 
 
@@ -139,3 +139,14 @@ def nms(b: Builder, boxes: Value, scores: Value, *, iou_threshold: float) -> Val
     rated = b.unsqueeze(b.cast(scores, dtypes.float32), 0, 1)
     found = b.add("NonMaxSuppression", whole, rated, b.Size(scores), limit, dtype=dtypes.int64)
     return b.Gather(found, b.constant(2, dtypes.int64), axis=1)
+
+
+@rule("bag_numbers")
+def bag_numbers(b: Builder, offsets: Value, *, count: Any) -> Value:
+    """How many bags have begun up to each position, less one."""
+    stop = count if isinstance(count, Value) else b.constant(count, dtypes.int64)
+    zero, one = b.constant(0, dtypes.int64), b.constant(1, dtypes.int64)
+    positions = b.unsqueeze(b.Range(zero, stop, one), 1)
+    begun = b.LessOrEqual(b.cast(offsets, dtypes.int64), positions)
+    counts = b.reduce("ReduceSum", b.cast(begun, dtypes.int64), [-1], False)
+    return b.cast(b.Sub(counts, 1), offsets.dtype)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
-from .dataset import Transform, VisionDataset, require_files
+from .dataset import Numbered, Transform, require_files
 
 __all__ = ["CIFAR10", "CIFAR100"]
 
@@ -36,7 +36,7 @@ def _read(path: Path) -> Any:
         return _Arrays(file, encoding="latin1").load()
 
 
-class CIFAR10(VisionDataset):
+class CIFAR10(Numbered):
     """Photographs 32 x 32 of ten classes: 50,000 to train on, 10,000 to test. An item is a PIL
     image and a number. Files are sought in `root`/cifar-10-batches-py."""
 
@@ -64,20 +64,11 @@ class CIFAR10(VisionDataset):
         self.targets: list[int] = [label for batch in batches for label in batch[self.key]]
         self.classes: list[str] = _read(found / self.meta)[self.names]
 
-    @property
-    def class_to_idx(self) -> dict[str, int]:
-        """The number of each class."""
-        return {name: k for k, name in enumerate(self.classes)}
-
     def __len__(self) -> int:
         return len(self.data)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         return self.transforms(Image.fromarray(self.data[index]), self.targets[index])
-
-    def extra_repr(self) -> str:
-        """The part."""
-        return f"Split: {'Train' if self.train else 'Test'}"
 
 
 class CIFAR100(CIFAR10):

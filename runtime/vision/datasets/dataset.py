@@ -63,6 +63,22 @@ class VisionDataset(Dataset[Any]):
         return ""
 
 
+class Numbered(VisionDataset):
+    """A data set whose `classes` are names in the order of their numbers, in two parts."""
+
+    classes: Any
+    train: bool
+
+    @property
+    def class_to_idx(self) -> dict[str, int]:
+        """The number of each class."""
+        return {name: k for k, name in enumerate(self.classes)}
+
+    def extra_repr(self) -> str:
+        """The part."""
+        return f"Split: {'Train' if self.train else 'Test'}"
+
+
 def require_files(name: str, folders: list[Path], files: list[str], source: str) -> Path:
     """The first of `folders` that has all `files`, as they are or packed with gzip.
 

@@ -19,6 +19,17 @@ IMG_EXTENSIONS = (
 )  # fmt: skip
 
 
+def has_file_allowed_extension(filename: str, extensions: str | Sequence[str]) -> bool:
+    """Whether the name ends in one of `extensions`, in any case."""
+    ends = (extensions,) if isinstance(extensions, str) else tuple(extensions)
+    return filename.lower().endswith(ends)
+
+
+def is_image_file(filename: str) -> bool:
+    """Whether the name ends as those of images do."""
+    return has_file_allowed_extension(filename, IMG_EXTENSIONS)
+
+
 def pil_loader(path: str) -> Any:
     """The file as a PIL image in RGB."""
     with open(path, "rb") as file, Image.open(file) as image:
@@ -52,7 +63,7 @@ class DatasetFolder(VisionDataset):
         self.loader, self.extensions = loader, extensions
         self.classes, self.class_to_idx = self.find_classes(self.root)
         ends = tuple(extensions or ())
-        is_valid = is_valid_file or (lambda path: path.lower().endswith(ends))
+        is_valid = is_valid_file or (lambda path: has_file_allowed_extension(path, ends))
         self.samples = [
             (path, number)
             for name, number in self.class_to_idx.items()

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ... import from_numpy
-from .dataset import Transform, VisionDataset, require_files
+from .dataset import Numbered, Transform, require_files
 
 __all__ = ["KMNIST", "MNIST", "FashionMNIST"]
 
@@ -36,7 +36,7 @@ def read_idx(path: Path) -> Any:
     return flat.reshape(shape).astype(flat.dtype.newbyteorder("="))
 
 
-class MNIST(VisionDataset):
+class MNIST(Numbered):
     """Images 28 x 28 of ten classes: 60,000 to train on, 10,000 to test. An item is a PIL image and
     a number.
 
@@ -71,20 +71,11 @@ class MNIST(VisionDataset):
             )
         self.data, self.targets = from_numpy(images), from_numpy(labels.astype(np.int64))
 
-    @property
-    def class_to_idx(self) -> dict[str, int]:
-        """The number of each class."""
-        return {name: k for k, name in enumerate(self.classes)}
-
     def __len__(self) -> int:
         return len(self.data)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         return self.transforms(Image.fromarray(self.data[index].numpy()), int(self.targets[index]))
-
-    def extra_repr(self) -> str:
-        """The part."""
-        return f"Split: {'Train' if self.train else 'Test'}"
 
 
 class FashionMNIST(MNIST):

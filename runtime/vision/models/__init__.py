@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any as _Any
-
 from . import detection as detection
+from . import feature_extraction as feature_extraction
+from . import segmentation as segmentation
 from .alexnet import *
 from .convnext import *
 from .densenet import *
@@ -12,23 +12,18 @@ from .efficientnet import *
 from .mobilenetv2 import *
 from .mobilenetv3 import *
 from .registry import *
+from .registry import weights_of_module
 from .resnet import *
 from .shufflenetv2 import *
 from .squeezenet import *
 from .vgg import *
 from .vision_transformer import *
 from .weights import *
-from .weights import ENUMS as _ENUMS
+from .weights import ENUMS
 
-_WEIGHTS = {enum.__name__: enum for enum in _ENUMS.values()}
-
-
-def __getattr__(name: str) -> _Any:
-    """The enumerations of weights, ResNet18_Weights and its kin."""
-    if name in _WEIGHTS:
-        return _WEIGHTS[name]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = weights_of_module(__name__)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_WEIGHTS})
+    """With the enumerations of weights, ResNet18_Weights and its kin."""
+    return sorted({*globals(), *(enum.__name__ for enum in ENUMS.values())})

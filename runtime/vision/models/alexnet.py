@@ -6,7 +6,7 @@ from typing import Any
 
 from ... import flatten, nn
 from ...core.tensor import Tensor
-from .registry import register_model
+from .registry import register_model, weights_of_module
 
 __all__ = ["AlexNet", "alexnet"]
 
@@ -48,3 +48,6 @@ class AlexNet(nn.Module):
 def alexnet(**options: Any) -> AlexNet:
     """AlexNet. Source: arXiv:1404.5997."""
     return AlexNet(**options)
+
+
+__getattr__ = weights_of_module(__name__)

@@ -11,7 +11,7 @@ from ...core.tensor import Tensor
 from ...nn.functional import layer_norm
 from ..ops.blocks import Conv2dNormActivation, Permute
 from ..ops.dropping import StochasticDepth
-from .registry import register_model
+from .registry import register_model, weights_of_module
 
 __all__ = ["ConvNeXt", "convnext_base", "convnext_large", "convnext_small", "convnext_tiny"]
 
@@ -122,3 +122,6 @@ def convnext_base(**options: Any) -> ConvNeXt:
 def convnext_large(**options: Any) -> ConvNeXt:
     """ConvNeXt-L. Source: arXiv:2201.03545."""
     return _convnext((192, 384, 768, 1536), 27, 0.5, options)
+
+
+__getattr__ = weights_of_module(__name__)

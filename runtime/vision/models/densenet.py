@@ -9,7 +9,7 @@ from ... import cat, flatten, nn
 from ...core.tensor import Tensor
 from ...nn.functional import adaptive_avg_pool2d, dropout, relu
 from ...utils.checkpoint import checkpoint
-from .registry import register_model
+from .registry import register_model, weights_of_module
 
 __all__ = ["DenseNet", "densenet121", "densenet161", "densenet169", "densenet201"]
 
@@ -137,3 +137,6 @@ def densenet169(**options: Any) -> DenseNet:
 def densenet201(**options: Any) -> DenseNet:
     """DenseNet-201. Source: arXiv:1608.06993."""
     return DenseNet(32, (6, 12, 48, 32), 64, **options)
+
+
+__getattr__ = weights_of_module(__name__)

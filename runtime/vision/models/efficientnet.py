@@ -12,7 +12,7 @@ from ...core.tensor import Tensor
 from ..ops.blocks import Conv2dNormActivation, SqueezeExcitation
 from ..ops.dropping import StochasticDepth
 from .initialization import divisible
-from .registry import register_model
+from .registry import register_model, weights_of_module
 
 __all__ = [
     "EfficientNet",
@@ -251,3 +251,6 @@ def efficientnet_v2_m(**options: Any) -> EfficientNet:
 def efficientnet_v2_l(**options: Any) -> EfficientNet:
     """EfficientNetV2, large. Source: arXiv:2104.00298."""
     return _second(V2_L, 0.4, options)
+
+
+__getattr__ = weights_of_module(__name__)

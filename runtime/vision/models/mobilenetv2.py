@@ -10,7 +10,7 @@ from ...core.tensor import Tensor
 from ...nn.functional import adaptive_avg_pool2d
 from ..ops.blocks import Conv2dNormActivation
 from .initialization import divisible, he_normal
-from .registry import register_model
+from .registry import register_model, weights_of_module
 
 __all__ = ["MobileNetV2", "mobilenet_v2"]
 
@@ -93,3 +93,6 @@ class MobileNetV2(nn.Module):
 def mobilenet_v2(**options: Any) -> MobileNetV2:
     """MobileNetV2. Source: arXiv:1801.04381."""
     return MobileNetV2(**options)
+
+
+__getattr__ = weights_of_module(__name__)

@@ -10,7 +10,7 @@ from ... import flatten, nn
 from ...core.tensor import Tensor
 from ..ops.blocks import Conv2dNormActivation, SqueezeExcitation
 from .initialization import divisible, he_normal
-from .registry import register_model
+from .registry import register_model, weights_of_module
 
 __all__ = ["MobileNetV3", "mobilenet_v3_large", "mobilenet_v3_small"]
 
@@ -75,7 +75,7 @@ class InvertedResidual(nn.Module):
         layers.append(Conv2dNormActivation(width, row.out, 1, **how))
         self.block = nn.Sequential(*layers)
         self.use_res_connect = row.stride == 1 and channels == row.out
-        self.out_channels = row.out
+        self.out_channels, self.begins_stage = row.out, row.stride > 1
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, channels, H, W) -> (N, out, H / stride, W / stride)."""
@@ -142,3 +142,6 @@ def mobilenet_v3_large(**options: Any) -> MobileNetV3:
 def mobilenet_v3_small(**options: Any) -> MobileNetV3:
     """MobileNetV3, small. Source: arXiv:1905.02244, table 2."""
     return MobileNetV3(SMALL, 1024, **options)
+
+
+__getattr__ = weights_of_module(__name__)

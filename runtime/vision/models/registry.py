@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from ... import get_default_device, nn
-from .weights import ENUMS, WeightsEnum, classes_in, state_dict_of
+from .weights import ENUMS, WeightsEnum, options_in, state_dict_of
 
 __all__ = [
     "get_model",
@@ -27,34 +27,70 @@ Builder = Callable[..., nn.Module]
 BUILDERS: dict[str, Builder] = {}
 
 OPTIONS = [
-    inspect.Parameter("weights", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Any),
+    inspect.Parameter("weights", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None,
+                      annotation=Any),
     inspect.Parameter("progress", inspect.Parameter.KEYWORD_ONLY, default=True, annotation=bool),
-]
+]  # fmt: skip
 
 
 def register_model(make: Callable[..., Model]) -> Callable[..., Model]:
     """The builder of a model, which can be found by its name, and takes `weights` beside the
-    options of `make`: None, one of the model's published weights, or the path of a file."""
+    options of `make`: None, one of the model's published weights, or the path of a file.
+
+    A `make` that has `weights_backbone` builds upon another model: with weights of its own that one
+    gets none. If it has `trained`, it is told whether either has weights.
+    """
+    takes = inspect.signature(make).parameters
 
     @functools.wraps(make)
     def build(
-        *, weights: Any = None, progress: bool = True, pretrained: bool = False, **options: Any
+        weights: Any = None, *, progress: bool = True, pretrained: bool = False, **options: Any
     ) -> Model:
-        if weights is None and pretrained:
-            weights = "DEFAULT"
+        weights = "DEFAULT" if pretrained or weights is True else weights or None
         if weights is None or get_default_device().type == "meta":  # which keeps no values
             return make(**options)
         state = state_dict_of(make.__name__, weights)
-        options.setdefault("num_classes", classes_in(make.__name__, weights, state))
+        for name, value in options_in(make.__name__, weights, state).items():
+            if name == "num_classes" or name in takes:
+                options.setdefault(name, value)
+        if "weights_backbone" in takes:
+            options["weights_backbone"] = None
+        if "trained" in takes:
+            options["trained"] = True
         model = make(**options)
         model.load_state_dict(state)
         return model
 
-    signature = inspect.signature(make)
-    kept = [p for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD]
-    build.__signature__ = signature.replace(parameters=[*OPTIONS, *kept])  # type: ignore[attr-defined]
+    own = [p for p in takes.values() if p.name != "trained"]
+    kept = [p.replace(kind=p.KEYWORD_ONLY) for p in own if p.kind is not p.VAR_KEYWORD]
+    rest = [p for p in own if p.kind is p.VAR_KEYWORD]
+    signature = inspect.signature(make).replace(parameters=[*OPTIONS, *kept, *rest])
+    build.__signature__ = signature  # type: ignore[attr-defined]
     BUILDERS[make.__name__] = build
     return build
+
+
+def backbone_of(name: str, weights: Any, **options: Any) -> nn.Module:
+    """A model for others to build upon, with published weights, those of a file, or none. Raises:
+    FileNotFoundError if they are not there."""
+    try:
+        return get_model_builder(name)(weights=weights, **options)
+    except FileNotFoundError as error:
+        error.add_note(f"weights_backbone=None begins with a {name} that has learned nothing.")
+        raise
+
+
+def weights_of_module(module: str) -> Callable[[str], Any]:
+    """A module's `__getattr__` for the weights of the models that it builds: ResNet18_Weights and
+    its kin in `models.resnet`, those of a package in all its modules."""
+
+    def look_up(name: str) -> Any:
+        for model, enum in ENUMS.items():
+            if enum.__name__ == name and BUILDERS[model].__module__.startswith(module):
+                return enum
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+
+    return look_up
 
 
 def _patterns(given: Iterable[str] | str | None) -> list[str]:
@@ -100,7 +136,10 @@ def get_model_weights(name: Any) -> type[WeightsEnum]:
     """The published weights of the model, by name or builder."""
     name = name if isinstance(name, str) else name.__name__
     get_model_builder(name)
-    return ENUMS[name.lower()]
+    found = ENUMS.get(name.lower())
+    if found is None:
+        raise ValueError(f"get_model_weights: {name} has no published weights that are known.")
+    return found
 
 
 def get_weight(name: str) -> WeightsEnum:

@@ -8,7 +8,7 @@ from typing import Any
 from ... import flatten, nn
 from ...core.tensor import Tensor
 from .initialization import he_normal
-from .registry import register_model
+from .registry import register_model, weights_of_module
 
 __all__ = [
     "ResNet",
@@ -245,3 +245,6 @@ def wide_resnet50_2(**options: Any) -> ResNet:
 def wide_resnet101_2(**options: Any) -> ResNet:
     """ResNet-101 with 3x3 convolutions twice as wide. Source: arXiv:1605.07146."""
     return ResNet(Bottleneck, (3, 4, 23, 3), **{"width_per_group": 128, **options})
+
+
+__getattr__ = weights_of_module(__name__)

@@ -8,7 +8,7 @@ from typing import Any
 from ... import cat, nn
 from ...core.tensor import Tensor
 from ...nn.functional import channel_shuffle
-from .registry import register_model
+from .registry import register_model, weights_of_module
 
 __all__ = [
     "ShuffleNetV2",
@@ -115,3 +115,6 @@ def shufflenet_v2_x1_5(**options: Any) -> ShuffleNetV2:
 def shufflenet_v2_x2_0(**options: Any) -> ShuffleNetV2:
     """ShuffleNetV2, twice as wide. Source: arXiv:1807.11164."""
     return ShuffleNetV2(DEPTHS, (24, 244, 488, 976, 2048), **options)
+
+
+__getattr__ = weights_of_module(__name__)

@@ -6,7 +6,7 @@ from typing import Any
 
 from ... import cat, flatten, nn
 from ...core.tensor import Tensor
-from .registry import register_model
+from .registry import register_model, weights_of_module
 
 __all__ = ["SqueezeNet", "squeezenet1_0", "squeezenet1_1"]
 
@@ -80,3 +80,6 @@ def squeezenet1_0(**options: Any) -> SqueezeNet:
 def squeezenet1_1(**options: Any) -> SqueezeNet:
     """SqueezeNet 1.1, as exact with less than half the work."""
     return SqueezeNet("1_1", **options)
+
+
+__getattr__ = weights_of_module(__name__)

@@ -8,7 +8,7 @@ from typing import Any
 from ... import flatten, nn
 from ...core.tensor import Tensor
 from .initialization import he_normal
-from .registry import register_model
+from .registry import register_model, weights_of_module
 
 __all__ = [
     "VGG",
@@ -129,3 +129,6 @@ def vgg19(**options: Any) -> VGG:
 def vgg19_bn(**options: Any) -> VGG:
     """VGG-19 with batch norm."""
     return _vgg(19, True, options)
+
+
+__getattr__ = weights_of_module(__name__)

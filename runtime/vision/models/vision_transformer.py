@@ -10,8 +10,9 @@ from typing import Any
 from ... import cat, empty, nn, zeros
 from ...core.tensor import Tensor
 from ...errors import ShapeError
+from ...fx import wrap
 from ..ops.blocks import MLP
-from .registry import register_model
+from .registry import register_model, weights_of_module
 
 __all__ = ["VisionTransformer", "vit_b_16", "vit_b_32", "vit_h_14", "vit_l_16", "vit_l_32"]
 
@@ -64,6 +65,17 @@ class Encoder(nn.Module):
     def forward(self, input: Tensor) -> Tensor:
         """(N, S, dim) -> (N, S, dim)."""
         return self.ln(self.layers(self.dropout(input + self.pos_embedding)))
+
+
+@wrap
+def _of_size(x: Tensor, side: int) -> Tensor:
+    """Images as they are, if they are (N, 3, side, side); one node of a trace."""
+    if tuple(x.shape[2:]) != (side, side):
+        raise ShapeError(
+            f"VisionTransformer: expected images (N, 3, {side}, {side}). Got shape "
+            f"{tuple(x.shape)}; resize them."
+        )
+    return x
 
 
 class VisionTransformer(nn.Module):
@@ -124,11 +136,7 @@ class VisionTransformer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, image_size, image_size) -> (N, num_classes)."""
-        if tuple(x.shape[2:]) != (self.image_size, self.image_size):
-            raise ShapeError(
-                f"VisionTransformer: expected images (N, 3, {self.image_size}, {self.image_size}). "
-                f"Got shape {tuple(x.shape)}; resize them."
-            )
+        x = _of_size(x, self.image_size)
         x = self.conv_proj(x).flatten(2).transpose(1, 2)
         x = cat((self.class_token.expand(x.shape[0], -1, -1), x), 1)
         return self.heads(self.encoder(x)[:, 0])
@@ -174,3 +182,6 @@ def vit_l_32(**options: Any) -> VisionTransformer:
 def vit_h_14(**options: Any) -> VisionTransformer:
     """ViT-H/14. Source: arXiv:2010.11929."""
     return _vit(14, HUGE, options)
+
+
+__getattr__ = weights_of_module(__name__)

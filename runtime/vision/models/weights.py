@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -89,28 +90,73 @@ PUBLISHED: dict[str, list[str]] = {
     "ViT_L_32": ["V1 vit_l_32-c7638314"],
     "Wide_ResNet50_2": ["V1 wide_resnet50_2-95faca4d", "V2 wide_resnet50_2-9ba9bcbe 224 232"],
     "Wide_ResNet101_2": ["V1 wide_resnet101_2-32ee1156", "V2 wide_resnet101_2-d733dc28 224 232"],
+    "FasterRCNN_ResNet50_FPN": ["COCO_V1 fasterrcnn_resnet50_fpn_coco-258fb6c6"],
+    "FasterRCNN_ResNet50_FPN_V2": ["COCO_V1 fasterrcnn_resnet50_fpn_v2_coco-dd69338a"],
+    "FasterRCNN_MobileNet_V3_Large_FPN": ["COCO_V1 fasterrcnn_mobilenet_v3_large_fpn-fb6a3cc7"],
+    "FasterRCNN_MobileNet_V3_Large_320_FPN": [
+        "COCO_V1 fasterrcnn_mobilenet_v3_large_320_fpn-907ea3f9"
+    ],
+    "MaskRCNN_ResNet50_FPN": ["COCO_V1 maskrcnn_resnet50_fpn_coco-bf2d0c1e"],
+    "MaskRCNN_ResNet50_FPN_V2": ["COCO_V1 maskrcnn_resnet50_fpn_v2_coco-73cbd019"],
+    "RetinaNet_ResNet50_FPN": ["COCO_V1 retinanet_resnet50_fpn_coco-eeacb38b"],
+    "RetinaNet_ResNet50_FPN_V2": ["COCO_V1 retinanet_resnet50_fpn_v2_coco-5905b1c5"],
+    "FCN_ResNet50": ["COCO_WITH_VOC_LABELS_V1 fcn_resnet50_coco-1167a1af"],
+    "FCN_ResNet101": ["COCO_WITH_VOC_LABELS_V1 fcn_resnet101_coco-7ecb50ca"],
+    "DeepLabV3_ResNet50": ["COCO_WITH_VOC_LABELS_V1 deeplabv3_resnet50_coco-cd0a2569"],
+    "DeepLabV3_ResNet101": ["COCO_WITH_VOC_LABELS_V1 deeplabv3_resnet101_coco-586e9e4e"],
+    "DeepLabV3_MobileNet_V3_Large": [
+        "COCO_WITH_VOC_LABELS_V1 deeplabv3_mobilenet_v3_large-fc3c493d"
+    ],
+    "LRASPP_MobileNet_V3_Large": ["COCO_WITH_VOC_LABELS_V1 lraspp_mobilenet_v3_large-d234d4ea"],
 }
 """The versions of each model's weights: the end of its name, the stem of the file, and unless they
 are 224, 256 and bilinear the sides that images are cropped and resized to, and how."""
 
 
+HOME = "https://download.pytorch.org/models/"
+
+
+@cache
+def categories(data: str) -> tuple[str, ...]:
+    """The names of the classes of a data set (imagenet, coco or voc), in the order of their
+    numbers."""
+    file = Path(__file__).with_name("categories") / f"{data}.txt"
+    return tuple(file.read_text(encoding="utf-8").splitlines())
+
+
 @dataclass(frozen=True)
 class Weights:
-    """The name of the file, the sides of images, and how they are resized."""
+    """The name of the file, the data set whose classes they know, and for classifiers the sides of
+    images, and how they are resized."""
 
     file: str
+    data: str
     crop_size: int = 224
     resize_size: int = 256
     interpolation: str = "bilinear"
     halves: str = ""  # whether the mean and the deviation of each channel count as 1/2
-    meta: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
+
+    @property
+    def url(self) -> str:
+        """Where they are published."""
+        return HOME + self.file
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What is known of them: `categories`, the names of the classes, and how many there are."""
+        names = list(categories(self.data))
+        return {"min_size": (1, 1), "categories": names, "num_classes": len(names)}
 
     def transforms(self) -> Any:
         """What prepares a PIL image or a tensor for the model."""
-        from ..transforms.presets import ImageClassification
+        from ..transforms import presets
 
+        if self.data == "coco":
+            return presets.ObjectDetection()
+        if self.data == "voc":
+            return presets.SemanticSegmentation(resize_size=520)
         levels = {"mean": (0.5,) * 3, "std": (0.5,) * 3} if self.halves else {}
-        return ImageClassification(
+        return presets.ImageClassification(
             crop_size=self.crop_size,
             resize_size=self.resize_size,
             interpolation=self.interpolation,
@@ -130,8 +176,25 @@ class WeightsEnum(Enum):
 
     @property
     def meta(self) -> Mapping[str, Any]:
-        """What is known of them."""
+        """See `Weights.meta`."""
         return self.value.meta
+
+    @property
+    def url(self) -> str:
+        """Where they are published."""
+        return self.value.url
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    @classmethod
+    def verify(cls, given: Any) -> Any:
+        """The member that `given` is or names, or None. Raises: TypeError or KeyError."""
+        if given is None or isinstance(given, cls):
+            return given
+        if not isinstance(given, str):
+            raise TypeError(f"{cls.__name__}: expected one of them or its name. Got {given!r}.")
+        return cls[given.rpartition(".")[2]]
 
     def get_state_dict(self, progress: bool = True, check_hash: bool = False) -> Any:
         """The tensors by name. Raises: FileNotFoundError that tells where the file is sought."""
@@ -142,9 +205,9 @@ def _enum(stem: str, lines: list[str]) -> Any:
     members = {}
     for line in lines:
         version, file, *rest = line.split()
-        sides = [int(x) for x in rest[:2]]
-        meta = {"min_size": (1, 1), "num_classes": IMAGENET_CLASSES}
-        members[f"IMAGENET1K_{version}"] = Weights(f"{file}.pth", *sides, *rest[2:], meta=meta)
+        data = {"COCO_V1": "coco", "COCO_WITH_VOC_LABELS_V1": "voc"}.get(version, "imagenet")
+        name = f"IMAGENET1K_{version}" if data == "imagenet" else version
+        members[name] = Weights(f"{file}.pth", data, *(int(x) for x in rest[:2]), *rest[2:])
     numbered = [name for name in members if name in (V1, V2)] or list(members)[:1]
     members["DEFAULT"] = members[numbered[-1]]
     return WeightsEnum(f"{stem}_Weights", members)  # type: ignore[call-overload]
@@ -211,10 +274,30 @@ def state_dict_of(model: str, weights: Any) -> Any:
     return _read(Path(weights).expanduser(), Path(weights).name)
 
 
-def classes_in(model: str, weights: Any, state: Any) -> int:
-    """How many classes weights tell apart: the rows of the last matrix that learns."""
-    if published(model, weights) is not None:
-        return IMAGENET_CLASSES
-    fixed = ".dfl."  # the distances of a detector
-    last = [x for name, x in state.items() if getattr(x, "ndim", 0) > 1 and fixed not in name]
+CLASSIFIERS = {
+    "roi_heads.box_predictor.cls_score.weight": 1, "classifier.low_classifier.weight": 1,
+    "head.classification_head.cls_logits.weight": 9,
+}  # fmt: skip
+"""Where models that are not classifiers tell classes apart, and how many rows a class has there."""
+
+
+def options_in(model: str, weights: Any, state: Any) -> dict[str, Any]:
+    """What a model is made with for its weights to fit: how many classes they tell apart, and
+    whether they have a second classifier."""
+    return {
+        "num_classes": _classes_in(model, weights, state),
+        "aux_loss": any(name.startswith("aux_classifier.") for name in state),
+    }
+
+
+def _classes_in(model: str, weights: Any, state: Any) -> int:
+    member = published(model, weights)
+    if member is not None:
+        return int(member.meta["num_classes"])
+    for name, rows in CLASSIFIERS.items():
+        if name in state:
+            return int(state[name].shape[0]) // rows
+    fixed = (".dfl.", ".aux_classifier.")  # the distances of a detector
+    last = [x for name, x in state.items()
+            if getattr(x, "ndim", 0) > 1 and not any(f in f".{name}" for f in fixed)]  # fmt: skip
     return last[-1].shape[0] if last else IMAGENET_CLASSES

@@ -3,6 +3,7 @@ perceptrons, frozen batch norm."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -145,6 +146,15 @@ class Permute(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The permuted view."""
         return permute(x, self.dims)
+
+
+def rename_older(state_dict: dict[str, Any], prefix: str, pattern: str, name: str) -> None:
+    """Give the tensors below `prefix` whose names fit `pattern` the names that they have today: in
+    files from before convolutions had norms beside them."""
+    for key in [k for k in state_dict if k.startswith(prefix)]:
+        found = re.fullmatch(pattern, key[len(prefix) :])
+        if found:
+            state_dict[prefix + found.expand(name)] = state_dict.pop(key)
 
 
 class FrozenBatchNorm2d(nn.Module):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ... import empty
 from ...core.tensor import Tensor
 from ...errors import ShapeError
+from ...fx import wrap
 from ...nn import Module
 from ...nn.functional import max_pool2d, max_pool3d, pad
 
@@ -23,6 +24,7 @@ def _probability(name: str, p: float) -> None:
         raise ValueError(f"{name}: expected a probability p in [0, 1]. Got {p}.")
 
 
+@wrap
 def stochastic_depth(input: Tensor, p: float, mode: str, training: bool = True) -> Tensor:
     """Zeros with probability p, else input / (1 - p): for each sample on its own (mode `row`) or
     for all together (`batch`); `input` itself outside of training. Source: arXiv:1603.09382."""

@@ -9,7 +9,7 @@ from typing import Any
 from ... import nn
 from ...core.tensor import Tensor
 from ...nn.functional import interpolate, max_pool2d
-from .blocks import Conv2dNormActivation
+from .blocks import Conv2dNormActivation, rename_older
 
 __all__ = ["ExtraFPNBlock", "FeaturePyramidNetwork", "LastLevelMaxPool", "LastLevelP6P7"]
 
@@ -86,6 +86,11 @@ class FeaturePyramidNetwork(nn.Module):
                 if module.bias is not None:
                     nn.init.constant_(module.bias, 0)
         self.extra_blocks = extra_blocks
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
+        older = r"((?:inner|layer)_blocks\.\d+)\.(weight|bias)"
+        rename_older(state_dict, prefix, older, r"\1.0.\2")
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def forward(self, x: dict[str, Tensor]) -> dict[str, Tensor]:
         """The results under the names of the inputs, from fine to coarse."""

@@ -10,6 +10,8 @@ import numpy as np
 import scipy.signal
 
 import flambeau as torch
+from flambeau.ops import int4 as int4  # declared when `ao` is first wanted
+from flambeau.ops import int8_recurrent as int8_recurrent
 
 from .kit import Sample, array
 
