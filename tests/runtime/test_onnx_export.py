@@ -337,10 +337,10 @@ def test_a_range_that_python_reads_is_no_constant_of_the_exported_model() -> Non
 
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
 def test_recurrent_steps_of_int8_weights_keep_their_codes(kind: str) -> None:
-    from flambeau.core.dispatch import operations
+    from flambeau.ops import int8_recurrent
 
     blocks = {"lstm": 4, "gru": 3}[kind]
-    steps = operations[f"int8_{kind}_steps"].function
+    steps = getattr(int8_recurrent, f"int8_{kind}_steps")
     codes = torch.randint(-127, 128, (blocks * 3, 3), dtype=torch.int8)
     scale, bias = torch.rand(blocks * 3) / 127, torch.randn(blocks * 3)
 

@@ -168,3 +168,11 @@ def test_weights_tell_their_classes_and_stand_beside_their_builders() -> None:
     assert models.resnet18(None, num_classes=2).fc.out_features == 2
     with pytest.raises(ValueError, match="no published weights"):
         models.get_model_weights("yolov8n")
+
+
+def test_levels_beyond_a_pyramid_are_drawn_after_the_backbone() -> None:
+    """torchvision's sum of them after the seed 0."""
+    torch.manual_seed(0)
+    model = models.detection.retinanet_resnet50_fpn(weights_backbone=None, num_classes=3)
+    found = float(model.backbone.fpn.extra_blocks.p6.weight.detach().double().abs().sum())
+    assert found == pytest.approx(10641.602457368535, rel=1e-12)

@@ -241,10 +241,16 @@ class FastRCNNPredictor(nn.Module):
 
 
 def resnet_pyramid(weights: Any, trained: bool, layers: int | None, **options: Any) -> Any:
-    """ResNet-50 with a pyramid; its norms are frozen if it, or the whole model, is trained."""
+    """ResNet-50 with a pyramid; its norms are frozen if it, or the whole model, is trained.
+
+    `extra_blocks` makes what follows the pyramid; it is called after the ResNet is made, which is
+    the order that torchvision draws initial values in.
+    """
     trained = trained or weights is not None
     frozen = FrozenBatchNorm2d if trained else nn.BatchNorm2d
     net = backbone_of("resnet50", weights, norm_layer=options.pop("norm", frozen))
+    if "extra_blocks" in options:
+        options["extra_blocks"] = options["extra_blocks"]()
     return with_pyramid(net, trainable_layers(trained, layers, 5), **options)
 
 

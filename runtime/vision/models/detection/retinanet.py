@@ -269,7 +269,7 @@ def retinanet_resnet50_fpn(
     **options: Any,
 ) -> RetinaNet:
     """RetinaNet over ResNet-50. Source: arXiv:1708.02002."""
-    how = {"returned_layers": (2, 3, 4), "extra_blocks": LastLevelP6P7(256, 256)}
+    how = {"returned_layers": (2, 3, 4), "extra_blocks": partial(LastLevelP6P7, 256, 256)}
     net = resnet_pyramid(weights_backbone, trained, trainable_backbone_layers, **how)
     return RetinaNet(net, num_classes, **options)
 
@@ -285,7 +285,7 @@ def retinanet_resnet50_fpn_v2(
     """The same with group norm in its heads, boxes learned by their overlap. Source:
     arXiv:1912.02424."""
     how = {"norm": nn.BatchNorm2d, "returned_layers": (2, 3, 4),
-           "extra_blocks": LastLevelP6P7(2048, 256)}  # fmt: skip
+           "extra_blocks": partial(LastLevelP6P7, 2048, 256)}  # fmt: skip
     net = resnet_pyramid(weights_backbone, trained, trainable_backbone_layers, **how)
     anchors = _anchors()
     count = anchors.num_anchors_per_location()[0]
