@@ -51,6 +51,7 @@ from .ops.embedding_bag import *
 from .ops.extremes import *
 from .ops.fake_quantize import *
 from .ops.folding import *
+from .ops.foreach import *
 from .ops.gamma import *
 from .ops.gather import *
 from .ops.histograms import *
@@ -142,14 +143,18 @@ inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
 newaxis = None
 
 _LAZY_MODULES = """
-_C __config__ _dynamo accelerator amp ao backends compiler cpu cuda distillation distributed
-distributions export fft func futures fx hub jit linalg multiprocessing nn onnx optim profiler
-quantization serialization signal special testing text types utils version vision
+_C __config__ _dynamo _subclasses accelerator amp ao backends compiler cpu cuda distillation
+distributed distributions export fft func futures fx hub jit library linalg mps multiprocessing nn
+onnx optim profiler quantization serialization signal special testing text types utils version
+vision xpu
 """.split()
 _LAZY_NAMES = {
     "AcceleratorError": "cuda",
+    "Future": "futures",
     "Event": "accelerator",
     "Stream": "accelerator",
+    "PyTorchFileReader": "serialization.archive",
+    "ScriptModule": "jit",
     "compile": "compiler",
     "load": "serialization",
     "save": "serialization",
@@ -203,6 +208,8 @@ def result_type(tensor1: _Any, tensor2: _Any) -> dtype:
 
 
 def __getattr__(name: str) -> _Any:
+    if name in ("torch", "functional"):  # PyTorch, too, has its functions under these names
+        return _importlib.import_module(__name__)
     if name in _LAZY_MODULES:
         return _importlib.import_module(f".{name}", __name__)
     if name in _LAZY_NAMES:

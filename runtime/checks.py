@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 __all__ = [
-    "_assert", "_check", "_check_index", "_check_is_size", "_check_not_implemented",
-    "_check_tensor_all", "_check_type", "_check_value", "_check_with",
+    "_assert", "_assert_async", "_check", "_check_index", "_check_is_size",
+    "_check_not_implemented", "_check_tensor_all", "_check_type", "_check_value", "_check_with",
 ]  # fmt: skip
 
 Message = Callable[[], str] | None
@@ -17,6 +17,13 @@ def _assert(condition: Any, message: str) -> None:
     """Raises: AssertionError with `message` unless the condition holds."""
     if not condition:
         raise AssertionError(message)
+
+
+def _assert_async(condition: Any, message: str = "Expected the condition to hold.") -> None:
+    """Raises: RuntimeError with `message` unless the tensor `condition` holds. Unlike in PyTorch it
+    is known at once."""
+    if not condition:
+        raise RuntimeError(message)
 
 
 def _check_with(error_type: type[Exception], cond: bool, message: Message) -> None:

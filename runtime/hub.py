@@ -27,7 +27,7 @@ __all__ = [
 
 MODULE_HUBCONF = "hubconf.py"
 CHUNK = 1 << 17  # bytes read at once
-HASH_IN_NAME = re.compile(r"-([a-f0-9]*)\.")
+HASH_REGEX = re.compile(r"-([a-f0-9]*)\.")
 """The beginning of a file's SHA-256 in its name, as in model-5c106cde.pth."""
 
 _chosen: str | None = None
@@ -35,11 +35,12 @@ _chosen: str | None = None
 
 def get_dir() -> str:
     """The folder that files are kept in."""
-    if _chosen is not None:
-        return _chosen
+    return _chosen if _chosen is not None else os.path.join(_get_torch_home(), "hub")
+
+
+def _get_torch_home() -> str:
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    home = os.environ.get("TORCH_HOME", os.path.join(cache, "torch"))
-    return os.path.join(os.path.expanduser(home), "hub")
+    return os.path.expanduser(os.environ.get("TORCH_HOME", os.path.join(cache, "torch")))
 
 
 def set_dir(d: str | os.PathLike[str]) -> None:
@@ -107,7 +108,7 @@ def load_state_dict_from_url(
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / (file_name or os.path.basename(urlparse(url).path))
     if not path.exists():
-        match = HASH_IN_NAME.search(path.name) if check_hash else None
+        match = HASH_REGEX.search(path.name) if check_hash else None
         download_url_to_file(url, str(path), match.group(1) if match else None, progress)
     return _loaded(path, folder, map_location)
 

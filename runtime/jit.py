@@ -7,15 +7,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
+from typing import Dict as Dict  # noqa: UP035  (programs import these from torch.jit.annotations)
+from typing import List as List  # noqa: UP035
+from typing import Optional as Optional
+from typing import Tuple as Tuple  # noqa: UP035
 
-from .nn import Module as ScriptModule
+from .nn import Module
 
 __all__ = [
-    "Final", "ScriptModule", "annotate", "export", "ignore", "is_scripting", "is_tracing", "load",
-    "save", "script", "script_if_tracing", "trace", "unused",
+    "Final", "ScriptFunction", "ScriptModule", "annotate", "export", "ignore", "is_scripting",
+    "is_tracing", "load", "save", "script", "script_if_tracing", "trace", "trace_module", "unused",
 ]  # fmt: skip
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class ScriptModule(Module):
+    """A module of TorchScript. None is made here; classes may derive from it, and are modules."""
+
+
+class ScriptFunction:
+    """A function of TorchScript. None is made here."""
 
 
 class TracerWarning(Warning):
@@ -90,6 +102,13 @@ def trace(func: Any, example_inputs: Any = None, *args: Any, **options: Any) -> 
         inputs = example_inputs if isinstance(example_inputs, tuple | list) else (example_inputs,)
         func(*inputs)
     return func
+
+
+def trace_module(mod: Any, inputs: Any, *args: Any, **options: Any) -> Any:
+    """`mod` as it is, after calling each method named in `inputs` with its arguments."""
+    for name, arguments in inputs.items():
+        getattr(mod, name)(*(arguments if isinstance(arguments, tuple | list) else (arguments,)))
+    return mod
 
 
 def load(f: Any, *args: Any, **options: Any) -> Any:

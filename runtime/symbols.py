@@ -8,8 +8,21 @@ from collections.abc import Iterable
 from typing import Any
 
 __all__ = [
-    "sym_float", "sym_int", "sym_ite", "sym_max", "sym_min", "sym_not", "sym_sqrt", "sym_sum",
+    "SymBool", "SymFloat", "SymInt", "sym_float", "sym_int", "sym_ite",
+    "sym_max", "sym_min", "sym_not", "sym_sqrt", "sym_sum",
 ]  # fmt: skip
+
+
+class SymInt:
+    """A size that PyTorch's compiler does not know yet. Nothing is one here."""
+
+
+class SymFloat:
+    """A float that PyTorch's compiler does not know yet. Nothing is one here."""
+
+
+class SymBool:
+    """A condition that PyTorch's compiler does not know yet. Nothing is one here."""
 
 
 def sym_int(a: Any) -> int:

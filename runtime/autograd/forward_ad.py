@@ -99,10 +99,8 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
 
 
 def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTensor:
-    """The value of `tensor` and its tangent."""
-    if _state.duals is None:
-        raise RuntimeError("unpack_dual: expected a level to be open. Use `with dual_level():`.")
-    for dual, parts in _state.duals:
+    """The value of `tensor` and its tangent, which it has only while a level is open."""
+    for dual, parts in _state.duals or ():
         if dual is tensor:
             return parts
     if not tensor.requires_grad or not _state.duals:

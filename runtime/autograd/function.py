@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -125,8 +126,9 @@ class FunctionNode(Node):
                 f"{self.name()}: expected a tensor or None as gradient {k}. Got {type(x).__name__}."
             )
         if tuple(x.shape) != expected:
-            try:
-                return x.expand(expected)
+            try:  # as if the function had broadcast its input
+                larger = x.ndim > len(expected) or x.numel() > math.prod(expected)
+                return x.sum_to_size(expected) if larger else x.expand(expected)
             except RuntimeError:
                 raise ShapeError(
                     f"{self.name()}: expected gradient {k} of shape {expected}, as its input. "

@@ -235,6 +235,11 @@ def level_at(depth: int) -> Level:
     return level
 
 
+def is_inside() -> bool:
+    """Whether a vmap of this thread runs."""
+    return bool(_running.levels)
+
+
 def refuse_randomness(level: Level) -> None:
     """Raises: BatchingError if the vmap of `level` allows no random operations."""
     if level.randomness == "error":

@@ -65,11 +65,8 @@ def place_of(device: Any) -> Device:
 def key_for(dtype: dtypes.dtype | None, device: Any) -> DispatchKey:
     """The key of `dtype` (default: the default floating type) on `device` (default: the
     default)."""
-    if dtype is not None and not isinstance(dtype, dtypes.dtype):
-        raise TypeError(
-            f"Expected a dtype such as torch.float32. Got {type(dtype).__name__} {dtype!r}."
-        )
-    return key_of(place_of(device), dtypes.get_default_dtype() if dtype is None else dtype)
+    dtype = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)
+    return key_of(place_of(device), dtype)
 
 
 def sizes(size: tuple[Any, ...]) -> tuple[int, ...]:
@@ -114,6 +111,7 @@ _NUMBERS = {bool, int, float, complex}
 
 def _array_of(data: Any, dtype: dtypes.dtype | None) -> np.ndarray[Any, Any]:
     """`data` as a NumPy array of the dtype PyTorch infers: floats become the default type."""
+    dtype = dtypes.as_dtype(dtype)
     python = not isinstance(data, np.ndarray | np.generic)
     try:
         array = np.asarray(_nested_tensors(data))
@@ -384,7 +382,10 @@ def _filler(name: str, value: Any, doc: str) -> Any:
         pin_memory: bool = False,
         memory_format: Any = None,
     ) -> Tensor:
-        key = key_of(input.device if device is None else place_of(device), dtype or input.dtype)
+        key = key_of(
+            input.device if device is None else place_of(device),
+            dtypes.as_dtype(dtype) or input.dtype,
+        )
         if layout is None and input._array.__class__ is sparse_arrays.SparseArray:
             layout = layouts.sparse_coo
         if layout not in (None, layouts.strided):
@@ -438,7 +439,9 @@ def full_like(
     """A tensor filled with `fill_value`, with the shape, dtype and device of input."""
     if isinstance(fill_value, Tensor):
         fill_value = fill_value.item()
-    key = key_of(input.device if device is None else place_of(device), dtype or input.dtype)
+    key = key_of(
+        input.device if device is None else place_of(device), dtypes.as_dtype(dtype) or input.dtype
+    )
     order = order_like(input, memory_format)
     made = _filled(tuple(input.shape), fill_value, key, requires_grad, order)
     return for_slices(made, input)

@@ -8,6 +8,8 @@ from typing import Any
 __all__ = ["device"]
 
 TYPES = ("cpu", "cuda", "meta")
+UNSERVED = ("mps", "xpu", "hpu", "mtia", "ipu", "xla", "vulkan", "privateuseone")
+"""PyTorch's other types: programs compare with them, but no tensor can be there."""
 
 
 class _Left(threading.local):
@@ -41,7 +43,7 @@ class device:
         else:
             name, colon, number = type.partition(":")
             if (
-                name not in TYPES
+                name not in (*TYPES, *UNSERVED)
                 or (colon and not number.isdigit())
                 or (colon and index is not None)
             ):

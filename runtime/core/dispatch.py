@@ -55,7 +55,12 @@ class Backend(Protocol):
         """`place` with its index filled in. Raises: DeviceError if it is not there."""
 
 
-backends: dict[str, Backend] = {}
+class _Backends(dict[str, Backend]):
+    def __missing__(self, type: str) -> Backend:
+        raise DeviceError(f"Expected a device cpu, cuda or meta. Tensors cannot be on {type} here.")
+
+
+backends: dict[str, Backend] = _Backends()
 """Backends by device type; `flambeau.backends` fills it."""
 
 

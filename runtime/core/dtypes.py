@@ -12,6 +12,7 @@ from ..errors import DTypeError
 
 __all__ = [
     "bfloat16",
+    "complex32",
     "complex64",
     "complex128",
     "dtype",
@@ -76,6 +77,22 @@ class dtype:
         return {complex64: float32, complex128: float64}.get(self, self)
 
 
+class _NamedOnly(dtype):
+    """A type that programs compare with, and of which no tensor can be here."""
+
+    __slots__ = ()
+
+    def __init__(self, name: str, itemsize: int, category: int) -> None:
+        self.name, self.itemsize, self.category = name, itemsize, category
+        self.is_floating_point, self.is_complex = category == FLOAT, category == COMPLEX
+        self.is_signed = True
+
+    @property
+    def numpy(self) -> Any:
+        """Raises: DTypeError."""
+        raise DTypeError(f"Expected a type that tensors can have. Got {self.name}.")
+
+
 bool_ = dtype("bool", np.bool_, BOOL)
 uint8 = dtype("uint8", np.uint8, INTEGER)
 uint16 = dtype("uint16", np.uint16, INTEGER)
@@ -94,6 +111,7 @@ float8_e4m3fnuz = dtype("float8_e4m3fnuz", ml_dtypes.float8_e4m3fnuz, FLOAT)
 float8_e5m2 = dtype("float8_e5m2", ml_dtypes.float8_e5m2, FLOAT)
 float8_e5m2fnuz = dtype("float8_e5m2fnuz", ml_dtypes.float8_e5m2fnuz, FLOAT)
 float8_e8m0fnu = dtype("float8_e8m0fnu", ml_dtypes.float8_e8m0fnu, FLOAT)
+complex32 = _NamedOnly("complex32", 4, COMPLEX)
 complex64 = dtype("complex64", np.complex64, COMPLEX)
 complex128 = dtype("complex128", np.complex128, COMPLEX)
 
@@ -110,12 +128,29 @@ STORED = (float8_e4m3fn, float8_e4m3fnuz, float8_e5m2, float8_e5m2fnuz, float8_e
 _BY_NAME = {d.name: d for d in (*ALL, *STORED, qint8, quint8, qint32)}
 _BY_NUMPY = {d.numpy: d for d in (*ALL, *STORED)}
 _PYTHON = {bool: bool_, int: int64}
+_OF_CLASS = {bool: bool_, int: int64, float: float64, complex: complex128}
 _default = float32
 
 
 def by_name(name: str) -> dtype:
     """The type called `name`, as in `by_name("float32")`."""
     return _BY_NAME[name]
+
+
+def as_dtype(given: Any) -> Any:
+    """`given`, an element type or None, or Python's bool, int, float or complex, which mean bool,
+    int64, float64 and complex128.
+
+    Raises: TypeError for anything else.
+    """
+    if given is None or isinstance(given, dtype):
+        return given
+    found = _OF_CLASS.get(given) if isinstance(given, type) else None
+    if found is None:
+        raise TypeError(
+            f"Expected a dtype such as torch.float32. Got {type(given).__name__} {given!r}."
+        )
+    return found
 
 
 def codes_of(quantized: dtype) -> dtype:

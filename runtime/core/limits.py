@@ -18,7 +18,7 @@ class finfo:
     """
 
     def __init__(self, type: dtypes.dtype | None = None) -> None:
-        found = dtypes.get_default_dtype() if type is None else type
+        found = dtypes.get_default_dtype() if type is None else dtypes.as_dtype(type)
         if not isinstance(found, dtypes.dtype) or found.category < dtypes.FLOAT:
             raise TypeError(
                 f"finfo: expected a floating-point type. Got {found!r}. Use torch.iinfo."

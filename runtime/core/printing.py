@@ -6,6 +6,8 @@ Source: PyTorch's documentation of `torch.set_printoptions`, which names the opt
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +67,25 @@ def set_printoptions(
     }
     options = replace(options, **{k: v for k, v in given.items() if v is not None})
     options = replace(options, sci_mode=sci_mode)
+
+
+@contextmanager
+def printoptions(**options_within: Any) -> Iterator[None]:
+    """A block in which tensors print as `set_printoptions` would have them."""
+    global options
+    before = options
+    set_printoptions(**options_within)
+    try:
+        yield
+    finally:
+        options = before
+
+
+def __getattr__(name: str) -> Any:
+    """By PyTorch's name, the options in force."""
+    if name == "PRINT_OPTS":
+        return options
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class _NumberFormat:
@@ -173,6 +194,9 @@ def values_text(tensor: Tensor, indent: int) -> str:
         shown = _edges(array) if summarize else array
     form = _ComplexFormat(shown) if array.dtype.kind == "c" else _NumberFormat(shown)
     return _nested(array, indent, summarize, form)
+
+
+_tensor_str = values_text
 
 
 def _suffixes(tensor: Tensor) -> list[str]:

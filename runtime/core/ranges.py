@@ -57,6 +57,7 @@ def arange(
     start, end, step = (_number(v) for v in (start, end, step))
     if end is None:
         start, end = 0, start
+    dtype = dtypes.as_dtype(dtype)
     if dtype is None:
         numbers = [dtypes.of_number(v) for v in (start, end, step)]
         floats = [d for d in numbers if d.is_floating_point]
@@ -87,7 +88,7 @@ def range(
     start, end, step = (_number(v) for v in (start, end, step))
     if end is None:
         start, end = 0, start
-    dtype = dtypes.get_default_dtype() if dtype is None else dtype
+    dtype = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)
     _require_real("range", dtype)
     count = math.floor(_count("range", start, end, step)) + 1
     return _steps(start, step, count, dtype, device, requires_grad)
@@ -132,7 +133,7 @@ def _spaced(name: str, start: Any, end: Any, steps: int, dtype: dtypes.dtype) ->
 
 def _bounds(start: Any, end: Any, dtype: Any) -> tuple[Any, Any, dtypes.dtype]:
     """The bounds as numbers of the dtype, which complex ones make complex unless it is given."""
-    start, end = _number(start), _number(end)
+    start, end, dtype = _number(start), _number(end), dtypes.as_dtype(dtype)
     if dtype is None:
         dtype = dtypes.get_default_dtype()
         if isinstance(start, complex) or isinstance(end, complex):

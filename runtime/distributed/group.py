@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from .failures import DistError
@@ -13,6 +14,7 @@ from .rendezvous import rendezvous
 from .store import PrefixStore, Store, seconds_of
 
 TIMEOUT = 1800.0  # s, PyTorch's: a process may write a checkpoint meanwhile
+default_pg_timeout = timedelta(seconds=TIMEOUT)
 
 
 class _World(type):

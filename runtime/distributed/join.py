@@ -3,7 +3,9 @@ collectives of the others."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 from ..core.creation import tensor
 from .collectives import all_reduce
@@ -11,6 +13,40 @@ from .reductions import ReduceOp
 
 if TYPE_CHECKING:
     from ..nn.parallel.distributed import DistributedDataParallel
+
+
+__all__ = ["Join"]
+
+
+class Join:
+    """A `with` block in which several modules train on inputs of different numbers: the
+    `join` of each `DistributedDataParallel` given.
+
+    Raises: TypeError for anything else; ValueError for none.
+    """
+
+    def __init__(
+        self,
+        joinables: Sequence[Any],
+        enable: bool = True,
+        throw_on_early_termination: bool = False,
+        divide_by_initial_world_size: bool = True,
+    ) -> None:
+        if not joinables:
+            raise ValueError("Join: expected modules. Got none.")
+        strange = [type(j).__name__ for j in joinables if not hasattr(j, "_joining")]
+        if strange:
+            raise TypeError(f"Join: expected DistributedDataParallel modules. Got {strange}.")
+        self._blocks = ExitStack()
+        options = divide_by_initial_world_size, enable, throw_on_early_termination
+        self._joins = [joinable.join(*options) for joinable in joinables]
+
+    def __enter__(self) -> None:
+        for join in self._joins:
+            self._blocks.enter_context(join)
+
+    def __exit__(self, *failure: Any) -> None:
+        self._blocks.__exit__(*failure)
 
 
 class Joining:

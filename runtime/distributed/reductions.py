@@ -24,6 +24,8 @@ class ReduceOp(enum.Enum):
     BXOR = enum.auto()
 
 
+ReduceOp.RedOpType = ReduceOp  # type: ignore[attr-defined]  # as PyTorch's annotations name it
+
 FUNCTIONS: dict[ReduceOp, Any] = {
     ReduceOp.SUM: np.add,
     ReduceOp.AVG: np.add,

@@ -82,6 +82,11 @@ def standard_normal(shape: Any, like: Tensor) -> Tensor:
     return randn(tuple(shape), **floating(like))
 
 
+def _standard_normal(shape: Any, dtype: Any, device: Any) -> Tensor:
+    """Standard normal numbers; by this name other libraries import it."""
+    return randn(tuple(shape), dtype=dtype, device=device)
+
+
 def constant(like: Tensor, value: float) -> Tensor:
     """`value` in the shape, dtype and device of `like`."""
     return like.new_full(tuple(like.shape), value)

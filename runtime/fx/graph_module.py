@@ -81,7 +81,7 @@ class GraphModule(Module):
             self._keep_children(value, here._modules[name])
         if hasattr(value, "_array") and not isinstance(value, Parameter):
             is_kept = isinstance(there, Module) and name in there._buffers
-            persistent = not is_kept or name not in there._non_persistent
+            persistent = not is_kept or name not in there._non_persistent_buffers_set
             here.register_buffer(name, value, persistent=persistent)
         else:
             setattr(here, name, value)

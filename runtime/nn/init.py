@@ -55,7 +55,7 @@ def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
     return tensor.shape[1] * kernel, tensor.shape[0] * kernel
 
 
-def _fan(tensor: Tensor, mode: str) -> int:
+def _calculate_correct_fan(tensor: Tensor, mode: str) -> int:
     if mode not in ("fan_in", "fan_out"):
         raise ValueError(f"init: expected mode 'fan_in' or 'fan_out'. Got {mode!r}.")
     return _calculate_fan_in_and_fan_out(tensor)[mode == "fan_out"]
@@ -186,7 +186,7 @@ def kaiming_uniform_(
     """Uniform in +-gain * sqrt(3 / fan). Source: arXiv:1502.01852, equation 10."""
     if 0 in tensor.shape:
         return tensor
-    std = calculate_gain(nonlinearity, a) / math.sqrt(_fan(tensor, mode))
+    std = calculate_gain(nonlinearity, a) / math.sqrt(_calculate_correct_fan(tensor, mode))
     bound = math.sqrt(3.0) * std
     return tensor.uniform_(-bound, bound, generator=generator)
 
@@ -202,7 +202,7 @@ def kaiming_normal_(
     """Normal with std = gain / sqrt(fan). Source: arXiv:1502.01852, equation 10."""
     if 0 in tensor.shape:
         return tensor
-    std = calculate_gain(nonlinearity, a) / math.sqrt(_fan(tensor, mode))
+    std = calculate_gain(nonlinearity, a) / math.sqrt(_calculate_correct_fan(tensor, mode))
     return tensor.normal_(0.0, std, generator=generator)
 
 
@@ -249,7 +249,7 @@ def fan_in_bias_(bias: Tensor | None, weight: Tensor) -> None:
     """Uniform in +-1 / sqrt(fan_in) of `weight`: how biases of linear maps and convolutions
     start."""
     if bias is not None:
-        fan_in = _fan(weight, "fan_in")
+        fan_in = _calculate_correct_fan(weight, "fan_in")
         bound = 1 / math.sqrt(fan_in) if fan_in > 0 else 0
         uniform_(bias, -bound, bound)
 

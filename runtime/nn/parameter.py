@@ -20,7 +20,14 @@ class Parameter(Tensor):
 
     __torch_function__ = disabled_implementation
 
-    def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Parameter:
+    shard_group: Any = None
+    """The processes that have the other rows of it, if it is a part: see `distributed.fsdp`."""
+
+    def __new__(
+        cls, data: Tensor | None = None, requires_grad: bool = True, **attributes: Any
+    ) -> Parameter:
+        if unknown := attributes.keys() - OWN:
+            raise TypeError(f"Parameter: expected data and requires_grad. Got {unknown}.")
         if data is None:
             data = empty(0)
         if not isinstance(data, Tensor):
@@ -29,8 +36,15 @@ class Parameter(Tensor):
         parameter.requires_grad = requires_grad
         return parameter
 
-    def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
+    def __init__(
+        self, data: Tensor | None = None, requires_grad: bool = True, **attributes: Any
+    ) -> None:
         """Everything is done by `__new__`."""
+
+
+OWN = {"_array", "_base", "_edge", "_key", "_views", "_writes"}
+"""What stands in a tensor's `__dict__`, from which libraries make a parameter again, as
+`type(p)(data, **p.__dict__)`: what the new one has of its own is not taken from there."""
 
 
 class Buffer(Tensor):

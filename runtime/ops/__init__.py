@@ -1,6 +1,11 @@
 """The operations, a family a file. Importing the families declares them; `methods` makes tensors
 offer them."""
 
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
 from . import (
     activations,
     arithmetic,
@@ -29,6 +34,7 @@ from . import (
     extremes,
     fake_quantize,
     folding,
+    foreach,
     fourier,
     fused,
     fused_convolutions,
@@ -122,6 +128,7 @@ __all__ = [
     "extremes",
     "fake_quantize",
     "folding",
+    "foreach",
     "fourier",
     "fused",
     "fused_convolutions",
@@ -186,3 +193,15 @@ __all__ = [
     "updates",
     "views",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`torch.ops.aten`, and the operations that `torch.library` defined under other namespaces."""
+    if name.startswith("__"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if importlib.util.find_spec(f"{__name__}.{name}") is not None:
+        return importlib.import_module(f"{__name__}.{name}")
+    from ..library import Namespace
+
+    found = globals()[name] = Namespace(name)
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..autograd.node import named
+from ..core import dtypes
 from ..core.expressions import INV_SQRT_2, SQRT_2_OVER_PI
 from ..errors import ShapeError
 from . import shapes
@@ -293,7 +294,9 @@ def log_softmax_gradient_array(xp: Any, g: Any, out: Any, dim: int) -> Any:
 
 
 def _softmax_input(F: Any, input: Any, dtype: Any) -> Any:
-    return input if dtype is None or dtype is input.dtype else F.cast(input, dtype=dtype)
+    if dtype is None or dtype is input.dtype:
+        return input
+    return F.cast(input, dtype=dtypes.as_dtype(dtype))
 
 
 @composite

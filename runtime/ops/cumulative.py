@@ -100,7 +100,7 @@ def cumprod(F: Any, input: Spec, dim: int, *, dtype: Any = None) -> Spec:
     if dtype is None and input.dtype.category < dtypes.FLOAT:
         dtype = dtypes.int64
     if dtype is not None and dtype is not input.dtype:
-        input = F.cast(input, dtype=dtype)
+        input = F.cast(input, dtype=dtypes.as_dtype(dtype))
     return F.cumprod_along(input, dim=dim)
 
 

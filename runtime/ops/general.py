@@ -19,6 +19,7 @@ from ..backends.batched import key_at
 from ..core import (
     batched,
     concealed,
+    creation,
     deferral,
     dtypes,
     observers,
@@ -209,6 +210,8 @@ def _conform(operation: Operation, arguments: dict[str, Any]) -> DispatchKey:
                 f"{operation.label}: expected a tensor as {name}. Got the number "
                 f"{arguments[name]!r}. Use torch.tensor({arguments[name]!r})."
             )
+    if operation.label in OF_NUMBERS and not _tensors(operation, arguments):
+        arguments["input"] = creation.tensor(arguments["input"])
     place = _common_device(operation, arguments)
     mains: dict[str, Any] = {}
     for p in operation.arrays:
@@ -299,6 +302,10 @@ def _tensors(operation: Operation, arguments: dict[str, Any]) -> list[Tensor]:
         elif p.role == "list":
             found.extend(t for t in value if isinstance(t, Tensor))
     return found
+
+
+OF_NUMBERS = {"add", "sub", "mul", "div", "trunc_divide", "floor_divide"}
+"""Operations that take two numbers, too, and give a tensor then."""
 
 
 def _common_device(operation: Operation, arguments: dict[str, Any]) -> device:

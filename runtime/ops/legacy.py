@@ -24,6 +24,8 @@ from .tensor_types import made
 from .views import sizes_of
 
 __all__ = [
+    "TypedStorage",
+    "UntypedStorage",
     "empty_permuted",
     "empty_strided",
     "fill_",
@@ -45,9 +47,11 @@ def new(self: Tensor, *args: Any, device: Any = None) -> Tensor:
 
 
 class UntypedStorage:
-    """The bytes behind a tensor and its views."""
+    """The bytes behind a tensor and its views; `UntypedStorage(n)` are n new ones."""
 
-    def __init__(self, tensor: Tensor) -> None:
+    def __init__(self, tensor: Tensor | int = 0) -> None:
+        if isinstance(tensor, int):
+            tensor = creation.empty(tensor, dtype=dtypes.uint8)
         if tensor.is_sparse:
             raise refusal("storage", tensor.shape)
         self._owner = tensor if tensor._base is None else tensor._base
@@ -55,9 +59,42 @@ class UntypedStorage:
 
     def nbytes(self) -> int:
         """How many bytes there are."""
-        return storage_length(self._owner) * self._owner.itemsize
+        is_part = self._owner._base is not None  # of a storage
+        count = self._owner.numel() if is_part else storage_length(self._owner)
+        return count * self._owner.itemsize
+
+    def untyped(self) -> UntypedStorage:
+        """The bytes themselves."""
+        return self if type(self) is UntypedStorage else UntypedStorage(self._owner)
+
+    _untyped = untyped
 
     size = __len__ = nbytes
+
+    @classmethod
+    def from_file(cls, filename: Any, shared: bool = False, nbytes: int = 0) -> UntypedStorage:
+        """The bytes of a file, all or the first `nbytes`, read when they are used; if `shared`,
+        writes go to the file, else they stay here."""
+        mode: Any = "r+" if shared else "c"
+        return cls(creation.from_numpy(np.memmap(filename, np.uint8, mode, shape=nbytes or None)))
+
+    def _bytes(self) -> Tensor:
+        """All of them, in one dimension."""
+        whole = self._owner.detach()
+        if whole.dtype is dtypes.uint8 and whole.ndim == 1:
+            return whole
+        return whole.as_strided((storage_length(whole),), (1,)).view(dtypes.uint8)
+
+    def __getitem__(self, where: int | slice) -> Any:
+        found = self._bytes()[where]
+        if not isinstance(where, slice):
+            return found.item()
+        part = UntypedStorage()
+        part._owner, part.device = found, found.device
+        return part
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return np.asarray(self._bytes().numpy(), dtype=dtype)
 
     def data_ptr(self) -> int:
         """Address of the first one."""

@@ -137,7 +137,9 @@ def accumulated(F: Any, input: Any, dtype: Any) -> Any:
     """`input` in `dtype`; integers and bools are added up as int64 unless told otherwise."""
     if dtype is None and input.dtype.category < dtypes.FLOAT:
         dtype = dtypes.int64
-    return input if dtype is None or dtype is input.dtype else F.cast(input, dtype=dtype)
+    if dtype is None or dtype is input.dtype:
+        return input
+    return F.cast(input, dtype=dtypes.as_dtype(dtype))
 
 
 @composite
@@ -216,7 +218,7 @@ def mean(
     Raises: RuntimeError for integers without `dtype`.
     """
     if dtype is not None:
-        input = F.cast(input, dtype=dtype)
+        input = F.cast(input, dtype=dtypes.as_dtype(dtype))
     return F.mean_over(input, dim=dim, keepdim=keepdim)
 
 

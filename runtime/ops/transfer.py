@@ -83,15 +83,16 @@ def to(input: Spec, *args: Any, **options: Any) -> Spec:
     Raises: TypeError for another argument, DeviceError for a device that is not there.
     """
     non_blocking, format = bool(options.get("non_blocking")), options.get("memory_format")
-    place, dtype, copy = options.get("device"), options.get("dtype"), options.get("copy", False)
+    place, copy = options.get("device"), options.get("copy", False)
+    dtype = dtypes.as_dtype(options.get("dtype"))
     unknown = options.keys() - {"device", "dtype", "copy", "non_blocking", "memory_format"}
     if unknown:
         raise TypeError(f"to: expected device, dtype or copy. Got {', '.join(sorted(unknown))}.")
     for value in args:
         if isinstance(value, Tensor):
             place, dtype = value.device, value.dtype
-        elif isinstance(value, dtypes.dtype):
-            dtype = value
+        elif isinstance(value, dtypes.dtype | type):
+            dtype = dtypes.as_dtype(value)
         elif isinstance(value, device | str) or type(value) is int:
             place = value
         elif isinstance(value, bool):

@@ -221,11 +221,14 @@ def expand_shape(input: Spec, *, shape: Shape) -> Spec:
 
 @expand_shape.array
 def expand_array(xp: Any, input: Any, shape: Shape) -> Any:
-    """A read-only view with strides 0."""
+    """A view with strides 0, read-only if anything is repeated."""
     if -1 in shape:
         extra = len(shape) - input.ndim
         shape = tuple(input.shape[k - extra] if n == -1 else n for k, n in enumerate(shape))
-    return xp.broadcast_to(input, shape)
+    out = xp.broadcast_to(input, shape)
+    if 0 < input.size == out.size:
+        return input[(None,) * (out.ndim - input.ndim)]
+    return out
 
 
 @expand_shape.vjp()

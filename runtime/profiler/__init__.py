@@ -3,6 +3,7 @@
 from .averages import EventList, FunctionEventAvg
 from .nvtx_ranges import emit_nvtx
 from .profiler import (
+    kineto_available,
     profile,
     record_function,
     supported_activities,
@@ -19,6 +20,7 @@ __all__ = [
     "ProfilerActivity",
     "Recorder",
     "emit_nvtx",
+    "kineto_available",
     "profile",
     "record_function",
     "schedule",

@@ -11,6 +11,11 @@ Shape = tuple[int, ...]
 PRODUCTS = {"matmul", "mm", "bmm", "mv", "dot", "linear", "addmm", "baddbmm", "addmv", "addbmm"}
 
 
+def is_counted(label: str) -> bool:
+    """Whether `flops` is exact for calls of this name."""
+    return label in PRODUCTS or "conv" in label or label == "scaled_dot_product_attention"
+
+
 def flops(label: str, inputs: Sequence[Shape], output: Shape) -> int:
     """Floating-point operations of one call: a product with its sum counts as two.
 

@@ -25,6 +25,11 @@ active: list[Recorder] = []
 RECORDING = (ProfilerAction.RECORD, ProfilerAction.RECORD_AND_SAVE)
 
 
+def kineto_available() -> bool:
+    """Whether `profile` takes schedules and activities: yes."""
+    return True
+
+
 def supported_activities() -> set[ProfilerActivity]:
     """The activities that can be measured here."""
     from .. import cuda

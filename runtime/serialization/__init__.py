@@ -12,8 +12,9 @@ import io
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+from ..core.devices import device
 from ..ops.transfer import resolve
 from . import gguf, pytorch_files, safetensors_files
 from .allowed import Builder
@@ -27,6 +28,9 @@ __all__ = [
     "safe_globals",
     "save",
 ]
+
+MAP_LOCATION: TypeAlias = "Callable[[Any, str], Any] | device | str | dict[str, str] | None"
+"""What `load` takes as `map_location`."""
 
 PYTORCH_SUFFIXES = {".pt", ".pth", ".bin", ".ckpt", ".tar"}
 """Names that promise a file of PyTorch's own format."""

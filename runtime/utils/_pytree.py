@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict
-from collections.abc import Callable
+from collections import ChainMap, OrderedDict, defaultdict, namedtuple
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = [
     "TreeSpec", "register_pytree_node", "tree_flatten", "tree_leaves", "tree_map", "tree_map_only",
@@ -14,7 +14,16 @@ __all__ = [
 
 Flatten = Callable[[Any], tuple[Any, Any]]
 Unflatten = Callable[[Any, Any], Any]
-_registered: dict[type, tuple[Flatten, Unflatten]] = {}
+
+
+class NodeDef(NamedTuple):
+    """How objects of a class are taken apart and put together."""
+
+    flatten_fn: Flatten
+    unflatten_fn: Unflatten
+
+
+_registered: dict[Any, NodeDef] = {}
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,8 @@ class TreeSpec:
 
 
 LEAF = TreeSpec(None, None, ())
+PyTree = Any
+Context = Any
 
 
 def register_pytree_node(
@@ -46,7 +57,7 @@ def register_pytree_node(
     """
     if cls in _registered:
         raise ValueError(f"register_pytree_node: {cls.__qualname__} is registered already.")
-    _registered[cls] = flatten_fn, unflatten_fn
+    _registered[cls] = NodeDef(flatten_fn, unflatten_fn)
 
 
 def _children(tree: Any) -> tuple[Any, list[Any]] | None:
@@ -120,3 +131,54 @@ def tree_map(function: Callable[..., Any], tree: Any, *rests: Any, is_leaf: Any 
 def tree_map_only(kind: Any, function: Callable[[Any], Any], tree: Any) -> Any:
     """`tree_map` of the leaves that are instances of `kind`."""
     return tree_map(lambda x: function(x) if isinstance(x, kind) else x, tree)
+
+
+# -- what libraries that register classes of their own look up -------------------------------------
+
+
+class LeafSpec(TreeSpec):
+    """The shape of a tree that is a leaf."""
+
+    def __init__(self) -> None:
+        super().__init__(None, None, ())
+
+
+@dataclass(frozen=True)
+class MappingKey:
+    """The way from a dict to one of its values."""
+
+    key: Any
+
+
+def _dict_flatten(tree: dict[Any, Any]) -> tuple[list[Any], Any]:
+    return list(tree.values()), list(tree)
+
+
+def _dict_unflatten(values: Any, keys: Any) -> dict[Any, Any]:
+    return dict(zip(keys, values, strict=True))
+
+
+def _dict_flatten_with_keys(tree: dict[Any, Any]) -> tuple[list[tuple[MappingKey, Any]], Any]:
+    return [(MappingKey(key), value) for key, value in tree.items()], list(tree)
+
+
+def _sequence_flatten(tree: Any) -> tuple[list[Any], Any]:
+    return list(tree), None
+
+
+SUPPORTED_NODES: Mapping[Any, NodeDef] = ChainMap(
+    _registered,
+    {
+        dict: NodeDef(_dict_flatten, _dict_unflatten),
+        OrderedDict: NodeDef(_dict_flatten, lambda v, c: OrderedDict(zip(c, v, strict=True))),
+        list: NodeDef(_sequence_flatten, lambda values, context: list(values)),
+        tuple: NodeDef(_sequence_flatten, lambda values, context: tuple(values)),
+        namedtuple: NodeDef(lambda t: (list(t), type(t)), lambda values, cls: cls(*values)),
+    },
+)
+"""The classes whose objects are trees."""
+
+
+def _get_node_type(tree: Any) -> Any:
+    """The class as which `tree` is taken apart."""
+    return namedtuple if isinstance(tree, tuple) and hasattr(tree, "_fields") else type(tree)

@@ -65,6 +65,25 @@ def _go_on_from(states: list[tuple[random.Generator, Tensor]]) -> None:
         generator.set_state(state)
 
 
+def get_device_states(*args: Any) -> tuple[list[int], list[Tensor]]:
+    """The GPUs that tensors among `args` are on, and the states of their random streams."""
+    from .. import cuda
+
+    found = {a.device.index for a in args if isinstance(a, Tensor) and a.device.type == "cuda"}
+    numbers = sorted(found)
+    return numbers, [cuda.get_rng_state(number) for number in numbers]
+
+
+def set_device_states(
+    devices: list[int], states: list[Tensor], *, device_type: str | None = None
+) -> None:
+    """Take the random streams of GPUs back to where `get_device_states` found them."""
+    from .. import cuda
+
+    for number, state in zip(devices, states, strict=True):
+        cuda.set_rng_state(state, number)
+
+
 def checkpoint(
     function: Callable[..., Any],
     *args: Any,

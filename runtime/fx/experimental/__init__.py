@@ -1,1 +1,1 @@
-"""`optimization`: graphs made faster for inference."""
+"""`optimization`: graphs made faster for inference; `sizes`: questions of tracing compilers."""

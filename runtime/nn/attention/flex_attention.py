@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...core.dtypes import bool_, int32
 from ...core.ranges import arange
@@ -21,8 +21,8 @@ from ...ops.reductions import logsumexp
 from ..functional import pad, softmax
 
 __all__ = [
-    "BlockMask", "and_masks", "create_block_mask", "create_mask", "flex_attention", "noop_mask",
-    "or_masks",
+    "AuxOutput", "AuxRequest", "BlockMask", "and_masks", "create_block_mask", "create_mask",
+    "flex_attention", "noop_mask", "or_masks",
 ]  # fmt: skip
 
 Mod = Callable[..., Tensor]
@@ -128,6 +128,21 @@ def create_block_mask(
     return BlockMask(mask_mod, parts.sum((3, 5)), (Q_LEN, KV_LEN), size)
 
 
+class AuxRequest(NamedTuple):
+    """What `flex_attention` shall give beside its result."""
+
+    lse: bool = False
+    max_scores: bool = False
+
+
+class AuxOutput(NamedTuple):
+    """What was asked for: the logarithms of the sums of exponentials and the largest scores of each
+    query, (B, H, L)."""
+
+    lse: Tensor | None = None
+    max_scores: Tensor | None = None
+
+
 def flex_attention(
     query: Tensor,
     key: Tensor,
@@ -138,11 +153,14 @@ def flex_attention(
     enable_gqa: bool = False,
     return_lse: bool = False,
     kernel_options: Any = None,
+    *,
+    return_aux: AuxRequest | None = None,
 ) -> Any:
     """softmax(score_mod(query @ key.mT * scale)) @ value over what the mask lets each query see:
     (B, H, L, E), (B, Hkv, S, E), (B, Hkv, S, Ev) -> (B, H, L, Ev). A query that sees nothing gives
     zeros. `scale` is 1/sqrt(E) if None; with `enable_gqa` heads of key and value serve several of
-    the query. With `return_lse`, also the logarithms of the sums of exponentials (B, H, L).
+    the query. With `return_lse`, also the logarithms of the sums of exponentials (B, H, L);
+    with `return_aux`, also the AuxOutput it asks for.
 
     Raises: RuntimeError for other shapes, or a mask of other lengths.
     """
@@ -160,6 +178,10 @@ def flex_attention(
     blind = (scores == -math.inf).all(-1, keepdim=True)
     weights = softmax(scores.masked_fill(blind, 0.0), -1).masked_fill(blind, 0.0)
     out = weights.to(value.dtype) @ value
+    if return_aux is not None:
+        lse = logsumexp(scores, -1) if return_aux.lse else None
+        largest = scores.amax(-1) if return_aux.max_scores else None
+        return out, AuxOutput(lse, largest)
     return (out, logsumexp(scores, -1)) if return_lse else out
 
 

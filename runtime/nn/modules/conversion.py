@@ -50,27 +50,7 @@ class Conversion:
 
         Raises: TypeError for an integer dtype, DeviceError for a device that is not there.
         """
-        dtype = kwargs.pop("dtype", None)
-        device = kwargs.pop("device", None)
-        memory_format = kwargs.pop("memory_format", None)
-        unknown = kwargs.keys() - {"non_blocking", "tensor"}
-        if unknown:
-            raise TypeError(
-                f"Module.to: expected device, dtype, non_blocking or memory_format. Got {unknown}."
-            )
-        for value in [*args, kwargs.get("tensor")]:
-            if isinstance(value, Tensor):
-                device, dtype = value.device, value.dtype
-            elif isinstance(value, DType):
-                dtype = value
-            elif not isinstance(value, bool) and value is not None:
-                device = value
-        if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
-            raise TypeError(
-                f"Module.to: expected a floating-point or complex dtype, as modules have such "
-                f"parameters. Got {dtype}."
-            )
-        place = None if device is None else resolve(device)
+        place, dtype, _, memory_format = _parse_to(*args, **kwargs)
 
         def convert(tensor: Tensor) -> Tensor:
             fits = tensor.is_floating_point() or tensor.is_complex()
@@ -144,3 +124,39 @@ class Conversion:
 
 def _numbered(kind: str, device: Any) -> Any:
     return f"{kind}:{device}" if isinstance(device, int) else kind if device is None else device
+
+
+def _parse_to(
+    *args: Any,
+    dtype: Any = None,
+    device: Any = None,
+    non_blocking: bool = False,
+    tensor: Tensor | None = None,
+    memory_format: Any = None,
+    **unknown: Any,
+) -> tuple[Any, Any, bool, Any]:
+    """Device, dtype, non_blocking and memory format that the arguments of `Module.to` mean.
+
+    Raises: TypeError for an integer dtype or another option, DeviceError for a device that is not
+    there.
+    """
+    if unknown:
+        raise TypeError(
+            f"Module.to: expected device, dtype, non_blocking or memory_format. Got {set(unknown)}."
+        )
+    for value in [*args, tensor]:
+        if isinstance(value, Tensor):
+            device, dtype = value.device, value.dtype
+        elif isinstance(value, DType | type):
+            dtype = value
+        elif isinstance(value, bool):
+            non_blocking = value
+        elif value is not None:
+            device = value
+    dtype = dtypes.as_dtype(dtype)
+    if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
+        raise TypeError(
+            f"Module.to: expected a floating-point or complex dtype, as modules have such "
+            f"parameters. Got {dtype}."
+        )
+    return None if device is None else resolve(device), dtype, non_blocking, memory_format

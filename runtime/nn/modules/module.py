@@ -18,6 +18,7 @@ from .hooks import (
     register_module_module_registration_hook,
     register_module_parameter_registration_hook,
 )
+from .state import _EXTRA_STATE_KEY_SUFFIX as _EXTRA_STATE_KEY_SUFFIX
 from .state import _IncompatibleKeys as _IncompatibleKeys
 
 __all__ = ["Module"]
@@ -45,7 +46,7 @@ class Module(hooks.Hooks, state.State, conversion.Conversion):
     _parameters: dict[str, Parameter | None]
     _buffers: dict[str, Tensor | None]
     _modules: dict[str, Module | None]
-    _non_persistent: set[str]
+    _non_persistent_buffers_set: set[str]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         passes_on = self.call_super_init
@@ -57,7 +58,7 @@ class Module(hooks.Hooks, state.State, conversion.Conversion):
             )
         fields = vars(self)
         fields.update(training=True, _parameters={}, _buffers={}, _modules={})
-        fields.update(_non_persistent=set())
+        fields.update(_non_persistent_buffers_set=set())
         if passes_on:
             super().__init__(*args, **kwargs)
 
@@ -143,7 +144,7 @@ class Module(hooks.Hooks, state.State, conversion.Conversion):
         for registry in _REGISTRIES:
             if name in self.__dict__[registry]:
                 del self.__dict__[registry][name]
-                self._non_persistent.discard(name)
+                self._non_persistent_buffers_set.discard(name)
                 return
         object.__delattr__(self, name)
 
@@ -186,9 +187,9 @@ class Module(hooks.Hooks, state.State, conversion.Conversion):
                 f"register_buffer: expected a tensor for {name!r}. Got {type(tensor).__name__}."
             )
         self._buffers[name] = hooks.seen("buffer", self, name, tensor)
-        self._non_persistent.discard(name)
+        self._non_persistent_buffers_set.discard(name)
         if not persistent:
-            self._non_persistent.add(name)
+            self._non_persistent_buffers_set.add(name)
 
     def add_module(self, name: str, module: Module | None) -> None:
         """Own `module` as `name`."""

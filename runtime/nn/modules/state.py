@@ -13,7 +13,7 @@ from ...autograd.node import RemovableHandle
 from ...core.tensor import Tensor
 from ..parameter import Parameter, is_lazy
 
-EXTRA = "_extra_state"
+_EXTRA_STATE_KEY_SUFFIX = "_extra_state"
 
 ASSIGN = "assign_to_params_buffers"
 """The entry of a module's metadata that tells `_load_from_state_dict` to take tensors over."""
@@ -48,7 +48,7 @@ class State:
         module: Any = self
         yield from module._parameters.items()
         for name, buffer in module._buffers.items():
-            if name not in module._non_persistent:
+            if name not in module._non_persistent_buffers_set:
                 yield name, buffer
 
     # -- saving ----------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ class State:
                 kept = keep_vars or is_lazy(tensor)
                 destination[prefix + name] = tensor if kept else tensor.detach()
         if type(self).get_extra_state is not State.get_extra_state:
-            destination[prefix + EXTRA] = self.get_extra_state()
+            destination[prefix + _EXTRA_STATE_KEY_SUFFIX] = self.get_extra_state()
 
     def get_extra_state(self) -> Any:
         """What else the state dict shall hold; a subclass that overrides it also overrides
@@ -191,10 +191,12 @@ class State:
             elif strict and self._version_needs(name, metadata.get("version")):
                 found.missing_keys.append(key)
         if type(self).set_extra_state is not State.set_extra_state:
-            if prefix + EXTRA in given:
-                plan.append(functools.partial(self.set_extra_state, given[prefix + EXTRA]))
+            if prefix + _EXTRA_STATE_KEY_SUFFIX in given:
+                plan.append(
+                    functools.partial(self.set_extra_state, given[prefix + _EXTRA_STATE_KEY_SUFFIX])
+                )
             elif strict:
-                found.missing_keys.append(prefix + EXTRA)
+                found.missing_keys.append(prefix + _EXTRA_STATE_KEY_SUFFIX)
         if strict:
             found.unexpected_keys.extend(self._unexpected(given, prefix))
         return plan
@@ -204,7 +206,7 @@ class State:
         module: Any = self
         own = {name for name, tensor in self._tensors() if tensor is not None}
         if type(self).set_extra_state is not State.set_extra_state:
-            own.add(EXTRA)
+            own.add(_EXTRA_STATE_KEY_SUFFIX)
         found = []
         for key in given:
             if key.startswith(prefix):

@@ -55,13 +55,28 @@ def get_total_norm(
         total = found[0].new_tensor(math.sqrt(steps.sum_of_squares(arrays)))
     else:
         total = _norm_of_norms(found, norm_type, place)
-    if error_if_nonfinite and not math.isfinite(total.item()):
+    _require_finite(total, norm_type, error_if_nonfinite)
+    return total
+
+
+def _require_finite(total: Tensor, norm_type: float, required: bool) -> None:
+    if required and not math.isfinite(total.item()):
         raise RuntimeError(
             f"Expected a finite norm of order {norm_type}. Got {total.item()}. Look for the "
             "parameter with NaN or infinite gradients (%%trace shows it), or pass "
             "error_if_nonfinite=False."
         )
-    return total
+
+
+def _norm_over_processes(parameters: list[Tensor], norm_type: float) -> Tensor:
+    """The norm of all gradients, where each process has a part of some."""
+    from ...distributed.fsdp.norms import joined_norm
+
+    shared: dict[Any, list[Tensor]] = {}
+    for parameter in parameters:  # a part that is empty has a gradient, too, in the others
+        shared.setdefault(getattr(parameter, "shard_group", None), []).append(parameter)
+    norms = {g: get_total_norm(_gradients(ps), norm_type) for g, ps in shared.items()}
+    return joined_norm(norms, norm_type)
 
 
 def _norm_of_norms(tensors: list[Tensor], norm_type: float, place: Any) -> Tensor:
@@ -126,7 +141,11 @@ def clip_grad_norm_(
     `error_if_nonfinite`. Source: arXiv:1211.5063, section 3.2.
     """
     held = [parameters] if isinstance(parameters, Tensor) else list(parameters)
-    total = get_total_norm(_gradients(held), norm_type, error_if_nonfinite)
+    if any(getattr(p, "shard_group", None) is not None for p in held):
+        total = _norm_over_processes(held, norm_type)
+        _require_finite(total, norm_type, error_if_nonfinite)
+    else:
+        total = get_total_norm(_gradients(held), norm_type, error_if_nonfinite)
     clip_grads_with_norm_(held, max_norm, total)
     return total
 

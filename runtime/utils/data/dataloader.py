@@ -20,6 +20,11 @@ from .sampler import BatchSampler, InfiniteSampler, RandomSampler, SequentialSam
 FIXED = ("batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers")
 """Attributes that say nothing anymore once the samplers are made."""
 
+# Under these names libraries ask which kind is at work.
+_BaseDataLoaderIter = LoaderIterator
+_SingleProcessDataLoaderIter = LocalIterator
+_MultiProcessingDataLoaderIter = WorkersIterator
+
 
 class DataLoader:
     """Batches of `dataset`, in order or shuffled.

@@ -30,17 +30,19 @@ SIDE = 7  # of the maps that the classifier sees
 HIDDEN = 4096
 
 
-def _features(depths: Sequence[int], batch_norm: bool) -> nn.Sequential:
+def make_layers(cfg: Sequence[int | str], batch_norm: bool = False) -> nn.Sequential:
+    """Convolutions of the widths in `cfg`, halving height and width at each "M"."""
     layers: list[nn.Module] = []
     channels = 3
-    for width, depth in zip(WIDTHS, depths, strict=True):
-        for _ in range(depth):
-            layers.append(nn.Conv2d(channels, width, 3, padding=1))
-            if batch_norm:
-                layers.append(nn.BatchNorm2d(width))
-            layers.append(nn.ReLU(inplace=True))
-            channels = width
-        layers.append(nn.MaxPool2d(kernel_size=2, stride=2))
+    for width in cfg:
+        if isinstance(width, str):
+            layers.append(nn.MaxPool2d(kernel_size=2, stride=2))
+            continue
+        layers.append(nn.Conv2d(channels, width, 3, padding=1))
+        if batch_norm:
+            layers.append(nn.BatchNorm2d(width))
+        layers.append(nn.ReLU(inplace=True))
+        channels = width
     return nn.Sequential(*layers)
 
 
@@ -75,7 +77,10 @@ class VGG(nn.Module):
 
 
 def _vgg(layers: int, batch_norm: bool, options: dict[str, Any]) -> VGG:
-    return VGG(_features(DEPTHS[layers], batch_norm), **options)
+    cfg: list[int | str] = []
+    for width, depth in zip(WIDTHS, DEPTHS[layers], strict=True):
+        cfg += [*[width] * depth, "M"]
+    return VGG(make_layers(cfg, batch_norm), **options)
 
 
 @register_model
