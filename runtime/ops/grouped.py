@@ -17,6 +17,7 @@ import numpy as np
 from ..backends.cpu import loops
 from ..backends.cpu.onednn import products
 from ..core import dtypes
+from ..core.tensor import Tensor
 from ..errors import DTypeError, ShapeError
 from . import shapes
 from .copies import as_dtype
@@ -36,6 +37,38 @@ SINGLE = np.dtype(np.float32)
 def columns_of(codes: Any) -> int:
     """The columns of the weight."""
     return int(codes.shape[1]) * (1 if codes.dtype in (dtypes.int8, np.int8) else 2)
+
+
+def nearest_codes(weight: Tensor, bits: int, group: int = CHUNK) -> dict[str, Tensor | None]:
+    """`codes`, `scales` and `offsets`, by name, that come nearest to a weight (m, k). With 8 bits
+    the largest magnitude of a group of columns is code 127, with 4 its least number is code 0 and
+    its largest 15. `group` is a multiple of 32 that divides k; scales of longer groups stand once
+    for each 32.
+
+    Source: arXiv:2206.01861, section 3.1, group-wise quantization.
+    """
+    rows, columns = weight.shape
+    values = weight.detach().float().reshape(rows, columns // group, group)
+    if bits == 8:
+        scales = _not_zero(values.abs().amax(-1) / 127)
+        codes = (values / scales[..., None]).round().to(dtypes.int8).reshape(rows, columns)
+        return {"codes": codes, "scales": _spread(scales, group), "offsets": None}
+    least = values.amin(-1)
+    scales = _not_zero((values.amax(-1) - least) / 15)
+    whole = ((values - least[..., None]) / scales[..., None]).round().clamp(0, 15)
+    low, high = whole.to(dtypes.uint8).reshape(rows, -1, CHUNK).chunk(2, -1)
+    codes = (low | high << 4).reshape(rows, columns // 2)
+    return {"codes": codes, "scales": _spread(scales, group), "offsets": _spread(least, group)}
+
+
+def _spread(values: Tensor, group: int) -> Tensor:
+    """One for each 32 columns instead of each `group`."""
+    return values if group == CHUNK else values.repeat_interleave(group // CHUNK, 1)
+
+
+def _not_zero(scales: Tensor) -> Tensor:
+    """1 for groups whose numbers are all the same, so that nothing is divided by 0."""
+    return scales.masked_fill(scales == 0, 1.0)
 
 
 @primitive

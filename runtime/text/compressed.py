@@ -10,18 +10,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from .. import nn
-from ..core import dtypes
 from ..core.tensor import Tensor
 from ..errors import CheckpointError
 from ..nn import functional as F
 from ..nn.parameter import Parameter
-from ..ops.grouped import grouped_linear, grouped_weight
+from ..ops.grouped import CHUNK, grouped_linear, grouped_weight, nearest_codes
 from .layers import Conv1D
 
 __all__ = ["compress"]
-
-GROUP = 32
-"""Columns that share a scale where we choose."""
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -136,9 +132,9 @@ def compress(model: M, bits: int = 4) -> M:
     if bits not in (4, 8):
         raise ValueError(f"compress: expected 4 or 8 bits. Got {bits}.")
     words = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    made: dict[int, dict[str, Tensor]] = {}  # a shared weight is one afterwards too
+    made: dict[int, dict[str, Tensor | None]] = {}  # a shared weight is one afterwards too
     for name, old in list(model.named_modules()):
-        if not isinstance(old, nn.Linear | Conv1D | nn.Embedding) or _matrix(old).shape[1] % GROUP:
+        if not isinstance(old, nn.Linear | Conv1D | nn.Embedding) or _matrix(old).shape[1] % CHUNK:
             continue
         key = id(old.weight)
         if key not in made:
@@ -158,27 +154,6 @@ def _in_place_of(old: Any, parts: Mapping[str, Tensor | None]) -> Compressed:
     if isinstance(old, nn.Embedding):
         return CompressedEmbedding(parts)
     return CompressedLinear(parts, old.bias)
-
-
-def nearest_codes(weight: Tensor, bits: int) -> dict[str, Tensor]:
-    """The parts of a weight (m, k). With 8 bits the largest magnitude of a group is code 127, with
-    4 its least number is code 0 and its largest 15."""
-    rows, columns = weight.shape
-    values = weight.detach().float().reshape(rows, columns // GROUP, GROUP)
-    if bits == 8:
-        scales = _not_zero(values.abs().amax(-1) / 127)
-        codes = (values / scales[..., None]).round().to(dtypes.int8)
-        return {"codes": codes.reshape(rows, columns), "scales": scales}
-    least = values.amin(-1)
-    scales = _not_zero((values.amax(-1) - least) / 15)
-    codes = ((values - least[..., None]) / scales[..., None]).round().clamp(0, 15).to(dtypes.uint8)
-    packed = codes[..., : GROUP // 2] | codes[..., GROUP // 2 :] << 4
-    return {"codes": packed.reshape(rows, columns // 2), "scales": scales, "offsets": least}
-
-
-def _not_zero(scales: Tensor) -> Tensor:
-    """1 for groups whose numbers are all the same, so that nothing is divided by 0."""
-    return scales.masked_fill(scales == 0, 1.0)
 
 
 def compressed_modules(model: nn.Module) -> Iterator[tuple[str, Compressed]]:

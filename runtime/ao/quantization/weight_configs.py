@@ -10,7 +10,7 @@ from ...backends.cpu.onednn import packed
 from ...core.tensor import Tensor
 from ...nn import modules as nn
 from ...nn.modules.module import Module
-from ...ops.int4 import int4_weight_linear, quantize_groups
+from ...ops.grouped import CHUNK, grouped_linear, nearest_codes
 from ...ops.int8 import int8_linear, int8_weight_linear, quantize_rows
 
 __all__ = [
@@ -75,9 +75,9 @@ class Int8DynamicLinear(Int8Linear):
 
 
 class Int4Linear(_WeightOnlyLinear):
-    """A linear map whose weight is kept as codes of 4 bits: buffers `weight` uint8 (out, groups,
-    group_size / 2), two codes a byte, and `scale` and `least` float32 (out, groups), of the range
-    of each group of columns; `bias` as it was.
+    """A linear map whose weight is kept as codes of 4 bits: buffers `weight` uint8 (out, in / 2),
+    two codes a byte, and `scale` and `least` float32 (out, in / 32), of the range of each group of
+    columns (see `ops.grouped`); `bias` as it was.
 
     float (..., in_features) -> (..., out_features); the gradient goes to the input and the bias.
     """
@@ -89,13 +89,16 @@ class Int4Linear(_WeightOnlyLinear):
     def __init__(self, linear: nn.Linear, group_size: int) -> None:
         super().__init__(linear)
         self.group_size = group_size
-        found = quantize_groups(linear.weight.detach(), group_size)
+        found = nearest_codes(linear.weight, 4, group_size).values()
         for name, value in zip(("weight", "scale", "least"), found, strict=True):
             self.register_buffer(name, value)
 
     def forward(self, input: Tensor) -> Tensor:
         """(..., in_features) -> (..., out_features)."""
-        return int4_weight_linear(input, self.weight, self.scale, self.least, self.bias)
+        scale, least = self.scale.float(), self.least.float()
+        bias = None if self.bias is None else self.bias.float()
+        out = grouped_linear(input.float(), self.weight, scale, least, bias)
+        return out if out.dtype is input.dtype else out.to(input.dtype)
 
     def extra_repr(self) -> str:
         """The sizes."""
@@ -138,16 +141,16 @@ class Int4WeightOnlyConfig(_WeightConfig):
     of the memory. One row takes half the time it takes with 8 bits; more than 8 at once are
     multiplied by the widened weight, in the time of floats and of widening.
 
-    Raises: ValueError for a group that is not an even number of columns.
+    Raises: ValueError for a group that is no multiple of 32 columns.
     """
 
     group_size: int = 128
 
     def __post_init__(self) -> None:
-        if self.group_size < 2 or self.group_size % 2:
+        if self.group_size < CHUNK or self.group_size % CHUNK:
             raise ValueError(
-                f"Int4WeightOnlyConfig: expected an even group_size, such as 128. Got "
-                f"{self.group_size}."
+                f"Int4WeightOnlyConfig: expected a multiple of {CHUNK} as group_size, such as 128. "
+                f"Got {self.group_size}."
             )
 
     def make(self, linear: nn.Linear) -> Module:

@@ -152,25 +152,3 @@ def combine_codes(
     ]
     out = (b.Mul if product else b.Add)(*wide)
     return _finished(b, out, x, relu, out_scale, out_zero_point)
-
-
-@rule("widen_groups")
-def widen_groups(b: Builder, codes: Value, scale: Value, least: Value) -> Value:
-    """Halves of bytes, the lower ones first, by the scale and the least value of their group."""
-    whole = b.cast(codes, dtypes.int32)
-    upper = b.Div(whole, 16)
-    steps = b.cast(b.Concat(b.Sub(whole, b.Mul(upper, 16)), upper, axis=-1), dtypes.float32)
-    column = b.ints([-1])
-    factors = [b.Unsqueeze(b.cast(p, dtypes.float32), column) for p in (scale, least)]
-    wide = b.Add(b.Mul(steps, factors[0]), factors[1])
-    return b.Reshape(wide, b.ints([codes.size(0), -1]))
-
-
-@rule("int4_weight_linear")
-def int4_weight_linear(
-    b: Builder, x: Value, codes: Value, scale: Value, least: Value, bias: Value | None = None
-) -> Value:
-    """The weight stays two codes a byte in the file."""
-    wide = b.cast(widen_groups(b, codes, scale, least), x.dtype)
-    out = b.MatMul(x, b.permuted(wide, [1, 0]))
-    return out if bias is None else b.Add(out, bias)

@@ -10,7 +10,6 @@ import numpy as np
 import scipy.signal
 
 import flambeau as torch
-from flambeau.ops import int4 as int4  # declared when `ao` is first wanted
 from flambeau.ops import int8_recurrent as int8_recurrent
 
 from .kit import Sample, array
@@ -146,12 +145,6 @@ def single(*shape: int) -> Any:
     return array(*shape).astype(np.float32)
 
 
-def four_bits(c: Any, scale: Any, least: Any) -> Any:
-    """The weight column by column: lower halves of the bytes of a group, then upper ones."""
-    whole = np.stack([c & 15, c // 16], -2).reshape(*c.shape[:2], -1).astype(np.float32)
-    return (whole * scale[..., None] + least[..., None]).reshape(len(c), -1)
-
-
 SCALES = np.asarray([0.5, 0.25, 0.125], np.float32)
 BIAS = np.asarray([1.0, -2.0, 0.5], np.float32)
 GROUP_SCALES = np.asarray([[0.5, 2.0], [0.25, -1.0], [0.125, 1.0]])
@@ -173,14 +166,6 @@ SAMPLES: dict[str, list[Sample]] = {
         Sample((codes(3, 1, 4), codes(5, 4, seed=1)), {"scales": (0.5, 0.25), "zero_points": (1, -3), "product": True, "relu": False, "out_scale": 7.75, "out_zero_point": 6}, combined, False),
     ],
     "quantize_rows": [Sample((array(3, 5),), {}, rows, False), Sample((array(2, 2, 7),), {}, rows, False)],
-    "widen_groups": [
-        Sample((codes(3, 2, 4, dtype=np.uint8), single(3, 2), single(3, 2)), {}, four_bits, False),
-        Sample((codes(20, 3, 16, dtype=np.uint8), single(20, 3), single(20, 3)), {}, four_bits, False),
-    ],
-    "int4_weight_linear": [
-        Sample((array(4, 16), codes(3, 2, 4, dtype=np.uint8), single(3, 2), single(3, 2), array(3)), {}, lambda x, c, scale, least, bias: x @ four_bits(c, scale, least).T + bias, False),
-        Sample((array(2, 2, 96), codes(5, 3, 16, dtype=np.uint8), single(5, 3), single(5, 3)), {}, lambda x, c, scale, least: x @ four_bits(c, scale, least).T, False),
-    ],
     "int8_linear": [
         Sample((codes(4, 6, dtype=np.uint8), codes(3, 6), SCALES, BIAS), OUT, linear, False),
         Sample((codes(2, 2, 6), codes(3, 6), SCALES), {"zero_point": -4}, linear, False),
