@@ -196,7 +196,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """`torch.ops.aten`, and the operations that `torch.library` defined under other namespaces."""
+    """The operations that `torch.library` defined under a namespace."""
     if name.startswith("__"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if importlib.util.find_spec(f"{__name__}.{name}") is not None:
