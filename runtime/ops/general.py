@@ -210,9 +210,11 @@ def _conform(operation: Operation, arguments: dict[str, Any]) -> DispatchKey:
                 f"{operation.label}: expected a tensor as {name}. Got the number "
                 f"{arguments[name]!r}. Use torch.tensor({arguments[name]!r})."
             )
-    if operation.label in OF_NUMBERS and not _tensors(operation, arguments):
+    tensors = _tensors(operation, arguments)
+    if not tensors and operation.label in OF_NUMBERS:
         arguments["input"] = creation.tensor(arguments["input"])
-    place = _common_device(operation, arguments)
+        tensors = [arguments["input"]]
+    place = _common_device(operation, arguments, tensors)
     mains: dict[str, Any] = {}
     for p in operation.arrays:
         value = arguments[p.name]
@@ -308,9 +310,10 @@ OF_NUMBERS = {"add", "sub", "mul", "div", "trunc_divide", "floor_divide"}
 """Operations that take two numbers, too, and give a tensor then."""
 
 
-def _common_device(operation: Operation, arguments: dict[str, Any]) -> device:
-    """The device of the tensors; 0-d CPU tensors go where the others are."""
-    tensors = _tensors(operation, arguments)
+def _common_device(
+    operation: Operation, arguments: dict[str, Any], tensors: list[Tensor]
+) -> device:
+    """The device of the `tensors` among the arguments; 0-d CPU tensors go where the others are."""
     if not tensors:
         names = ", ".join(operation.array_names)
         found = ", ".join(type(arguments[n]).__name__ for n in operation.array_names)

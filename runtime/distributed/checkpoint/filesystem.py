@@ -24,7 +24,7 @@ from ...serialization import save as save_file
 from ...serialization.replacing import replace_file
 from ..group import get_rank, get_world_size, is_initialized
 from ..objects import all_gather_object
-from .parts import Part
+from .parts import Part, is_first
 
 __all__ = ["FileSystemReader", "FileSystemWriter"]
 
@@ -32,13 +32,27 @@ INDEX = ".metadata.json"
 VERSION = 1
 
 
-def gathered(value: Any, group: Any) -> list[Any]:
-    """The values of all processes; of this one alone outside a process group."""
-    if not is_initialized():
-        return [value]
-    found: list[Any] = [None] * get_world_size(group)
-    all_gather_object(found, value, group)
-    return found
+def agreed(path: Path, step: Callable[[], Any], group: Any) -> list[Any]:
+    """What `step`, a part of writing to `path`, gave in each process.
+
+    Raises: CheckpointError in all of them if it failed in one.
+    """
+    result: Any = None
+    failure: OSError | None = None
+    try:
+        result = step()
+    except OSError as error:
+        failure = error
+    outcomes: list[Any] = [(result, None if failure is None else repr(failure))]
+    if is_initialized():
+        own, outcomes = outcomes[0], [None] * get_world_size(group)
+        all_gather_object(outcomes, own, group)
+    if faults := [fault for _, fault in outcomes if fault]:
+        raise CheckpointError(
+            f"checkpoint: {path} could not be written: {faults[0]}. What was there before is as it "
+            "was."
+        ) from failure
+    return [result for result, _ in outcomes]
 
 
 class FileSystemWriter:
@@ -50,28 +64,12 @@ class FileSystemWriter:
 
     def write(self, parts: dict[str, Part], values: dict[str, Any], group: Any) -> None:
         """Each process writes its parts, the first one the `values` that are no tensors."""
-        is_first = not is_initialized() or get_rank(group) == 0
-        token = self._agreed(lambda: self._folder() if is_first else None, group)[0]
+        begins = is_first(group)
+        token = agreed(self.path, lambda: self._folder() if begins else None, group)[0]
         name = f"{token}.{get_rank(group) if is_initialized() else 0}.bin"
-        found = self._agreed(lambda: self._written(name, parts), group)
+        found = agreed(self.path, lambda: self._written(name, parts), group)
         chunks = [chunk for own in found for chunk in own]
-        self._agreed(lambda: self._index(token, chunks, values) if is_first else None, group)
-
-    def _agreed(self, step: Callable[[], Any], group: Any) -> list[Any]:
-        """What `step` gave in each process. Raises: CheckpointError in all if it failed in one."""
-        result: Any = None
-        failure: OSError | None = None
-        try:
-            result = step()
-        except OSError as error:
-            failure = error
-        outcomes = gathered((result, None if failure is None else repr(failure)), group)
-        if faults := [fault for _, fault in outcomes if fault]:
-            raise CheckpointError(
-                f"checkpoint: {self.path} could not be written: {faults[0]}. What was there before "
-                "is as it was."
-            ) from failure
-        return [result for result, _ in outcomes]
+        agreed(self.path, lambda: self._index(token, chunks, values) if begins else None, group)
 
     def _folder(self) -> str:
         """Make the folder; a word by which new files differ from old ones."""
@@ -145,7 +143,7 @@ class FileSystemReader:
             yield tuple(here), self._read(chunk, tuple(there))
 
     def _read(self, chunk: dict[str, Any], where: tuple[slice, ...]) -> Tensor:
-        dtype = getattr(dtypes, "bool_" if chunk["dtype"] == "bool" else chunk["dtype"])
+        dtype = dtypes.by_name(chunk["dtype"])
         shape = (*chunk["sizes"], dtype.itemsize)
         if 0 in shape:
             return from_numpy(np.empty((0,), np.uint8)).view(dtype)
@@ -156,7 +154,5 @@ class FileSystemReader:
 
 
 def _bytes(tensor: Tensor) -> Any:
-    from ...core.dtypes import uint8
-
     flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return flat.view(uint8).numpy()
+    return flat.view(dtypes.uint8).numpy()

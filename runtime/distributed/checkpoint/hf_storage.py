@@ -12,8 +12,8 @@ from ...errors import CheckpointError
 from ...serialization import load as load_file
 from ...serialization import save as save_file
 from ..tensor.dtensor import DTensor
-from .filesystem import gathered
-from .parts import Part
+from .filesystem import agreed
+from .parts import Part, is_first
 
 __all__ = ["HuggingFaceStorageReader", "HuggingFaceStorageWriter"]
 
@@ -28,16 +28,12 @@ class HuggingFaceStorageWriter:
 
     def write(self, parts: dict[str, Part], values: dict[str, Any], group: Any) -> None:
         """Write whole tensors. Raises: CheckpointError everywhere if it fails."""
-        fault = None
-        if all(part.is_written for part in parts.values()):  # the first process
-            try:
-                self.path.mkdir(parents=True, exist_ok=True)
-                tensors = {name: part.tensor for name, part in parts.items()}
-                save_file(tensors, self.path / "model.safetensors")
-            except OSError as error:
-                fault = repr(error)
-        if faults := [f for f in gathered(fault, group) if f]:
-            raise CheckpointError(f"checkpoint: {self.path} could not be written: {faults[0]}.")
+        agreed(self.path, lambda: self._written(parts) if is_first(group) else None, group)
+
+    def _written(self, parts: dict[str, Part]) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        tensors = {name: part.tensor for name, part in parts.items()}
+        save_file(tensors, self.path / "model.safetensors")
 
 
 class HuggingFaceStorageReader:

@@ -23,23 +23,26 @@ class Part:
     is_written: bool
 
 
-def part_of(value: Tensor | DTensor) -> Part:
-    """What this process has of `value`: of a plain tensor all."""
+def is_first(group: Any = None) -> bool:
+    """Whether this process writes what all of the group have."""
+    return not is_initialized() or get_rank(group) == 0
+
+
+def part_of(value: Tensor | DTensor, process_group: Any = None) -> Part:
+    """What this process has of `value`: of a plain tensor all, as the others of the group."""
     if isinstance(value, DTensor):
         mesh, placements = value.device_mesh, value.placements
         _, offsets = compute_local_shape_and_global_offset(value.shape, mesh, placements)
         copies = [k for k, p in enumerate(placements) if not isinstance(p, Shard)]
-        is_first = all(mesh.get_local_rank(k) == 0 for k in copies)
-        return Part(value.to_local(), tuple(value.shape), offsets, is_first)
+        is_written = all(mesh.get_local_rank(k) == 0 for k in copies)
+        return Part(value.to_local(), tuple(value.shape), offsets, is_written)
     group: Any = getattr(value, "shard_group", None)
     if group is None:
-        is_first = not is_initialized() or get_rank() == 0
-        return Part(value, tuple(value.shape), (0,) * value.ndim, is_first)
+        return Part(value, tuple(value.shape), (0,) * value.ndim, is_first(process_group))
     shape: tuple[int, ...] = value.whole_shape  # type: ignore[attr-defined]
     if not shape:  # one process has the only element, as a row
         return Part(value.reshape(()) if value.numel() else value, (), (), value.numel() > 0)
-    rows = -(-shape[0] // group.size())
-    start = min(rows * group.rank(), shape[0])
+    _, start = Shard.local_shard_size_and_offset(shape[0], group.size(), group.rank())
     return Part(value, shape, (start, *[0] * (len(shape) - 1)), value.numel() > 0)
 
 

@@ -41,7 +41,7 @@ def save(
     for path, _, _, value in leaves(state_dict):
         if isinstance(value, Tensor | DTensor):
             is_whole = getattr(writer, "wants_whole", False)
-            parts[path] = part_of(whole(value) if is_whole else value)
+            parts[path] = part_of(whole(value) if is_whole else value, process_group)
         else:
             values[path] = value
     writer.write(parts, values, process_group)

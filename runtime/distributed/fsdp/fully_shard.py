@@ -25,6 +25,7 @@ from ..device_mesh import DeviceMesh
 from ..group import get_global_rank, world
 from ..process_group import ProcessGroup
 from ..reductions import ReduceOp
+from ..tensor.placement_types import Shard
 from .policies import CPUOffloadPolicy, MixedPrecisionPolicy, OffloadPolicy
 
 __all__ = ["FSDPModule", "ShardedParameter", "fully_shard"]
@@ -269,11 +270,9 @@ def _part(parameter: Parameter, group: ProcessGroup, on_cpu: bool) -> ShardedPar
 
 def _rows(whole: Tensor, group: ProcessGroup) -> Tensor:
     """The rows of `whole` that this process keeps, in memory of their own."""
-    shape = tuple(whole.shape)
-    length = _padded(shape, group.size())
-    start = min(length * group.rank(), whole.numel())
-    own = whole.detach().reshape(-1)[start : start + length].clone()
-    return own.reshape(-1, *shape[1:]) if own.numel() else own.reshape(0, *shape[1:])
+    rows = whole.detach() if whole.ndim else whole.detach().reshape(1)
+    size, start = Shard.local_shard_size_and_offset(len(rows), group.size(), group.rank())
+    return rows[start : start + size].clone()
 
 
 def _padded(shape: tuple[int, ...], count: int) -> int:
